@@ -1,0 +1,147 @@
+"""What a newcomer meets first is true: README commands and links, Spacefile, requirements, the tracked files."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+MIB = 2**20
+
+
+def tracked_files() -> list[Path]:
+    """Files under version control that exist; in an unpacked archive without git, every visible file."""
+    if not (ROOT / ".git").exists():
+        return [p for p in ROOT.rglob("*") if p.is_file() and not any(q.startswith(".") for q in p.parts)]
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in names.split("\0") if name and (ROOT / name).is_file()]
+
+
+def code_blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def requirement_lines() -> list[str]:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def declared() -> dict[str, set[str]]:
+    """Canonical names of the distributions that requirements.txt and each extra of pyproject.toml name."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    groups = {"requirements": requirement_lines(), **extras}
+    return {key: {canonicalize_name(Requirement(r).name) for r in lines} for key, lines in groups.items()}
+
+
+def imported_packages(path: Path) -> set[str]:
+    """First parts of the absolute imports in a Python file, the standard library and our own left out."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
+    ours = {"humo", "app", *(p.stem for p in path.parent.glob("*.py"))}
+    return names - set(sys.stdlib_module_names) - ours
+
+
+def test_the_first_block_is_two_lines_that_start_the_page_and_run_the_tests():
+    start, test = code_blocks("bash")[0].splitlines()
+    assert start.endswith("python app.py") and "pip install -r requirements.txt" in start
+    assert test.endswith("python -m pytest") and '".[test]"' in test
+
+
+def test_python_examples_parse():
+    for block in code_blocks("python"):
+        ast.parse(block)
+
+
+def test_links_and_pictures_exist():
+    targets = re.findall(r"\]\(([^)\s]+)\)", README)
+    local = [t.split("#")[0] for t in targets if not t.startswith(("http://", "https://", "#"))]
+    assert [t for t in local if not (ROOT / t).exists()] == []
+
+
+def test_requirements_are_pinned_exactly_but_for_torch():
+    loose = [line for line in requirement_lines() if not re.fullmatch(r"[\w-]+==[\w.]+", line)]
+    assert loose == ["torch>=2.8,<=2.13.0"]
+
+
+def test_every_third_party_import_is_declared():
+    groups = declared()
+    base, world = groups["requirements"], groups["world"]
+    distributions = importlib.metadata.packages_distributions()
+    missing = []
+    for path in tracked_files():
+        if path.suffix != ".py":
+            continue
+        allowed = base
+        if path.parent.name == "tests":
+            allowed = base | world | groups["test"]
+        elif "world" in path.parts:
+            allowed = base | world
+        for package in imported_packages(path):
+            owners = {canonicalize_name(name) for name in distributions.get(package, [package])}
+            if not owners & allowed:
+                missing.append(f"{path.relative_to(ROOT)} imports {package}")
+    assert missing == []
+
+
+def test_spacefile_agrees_with_the_tree():
+    space_file = yaml.safe_load((ROOT / "Spacefile").read_text())
+    assert space_file["version"] == 1
+    assert set(space_file) == {"version", *"space hardware storage env files model checks".split()}
+    assert f"gradio=={space_file['space']['sdk_version']}" in requirement_lines()
+    assert all(isinstance(name, str) and name.isupper() for name in space_file["env"]["secrets"])
+    assert all(isinstance(value, str) for value in space_file["env"]["variables"].values())
+    assert len(space_file["space"]["short_description"]) <= 60, "the Hub cuts longer ones"
+    for pattern in space_file["files"]["include"]:
+        assert list(ROOT.glob(pattern)) or pattern in {"app.py", "assets/**"}, f"{pattern} names no file"
+
+
+def test_licence_is_apache():
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License\n" in text and "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_files_are_small_enough():
+    big = [p.name for p in tracked_files() if p.stat().st_size >= 16 * MIB]
+    assert big == []
+    weights = sum(p.stat().st_size for p in tracked_files() if p.suffix == ".safetensors")
+    assert weights <= 64 * MIB
+
+
+@pytest.mark.parametrize("suffix", [".py", ".md", ".toml", ".json", ".ipynb", ".yaml", ".txt", ""])
+def test_no_path_of_a_private_machine(suffix: str):
+    pattern = re.compile(r"(?<![\w.])/(work|root|farm|home)/\w")
+    found = [
+        str(p.relative_to(ROOT))
+        for p in tracked_files()
+        if p.suffix == suffix and pattern.search(p.read_text(errors="ignore"))
+    ]
+    assert found == []
+
+
+def test_python_files_stay_short_and_finished():
+    long, unfinished = [], []
+    for path in tracked_files():
+        if path.suffix == ".py":
+            text = path.read_text()
+            if text.count("\n") >= 400:
+                long.append(path.name)
+            if re.search(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b", text):
+                unfinished.append(path.name)
+    assert long == [] and unfinished == []
