@@ -1,0 +1,435 @@
+"""The HuMo transformer: Wan2.1's video transformer with one audio cross-attention in every block.
+
+Notable choices:
+
+- Everything that Wan has is diffusers' own code (attention, rotary embedding, time and text embedding,
+  norms); this file adds the audio projection, the per-frame audio attention and the output's optional linear skip.
+- Per-frame audio attention is ordinary cross-attention with the frame moved into the batch, so attention
+  backends, fused projections and LoRA names work on it as on every other attention.
+- References are not known here: they are ordinary latent frames at the end of time (see `humo.references`).
+- Private names of diffusers are imported here only, and `tests/test_upstream.py` watches them.
+
+Source: HuMo (arXiv 2509.08519) sec. 3.2-3.3 and its released code; Wan2.1 through diffusers.
+"""
+
+# b batch, f latent frames (video + references), h w latent grid, n tokens = f*h*w of the patched grid,
+# c channels, a audio tokens per frame
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
+from diffusers.loaders import PeftAdapterMixin
+from diffusers.models.attention import AttentionMixin
+from diffusers.models.cache_utils import CacheMixin
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.normalization import FP32LayerNorm
+from diffusers.models.transformers.transformer_wan import (
+    WanAttention,
+    WanAttnProcessor,
+    WanRotaryPosEmbed,
+    WanTimeTextImageEmbedding,
+    WanTransformerBlock,
+)
+from diffusers.utils import BaseOutput
+from torch import Tensor, nn
+
+NUM_ATTENDED_BLOCKS = 4
+"""Number of last blocks whose audio-attended states feed the focus head (paper sec. 3.3)."""
+
+
+def humo_1_7b() -> dict[str, Any]:
+    """Architecture of the published 1.7B model, as keyword arguments of `HuMoTransformer3DModel`.
+
+    Source: released checkpoint HuMo-1.7B.
+    """
+    return {
+        "num_attention_heads": 12,
+        "attention_head_dim": 128,
+        "in_channels": 16,
+        "out_channels": 16,
+        "text_dim": 4096,
+        "ffn_dim": 8960,
+        "num_layers": 30,
+    }
+
+
+def humo_17b() -> dict[str, Any]:
+    """Architecture of the published 17B model, as keyword arguments of `HuMoTransformer3DModel`.
+
+    Source: released checkpoint HuMo-17B.
+    """
+    return {
+        "num_attention_heads": 40,
+        "attention_head_dim": 128,
+        "in_channels": 36,
+        "out_channels": 16,
+        "text_dim": 4096,
+        "ffn_dim": 13824,
+        "num_layers": 40,
+    }
+
+
+@dataclass
+class HuMoTransformerOutput(BaseOutput):
+    """What the transformer returns.
+
+    Attributes:
+        sample: predicted velocity (noise - clean latents), (b, out_channels, f, h, w).
+        attended: hidden states after the audio attention of the last four blocks (all blocks if there are
+            fewer), each (b, n, dim); None unless asked for.
+    """
+
+    sample: Tensor
+    attended: tuple[Tensor, ...] | None = None
+
+
+class AudioProjection(nn.Module):
+    """Turns a latent frame's window of audio features into a few tokens.
+
+    Args:
+        window: feature frames per latent frame (25 Hz).
+        bands: groups of hidden states of the audio encoder.
+        channels: channels of the audio encoder.
+        hidden_dim: width of the two hidden layers.
+        tokens: tokens per latent frame.
+        dim: channels of a token.
+
+    Source: HuMo sec. 3.2; sizes from the released code (the paper says a window of 5, the code uses 8).
+    """
+
+    def __init__(
+        self, window: int, bands: int, channels: int, hidden_dim: int, tokens: int, dim: int
+    ) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.linear_1 = nn.Linear(window * bands * channels, hidden_dim)
+        self.linear_2 = nn.Linear(hidden_dim, hidden_dim)
+        self.linear_3 = nn.Linear(hidden_dim, tokens * dim)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, audio_hidden_states: Tensor) -> Tensor:
+        """Map (b, f, window, bands, channels) to (b, f, tokens, dim)."""
+        hidden_states = torch.relu(self.linear_1(audio_hidden_states.flatten(2)))
+        hidden_states = torch.relu(self.linear_2(hidden_states))
+        return self.norm(self.linear_3(hidden_states).unflatten(2, (self.tokens, -1)))
+
+
+class AudioCrossAttention(nn.Module):
+    """Attention from the tokens of each latent frame to the audio tokens of that frame alone.
+
+    Args:
+        dim: channels of the hidden states.
+        num_heads: attention heads.
+        audio_dim: channels of an audio token; 1536 in both published models, whatever their `dim`.
+        eps: epsilon of the norms.
+
+    Source: HuMo sec. 3.2; no rotary embedding, as in the released code.
+    """
+
+    def __init__(self, dim: int, num_heads: int, audio_dim: int, eps: float) -> None:
+        super().__init__()
+        head_dim = dim // num_heads
+        self.norm_audio = FP32LayerNorm(dim, eps, elementwise_affine=True)
+        self.attn = WanAttention(
+            dim, num_heads, head_dim, eps, cross_attention_dim_head=head_dim, processor=WanAttnProcessor()
+        )
+        self.attn.to_k, self.attn.to_v = nn.Linear(audio_dim, dim), nn.Linear(audio_dim, dim)
+
+    def forward(self, hidden_states: Tensor, audio_hidden_states: Tensor) -> Tensor:
+        """Return the attention's output (b, n, dim) for states (b, n, dim) and audio (b, f, a, audio_dim)."""
+        batch_size, num_frames = audio_hidden_states.shape[:2]
+        queries = self.norm_audio(hidden_states.float()).type_as(hidden_states)
+        queries = queries.unflatten(1, (num_frames, -1)).flatten(0, 1)  # (b*f, h*w, dim)
+        attended = self.attn(queries, audio_hidden_states.flatten(0, 1))
+        return attended.unflatten(0, (batch_size, num_frames)).flatten(1, 2)
+
+
+class HuMoTransformerBlock(WanTransformerBlock):
+    """Wan's block with audio attention between the text attention and the feed-forward layer.
+
+    Source: HuMo sec. 3.2 and released code (`WanAttentionBlock` with its audio wrapper).
+    """
+
+    def __init__(
+        self, dim: int, ffn_dim: int, num_heads: int, audio_dim: int, cross_attn_norm: bool, eps: float
+    ) -> None:
+        super().__init__(dim, ffn_dim, num_heads, cross_attn_norm=cross_attn_norm, eps=eps)
+        self.audio_attn = AudioCrossAttention(dim, num_heads, audio_dim, eps)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        temb: Tensor,
+        rotary_emb: tuple[Tensor, Tensor],
+        audio_hidden_states: Tensor,
+        return_attended: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Run the block.
+
+        Args:
+            hidden_states: (b, n, dim).
+            encoder_hidden_states: projected text, (b, text tokens, dim).
+            temb: time modulation, (b, 6, dim).
+            rotary_emb: cosines and sines, each (1, n, 1, head_dim).
+            audio_hidden_states: audio tokens, (b, f, a, audio_dim).
+            return_attended: also return the states after the audio attention. Off by default because
+                diffusers' caches expect a plain tensor.
+
+        Returns:
+            Hidden states (b, n, dim), or a pair of these and the states after the audio attention.
+        """
+        shift_msa, scale_msa, gate_msa, shift_ffn, scale_ffn, gate_ffn = (
+            self.scale_shift_table + temb.float()
+        ).chunk(6, dim=1)
+
+        # 1. Self-attention over all frames, references included
+        normed = (self.norm1(hidden_states.float()) * (1 + scale_msa) + shift_msa).type_as(hidden_states)
+        attn_output = self.attn1(normed, None, None, rotary_emb)
+        hidden_states = (hidden_states.float() + attn_output * gate_msa).type_as(hidden_states)
+
+        # 2. Text
+        normed = self.norm2(hidden_states.float()).type_as(hidden_states)
+        hidden_states = hidden_states + self.attn2(normed, encoder_hidden_states, None, None)
+
+        # 3. Sound, frame by frame
+        hidden_states = hidden_states + self.audio_attn(hidden_states, audio_hidden_states)
+        attended = hidden_states
+
+        # 4. Feed-forward
+        normed = (self.norm3(hidden_states.float()) * (1 + scale_ffn) + shift_ffn).type_as(hidden_states)
+        ff_output = self.ffn(normed)
+        hidden_states = (hidden_states.float() + ff_output.float() * gate_ffn).type_as(hidden_states)
+
+        return (hidden_states, attended) if return_attended else hidden_states
+
+
+TransformerBlockRegistry.register(
+    HuMoTransformerBlock, TransformerBlockMetadata(return_hidden_states_index=0)
+)
+
+
+class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, AttentionMixin):
+    """The velocity network of HuMo in all its sizes.
+
+    Two input forms exist. With `in_channels == out_channels` (1.7B) the last latent frames hold the clean
+    references; with `in_channels == 2 * out_channels + 4` (17B) mask and condition latents are further
+    channels.
+
+    Args:
+        patch_size: latent frames, rows and columns of one token.
+        num_attention_heads: attention heads.
+        attention_head_dim: channels of a head; dim is the product of both.
+        in_channels: input channels.
+        out_channels: channels of the video latents.
+        text_dim: channels of the text encoder.
+        freq_dim: channels of the sinusoidal timestep embedding.
+        ffn_dim: width of the feed-forward layers.
+        num_layers: blocks.
+        cross_attn_norm: normalise before the text attention.
+        eps: epsilon of the norms.
+        rope_max_seq_len: most positions of the rotary embedding along one axis.
+        audio_dim: channels of an audio token; differs from dim in the 17B model.
+        audio_tokens: audio tokens per latent frame.
+        audio_window: audio feature frames per latent frame.
+        audio_bands: bands of the audio encoder's hidden states.
+        audio_channels: channels of the audio encoder.
+        audio_hidden_dim: width of the audio projection.
+        image_dim: always None; diffusers' LoRA loader for Wan asks the config for it.
+        input_skip: add the best linear estimate of the velocity to the output (ours, see `_add_input_skip`).
+    """
+
+    _supports_gradient_checkpointing = True
+    _no_split_modules = ["HuMoTransformerBlock"]
+    _repeated_blocks = ["HuMoTransformerBlock"]
+    _skip_layerwise_casting_patterns = ["patch_embedding", "condition_embedder", "audio_projection", "norm"]
+    _keep_in_fp32_modules = [
+        "rope",
+        "time_embedder",
+        "scale_shift_table",
+        "norm1",
+        "norm2",
+        "norm3",
+        "norm_audio",
+    ]
+
+    @register_to_config
+    def __init__(
+        self,
+        patch_size: tuple[int, int, int] = (1, 2, 2),
+        num_attention_heads: int = 12,
+        attention_head_dim: int = 128,
+        in_channels: int = 16,
+        out_channels: int = 16,
+        text_dim: int = 4096,
+        freq_dim: int = 256,
+        ffn_dim: int = 8960,
+        num_layers: int = 30,
+        cross_attn_norm: bool = True,
+        eps: float = 1e-6,
+        rope_max_seq_len: int = 1024,
+        audio_dim: int = 1536,
+        audio_tokens: int = 16,
+        audio_window: int = 8,
+        audio_bands: int = 5,
+        audio_channels: int = 1280,
+        audio_hidden_dim: int = 512,
+        image_dim: int | None = None,
+        input_skip: bool = False,
+    ) -> None:
+        super().__init__()
+        dim = num_attention_heads * attention_head_dim
+
+        # 1. Patches and positions
+        self.rope = WanRotaryPosEmbed(attention_head_dim, patch_size, rope_max_seq_len)
+        self.patch_embedding = nn.Conv3d(in_channels, dim, kernel_size=patch_size, stride=patch_size)
+
+        # 2. Time, text and sound
+        self.condition_embedder = WanTimeTextImageEmbedding(
+            dim=dim, time_freq_dim=freq_dim, time_proj_dim=dim * 6, text_embed_dim=text_dim
+        )
+        self.audio_projection = AudioProjection(
+            audio_window, audio_bands, audio_channels, audio_hidden_dim, audio_tokens, audio_dim
+        )
+
+        # 3. Blocks
+        self.blocks = nn.ModuleList(
+            HuMoTransformerBlock(dim, ffn_dim, num_attention_heads, audio_dim, cross_attn_norm, eps)
+            for _ in range(num_layers)
+        )
+
+        # 4. Output
+        self.norm_out = FP32LayerNorm(dim, eps, elementwise_affine=False)
+        self.proj_out = nn.Linear(dim, out_channels * math.prod(patch_size))
+        self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
+
+        self.gradient_checkpointing = False
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        audio_hidden_states: Tensor,
+        return_attended: bool = False,
+        return_dict: bool = True,
+    ) -> HuMoTransformerOutput | tuple[Tensor, ...]:
+        """Predict the velocity.
+
+        Args:
+            hidden_states: noisy latents with the references at the end of time, (b, in_channels, f, h, w).
+            timestep: 1000 * sigma, (b,).
+            encoder_hidden_states: text features padded with zeros, (b, text tokens, text_dim).
+            audio_hidden_states: audio windows, zero on reference frames,
+                (b, f, audio_window, audio_bands, audio_channels).
+            return_attended: also return what the focus head reads.
+            return_dict: return `HuMoTransformerOutput` instead of a tuple.
+
+        Returns:
+            Velocity of every latent frame, references included (b, out_channels, f, h, w); with
+            `return_attended` also the states after the audio attention of the last four blocks.
+
+        Raises:
+            ValueError: if a shape does not fit the config or the other inputs.
+        """
+        self._check_shapes(hidden_states, timestep, encoder_hidden_states, audio_hidden_states)
+        noisy = hidden_states
+
+        # 1. Patches and positions
+        rotary_emb = self.rope(hidden_states)
+        hidden_states = self.patch_embedding(hidden_states)
+        grid = hidden_states.shape[2:]
+        hidden_states = hidden_states.flatten(2).transpose(1, 2).contiguous()  # (b, n, dim)
+
+        # 2. Time, text and sound
+        temb, timestep_proj, encoder_hidden_states, _ = self.condition_embedder(
+            timestep, encoder_hidden_states
+        )
+        timestep_proj = timestep_proj.unflatten(1, (6, -1))
+        audio_hidden_states = self.audio_projection(audio_hidden_states)  # (b, f, a, audio_dim)
+        if self.config.patch_size[0] > 1:
+            audio_hidden_states = audio_hidden_states.unflatten(1, (grid[0], -1)).flatten(2, 3)
+
+        # 3. Blocks
+        attended = ()
+        first_attended = len(self.blocks) - NUM_ATTENDED_BLOCKS if return_attended else len(self.blocks)
+        for index, block in enumerate(self.blocks):
+            arguments = (hidden_states, encoder_hidden_states, timestep_proj, rotary_emb, audio_hidden_states)
+            if index >= first_attended:
+                hidden_states, block_attended = self._run_block(block, *arguments, True)
+                attended += (block_attended,)
+            else:
+                hidden_states = self._run_block(block, *arguments)
+
+        # 4. Output
+        shift, scale = (self.scale_shift_table + temb.unsqueeze(1)).chunk(2, dim=1)
+        hidden_states = (self.norm_out(hidden_states.float()) * (1 + scale) + shift).type_as(hidden_states)
+        sample = self._unpatchify(self.proj_out(hidden_states), grid)
+        if self.config.input_skip:
+            sample = self._add_input_skip(sample, noisy, timestep)
+
+        if not return_dict:
+            return (sample, attended) if return_attended else (sample,)
+        return HuMoTransformerOutput(sample=sample, attended=attended if return_attended else None)
+
+    def _run_block(self, block: HuMoTransformerBlock, *arguments: Any) -> Any:
+        if torch.is_grad_enabled() and self.gradient_checkpointing:
+            return self._gradient_checkpointing_func(block, *arguments)
+        return block(*arguments)
+
+    def _unpatchify(self, tokens: Tensor, grid: tuple[int, int, int]) -> Tensor:
+        """(b, n, patch volume * out_channels) -> (b, out_channels, f, h, w)."""
+        tokens = tokens.unflatten(2, (*self.config.patch_size, -1)).unflatten(1, tuple(grid))
+        return tokens.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+    def _add_input_skip(self, residual: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
+        """Return k * x_t + residual / sqrt(D), D = (1 - sigma)^2 + sigma^2, k = (2 sigma - 1) / D, in
+        float32.
+
+        For clean latents of unit variance, k * x_t is the best linear estimate of noise - x0 from x_t, and
+        what is left of the velocity has the variance 1 / D: so the network's own output has unit variance at
+        every noise level. Ours: EDM's preconditioning (arXiv 2206.00364) written for flow matching; the
+        published models have none.
+        """
+        sigma = (timestep.float() / 1000.0).view(-1, 1, 1, 1, 1)
+        variance = (1 - sigma) ** 2 + sigma**2
+        x_t = noisy[:, : self.config.out_channels].float()
+        sample = (2 * sigma - 1) / variance * x_t + residual.float() * variance.rsqrt()
+        return sample.type_as(noisy)
+
+    def _check_shapes(self, latents: Tensor, timestep: Tensor, text: Tensor, audio: Tensor) -> None:
+        if latents.ndim != 5 or latents.shape[1] != self.config.in_channels:
+            raise ValueError(
+                f"hidden_states must be (batch, {self.config.in_channels}, frames, height, width) "
+                f"but is {tuple(latents.shape)}."
+            )
+        batch_size, _, *size = latents.shape
+        if any(length % patch for length, patch in zip(size, self.config.patch_size, strict=True)):
+            raise ValueError(
+                f"hidden_states has the latent size {tuple(size)}: frames, height, width must be multiples of "
+                f"the patch size {tuple(self.config.patch_size)}."
+            )
+        if timestep.shape != (batch_size,):
+            raise ValueError(f"timestep must be ({batch_size},) but is {tuple(timestep.shape)}.")
+        if text.ndim != 3 or text.shape[0] != batch_size or text.shape[2] != self.config.text_dim:
+            raise ValueError(
+                f"encoder_hidden_states must be ({batch_size}, tokens, {self.config.text_dim}) "
+                f"but is {tuple(text.shape)}."
+            )
+        window = (self.config.audio_window, self.config.audio_bands, self.config.audio_channels)
+        if audio.ndim != 5 or audio.shape[0] != batch_size or tuple(audio.shape[2:]) != window:
+            raise ValueError(
+                f"audio_hidden_states must be ({batch_size}, frames, {window[0]}, {window[1]}, {window[2]}) "
+                f"but is {tuple(audio.shape)}."
+            )
+        if audio.shape[1] != size[0]:
+            raise ValueError(
+                f"audio_hidden_states has {audio.shape[1]} frames but hidden_states has {size[0]}: "
+                "append one zero frame per reference image."
+            )
