@@ -1,4 +1,4 @@
-"""What a newcomer meets first is true: README commands and links, Spacefile, requirements, the tracked files."""
+"""What a newcomer meets first is true: README, Spacefile, requirements and the tracked files."""
 
 from __future__ import annotations
 
@@ -102,7 +102,8 @@ def test_every_third_party_import_is_declared():
 def test_spacefile_agrees_with_the_tree():
     space_file = yaml.safe_load((ROOT / "Spacefile").read_text())
     assert space_file["version"] == 1
-    assert set(space_file) == {"version", *"space hardware storage env files model checks".split()}
+    sections = ["version", "space", "hardware", "storage", "env", "files", "model", "checks"]
+    assert list(space_file) == sections
     assert f"gradio=={space_file['space']['sdk_version']}" in requirement_lines()
     assert all(isinstance(name, str) and name.isupper() for name in space_file["env"]["secrets"])
     assert all(isinstance(value, str) for value in space_file["env"]["variables"].values())
