@@ -1,0 +1,234 @@
+"""humo.media: every bad file gives one sentence; good ones come back right; the video is what browsers play.
+
+Run: python -m pytest tests/test_media.py
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from imageio_ffmpeg import get_ffmpeg_exe
+from PIL import Image
+
+from humo import media
+
+
+def _voice(seconds: float = 1.0, rate: int = 16_000, channels: int = 1) -> np.ndarray:
+    time = np.arange(int(seconds * rate)) / rate
+    return np.stack(
+        [0.3 * np.sin(2 * np.pi * (220 + 30 * c) * time) for c in range(channels)], axis=1
+    ).astype("f4")
+
+
+def _png_of_size(path: Path, width: int, height: int) -> Path:
+    """A PNG whose header promises many pixels and whose file is small."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0"))
+        + chunk(b"IEND", b"")
+    )
+    return path
+
+
+def _probe(path: Path) -> str:
+    return subprocess.run(
+        [get_ffmpeg_exe(), "-i", str(path)], capture_output=True, text=True, check=False
+    ).stderr
+
+
+def _one_sentence(error: pytest.ExceptionInfo[ValueError], folder: Path) -> None:
+    text = str(error.value)
+    assert text.endswith(".") and "\n" not in text and str(folder) not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.png", b"", "empty file"),
+        ("a.png", b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+        ("a.png", b"hello, not a picture at all", "no picture inside"),
+        ("a.jpg", b"%PDF-1.7 ....", "PDF"),
+        ("a.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, "damaged"),
+        ("a.jpg", b"\xff\xd8\xff\xe0" + b"\0" * 50, "damaged"),
+    ],
+)
+def test_bad_pictures_by_content(tmp_path: Path, name: str, content: bytes, expected: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=expected) as error:
+        media.read_picture(path)
+    _one_sentence(error, tmp_path)
+
+
+def test_truncated_picture(tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    Image.effect_noise((64, 64), 50).save(path)
+    path.write_bytes(path.read_bytes()[:1500])
+    with pytest.raises(ValueError, match="damaged") as error:
+        media.read_picture(path)
+    _one_sentence(error, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((8000, 5000), "40 megapixels"),
+        ((6000, 6000), "36 megapixels"),
+        ((30000, 30000), "too many pixels"),
+        ((8, 200), "at least 16"),
+    ],
+)
+def test_picture_sizes_are_refused_from_the_header(
+    tmp_path: Path, size: tuple[int, int], expected: str
+) -> None:
+    with pytest.raises(ValueError, match=expected) as error:
+        media.read_picture(_png_of_size(tmp_path / "big.png", *size))
+    _one_sentence(error, tmp_path)
+
+
+def test_missing_and_folder(tmp_path: Path) -> None:
+    for read in (media.read_picture, media.read_sound):
+        with pytest.raises(ValueError, match="does not exist"):
+            read(tmp_path / "nothing.png")
+        with pytest.raises(ValueError, match="is a folder"):
+            read(tmp_path)
+
+
+def test_picture_alpha_rotation_and_depth(tmp_path: Path) -> None:
+    Image.new("RGBA", (32, 32), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert media.read_picture(tmp_path / "clear.png").getpixel((5, 5)) == (255, 255, 255)
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned by 90 degrees
+    Image.new("RGB", (60, 20), "blue").save(tmp_path / "turned.jpg", exif=exif)
+    assert media.read_picture(tmp_path / "turned.jpg").size == (20, 60)
+
+    Image.fromarray(np.full((20, 20), 32768, np.uint16)).save(tmp_path / "deep.png")
+    assert media.read_picture(tmp_path / "deep.png").getpixel((3, 3)) == (128, 128, 128)
+
+    for kind in ("webp", "bmp", "gif", "tiff", "jpg"):
+        Image.new("RGB", (20, 24), "green").save(tmp_path / f"a.{kind}")
+        read = media.read_picture(tmp_path / f"a.{kind}")
+        assert read.mode == "RGB" and read.size == (20, 24)
+    assert media.read_picture(Image.new("L", (20, 20))).mode == "RGB"
+
+
+def test_bad_sounds(tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "really.png")
+    (tmp_path / "really.png").rename(tmp_path / "picture.wav")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "text.wav").write_bytes(b"no sound here")
+    (tmp_path / "broken.wav").write_bytes(b"RIFF\x24\0\0\0WAVEfmt " + b"\xff" * 30)
+    (tmp_path / "broken.m4a").write_bytes(b"\0\0\0\x18ftypM4A " + b"\0" * 40)
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), 16_000)
+    soundfile.write(tmp_path / "short.wav", _voice(0.05), 16_000)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16_000), 16_000)
+    soundfile.write(tmp_path / "long.wav", np.zeros(600 * 8_000, np.int16), 8_000)
+    soundfile.write(tmp_path / "many.wav", _voice(1.0, channels=12), 16_000)
+    soundfile.write(tmp_path / "slow.wav", _voice(1.0, 4_000), 4_000)
+    soundfile.write(tmp_path / "nan.wav", np.full(16_000, np.nan), 16_000, subtype="FLOAT")
+    expected = {
+        "picture.wav": "PNG data, not a sound",
+        "empty.wav": "empty file",
+        "text.wav": "no sound inside",
+        "broken.wav": "damaged",
+        "broken.m4a": "can be decoded",
+        "none.wav": "no samples",
+        "short.wav": "at least 0.2",
+        "silent.wav": "is silent",
+        "long.wav": "10.0 minutes",
+        "many.wav": "12 channels",
+        "slow.wav": "4000 Hz",
+        "nan.wav": "invalid numbers",
+    }
+    for name, words in expected.items():
+        with pytest.raises(ValueError, match=re.escape(words)) as error:
+            media.read_sound(tmp_path / name)
+        _one_sentence(error, tmp_path)
+
+
+def test_sound_is_heard_mono_at_16_khz_and_kept_as_given(tmp_path: Path) -> None:
+    given = _voice(1.5, 44_100, channels=2)
+    soundfile.write(tmp_path / "voice.wav", given, 44_100, subtype="FLOAT")
+    sound = media.read_sound(tmp_path / "voice.wav")
+    assert sound.rate == 44_100 and sound.duration == pytest.approx(1.5, abs=1e-3)
+    np.testing.assert_array_equal(sound.original, given)
+    assert sound.waveform.shape == (24_000,) and sound.waveform.dtype == np.float32
+    spectrum = np.abs(np.fft.rfft(sound.waveform))
+    assert abs(np.argmax(spectrum) / 1.5 - 220) < 40
+
+    again = media.read_sound((given[:, 0], 44_100))
+    assert again.original.shape == (len(given), 1) and again.waveform.shape == (24_000,)
+    assert media.read_sound(((given * 32767).astype(np.int16), 44_100)).original.max() < 1
+    with pytest.raises(ValueError, match="channels"):
+        media.read_sound((given.T, 44_100))
+
+
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3", "m4a", "webm", "aac"])
+def test_other_sound_formats(tmp_path: Path, suffix: str) -> None:
+    soundfile.write(tmp_path / "voice.wav", _voice(1.0, 48_000), 48_000)
+    path = tmp_path / f"voice.{suffix}"
+    subprocess.run(
+        [get_ffmpeg_exe(), "-v", "error", "-i", str(tmp_path / "voice.wav"), str(path)], check=True
+    )
+    assert media.read_sound(path).duration == pytest.approx(1.0, abs=0.1)
+
+
+def test_video_is_what_browsers_play(tmp_path: Path) -> None:
+    frames = np.zeros((25, 32, 48, 3), np.uint8)
+    frames[..., 0] = 200
+    written = media.write_video(
+        tmp_path / "out.mp4", frames, 25, (_voice(1.25), 16_000), {"seed": 7, "prompt": "é;="}, scale=2
+    )
+    text = _probe(written)
+    for words in (
+        "h264",
+        "yuv420p(tv, bt709",
+        "96x64",
+        "25 fps",
+        "Audio: aac",
+        "16000 Hz",
+        "AI-generated",
+        '"seed": 7',
+    ):
+        assert words in text, f"{words} missing in {text}"
+    assert "Duration: 00:00:01.2" in text, "the sound keeps its length"
+    content = written.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat"), "the index must come first (faststart)"
+    assert [file.name for file in tmp_path.iterdir()] == ["out.mp4"], "no temporary file stays"
+
+    decoded = subprocess.run(
+        [get_ffmpeg_exe(), "-v", "error", "-i", str(written), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
+        capture_output=True,
+        check=True,
+    ).stdout
+    pictures = np.frombuffer(decoded, np.uint8).reshape(-1, 64, 96, 3)
+    assert len(pictures) == 25 and np.abs(pictures.mean((0, 1, 2)) - [200, 0, 0]).max() < 6, "colours survive"
+
+
+def test_video_without_sound_and_bad_arguments(tmp_path: Path) -> None:
+    frames = np.zeros((5, 16, 16, 3), np.uint8)
+    assert "Audio" not in _probe(media.write_video(tmp_path / "mute.mp4", frames))
+    for arguments, words in [
+        ((tmp_path / "a.avi", frames), "must end in .mp4"),
+        ((tmp_path / "no" / "a.mp4", frames), "folder that exists"),
+        ((tmp_path / "a.mp4", frames.astype(float)), "uint8"),
+        ((tmp_path / "a.mp4", frames[:0]), "shape"),
+        ((tmp_path / "a.mp4", frames[:, :15]), "even"),
+        ((tmp_path / "a.mp4", frames, 25, None, None, 0), "scale is 0"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            media.write_video(*arguments)
