@@ -3,7 +3,8 @@
 Notable choices:
 
 - Everything that Wan has is diffusers' own code (attention, rotary embedding, time and text embedding,
-  norms); this file adds the audio projection, the per-frame audio attention and the output's optional linear skip.
+  norms); this file adds the audio projection, the per-frame audio attention and the output's optional linear
+  skip.
 - Per-frame audio attention is ordinary cross-attention with the frame moved into the batch, so attention
   backends, fused projections and LoRA names work on it as on every other attention.
 - References are not known here: they are ordinary latent frames at the end of time (see `humo.references`).
@@ -44,35 +45,17 @@ NUM_ATTENDED_BLOCKS = 4
 
 
 def humo_1_7b() -> dict[str, Any]:
-    """Architecture of the published 1.7B model, as keyword arguments of `HuMoTransformer3DModel`.
-
-    Source: released checkpoint HuMo-1.7B.
-    """
-    return {
-        "num_attention_heads": 12,
-        "attention_head_dim": 128,
-        "in_channels": 16,
-        "out_channels": 16,
-        "text_dim": 4096,
-        "ffn_dim": 8960,
-        "num_layers": 30,
-    }
+    """Keyword arguments of `HuMoTransformer3DModel` for the published 1.7B model (its released config)."""
+    return _preset(num_attention_heads=12, in_channels=16, ffn_dim=8960, num_layers=30)
 
 
 def humo_17b() -> dict[str, Any]:
-    """Architecture of the published 17B model, as keyword arguments of `HuMoTransformer3DModel`.
+    """Keyword arguments of `HuMoTransformer3DModel` for the published 17B model (its released config)."""
+    return _preset(num_attention_heads=40, in_channels=36, ffn_dim=13824, num_layers=40)
 
-    Source: released checkpoint HuMo-17B.
-    """
-    return {
-        "num_attention_heads": 40,
-        "attention_head_dim": 128,
-        "in_channels": 36,
-        "out_channels": 16,
-        "text_dim": 4096,
-        "ffn_dim": 13824,
-        "num_layers": 40,
-    }
+
+def _preset(**sizes: int) -> dict[str, Any]:
+    return {"attention_head_dim": 128, "out_channels": 16, "text_dim": 4096, **sizes}
 
 
 @dataclass
@@ -249,15 +232,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
     _no_split_modules = ["HuMoTransformerBlock"]
     _repeated_blocks = ["HuMoTransformerBlock"]
     _skip_layerwise_casting_patterns = ["patch_embedding", "condition_embedder", "audio_projection", "norm"]
-    _keep_in_fp32_modules = [
-        "rope",
-        "time_embedder",
-        "scale_shift_table",
-        "norm1",
-        "norm2",
-        "norm3",
-        "norm_audio",
-    ]
+    _keep_in_fp32_modules = "rope time_embedder scale_shift_table norm1 norm2 norm3 norm_audio".split()
 
     @register_to_config
     def __init__(
@@ -284,6 +259,10 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         input_skip: bool = False,
     ) -> None:
         super().__init__()
+        if patch_size[0] != 1:
+            raise ValueError(
+                f"patch_size must begin with 1, for sound is heard frame by frame, but is {patch_size}."
+            )
         dim = num_attention_heads * attention_head_dim
 
         # 1. Patches and positions
@@ -353,8 +332,6 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         )
         timestep_proj = timestep_proj.unflatten(1, (6, -1))
         audio_hidden_states = self.audio_projection(audio_hidden_states)  # (b, f, a, audio_dim)
-        if self.config.patch_size[0] > 1:
-            audio_hidden_states = audio_hidden_states.unflatten(1, (grid[0], -1)).flatten(2, 3)
 
         # 3. Blocks
         attended = ()
@@ -404,29 +381,26 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         return sample.type_as(noisy)
 
     def _check_shapes(self, latents: Tensor, timestep: Tensor, text: Tensor, audio: Tensor) -> None:
-        if latents.ndim != 5 or latents.shape[1] != self.config.in_channels:
-            raise ValueError(
-                f"hidden_states must be (batch, {self.config.in_channels}, frames, height, width) "
-                f"but is {tuple(latents.shape)}."
+        config, batch_size, size = self.config, latents.shape[0], latents.shape[2:]
+        window = (config.audio_window, config.audio_bands, config.audio_channels)
+        allowed = {
+            "hidden_states": (latents, (batch_size, config.in_channels, "frames", "height", "width")),
+            "timestep": (timestep, (batch_size,)),
+            "encoder_hidden_states": (text, (batch_size, "tokens", config.text_dim)),
+            "audio_hidden_states": (audio, (batch_size, "frames", *window)),
+        }
+        for name, (given, wanted) in allowed.items():
+            fits = (
+                isinstance(want, str) or have == want for have, want in zip(given.shape, wanted, strict=False)
             )
-        batch_size, _, *size = latents.shape
-        if any(length % patch for length, patch in zip(size, self.config.patch_size, strict=True)):
+            if given.ndim != len(wanted) or not all(fits):
+                raise ValueError(
+                    f"{name} must be ({', '.join(map(str, wanted))}) but is {tuple(given.shape)}."
+                )
+        if any(length % patch for length, patch in zip(size, config.patch_size, strict=True)):
             raise ValueError(
-                f"hidden_states has the latent size {tuple(size)}: frames, height, width must be multiples of "
-                f"the patch size {tuple(self.config.patch_size)}."
-            )
-        if timestep.shape != (batch_size,):
-            raise ValueError(f"timestep must be ({batch_size},) but is {tuple(timestep.shape)}.")
-        if text.ndim != 3 or text.shape[0] != batch_size or text.shape[2] != self.config.text_dim:
-            raise ValueError(
-                f"encoder_hidden_states must be ({batch_size}, tokens, {self.config.text_dim}) "
-                f"but is {tuple(text.shape)}."
-            )
-        window = (self.config.audio_window, self.config.audio_bands, self.config.audio_channels)
-        if audio.ndim != 5 or audio.shape[0] != batch_size or tuple(audio.shape[2:]) != window:
-            raise ValueError(
-                f"audio_hidden_states must be ({batch_size}, frames, {window[0]}, {window[1]}, {window[2]}) "
-                f"but is {tuple(audio.shape)}."
+                f"hidden_states has the latent size {tuple(size)}: each length must be a multiple of the "
+                f"patch size {tuple(config.patch_size)}."
             )
         if audio.shape[1] != size[0]:
             raise ValueError(
