@@ -1,4 +1,4 @@
-"""Instruments: seconds of module calls, floating-point operations and rates, peak memory.
+"""Instruments: seconds of method calls, floating-point operations and rates, peak memory.
 
 All of this file is ours.
 """
@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -25,42 +24,48 @@ MIB = 2**20
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Seconds of each call of the modules that it watches.
+    """Seconds and arguments of each call of the methods that it watches.
 
     On a GPU every call waits for the device first and last, so that its time is its own; the sum is then a
     little more than an unwatched run takes.
     """
 
     device: torch.device
-    """Where the modules run."""
+    """Where the work is done."""
     calls: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Seconds by part, one entry a call."""
     inputs: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     """Arguments by part and name, one entry a call."""
 
     @contextlib.contextmanager
-    def watch(self, parts: dict[str, nn.Module]) -> Iterator[Stopwatch]:
-        """Times every call of the given modules, by part name, until the block ends."""
-        handles = []
-        for name, module in parts.items():
-            started: list[float] = []
-            before = functools.partial(self._before, name, started)
-            after = functools.partial(self._after, name, started)
-            handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
-            handles.append(module.register_forward_hook(after))
+    def watch(self, parts: dict[str, tuple[object, str]]) -> Iterator[Stopwatch]:
+        """Times every call of the given methods until the block ends.
+
+        A module's forward hooks would not do: encoding and decoding of a video codec are plain methods.
+
+        Args:
+            parts: owner and method's name by part; the owner gets an attribute of that name for the time.
+        """
+        for part, (owner, method) in parts.items():
+            setattr(owner, method, self._timed(part, getattr(owner, method)))
         try:
             yield self
         finally:
-            for handle in handles:
-                handle.remove()
+            for owner, method in parts.values():
+                delattr(owner, method)
 
-    def _before(self, name: str, started: list[float], module: nn.Module, args: tuple, kwargs: dict) -> None:
-        bound = inspect.signature(module.forward).bind(*args, **kwargs)
-        self.inputs[name].append(bound.arguments)
-        started.append(now(self.device))
+    def _timed(self, part: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(method)
 
-    def _after(self, name: str, started: list[float], module: nn.Module, args: tuple, output: Any) -> None:
-        self.calls[name].append(now(self.device) - started.pop())
+        @functools.wraps(method)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            self.inputs[part].append(dict(signature.bind(*args, **kwargs).arguments))
+            start = now(self.device)
+            output = method(*args, **kwargs)
+            self.calls[part].append(now(self.device) - start)
+            return output
+
+        return timed
 
 
 def now(device: torch.device) -> float:

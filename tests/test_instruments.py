@@ -30,13 +30,21 @@ def test_attention_is_counted(dtype: torch.dtype):
 def test_stopwatch_notes_every_call_and_lets_go():
     layer = nn.Linear(4, 2)
     watch = instruments.Stopwatch(CPU)
-    with watch.watch({"layer": layer, "never": nn.Identity()}):
+    with watch.watch({"layer": (layer, "forward"), "never": (nn.Identity(), "forward")}):
         for batch in (1, 3):
             layer(torch.zeros(batch, 4))
     layer(torch.zeros(5, 4))
     assert len(watch.calls["layer"]) == 2 and all(seconds > 0 for seconds in watch.calls["layer"])
     assert [len(arguments["input"]) for arguments in watch.inputs["layer"]] == [1, 3]
     assert watch.calls["never"] == []
+
+
+def test_stopwatch_lets_go_after_an_error():
+    layer = nn.Linear(4, 2)
+    watch = instruments.Stopwatch(CPU)
+    with pytest.raises(RuntimeError), watch.watch({"layer": (layer, "forward")}):
+        layer(torch.zeros(1, 3))
+    assert "forward" not in vars(layer) and watch.calls["layer"] == []
 
 
 def test_matrix_rate_is_plausible():
