@@ -1,0 +1,177 @@
+"""Reference pictures: letterboxing, their latents, and the transformer's two input forms.
+
+References are appended at the end of latent time, so that they are never read as a first frame;
+self-attention carries the identity. A reference is one latent frame. The 1.7B form overwrites the last
+frames of the latents with clean references at every pass; the 17B form shows them in further channels,
+beside a mask. Without a picture the reference slots hold nulls: zeros in the 1.7B form, the black video's
+latents in the 17B form.
+
+Source: HuMo sec. 3.2 and released code (`generate.py::load_image_latent_ref_id`, `inference`).
+"""
+
+# b batch, f latent frames (video + references), r references, h w latent grid, z channels of video latents
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+MASK_CHANNELS = 4
+"""Mask channels of the 17B form: 0 on video frames, 1 on references."""
+WHITE = (255, 255, 255)
+
+
+def letterbox(picture: Image.Image, height: int, width: int) -> Image.Image:
+    """Fit a picture into a frame without distorting it; what is left over is white.
+
+    Args:
+        picture: any size, RGB.
+        height: pixels of the frame.
+        width: pixels of the frame.
+
+    Returns:
+        RGB picture of width x height, the given one in its middle.
+
+    Source: released code `load_image_latent_ref_id` (Lanczos, white).
+    """
+    scale = min(width / picture.width, height / picture.height)
+    size = max(1, int(picture.width * scale + 1e-6)), max(1, int(picture.height * scale + 1e-6))
+    fitted = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    left, top = (width - size[0]) // 2, (height - size[1]) // 2
+    return ImageOps.expand(fitted, (left, top, width - size[0] - left, height - size[1] - top), fill=WHITE)
+
+
+def picture_to_pixels(picture: Image.Image) -> Tensor:
+    """Turn an RGB picture into one frame of pixels (1, 3, 1, height, width) in [-1, 1], float32."""
+    pixels = torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32))
+    return (pixels / 127.5 - 1).permute(2, 0, 1)[None, :, None]
+
+
+def encode_video(pixels: Tensor, vae: Any) -> Tensor:
+    """Encode pixels into normalised latents.
+
+    Args:
+        pixels: (b, 3, video frames, height, width) in [-1, 1], on the device that computes.
+        vae: AutoencoderKLWan, or a codec with its interface.
+
+    Returns:
+        (b, z, f, h, w) with about zero mean and unit variance, float32. The mode of the posterior, as
+        released.
+    """
+    latents = vae.encode(pixels.to(vae.dtype)).latent_dist.mode().float()
+    mean, std = _latent_statistics(vae, latents)
+    return (latents - mean) / std
+
+
+def decode_latents(latents: Tensor, vae: Any) -> Tensor:
+    """Decode normalised latents (b, z, f, h, w) into pixels (b, 3, frames, height, width) in [-1, 1]."""
+    mean, std = _latent_statistics(vae, latents)
+    return vae.decode((latents.float() * std + mean).to(vae.dtype)).sample.float().clamp(-1, 1)
+
+
+def encode_references(
+    pictures: Sequence[Image.Image],
+    vae: Any,
+    height: int,
+    width: int,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """Encode pictures as references, each alone, in the given order.
+
+    Args:
+        pictures: one or several.
+        vae: the video codec.
+        height: pixels of the video.
+        width: pixels of the video.
+        device: where to compute, which is not the codec's own device while that is offloaded.
+
+    Returns:
+        (1, z, r, h, w), float32.
+    """
+    frames = (picture_to_pixels(letterbox(picture, height, width)) for picture in pictures)
+    return torch.cat([encode_video(frame.to(device or vae.device), vae) for frame in frames], dim=2)
+
+
+def encode_black_video(
+    vae: Any,
+    num_latents: int,
+    height: int,
+    width: int,
+    level: float = -1.0,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """Latents of an all-black video, the null of the 17B form's condition channels.
+
+    The release ships them as files of two sizes; computed with the VAE they exist for every size.
+
+    Args:
+        vae: the video codec.
+        num_latents: latent frames, references included.
+        height: pixels of the video.
+        width: pixels of the video.
+        level: value of every pixel; -1 is black. Public re-implementations disagree (some encode 0,
+            mid-grey), so a converted pipeline names its own in `black_level`.
+        device: where to compute, which is not the codec's own device while that is offloaded.
+
+    Returns:
+        (1, z, num_latents, h, w), float32.
+    """
+    num_frames = 1 + (num_latents - 1) * vae.config.scale_factor_temporal
+    pixels = torch.full((1, 3, num_frames, height, width), level, device=device or vae.device)
+    return encode_video(pixels, vae)
+
+
+def assemble_input(
+    latents: Tensor,
+    in_channels: int,
+    num_references: int,
+    references: Tensor | None,
+    black_video: Tensor | None,
+) -> Tensor:
+    """Put noisy latents and references into the form that the transformer reads.
+
+    Args:
+        latents: noisy latents with the reference frames at the end, (b, z, f, h, w).
+        in_channels: the transformer's; z for the 1.7B form, 2 z + 4 for the 17B form.
+        num_references: reference frames in `latents`.
+        references: clean latents of the references (b, z, r, h, w); None for their null.
+        black_video: latents of the black video (b, z, f, h, w); 17B form only.
+
+    Returns:
+        (b, in_channels, f, h, w), with the dtype of `latents`.
+
+    Raises:
+        ValueError: if the references do not fill their slots or the black video is missing.
+    """
+    if references is not None and references.shape[2] != num_references:
+        raise ValueError(
+            f"references has {references.shape[2]} frames but num_references is {num_references}."
+        )
+    num_video = latents.shape[2] - num_references
+    if in_channels == latents.shape[1]:
+        null = torch.zeros_like(latents[:, :, num_video:])
+        last = null if references is None else references.to(latents)
+        return torch.cat([latents[:, :, :num_video], last], dim=2)
+    if black_video is None:
+        raise ValueError(
+            f"black_video is missing but a transformer of {in_channels} input channels needs it: "
+            "compute it with humo.references.encode_black_video."
+        )
+    condition = black_video.to(latents).expand_as(latents)
+    if references is not None:
+        condition = torch.cat([condition[:, :, :num_video], references.to(latents)], dim=2)
+    mask = torch.zeros_like(latents[:, :1]).expand(-1, MASK_CHANNELS, -1, -1, -1).clone()
+    mask[:, :, num_video:] = 1
+    return torch.cat([latents, mask, condition], dim=1)
+
+
+def _latent_statistics(vae: Any, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the codec's latents, (1, z, 1, 1, 1), float32."""
+    mean = torch.tensor(vae.config.latents_mean, dtype=torch.float32, device=like.device)
+    std = torch.tensor(vae.config.latents_std, dtype=torch.float32, device=like.device)
+    return mean.view(1, -1, 1, 1, 1), std.view(1, -1, 1, 1, 1)

@@ -1,0 +1,349 @@
+"""The denoising loop, one step visible at a time.
+
+Latents stay in float32; the transformer is called once per branch that the guidance rule weighs, in its own
+dtype. Time is diffusers': sigma 1 is noise, x = (1 - sigma) x0 + sigma noise, v = noise - x0, timestep =
+1000 sigma.
+
+Source: HuMo released code (`generate.py::inference`); UniPC through diffusers.
+"""
+
+# b batch, f latent frames (video + references), r references, h w latent grid, z channels of video latents
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+import torch
+from diffusers import UniPCMultistepScheduler
+from torch import Tensor
+
+from humo.focus import FaceMaskPredictor
+from humo.guidance import Branch, Rule, Weights
+from humo.references import assemble_input
+from humo.transformer import HuMoTransformer3DModel
+from humo.windows import blend_windows, plan_windows
+
+FIRST_SIGMA = 0.999
+
+
+class StopGeneration(Exception):  # noqa: N818 (a wish, not an error)
+    """Raised by an `on_step` callback to end a generation; it reaches whoever started it."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What the network is told, with the nulls of what it is not."""
+
+    text: Tensor
+    """Features of the prompt, padded with zeros, (b, text tokens, c)."""
+    negative_text: Tensor
+    """Features of the negative prompt, same shape."""
+    audio: Tensor | None
+    """Audio windows, zero on reference frames, (b, f, 8, 5, c); None without sound."""
+    references: Tensor | None
+    """Clean latents of the references, (b, z, r, h, w); None without a picture."""
+    num_references: int
+    """Reference frames at the end of the latents, also without a picture."""
+    black_video: Tensor | None = None
+    """Latents of a black video, (b, z, f, h, w), references' frames included; 17B form only."""
+
+    def window(self, place: slice) -> Conditions:
+        """The conditions of the video frames `place` followed by the references.
+
+        The black video starts anew in every window, for its latents differ with their distance from the
+        start.
+        """
+        length = place.stop - place.start + self.num_references
+        audio, black = self.audio, self.black_video
+        if audio is not None:
+            num_video = audio.shape[1] - self.num_references
+            audio = torch.cat([audio[:, place], audio[:, num_video:]], dim=1)
+        return replace(self, audio=audio, black_video=None if black is None else black[:, :, :length])
+
+
+@dataclass
+class StepState:
+    """One step of the loop, as a callback sees it."""
+
+    index: int
+    """0 at the first step."""
+    num_steps: int
+    """Steps in all."""
+    timestep: float
+    """Timestep at which the velocity was predicted, 1000 (noise) to 0."""
+    sigma: float
+    """Noise level at which the velocity was predicted."""
+    latents: Tensor
+    """Video latents after the step, without references, (b, z, video frames, h, w), float32."""
+    clean: Tensor
+    """Clean latents that the velocity predicts, same shape."""
+    weights: Weights
+    """Weight of each branch that was run."""
+    _windows: list[slice] = field(repr=False)
+    _attend: Callable[[slice], tuple[Tensor, ...]] = field(repr=False)
+
+    @property
+    def attended(self) -> tuple[Tensor, ...]:
+        """Audio-attended states of the last blocks with all conditions shown, (b, n, dim) each, references
+        last.
+
+        Costs one more pass of the network at every access; of a windowed video it is the first window.
+        """
+        return self._attend(self._windows[0])
+
+    def face_mask(self, focus_head: FaceMaskPredictor) -> Tensor:
+        """Where the network expects the face, as the focus head reads it from this step.
+
+        Costs one more pass of the network at every call (one per window of a windowed video).
+
+        Args:
+            focus_head: the head trained beside the transformer.
+
+        Returns:
+            Probabilities (b, video frames, h, w) on the latent grid, float32.
+        """
+        (_, *patch), (*_, height, width) = focus_head.config.patch_size, self.latents.shape
+        rows, columns = height // patch[0], width // patch[1]
+        logits = []
+        for place in self._windows:
+            states = [part.to(focus_head.dtype) for part in self._attend(place)]
+            window_logits = focus_head(states, (states[0].shape[1] // (rows * columns), rows, columns))
+            logits.append(window_logits[:, None, : place.stop - place.start])
+        return blend_windows(logits, self._windows)[:, 0].sigmoid()
+
+
+def make_scheduler(shift: float = 5.0) -> UniPCMultistepScheduler:
+    """The published solver.
+
+    Args:
+        shift: how much of the schedule is spent at high noise; 1 spends it evenly.
+
+    Source: released configs (UniPC, shift 5).
+    """
+    return UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift, num_train_timesteps=1000
+    )
+
+
+def set_timesteps(scheduler: UniPCMultistepScheduler, num_inference_steps: int) -> None:
+    """Space the noise levels as released, from sigma 0.999 to 0 before the shift.
+
+    diffusers' own spacing goes from 1 to 0.001, which differs by up to 0.004 at 50 steps.
+
+    Args:
+        scheduler: from `make_scheduler`.
+        num_inference_steps: steps, at least 1.
+
+    Raises:
+        ValueError: if the number of steps is below 1.
+
+    Source: released code `FlowUniPCMultistepScheduler`.
+    """
+    if num_inference_steps < 1:
+        raise ValueError(f"num_inference_steps must be 1 or more but is {num_inference_steps}.")
+    scheduler.set_timesteps(sigmas=np.linspace(FIRST_SIGMA, 0.0, num_inference_steps + 1)[:-1])
+
+
+@torch.no_grad()
+def denoise(
+    transformer: HuMoTransformer3DModel,
+    scheduler: UniPCMultistepScheduler,
+    guidance: Rule,
+    conditions: Conditions,
+    noise: Tensor,
+    num_inference_steps: int = 50,
+    on_step: Callable[[StepState], None] | None = None,
+    batch_branches: bool = False,
+    window: int | None = None,
+) -> Tensor:
+    """Turn noise into latents.
+
+    Args:
+        transformer: the velocity network.
+        scheduler: from `make_scheduler`.
+        guidance: rule that weighs the branches at every timestep.
+        conditions: what the network is told.
+        noise: (b, z, f, h, w), reference frames included.
+        num_inference_steps: steps.
+        on_step: called after every step; it may raise `StopGeneration`.
+        batch_branches: run all branches of a step as one batch: faster for a small model, more memory.
+        window: most video latent frames that the network sees at once; None for all (see `humo.windows`).
+
+    Returns:
+        Clean latents of the video frames, references removed, (b, z, video frames, h, w), float32.
+
+    Raises:
+        ValueError: if a shape does not fit.
+        StopGeneration: if the callback raised it.
+    """
+    num_video = noise.shape[2] - conditions.num_references
+    windows = plan_windows(num_video, window or num_video)
+    has_image, has_audio = conditions.references is not None, conditions.audio is not None
+    latents = noise.float()
+    set_timesteps(scheduler, num_inference_steps)
+    for index, timestep in enumerate(scheduler.timesteps.tolist()):
+        sigma = float(scheduler.sigmas[index])
+        weights = guidance(timestep, has_image=has_image, has_audio=has_audio)
+        velocity = guided_velocity(
+            transformer, latents, timestep, weights, conditions, batch_branches, window, index
+        )
+        before = latents
+        latents = scheduler.step(velocity, scheduler.timesteps[index], latents, return_dict=False)[0]
+        if on_step is not None:
+            on_step(
+                StepState(
+                    index=index,
+                    num_steps=num_inference_steps,
+                    timestep=timestep,
+                    sigma=sigma,
+                    latents=latents[:, :, :num_video],
+                    clean=(before - sigma * velocity)[:, :, :num_video],
+                    weights=weights,
+                    _windows=windows,
+                    _attend=partial(_attended, transformer, before, timestep, conditions),
+                )
+            )
+    return latents[:, :, :num_video]
+
+
+def guided_velocity(
+    transformer: HuMoTransformer3DModel,
+    latents: Tensor,
+    timestep: float,
+    weights: Weights,
+    conditions: Conditions,
+    batch_branches: bool = False,
+    window: int | None = None,
+    step_index: int | None = None,
+) -> Tensor:
+    """Velocity of one step: the weighted sum over branches, blended over windows.
+
+    Args:
+        transformer: the velocity network.
+        latents: noisy latents, (b, z, f, h, w).
+        timestep: 1000 * sigma.
+        weights: branch weights that sum to 1.
+        conditions: what the network is told.
+        batch_branches: run all branches as one batch.
+        window: most video latent frames at once; None for all.
+        step_index: number of the step, for diffusers' caches.
+
+    Returns:
+        (b, z, f, h, w), float32.
+    """
+    num_video = latents.shape[2] - conditions.num_references
+    windows = plan_windows(num_video, window or num_video)
+    run = _run_batched if batch_branches else _run_in_turn
+    parts = []
+    for number, place in enumerate(windows):
+        part = _cut(latents, place, num_video)
+        told = conditions.window(place)
+        velocities = run(transformer, part, timestep, list(weights), told, str(number), step_index)
+        parts.append(sum(w * v.float() for w, v in zip(weights.values(), velocities, strict=True)))
+    video = [part[:, :, : place.stop - place.start] for part, place in zip(parts, windows, strict=True)]
+    references = [part[:, :, part.shape[2] - conditions.num_references :] for part in parts]
+    return torch.cat([blend_windows(video, windows), torch.stack(references).mean(0)], dim=2)
+
+
+def branch_inputs(
+    transformer: HuMoTransformer3DModel,
+    latents: Tensor,
+    timestep: float,
+    branch: Branch,
+    conditions: Conditions,
+) -> dict[str, Tensor]:
+    """Arguments of the transformer for one branch: what it shows, and nulls for the rest.
+
+    Args:
+        transformer: the velocity network.
+        latents: noisy latents, (b, z, f, h, w).
+        timestep: 1000 * sigma.
+        branch: which conditions are shown.
+        conditions: what the network is told.
+
+    Returns:
+        Keyword arguments of `HuMoTransformer3DModel.forward`, on its device and in its dtype.
+
+    Raises:
+        ValueError: if the branch shows a picture or a sound that the conditions lack, or a shape does not
+            fit.
+    """
+    if (branch.image and conditions.references is None) or (branch.audio and conditions.audio is None):
+        raise ValueError(
+            f"branch {branch.name} shows a condition that is absent: tell the rule what is present."
+        )
+    batch_size, _, num_frames = latents.shape[:3]
+    config = transformer.config
+    hidden_states = assemble_input(
+        latents,
+        config.in_channels,
+        conditions.num_references,
+        conditions.references if branch.image else None,
+        conditions.black_video,
+    )
+    silence = (batch_size, num_frames, config.audio_window, config.audio_bands, config.audio_channels)
+    like = {"device": latents.device, "dtype": transformer.dtype}
+    text = conditions.text if branch.text else conditions.negative_text
+    return {
+        "hidden_states": hidden_states.to(**like),
+        "timestep": torch.full((batch_size,), timestep, dtype=torch.float32, device=latents.device),
+        "encoder_hidden_states": text.to(**like),
+        "audio_hidden_states": conditions.audio.to(**like) if branch.audio else torch.zeros(silence, **like),
+    }
+
+
+def _run_in_turn(
+    transformer: HuMoTransformer3DModel,
+    latents: Tensor,
+    timestep: float,
+    branches: Sequence[Branch],
+    conditions: Conditions,
+    place: str,
+    step_index: int | None,
+) -> list[Tensor]:
+    velocities = []
+    for branch in branches:
+        # A cache that met another condition under the same name would hand out that condition's residual.
+        with transformer.cache_context(f"{branch.name}/{place}", step_index=step_index):
+            inputs = branch_inputs(transformer, latents, timestep, branch, conditions)
+            velocities.append(transformer(**inputs, return_dict=False)[0])
+    return velocities
+
+
+def _run_batched(
+    transformer: HuMoTransformer3DModel,
+    latents: Tensor,
+    timestep: float,
+    branches: Sequence[Branch],
+    conditions: Conditions,
+    place: str,
+    step_index: int | None,
+) -> list[Tensor]:
+    inputs = [branch_inputs(transformer, latents, timestep, branch, conditions) for branch in branches]
+    stacked = {name: torch.cat([each[name] for each in inputs]) for name in inputs[0]}
+    name = "+".join(branch.name for branch in branches)
+    with transformer.cache_context(f"{name}/{place}", step_index=step_index):
+        return list(transformer(**stacked, return_dict=False)[0].chunk(len(branches)))
+
+
+@torch.no_grad()
+def _attended(
+    transformer: HuMoTransformer3DModel,
+    latents: Tensor,
+    timestep: float,
+    conditions: Conditions,
+    place: slice,
+) -> tuple[Tensor, ...]:
+    part = _cut(latents, place, latents.shape[2] - conditions.num_references)
+    shown = Branch(True, conditions.references is not None, conditions.audio is not None)
+    inputs = branch_inputs(transformer, part, timestep, shown, conditions.window(place))
+    with transformer.cache_context("attended"):
+        return transformer(**inputs, return_attended=True).attended
+
+
+def _cut(latents: Tensor, place: slice, num_video: int) -> Tensor:
+    """A window's frames followed by the references."""
+    return torch.cat([latents[:, :, place], latents[:, :, num_video:]], dim=2)
