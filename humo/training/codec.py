@@ -1,0 +1,196 @@
+"""Training of mini's codec: principal components of blocks (seconds), then the decoder (half an hour on two cores).
+
+The components are fixed first, so the transformer's data can be encoded while the decoder still learns. Blocks of
+faces count more, because the mouth is a small part of the picture and most of the message. Noise is added to the
+latents in training, because the transformer's latents are never exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from humo.codec import SPACE, TIME, HuMoVideoCodec
+from humo.world.clips import plan_clip, render_clip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodecSettings:
+    """Settings of the codec's training; all ours."""
+
+    size: int = 128
+    """Side of the frames, pixels."""
+    num_frames: int = 17
+    """Frames a clip; a decoder trained on shorter ones drifts on longer ones."""
+    batch_size: int = 4
+    """Clips a step."""
+    steps: int = 6000
+    """Training steps of the decoder."""
+    learning_rate: float = 1.5e-3
+    """Peak rate of AdamW, reached after 2 % of the steps and lowered to 2 % of itself by a cosine."""
+    latent_noise: float = 0.15
+    """Largest standard deviation of the noise on normalised latents; each clip draws its own below it."""
+    face_weight: float = 2.0
+    """Extra loss on faces; mouth and eyes get three times as much."""
+    component_clips: int = 500
+    """Clips of which the principal components are computed."""
+    flatten: float = 0.75
+    """Power of a channel's standard deviation by which it is divided: 1 makes all channels equally loud, less keeps
+    the strong components, which carry the layout, louder than the weak ones."""
+
+
+def render_batch(seed: int, settings: CodecSettings, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
+    """Renders clips for the codec.
+
+    Returns:
+        Frames (b, f, s, s, 3) uint8 and loss weights (b, f, s, s) float32 (1 elsewhere, more on faces).
+    """
+    clips = [
+        render_clip(plan_clip(seed * settings.batch_size + index, split), settings.num_frames, settings.size)
+        for index in range(settings.batch_size)
+    ]
+    frames = np.stack([clip.frames for clip in clips])
+    weights = [
+        1 + settings.face_weight * (clip.face + 3.0 * (clip.features > 0) * clip.face) for clip in clips
+    ]
+    return frames, np.stack(weights).astype(np.float32)
+
+
+def to_video(frames: np.ndarray) -> Tensor:
+    """Frames (..., f, h, w, 3) uint8 to a video (..., 3, f, h, w) float32 in -1..1."""
+    video = torch.from_numpy(np.ascontiguousarray(np.moveaxis(frames, -1, -4)))
+    return video.float() / 127.5 - 1.0
+
+
+@torch.no_grad()
+def fit_components(codec: HuMoVideoCodec, settings: CodecSettings) -> None:
+    """Sets the encoder's weights to the weighted principal components of rendered blocks, and the latents' scale."""
+    block = (TIME, SPACE // 2, SPACE // 2)
+    count, moment, mean = 0.0, 0.0, 0.0
+    for seed in range(settings.component_clips // settings.batch_size):
+        frames, weights = render_batch(10_000_000 + seed, settings)
+        blocks = _blocks(to_video(frames), block).double()
+        weight = _blocks(torch.from_numpy(weights)[:, None], block).mean(-1).double()[:, None]
+        count, mean = count + weight.sum(), mean + (weight * blocks).sum(0)
+        moment = moment + (weight * blocks).T @ blocks
+    mean = mean / count
+    values, vectors = torch.linalg.eigh(moment / count - torch.outer(mean, mean))
+    components = vectors.flip(1)[:, : codec.config.z_dim].T  # (c, 768), strongest first
+    codec.components.weight.copy_(components.reshape(codec.components.weight.shape))
+    codec.components.bias.copy_(-(components @ mean))
+    spread = values.flip(0)[: codec.config.z_dim].sqrt()
+    scale = spread**settings.flatten
+    frames, _ = render_batch(20_000_000, replace(settings, batch_size=64))
+    codec.register_to_config(latents_mean=[0.0] * codec.config.z_dim, latents_std=scale.tolist())
+    rms = codec.normalize(codec.encode(to_video(frames)).latent_dist.mode()).square().mean().sqrt()
+    codec.register_to_config(latents_std=(scale * rms.item()).tolist())  # unit variance on average
+
+
+def _blocks(video: Tensor, block: tuple[int, int, int]) -> Tensor:
+    """(b, c, f, h, w) at full resolution -> blocks at half resolution (n, c * 4 * 8 * 8), first frame repeated."""
+    video = torch.cat([video[:, :, :1].expand(-1, -1, TIME - 1, -1, -1), video], dim=2)
+    half = torch.nn.functional.avg_pool3d(video, (1, 2, 2))
+    for axis, step in zip((2, 3, 4), block, strict=True):
+        half = half.unfold(axis, step, step)  # (b, c, K, H, W, 4, 8, 8)
+    return half.permute(0, 2, 3, 4, 1, 5, 6, 7).flatten(0, 3).flatten(1)
+
+
+def train_decoder(
+    codec: HuMoVideoCodec, settings: CodecSettings, first_step: int = 0, optimizer_state: dict | None = None
+) -> Iterator[tuple[int, float, torch.optim.Optimizer]]:
+    """Trains the decoder; yields (step, loss, optimizer) after every step, so that the caller can save and stop.
+
+    Batches are rendered by one background process from the step's number, so a resumed run sees the same data.
+    """
+    optimizer = torch.optim.AdamW(codec.decoder.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
+    if optimizer_state is not None:
+        optimizer.load_state_dict(optimizer_state)
+    codec.components.requires_grad_(False)
+    _lay_out_channels_last(codec.decoder)
+    with ProcessPoolExecutor(1) as renderer:
+        queue = [renderer.submit(render_batch, first_step + ahead, settings) for ahead in range(3)]
+        for step in range(first_step, settings.steps):
+            frames, weights = queue.pop(0).result()
+            queue.append(renderer.submit(render_batch, step + 3, settings))
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * cosine_with_warmup(step / settings.steps, 0.02, 0.02)
+            loss = _decoder_loss(codec, to_video(frames), torch.from_numpy(weights), settings, step)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(codec.decoder.parameters(), 1.0)
+            optimizer.step()
+            yield step + 1, loss.item(), optimizer
+
+
+def _lay_out_channels_last(decoder: torch.nn.Module) -> None:
+    """Channels last is the layout in which a CPU convolves bfloat16 fast."""
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in decoder.parameters():
+        if parameter.ndim in layouts:
+            parameter.data = parameter.data.contiguous(memory_format=layouts[parameter.ndim])
+
+
+def cosine_with_warmup(progress: float, warmup: float, floor: float) -> float:
+    """Learning-rate factor at a progress of 0..1: linear rise over `warmup`, then a cosine down to `floor`."""
+    if progress < warmup:
+        return (progress + 1e-4) / warmup
+    part = (progress - warmup) / (1 - warmup)
+    return floor + (1 - floor) * 0.5 * (1 + float(np.cos(np.pi * part)))
+
+
+def _decoder_loss(
+    codec: HuMoVideoCodec, video: Tensor, weights: Tensor, settings: CodecSettings, step: int
+) -> Tensor:
+    """Weighted mean of |error| + 4 error^2 (the square keeps large errors rare, the absolute keeps edges sharp)."""
+    generator = torch.Generator().manual_seed(step)
+    with torch.no_grad():
+        latents = codec.normalize(codec.encode(video).latent_dist.mode())
+        strength = settings.latent_noise * torch.rand(len(latents), 1, 1, 1, 1, generator=generator)
+        latents = latents + strength * torch.randn(latents.shape, generator=generator)
+    with torch.autocast("cpu", torch.bfloat16):
+        decoded = codec.decoder(latents.contiguous(memory_format=torch.channels_last_3d))
+    error = decoded[:, :, TIME - 1 :].float() - video
+    weighted = (error.abs() + 4 * error.square()).mean(1) * weights
+    return weighted.sum() / weights.sum()
+
+
+@torch.no_grad()
+def measure_codec(
+    codec: HuMoVideoCodec,
+    num_clips: int = 24,
+    size: int = 128,
+    num_frames: int = 33,
+    split: str = "test",
+    show: Callable[[np.ndarray, np.ndarray], None] | None = None,
+) -> dict[str, float]:
+    """Peak signal-to-noise ratio in dB over -1..1 on held-out clips: all, face, eyes, mouth, and the first frame.
+
+    Args:
+        codec: what to measure.
+        num_clips, size, num_frames, split: of the clips.
+        show: called with each clip's frames and its reconstruction, uint8.
+    """
+    errors: dict[str, list[np.ndarray]] = {"all": [], "face": [], "eyes": [], "mouth": [], "first": []}
+    for seed in range(num_clips):
+        clip = render_clip(plan_clip(5_000_000 + seed, split), num_frames, size)
+        video = to_video(clip.frames)[None]
+        with torch.autocast("cpu", torch.bfloat16):
+            decoded = codec.decode(codec.encode(video).latent_dist.mode()).sample
+        decoded = decoded[0].float().clamp(-1, 1)
+        error = (decoded - video[0]).square().mean(0).numpy()
+        errors["all"].append(error.ravel())
+        errors["first"].append(error[0].ravel())
+        errors["face"].append(error[clip.face])
+        errors["eyes"].append(error[clip.features == 1])
+        errors["mouth"].append(error[clip.features == 2])
+        if show is not None:
+            show(clip.frames, ((decoded.movedim(0, -1) + 1) * 127.5).round().byte().numpy())
+    return {
+        name: round(float(10 * np.log10(4 / np.concatenate(parts).mean())), 2)
+        for name, parts in errors.items()
+    }

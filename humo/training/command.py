@@ -1,0 +1,71 @@
+"""`python -m humo train codec | hearing | data | model`: the four steps to mini, in this order, each resumable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from PIL import Image
+
+train = typer.Typer(
+    no_args_is_help=True, help="Train the mini model from nothing: codec, hearing, data, model."
+)
+
+Folder = Annotated[
+    Path, typer.Option(help="Folder of the whole training; each step keeps its own part in it.")
+]
+Threads = Annotated[int, typer.Option(help="CPU threads; two trainings side by side run best with one each.")]
+
+
+@train.command()
+def codec(
+    out: Folder = Path("runs/mini"), steps: int = 6000, threads: Threads = 2, save_every: int = 100
+) -> None:
+    """Fits the codec's principal components and trains its decoder."""
+    from humo.codec import HuMoVideoCodec
+    from humo.training.codec import CodecSettings, fit_components, measure_codec, train_decoder
+    from humo.training.run import Run
+
+    torch.set_num_threads(threads)
+    settings = replace(CodecSettings(), steps=steps)
+    run = Run(out / "codec", steps)
+    state = run.load()
+    if state is None:
+        model = HuMoVideoCodec()
+        fit_components(model, settings)
+        model.save_pretrained(run.folder)
+        state = {"step": 0, "optimizer": None}
+    else:
+        model = HuMoVideoCodec.from_pretrained(run.folder)
+        model.load_state_dict(state["model"])
+    recent = 0.0
+    for step, loss, optimizer in train_decoder(model, settings, state["step"], state["optimizer"]):
+        recent = loss if recent == 0 else 0.98 * recent + 0.02 * loss
+        if step % 20 == 0:
+            run.log(step, loss=recent)
+        if step % save_every == 0 or step == steps:
+            model.save_pretrained(run.folder)
+            run.save(step=step, model=model.state_dict(), optimizer=optimizer.state_dict())
+        if step % (5 * save_every) == 0 or step == steps:
+            shown: list = []
+            figures = measure_codec(
+                model, 8, show=lambda truth, decoded, shown=shown: shown.append((truth, decoded))
+            )
+            run.log(step, **{f"psnr_{name}": value for name, value in figures.items()})
+            _save_pairs(shown[:4], run.folder / "sheet.png")
+
+
+def _save_pairs(shown: list, path: Path) -> None:
+    """Truth above reconstruction, every fourth frame."""
+    import numpy as np
+
+    rows = [np.concatenate(list(part[1::4][:8]), axis=1) for pair in shown for part in pair]
+    Image.fromarray(np.concatenate(rows, axis=0)).save(path)
+
+
+@train.callback()
+def _steps() -> None:
+    """Keeps `codec` a subcommand of its own."""

@@ -1,0 +1,67 @@
+"""What every training shares: a folder that can be resumed, a log, and a line that tells how long it still takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+class Run:
+    """A training's folder: `state.pt` (all that a resume needs), `log.jsonl`, and whatever the training adds.
+
+    Args:
+        folder: created if missing.
+        total_steps: where the training ends.
+    """
+
+    def __init__(self, folder: Path, total_steps: int) -> None:
+        self.folder = folder
+        self.total_steps = total_steps
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._started: tuple[float, int] | None = None
+
+    def load(self) -> dict[str, Any] | None:
+        """The saved state, or None in a fresh folder. Only tensors and plain values are read."""
+        path = self.folder / "state.pt"
+        return torch.load(path, weights_only=True, map_location="cpu") if path.exists() else None
+
+    def save(self, **state: Any) -> None:
+        """Writes the state under a temporary name and renames it, so that a killed run leaves a whole file."""
+        path = self.folder / "state.pt"
+        torch.save(state, path.with_suffix(".part"))
+        os.replace(path.with_suffix(".part"), path)
+
+    def log(self, step: int, **values: float) -> None:
+        """Appends a line to log.jsonl and shows progress with the time left."""
+        record = {"step": step, "time": round(time.time(), 1)} | {k: round(v, 5) for k, v in values.items()}
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        self._show(step, values)
+
+    def _show(self, step: int, values: dict[str, float]) -> None:
+        now = time.monotonic()
+        if self._started is None:
+            self._started = (now, step)
+        began, first = self._started
+        left = (
+            ""
+            if step == first
+            else _clock((now - began) / (step - first) * (self.total_steps - step)) + " left"
+        )
+        filled = int(24 * step / self.total_steps)
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        line = f"[{'#' * filled}{'.' * (24 - filled)}] {step}/{self.total_steps}  {left}  {numbers}"
+        end = "\r" if sys.stderr.isatty() else "\n"
+        sys.stderr.write(line + end)
+        sys.stderr.flush()
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
