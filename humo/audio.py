@@ -104,9 +104,7 @@ def merge_bands(hidden_states: Tensor) -> Tensor:
     hidden_states = hidden_states.float()
     groups = hidden_states[:, :, :-1].unflatten(2, (4, -1)).mean(dim=3)
     bands = torch.cat([groups, hidden_states[:, :, -1:]], dim=2)  # (b, t, 5, c)
-    merged = F.interpolate(
-        bands.flatten(2).transpose(1, 2), size=num_positions // 2, mode="linear", align_corners=True
-    )
+    merged = F.interpolate(bands.flatten(2).transpose(1, 2), size=num_positions // 2, mode="linear", align_corners=True)
     return merged.transpose(1, 2).unflatten(2, (NUM_BANDS, -1))
 
 
@@ -140,8 +138,6 @@ def _encode_chunk(
     waveform: np.ndarray, length: int, feature_extractor: WhisperFeatureExtractor, encoder: WhisperEncoder
 ) -> Tensor:
     """All hidden states of one chunk, padded with silence to `length` samples, (1, t, states, c)."""
-    mel = feature_extractor(
-        waveform, sampling_rate=SAMPLE_RATE, max_length=length, return_tensors="pt"
-    ).input_features
+    mel = feature_extractor(waveform, sampling_rate=SAMPLE_RATE, max_length=length, return_tensors="pt").input_features
     output = encoder(mel.to(encoder.device, encoder.dtype), output_hidden_states=True)
     return torch.stack(output.hidden_states, dim=2)

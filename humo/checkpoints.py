@@ -1,19 +1,156 @@
-"""Loading: presets, folders, and the published weights.
+"""Loading: presets, folders, Wan's weights, and the published ones.
+
+A folder is what `HuMoPipeline.save_pretrained` writes (diffusers' layout, safetensors). It is checked file
+by file before anything is built, so that a missing or truncated file is one clear sentence.
 
 Source of the key names: the released HuMo checkpoints and diffusers' Wan.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import torch
+from diffusers import WanTransformer3DModel
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from humo.pipeline import HuMoPipeline
 from humo.transformer import HuMoTransformer3DModel
 
+MINI = Path(__file__).resolve().parent.parent / "assets" / "humo-mini"
+"""Folder of the bundled model."""
+PUBLISHED = ("1.7B", "17B")
 PUBLISHED_HEAD_DIM = 128
+_WEIGHTED = ("text_encoder", "audio_encoder", "transformer", "vae", "focus_head")
+
+
+def load(
+    preset_or_folder: str | Path = "mini",
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> HuMoPipeline:
+    """Load a pipeline.
+
+    Args:
+        preset_or_folder: "mini", or a folder that `HuMoPipeline.save_pretrained` wrote.
+        device: where to compute; default a GPU if there is one, else the CPU.
+        dtype: of all weights but the video codec's, which stay float32; default bfloat16 on a GPU, float32 on
+            the CPU.
+
+    Returns:
+        The pipeline, ready to be called.
+
+    Raises:
+        ValueError: if the preset or folder is unknown, or a file of it is missing or truncated.
+    """
+    folder = _resolve(str(preset_or_folder))
+    check_folder(folder)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
+    pipeline = HuMoPipeline.from_pretrained(
+        str(folder), dtype={"vae": torch.float32, "default": dtype}, local_files_only=True
+    )
+    for name, component in pipeline.components.items():
+        if isinstance(component, torch.nn.Module) and any(p.is_meta for p in component.parameters()):
+            raise ValueError(f"The weights of {name} in {folder.name} are incomplete: fetch the folder again.")
+    return pipeline.to(device)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that is not a whole pipeline.
+
+    Args:
+        folder: as `HuMoPipeline.save_pretrained` writes it.
+
+    Raises:
+        ValueError: if a file is missing or damaged.
+    """
+    index = _read_json(folder / "model_index.json")
+    for name, value in index.items():
+        is_component = isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)
+        if is_component and not (folder / name).is_dir():
+            raise ValueError(f"{folder.name} lacks its part {name}: fetch the folder again.")
+        if is_component and name in _WEIGHTED:
+            _read_json(folder / name / "config.json")
+            _check_weights(folder / name)
+
+
+def _resolve(name: str) -> Path:
+    if name in PUBLISHED:
+        raise ValueError(
+            f"The published weights {name!r} come as a converted folder: convert them and load that folder."
+        )
+    folder = MINI if name == "mini" else Path(name)
+    if not folder.is_dir():
+        raise ValueError(
+            f"There is no model {name!r}: give 'mini', '1.7B', '17B' or a folder that save_pretrained wrote."
+        )
+    return folder
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    place = f"{path.parent.name}/{path.name}"
+    if not path.is_file():
+        raise ValueError(f"{place} is missing: fetch the folder again.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ValueError(f"{place} is damaged: fetch the folder again.") from None
+
+
+def _check_weights(folder: Path) -> None:
+    """Every weight file is there and as long as its own header says."""
+    indices = list(folder.glob("*.safetensors.index.json"))
+    shards = {folder / name for index in indices for name in _read_json(index)["weight_map"].values()}
+    files = sorted(shards or folder.glob("*.safetensors"))
+    if not files:
+        raise ValueError(f"{folder.name} has no weights (*.safetensors): fetch the folder again.")
+    for file in files:
+        place = f"{file.parent.name}/{file.name}"
+        if not file.is_file():
+            raise ValueError(f"{place} is missing: fetch the folder again.")
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except SafetensorError:
+            raise ValueError(f"{place} is truncated or damaged: fetch the folder again.") from None
+
+
+def from_wan(wan: WanTransformer3DModel, **audio: Any) -> HuMoTransformer3DModel:
+    """Start HuMo's training from Wan: the video and text weights are Wan's, the audio attention adds nothing
+    yet.
+
+    Args:
+        wan: a text-to-video Wan2.1 transformer.
+        **audio: the audio arguments of `HuMoTransformer3DModel`, where they differ from the published ones.
+
+    Returns:
+        A transformer whose velocity equals Wan's at step 0, whatever the sound.
+
+    Raises:
+        ValueError: if the model has parts that HuMo has not, such as Wan's own picture embedder.
+
+    Source: HuMo sec. 3.2 trains from Wan2.1; zero-initialised outputs are our choice, the paper names none.
+    """
+    shared = "patch_size num_attention_heads attention_head_dim in_channels out_channels text_dim freq_dim"
+    shared += " ffn_dim num_layers cross_attn_norm eps rope_max_seq_len"
+    config = {name: wan.config[name] for name in shared.split()}
+    transformer = HuMoTransformer3DModel(**config, **audio)
+    missing, unexpected = transformer.load_state_dict(wan.state_dict(), strict=False)
+    foreign = unexpected + [key for key in missing if "audio" not in key]
+    if foreign:
+        raise ValueError(f"The Wan model does not fit HuMo at {foreign[0]!r}: give a text-to-video Wan2.1.")
+    for block in transformer.blocks:
+        torch.nn.init.zeros_(block.audio_attn.attn.to_out[0].weight)
+        torch.nn.init.zeros_(block.audio_attn.attn.to_out[0].bias)
+    return transformer
+
 
 # First match wins: the audio wrapper has to come before the text attention whose name it contains.
 _RENAMES: tuple[tuple[str, str], ...] = (
@@ -50,9 +187,7 @@ def rename_published_key(key: str) -> str:
         renamed, count = re.subn(pattern, replacement, key)
         if count:
             return _PROJECTION.sub(lambda m: f"{m[1]}.{_PROJECTION_NAMES[m[2]]}.{m[3]}", renamed)
-    raise ValueError(
-        f"The key {key!r} is not one of a published HuMo transformer: give that model's own state dict."
-    )
+    raise ValueError(f"The key {key!r} is not one of a published HuMo transformer: give that model's own state dict.")
 
 
 def infer_transformer_config(
@@ -72,15 +207,11 @@ def infer_transformer_config(
     """
     missing = [key for key in _SHAPE_KEYS if key not in state_dict]
     if missing:
-        raise ValueError(
-            f"The state dict lacks {missing[0]!r}: give the whole state dict of a published HuMo model."
-        )
+        raise ValueError(f"The state dict lacks {missing[0]!r}: give the whole state dict of a published HuMo model.")
     dim, in_channels, *patch_size = state_dict["patch_embedding.weight"].shape
     heads = num_attention_heads or dim // PUBLISHED_HEAD_DIM
     if heads < 1 or dim % heads:
-        raise ValueError(
-            f"The model has {dim} channels, not a multiple of {heads} heads: give num_attention_heads."
-        )
+        raise ValueError(f"The model has {dim} channels, not a multiple of {heads} heads: give num_attention_heads.")
     audio_dim = state_dict["audio_proj.audio_proj_glob_norm.layer.weight"].shape[0]
     window, bands = 8, 5
     return {
@@ -88,7 +219,7 @@ def infer_transformer_config(
         "num_attention_heads": heads,
         "attention_head_dim": dim // heads,
         "in_channels": in_channels,
-        "out_channels": state_dict["head.head.weight"].shape[0] // _product(patch_size),
+        "out_channels": state_dict["head.head.weight"].shape[0] // math.prod(patch_size),
         "text_dim": state_dict["text_embedding.0.weight"].shape[1],
         "freq_dim": state_dict["time_embedding.0.weight"].shape[1],
         "ffn_dim": state_dict["blocks.0.ffn.0.weight"].shape[0],
@@ -98,8 +229,7 @@ def infer_transformer_config(
         "audio_tokens": state_dict["audio_proj.audio_proj_glob_3.layer.weight"].shape[0] // audio_dim,
         "audio_window": window,
         "audio_bands": bands,
-        "audio_channels": state_dict["audio_proj.audio_proj_glob_1.layer.weight"].shape[1]
-        // (window * bands),
+        "audio_channels": state_dict["audio_proj.audio_proj_glob_1.layer.weight"].shape[1] // (window * bands),
         "audio_hidden_dim": state_dict["audio_proj.audio_proj_glob_1.layer.weight"].shape[0],
     }
 
@@ -137,13 +267,6 @@ _SHAPE_KEYS = (
     "audio_proj.audio_proj_glob_3.layer.weight",
     "audio_proj.audio_proj_glob_norm.layer.weight",
 )
-
-
-def _product(values: list[int]) -> int:
-    product = 1
-    for value in values:
-        product *= value
-    return product
 
 
 def _check_keys(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

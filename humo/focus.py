@@ -47,9 +47,7 @@ class FaceMaskPredictor(ModelMixin, ConfigMixin):
         patch_size: tuple[int, int, int] = (1, 2, 2),
     ) -> None:
         super().__init__()
-        self.readouts = nn.ModuleList(
-            _make_readout(dim, hidden_dim, math.prod(patch_size)) for _ in range(num_blocks)
-        )
+        self.readouts = nn.ModuleList(_make_readout(dim, hidden_dim, math.prod(patch_size)) for _ in range(num_blocks))
 
     def forward(self, attended: Sequence[Tensor], grid: tuple[int, int, int]) -> Tensor:
         """Predict the mask's logits.
@@ -74,9 +72,7 @@ class FaceMaskPredictor(ModelMixin, ConfigMixin):
                 f"attended has {attended[0].shape[1]} tokens but grid {tuple(grid)} needs {math.prod(grid)}."
             )
         logits = sum(readout(states) for readout, states in zip(self.readouts, attended, strict=True))
-        logits = (
-            (logits / len(attended)).unflatten(2, tuple(self.config.patch_size)).unflatten(1, tuple(grid))
-        )
+        logits = (logits / len(attended)).unflatten(2, tuple(self.config.patch_size)).unflatten(1, tuple(grid))
         return logits.permute(0, 1, 4, 2, 5, 3, 6).flatten(5, 6).flatten(3, 4).flatten(1, 2)
 
 
@@ -135,13 +131,9 @@ def mask_iou(logits: Tensor, target: Tensor) -> Tensor:
 def _make_readout(dim: int, hidden_dim: int | None, patch_volume: int) -> nn.Sequential:
     if hidden_dim is None:
         return nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, patch_volume))
-    return nn.Sequential(
-        nn.LayerNorm(dim), nn.Linear(dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, patch_volume)
-    )
+    return nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, patch_volume))
 
 
 def _check_same_shape(logits: Tensor, target: Tensor) -> None:
     if logits.shape != target.shape:
-        raise ValueError(
-            f"logits {tuple(logits.shape)} and target {tuple(target.shape)} must have the same shape."
-        )
+        raise ValueError(f"logits {tuple(logits.shape)} and target {tuple(target.shape)} must have the same shape.")

@@ -149,9 +149,7 @@ def assemble_input(
         ValueError: if the references do not fill their slots or the black video is missing.
     """
     if references is not None and references.shape[2] != num_references:
-        raise ValueError(
-            f"references has {references.shape[2]} frames but num_references is {num_references}."
-        )
+        raise ValueError(f"references has {references.shape[2]} frames but num_references is {num_references}.")
     num_video = latents.shape[2] - num_references
     if in_channels == latents.shape[1]:
         null = torch.zeros_like(latents[:, :, num_video:])

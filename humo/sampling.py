@@ -187,9 +187,7 @@ def denoise(
     for index, timestep in enumerate(scheduler.timesteps.tolist()):
         sigma = float(scheduler.sigmas[index])
         weights = guidance(timestep, has_image=has_image, has_audio=has_audio)
-        velocity = guided_velocity(
-            transformer, latents, timestep, weights, conditions, batch_branches, window, index
-        )
+        velocity = guided_velocity(transformer, latents, timestep, weights, conditions, batch_branches, window, index)
         before = latents
         latents = scheduler.step(velocity, scheduler.timesteps[index], latents, return_dict=False)[0]
         if on_step is not None:
@@ -272,9 +270,7 @@ def branch_inputs(
             fit.
     """
     if (branch.image and conditions.references is None) or (branch.audio and conditions.audio is None):
-        raise ValueError(
-            f"branch {branch.name} shows a condition that is absent: tell the rule what is present."
-        )
+        raise ValueError(f"branch {branch.name} shows a condition that is absent: tell the rule what is present.")
     batch_size, _, num_frames = latents.shape[:3]
     config = transformer.config
     hidden_states = assemble_input(

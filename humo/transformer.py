@@ -86,9 +86,7 @@ class AudioProjection(nn.Module):
     Source: HuMo sec. 3.2; sizes from the released code (the paper says a window of 5, the code uses 8).
     """
 
-    def __init__(
-        self, window: int, bands: int, channels: int, hidden_dim: int, tokens: int, dim: int
-    ) -> None:
+    def __init__(self, window: int, bands: int, channels: int, hidden_dim: int, tokens: int, dim: int) -> None:
         super().__init__()
         self.tokens = tokens
         self.linear_1 = nn.Linear(window * bands * channels, hidden_dim)
@@ -168,9 +166,9 @@ class HuMoTransformerBlock(WanTransformerBlock):
         Returns:
             Hidden states (b, n, dim), or a pair of these and the states after the audio attention.
         """
-        shift_msa, scale_msa, gate_msa, shift_ffn, scale_ffn, gate_ffn = (
-            self.scale_shift_table + temb.float()
-        ).chunk(6, dim=1)
+        shift_msa, scale_msa, gate_msa, shift_ffn, scale_ffn, gate_ffn = (self.scale_shift_table + temb.float()).chunk(
+            6, dim=1
+        )
 
         # 1. Self-attention over all frames, references included
         normed = (self.norm1(hidden_states.float()) * (1 + scale_msa) + shift_msa).type_as(hidden_states)
@@ -193,9 +191,7 @@ class HuMoTransformerBlock(WanTransformerBlock):
         return (hidden_states, attended) if return_attended else hidden_states
 
 
-TransformerBlockRegistry.register(
-    HuMoTransformerBlock, TransformerBlockMetadata(return_hidden_states_index=0)
-)
+TransformerBlockRegistry.register(HuMoTransformerBlock, TransformerBlockMetadata(return_hidden_states_index=0))
 
 
 class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, AttentionMixin):
@@ -232,7 +228,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
     _no_split_modules = ["HuMoTransformerBlock"]
     _repeated_blocks = ["HuMoTransformerBlock"]
     _skip_layerwise_casting_patterns = ["patch_embedding", "condition_embedder", "audio_projection", "norm"]
-    _keep_in_fp32_modules = "rope time_embedder scale_shift_table norm1 norm2 norm3 norm_audio".split()
+    _keep_in_fp32_modules = ["rope", "time_embedder", "scale_shift_table", "norm1", "norm2", "norm3", "norm_audio"]
 
     @register_to_config
     def __init__(
@@ -260,9 +256,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
     ) -> None:
         super().__init__()
         if patch_size[0] != 1:
-            raise ValueError(
-                f"patch_size must begin with 1, for sound is heard frame by frame, but is {patch_size}."
-            )
+            raise ValueError(f"patch_size must begin with 1, for sound is heard frame by frame, but is {patch_size}.")
         dim = num_attention_heads * attention_head_dim
 
         # 1. Patches and positions
@@ -327,9 +321,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         hidden_states = hidden_states.flatten(2).transpose(1, 2).contiguous()  # (b, n, dim)
 
         # 2. Time, text and sound
-        temb, timestep_proj, encoder_hidden_states, _ = self.condition_embedder(
-            timestep, encoder_hidden_states
-        )
+        temb, timestep_proj, encoder_hidden_states, _ = self.condition_embedder(timestep, encoder_hidden_states)
         timestep_proj = timestep_proj.unflatten(1, (6, -1))
         audio_hidden_states = self.audio_projection(audio_hidden_states)  # (b, f, a, audio_dim)
 
@@ -390,13 +382,9 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
             "audio_hidden_states": (audio, (batch_size, "frames", *window)),
         }
         for name, (given, wanted) in allowed.items():
-            fits = (
-                isinstance(want, str) or have == want for have, want in zip(given.shape, wanted, strict=False)
-            )
+            fits = (isinstance(want, str) or have == want for have, want in zip(given.shape, wanted, strict=False))
             if given.ndim != len(wanted) or not all(fits):
-                raise ValueError(
-                    f"{name} must be ({', '.join(map(str, wanted))}) but is {tuple(given.shape)}."
-                )
+                raise ValueError(f"{name} must be ({', '.join(map(str, wanted))}) but is {tuple(given.shape)}.")
         if any(length % patch for length, patch in zip(size, config.patch_size, strict=True)):
             raise ValueError(
                 f"hidden_states has the latent size {tuple(size)}: each length must be a multiple of the "

@@ -1,0 +1,140 @@
+"""What a call asks for: checked before anything is computed, and the length of the video settled.
+
+Every refusal is one `ValueError` of one sentence: what was given, what is allowed, what to do. Nothing is
+rounded silently; what is decided for the caller is written into the notes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from humo.audio import FPS, FRAMES_PER_LATENT, SAMPLE_RATE, SAMPLES_PER_FRAME
+from humo.media import Sound
+
+MAX_PROMPT_LENGTH = 2_000
+"""Characters of a prompt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The arguments of a call, defaults filled in."""
+
+    prompt: str
+    """What to see."""
+    negative_prompt: str
+    """What not to see."""
+    num_images: int
+    """Reference pictures."""
+    num_frames: int | None
+    """Video frames; None for the length of the sound, or the default."""
+    height: int
+    """Pixels."""
+    width: int
+    """Pixels."""
+    num_inference_steps: int
+    """Steps of the solver."""
+    seed: int
+    """Of the noise."""
+
+
+def check_request(request: Request, config: Any, size_multiple: int) -> None:
+    """Refuse what cannot work.
+
+    Args:
+        request: what is asked for.
+        config: of the pipeline (`HuMoPipeline.config`).
+        size_multiple: pixels of which height and width must be multiples.
+
+    Raises:
+        ValueError: in one sentence, with what to do.
+    """
+    _check_text(request)
+    if config.max_references is not None and request.num_images > config.max_references:
+        raise ValueError(
+            f"image has {request.num_images} pictures but this model takes at most {config.max_references}: give fewer."
+        )
+    if request.num_frames is not None:
+        _check_num_frames(request.num_frames, config.max_frames)
+    _check_size(request, config.supported_sizes, size_multiple)
+    if request.num_inference_steps < 1:
+        raise ValueError(f"num_inference_steps must be 1 or more but is {request.num_inference_steps}.")
+    if not 0 <= request.seed < 2**63:
+        raise ValueError(f"seed must be between 0 and 2**63 - 1 but is {request.seed}.")
+
+
+def choose_num_frames(sound: Sound | None, config: Any, notes: list[str]) -> int:
+    """The video's length where the call names none: the sound's, rounded down to 4k + 1, else the default.
+
+    Args:
+        sound: the given sound.
+        config: of the pipeline.
+        notes: told what was decided.
+
+    Returns:
+        Video frames.
+    """
+    if sound is None:
+        return config.default_num_frames
+    covered = max(1, len(sound.waveform) // SAMPLES_PER_FRAME)
+    covered = min(covered, config.max_frames or covered)
+    num_frames = 1 + (covered - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT
+    notes.append(f"The sound sets the length: {num_frames} frames, {num_frames / FPS:.2f} s.")
+    return num_frames
+
+
+def fit_sound(sound: Sound, num_frames: int, notes: list[str]) -> tuple[np.ndarray, tuple[np.ndarray, int]]:
+    """Cut or pad a sound to the video's length.
+
+    Args:
+        sound: as read.
+        num_frames: video frames at 25 a second.
+        notes: told what was done.
+
+    Returns:
+        What the model hears, float32 (samples,) at 16 kHz, and what the video plays: (samples, rate).
+    """
+    seconds = num_frames / FPS
+    if sound.duration > seconds + 0.5 / FPS:
+        notes.append(f"The sound lasts {sound.duration:.2f} s and is cut to the video's {seconds:.2f} s.")
+    elif sound.duration < seconds - 0.5 / FPS:
+        notes.append(f"The sound lasts {sound.duration:.2f} s; silence fills the video's {seconds:.2f} s.")
+    heard = _fit(sound.waveform, round(seconds * SAMPLE_RATE))
+    return heard, (_fit(sound.original, round(seconds * sound.rate)), sound.rate)
+
+
+def _check_text(request: Request) -> None:
+    if not isinstance(request.prompt, str) or not request.prompt.strip():
+        raise ValueError("prompt is empty: describe in a few words who and what is to be seen.")
+    for name in ("prompt", "negative_prompt"):
+        length = len(getattr(request, name))
+        if length > MAX_PROMPT_LENGTH:
+            raise ValueError(
+                f"{name} has {length:,} characters but at most {MAX_PROMPT_LENGTH:,} are allowed: shorten it."
+            )
+
+
+def _check_num_frames(num_frames: int, longest: int | None) -> None:
+    if num_frames < 1 or num_frames % FRAMES_PER_LATENT != 1:
+        nearest = max(1, 1 + round((num_frames - 1) / FRAMES_PER_LATENT) * FRAMES_PER_LATENT)
+        raise ValueError(f"num_frames must be 4k+1 (1, 5, … 97) but is {num_frames}: use {nearest}.")
+    if longest is not None and num_frames > longest:
+        raise ValueError(f"num_frames is {num_frames} but this model makes at most {longest}: use {longest}.")
+
+
+def _check_size(request: Request, supported: list[list[int]] | None, multiple: int) -> None:
+    height, width = request.height, request.width
+    if supported is not None and [height, width] not in [list(size) for size in supported]:
+        allowed = ", ".join(f"{h}x{w}" for h, w in supported)
+        raise ValueError(f"height x width is {height}x{width} but this model makes {allowed}: use that.")
+    for name, value in (("height", height), ("width", width)):
+        if value < multiple or value % multiple:
+            nearest = max(multiple, round(value / multiple) * multiple)
+            raise ValueError(f"{name} must be a multiple of {multiple} but is {value}: use {nearest}.")
+
+
+def _fit(samples: np.ndarray, length: int) -> np.ndarray:
+    missing = max(0, length - len(samples))
+    return np.pad(samples[:length], [(0, missing)] + [(0, 0)] * (samples.ndim - 1))

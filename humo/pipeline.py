@@ -1,0 +1,378 @@
+"""From a prompt, pictures and a sound to a video: encode, denoise, decode.
+
+Leave the picture out and it is text-to-video with sound (TA), the sound and it is TI, both and it is T. What
+is absent is replaced by its null, as in training. All sizes of HuMo run through this class; what differs is
+in the configs of its components and in its own.
+
+Source: HuMo released code (`generate.py::inference`), which refuses TI; here it works.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline, UniPCMultistepScheduler
+from diffusers.loaders import WanLoraLoaderMixin
+from diffusers.models.modeling_utils import ModelMixin
+from PIL import Image
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
+
+from humo.audio import FPS, FRAMES_PER_LATENT, encode_audio, window_audio
+from humo.focus import FaceMaskPredictor
+from humo.guidance import Rule, describe_rule, make_rule
+from humo.inputs import Request, check_request, choose_num_frames, fit_sound
+from humo.media import read_picture, read_sound, write_video
+from humo.references import decode_latents, encode_black_video, encode_references
+from humo.sampling import Conditions, StepState, denoise
+from humo.transformer import HuMoTransformer3DModel
+
+MASK_SIGMA = 0.5
+"""Noise level whose step shows the face masks best: earlier there is no face yet, later nothing is asked."""
+
+Picture = Image.Image | str | Path
+
+
+@dataclass
+class HuMoPipelineOutput:
+    """A generated video.
+
+    Attributes:
+        frames: RGB, uint8 (f, height, width, 3).
+        fps: frames a second, 25.
+        audio: the given sound at its own rate, cut or padded to the video: (float32 (samples, channels), Hz);
+            None without sound.
+        seed: what repeats the video with the same inputs.
+        settings: all that was asked, as plain data.
+        masks: probability of the face on the latent grid, float32 (latent frames, h, w); None unless asked
+            for.
+        notes: what was decided for the caller, in sentences.
+    """
+
+    frames: np.ndarray
+    fps: int
+    audio: tuple[np.ndarray, int] | None
+    seed: int
+    settings: dict[str, Any]
+    masks: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def save(self, path: str | Path, scale: int = 1) -> Path:
+        """Write an mp4 with the sound and, in its metadata, the settings.
+
+        Args:
+            path: the file to write, ending in .mp4.
+            scale: whole number by which the pictures are enlarged.
+
+        Returns:
+            The path.
+        """
+        return write_video(path, self.frames, self.fps, self.audio, self.settings, scale)
+
+
+class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
+    """HuMo in one call.
+
+    Args:
+        tokenizer: of the text encoder.
+        text_encoder: UMT5 encoder.
+        feature_extractor: log-mel front end of the audio encoder.
+        audio_encoder: `humo.audio.AudioEncoder`.
+        transformer: the velocity network.
+        vae: AutoencoderKLWan, or a codec with its interface.
+        scheduler: from `humo.sampling.make_scheduler`.
+        focus_head: predicts face masks; only needed to show them.
+        max_sequence_length: text tokens, padded with zeros.
+        default_height: pixels.
+        default_width: pixels.
+        default_num_frames: video frames where neither the call nor a sound names them.
+        default_num_inference_steps: steps.
+        default_guidance: a rule as plain data (`humo.guidance.make_rule`).
+        default_negative_prompt: shown in place of the prompt in branches without text.
+        supported_sizes: the only (height, width) pairs allowed; None allows every multiple of the patch.
+        max_trained_frames: longer videos are made of overlapping windows of this many frames (ours); None
+            makes every video at once.
+        max_frames: longest video allowed; None for no limit.
+        max_references: most pictures allowed; None for no limit.
+        batch_branches: run the branches of a step as one batch: faster for a small model.
+        black_level: pixel value of the null video of the 17B form (`humo.references.encode_black_video`).
+    """
+
+    model_cpu_offload_seq = "text_encoder->audio_encoder->transformer->vae"
+    _optional_components = ["focus_head"]
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        text_encoder: PreTrainedModel,
+        feature_extractor: WhisperFeatureExtractor,
+        audio_encoder: PreTrainedModel,
+        transformer: HuMoTransformer3DModel,
+        vae: ModelMixin,
+        scheduler: UniPCMultistepScheduler,
+        focus_head: FaceMaskPredictor | None = None,
+        max_sequence_length: int = 512,
+        default_height: int = 480,
+        default_width: int = 832,
+        default_num_frames: int = 97,
+        default_num_inference_steps: int = 50,
+        default_guidance: dict[str, Any] | None = None,
+        default_negative_prompt: str = "",
+        supported_sizes: list[list[int]] | None = None,
+        max_trained_frames: int | None = None,
+        max_frames: int | None = None,
+        max_references: int | None = None,
+        batch_branches: bool = False,
+        black_level: float = -1.0,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            tokenizer=tokenizer,
+            text_encoder=text_encoder,
+            feature_extractor=feature_extractor,
+            audio_encoder=audio_encoder,
+            transformer=transformer,
+            vae=vae,
+            scheduler=scheduler,
+            focus_head=focus_head,
+        )
+        self.register_to_config(
+            max_sequence_length=max_sequence_length,
+            default_height=default_height,
+            default_width=default_width,
+            default_num_frames=default_num_frames,
+            default_num_inference_steps=default_num_inference_steps,
+            default_guidance=default_guidance or {"rule": "published_17b"},
+            default_negative_prompt=default_negative_prompt,
+            supported_sizes=supported_sizes,
+            max_trained_frames=max_trained_frames,
+            max_frames=max_frames,
+            max_references=max_references,
+            batch_branches=batch_branches,
+            black_level=black_level,
+        )
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str,
+        negative_prompt: str | None = None,
+        image: Picture | Sequence[Picture] | None = None,
+        audio: str | Path | tuple[np.ndarray, int] | None = None,
+        num_frames: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance: Rule | Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        on_step: Callable[[StepState], None] | None = None,
+        return_masks: bool = False,
+    ) -> HuMoPipelineOutput:
+        """Make a video.
+
+        Args:
+            prompt: what to see, 1 to 2,000 characters.
+            negative_prompt: what not to see; default from the config.
+            image: one or several pictures of people or things; None for TA or T.
+            audio: a sound file, or (samples in [-1, 1], Hz); None for TI or T.
+            num_frames: video frames at 25 a second, 4k + 1; default from the sound, else from the config.
+            height: pixels; default from the config.
+            width: pixels; default from the config.
+            num_inference_steps: steps of the solver; default from the config.
+            guidance: a rule of `humo.guidance`, or its plain data; default from the config.
+            seed: 0 to 2**63 - 1; drawn and reported if None.
+            on_step: called after every step; raise `humo.StopGeneration` in it to stop.
+            return_masks: also return where the network expects the face.
+
+        Returns:
+            The video.
+
+        Raises:
+            ValueError: if an input is not allowed; the sentence says what to do.
+            StopGeneration: if `on_step` raised it.
+        """
+        # 1. Read what was given
+        config, notes = self.config, []
+        image = [image] if isinstance(image, Image.Image | str | Path) else list(image or [])
+        rule = config.default_guidance if guidance is None else guidance
+        rule = make_rule(rule) if isinstance(rule, Mapping) else rule
+        request = Request(
+            prompt=prompt,
+            negative_prompt=_default(negative_prompt, config.default_negative_prompt),
+            num_images=len(image),
+            num_frames=num_frames,
+            height=_default(height, config.default_height),
+            width=_default(width, config.default_width),
+            num_inference_steps=_default(num_inference_steps, config.default_num_inference_steps),
+            seed=_default(seed, random.getrandbits(31)),
+        )
+        check_request(request, config, self.size_multiple)
+        if return_masks and self.focus_head is None:
+            raise ValueError("return_masks needs a focus head but this model has none: leave it out.")
+        pictures = [read_picture(picture) for picture in image]
+        sound = None if audio is None else read_sound(audio)
+        if num_frames is None:
+            request = replace(request, num_frames=choose_num_frames(sound, config, notes))
+        heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames, notes)
+
+        # 2. Encode it
+        conditions = self.encode_conditions(request, pictures, heard, notes)
+
+        # 3. Denoise
+        masks = _MaskKeeper(self.focus_head) if return_masks else None
+        latents = denoise(
+            self.transformer,
+            self.scheduler,
+            rule,
+            conditions,
+            self._draw_noise(request, conditions.num_references),
+            request.num_inference_steps,
+            on_step=_call_each(masks, on_step),
+            batch_branches=config.batch_branches,
+            window=self._window(request.num_frames, notes),
+        )
+
+        # 4. Decode
+        frames = _to_uint8(decode_latents(latents, self.vae)[0])
+        self.maybe_free_model_hooks()
+        mode = "T" + "I" * bool(pictures) + "A" * (sound is not None)
+        settings = {**asdict(request), "mode": mode, "guidance": describe_rule(rule)}
+        best_mask = None if masks is None else masks.best
+        return HuMoPipelineOutput(frames, FPS, played, request.seed, settings, best_mask, notes)
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width must be multiples of this many pixels."""
+        return self.vae.config.scale_factor_spatial * self.transformer.config.patch_size[1]
+
+    def encode_prompt(self, prompt: str, notes: list[str] | None = None) -> Tensor:
+        """Encode a prompt.
+
+        Args:
+            prompt: the text; white space is collapsed.
+            notes: told if the prompt has more tokens than the model reads.
+
+        Returns:
+            Features padded with zeros, (1, max_sequence_length, c).
+        """
+        length, prompt = self.config.max_sequence_length, " ".join(prompt.split())
+        tokens = self.tokenizer(prompt, truncation=True, max_length=length, padding="max_length", return_tensors="pt")
+        given = len(self.tokenizer(prompt).input_ids)
+        if notes is not None and given > length:
+            notes.append(f"The text has {given} tokens; the model reads the first {length}.")
+        mask = tokens.attention_mask.to(self._execution_device)
+        states = self.text_encoder(tokens.input_ids.to(self._execution_device), attention_mask=mask)
+        return states.last_hidden_state * mask[..., None].to(states.last_hidden_state.dtype)
+
+    def encode_conditions(
+        self,
+        request: Request,
+        pictures: Sequence[Image.Image],
+        waveform: np.ndarray | None,
+        notes: list[str] | None = None,
+    ) -> Conditions:
+        """Encode text, pictures and sound, with nulls where there are none.
+
+        Args:
+            request: what is asked for, `num_frames` settled.
+            pictures: references, possibly none; at least one slot is kept for them, as released.
+            waveform: mono, 16 kHz, as long as the video, (samples,); None without sound.
+            notes: told what was decided.
+
+        Returns:
+            Conditions for `humo.sampling.denoise`, batch size 1.
+        """
+        transformer, device = self.transformer.config, self._execution_device
+        num_references = max(1, len(pictures))
+        num_latents = _num_latents(request.num_frames) + num_references
+        size = request.height, request.width
+        windows = None
+        if waveform is not None:
+            features = encode_audio(waveform, self.feature_extractor, self.audio_encoder)
+            windows = window_audio(features, request.num_frames)
+            nulls = torch.zeros_like(windows[:1]).expand(num_references, -1, -1, -1)
+            windows = torch.cat([windows, nulls])[None].to(device)
+        references, black_video = None, None
+        if pictures:
+            references = encode_references(pictures, self.vae, *size, device)
+        if transformer.in_channels != transformer.out_channels:
+            black_video = encode_black_video(self.vae, num_latents, *size, self.config.black_level, device)
+        text = self.encode_prompt(request.prompt, notes)
+        negative_text = self.encode_prompt(request.negative_prompt, notes)
+        return Conditions(text, negative_text, windows, references, num_references, black_video)
+
+    @torch.no_grad()
+    def preview(self, clean_latents: Tensor) -> Image.Image:
+        """Decode the middle frame of predicted clean latents, cheaply.
+
+        The frame is decoded from its latent frame and the two beside it alone, so it is a sketch of what the
+        whole video will show.
+
+        Args:
+            clean_latents: `StepState.clean`, (1, z, video frames, h, w).
+
+        Returns:
+            RGB picture of the video's size.
+        """
+        middle = clean_latents.shape[2] // 2
+        start = max(0, middle - 1)
+        pixels = decode_latents(clean_latents[:1, :, start : middle + 2], self.vae)
+        frames = _to_uint8(pixels[0])
+        return Image.fromarray(frames[min(len(frames) - 1, (middle - start) * FRAMES_PER_LATENT)])
+
+    def _window(self, num_frames: int, notes: list[str]) -> int | None:
+        """Latent frames of a window where the video is longer than trained."""
+        trained = self.config.max_trained_frames
+        if trained is None or num_frames <= trained:
+            return None
+        notes.append(f"Longer than the {trained} frames of training: made of overlapping windows of that length.")
+        return _num_latents(trained)
+
+    def _draw_noise(self, request: Request, num_references: int) -> Tensor:
+        """Noise from the CPU's generator, so that a seed means the same on every device."""
+        scale = self.vae.config.scale_factor_spatial
+        num_latents = _num_latents(request.num_frames) + num_references
+        size = request.height // scale, request.width // scale
+        generator = torch.Generator("cpu").manual_seed(request.seed)
+        noise = torch.randn((1, self.transformer.config.out_channels, num_latents, *size), generator=generator)
+        return noise.to(self._execution_device)
+
+
+def _default(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _num_latents(num_frames: int) -> int:
+    return 1 + (num_frames - 1) // FRAMES_PER_LATENT
+
+
+def _to_uint8(pixels: Tensor) -> np.ndarray:
+    """(3, f, height, width) in [-1, 1] -> (f, height, width, 3)."""
+    return ((pixels + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
+
+
+def _call_each(*callbacks: Callable[[StepState], None] | None) -> Callable[[StepState], None]:
+    def call(state: StepState) -> None:
+        for callback in callbacks:
+            if callback is not None:
+                callback(state)
+
+    return call
+
+
+class _MaskKeeper:
+    """Keeps the face mask of the first step at or below `MASK_SIGMA`, or of the last step."""
+
+    def __init__(self, focus_head: FaceMaskPredictor) -> None:
+        self.focus_head, self.best = focus_head, None
+
+    def __call__(self, state: StepState) -> None:
+        is_last = state.index == state.num_steps - 1
+        if self.best is None and (state.sigma <= MASK_SIGMA or is_last):
+            self.best = state.face_mask(self.focus_head)[0].cpu().numpy()

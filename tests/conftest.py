@@ -1,0 +1,26 @@
+"""Fixtures shared by the tests; the tiny components themselves are in `tiny.py`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from humo.pipeline import HuMoPipeline
+
+
+@pytest.fixture(scope="session")
+def mini_pipeline() -> HuMoPipeline:
+    """A tiny whole pipeline like mini: 1.7B form, own codec, focus head."""
+    import tiny
+
+    return tiny.pipeline("mini")
+
+
+@pytest.fixture(scope="session")
+def wan_pipeline() -> HuMoPipeline:
+    """A tiny whole pipeline like the 17B: condition channels, Wan's codec, no focus head."""
+    import tiny
+
+    return tiny.pipeline("17B")
