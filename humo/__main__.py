@@ -1,0 +1,67 @@
+"""The command line: `python -m humo COMMAND`.
+
+Each command lives in its own room and is imported only when it is called, so that help is quick and a command needs
+no more than its own libraries. A `ValueError` is a sentence for the user: it is printed alone, with exit code 2.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import typer
+
+COMMANDS = {
+    "generate": ("humo.generate:generate", "make a video from text, pictures and sound"),
+    "train": ("humo.training.command:train", "train the mini model from nothing"),
+    "evaluate": ("humo.evaluation.command:evaluate", "measure what a model can do, and write the report"),
+    "benchmark": ("humo.benchmark:benchmark", "time every part of a generation"),
+}
+"""Name: (module:function or module:Typer, what it does)."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: without the program's name; None for those of the process.
+
+    Returns:
+        Exit code: 0, 2 for a wrong call or input.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("--help", "-h"):
+        typer.echo(_overview())
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in COMMANDS:
+        typer.echo(f"Error: there is no command {name!r}: use {', '.join(COMMANDS)}.", err=True)
+        return 2
+    try:
+        return _command(name)(rest, prog_name=f"python -m humo {name}", standalone_mode=True) or 0
+    except ValueError as error:
+        typer.echo(f"Error: {error}", err=True)
+        return 2
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+
+
+def _command(name: str) -> typer.Typer:
+    module, function = COMMANDS[name][0].split(":")
+    command = getattr(import_module(module), function)
+    if isinstance(command, typer.Typer):
+        return command
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    return app
+
+
+def _overview() -> str:
+    lines = [f"  {name:<10} {what}" for name, (_, what) in COMMANDS.items()]
+    return "\n".join(
+        ["Usage: python -m humo COMMAND [OPTIONS]", "", *lines, "", "python -m humo COMMAND --help tells more."]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""What a visitor asks for, as plain data: the same for the page and the command line.
+
+A request knows neither tensors nor widgets, so that it can be stored beside the video that came of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from humo.guidance import describe_rule, make_rule
+
+if TYPE_CHECKING:
+    from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
+    from humo.sampling import StepState
+
+FPS = 25
+"""Frames a second of every HuMo video."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Which inputs a tab of the page offers and needs."""
+
+    key: str
+    """Letters of the paper: text, image, audio."""
+    title: str
+    needs_image: bool
+    needs_audio: bool
+
+    def check(self, image: object | None, audio: object | None) -> None:
+        """See that the mode's inputs are there.
+
+        Raises:
+            ValueError: naming the first one that is missing.
+        """
+        for is_needed, given, what in (
+            (self.needs_image, image, "picture"),
+            (self.needs_audio, audio, "voice"),
+        ):
+            if is_needed and given is None:
+                raise ValueError(f"{self.title} needs a {what}, and none is given: add one or take an example.")
+
+
+MODES = (
+    Mode("TI", "Text + Image", needs_image=True, needs_audio=False),
+    Mode("TA", "Text + Audio", needs_image=False, needs_audio=True),
+    Mode("TIA", "Text + Image + Audio", needs_image=True, needs_audio=True),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoRequest:
+    """One video to make."""
+
+    prompt: str
+    """Who is seen and what happens."""
+    images: tuple[Path, ...] = ()
+    """Reference pictures."""
+    audio: Path | None = None
+    """The sound; the video lasts as long as it."""
+    num_frames: int | None = None
+    """4k+1 frames at 25 a second; None for the sound's length or the model's own."""
+    num_inference_steps: int | None = None
+    """Denoising steps; None for the model's own number."""
+    guidance: dict[str, Any] = field(default_factory=dict)
+    """Rule and scales as `humo.guidance.make_rule` reads them; empty for the model's own."""
+    seed: int | None = None
+    """None draws one; the output tells which."""
+    negative_prompt: str | None = None
+    """What shall not be seen; None for the model's own."""
+    height: int | None = None
+    """Pixels; None for the model's own."""
+    width: int | None = None
+    """Pixels; None for the model's own."""
+
+    def run(self, pipe: HuMoPipeline, on_step: Callable[[StepState], None] | None = None) -> HuMoPipelineOutput:
+        """Make the video.
+
+        Raises:
+            ValueError: in one sentence, if any part of the request is not possible.
+        """
+        return pipe(
+            prompt=self.prompt,
+            negative_prompt=self.negative_prompt,
+            image=list(self.images) or None,
+            audio=self.audio,
+            num_frames=self.num_frames,
+            height=self.height,
+            width=self.width,
+            num_inference_steps=self.num_inference_steps,
+            guidance=self.guidance or None,
+            seed=self.seed,
+            on_step=on_step,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Defaults:
+    """What a pipeline recommends; known before its weights are loaded."""
+
+    guidance: dict[str, Any]
+    """{"rule": name, its arguments}."""
+    num_inference_steps: int
+    num_frames: int
+    max_frames: int | None
+    """Longest video in frames, None for no limit."""
+
+    @classmethod
+    def of_config(cls, config: dict[str, Any]) -> Defaults:
+        """Read them from a pipeline's config (`pipe.config`, or the saved model_index.json)."""
+        return cls(
+            guidance=dict(config["default_guidance"]),
+            num_inference_steps=config["default_num_inference_steps"],
+            num_frames=config["default_num_frames"],
+            max_frames=config.get("max_frames"),
+        )
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Defaults:
+        """Read them from a saved pipeline.
+
+        Raises:
+            ValueError: if the folder holds no pipeline of ours.
+        """
+        index = folder / "model_index.json"
+        try:
+            return cls.of_config(json.loads(index.read_text(encoding="utf-8")))
+        except (OSError, KeyError, ValueError):
+            raise ValueError(
+                f"{folder.name} holds no HuMo pipeline: model_index.json is missing or incomplete."
+            ) from None
+
+    def scale(self, name: str) -> float | None:
+        """A scale ("text", "image", "audio", "switch"); None if the rule has none or it is not a number."""
+        value = describe_rule(make_rule(self.guidance)).get(name)
+        return value if isinstance(value, int | float) else None
+
+    def with_scales(self, **scales: float | None) -> dict[str, Any]:
+        """The guidance with other scales; those that are None or not in the rule stay as they are."""
+        known = {name: value for name, value in scales.items() if self.scale(name) is not None}
+        return {**self.guidance, **{name: value for name, value in known.items() if value is not None}}
+
+
+def frames_for(seconds: float) -> int:
+    """The nearest allowed number of frames, 4k+1, for a length in seconds; at least 5."""
+    return max(1, round((seconds * FPS - 1) / 4)) * 4 + 1

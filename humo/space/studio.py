@@ -1,0 +1,70 @@
+"""The visitors' jobs: one each, all on one device, and the files they write."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from pathlib import Path
+
+from humo.space.jobs import Device, Job, Model
+from humo.space.request import VideoRequest
+
+MAX_JOBS = 10
+"""Jobs at a time, the running one and those that wait."""
+KEPT_FILES = 50
+"""Videos that stay on disk; the page holds copies of its own."""
+
+
+class Studio:
+    """Starts and stops the jobs of all visitors."""
+
+    def __init__(self, model: Model, folder: Path) -> None:
+        """Set up without loading anything.
+
+        Args:
+            model: makes the videos.
+            folder: for the videos, existing.
+        """
+        self.model = model
+        self._folder = folder
+        self._device = Device()
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+
+    def start(self, visitor: str, request: VideoRequest, name: str) -> Job:
+        """Queue a visitor's request.
+
+        Args:
+            visitor: whose it is; each has one job at a time.
+            request: what to make.
+            name: of the file, without its ending.
+
+        Raises:
+            ValueError: in one sentence, if this visitor's job or too many others are under way.
+        """
+        with self._lock:
+            self._jobs = {key: job for key, job in self._jobs.items() if not job.progress.phase.is_over}
+            if visitor in self._jobs:
+                raise ValueError("Your last video is still being made: wait for it, or press Stop.")
+            if len(self._jobs) >= MAX_JOBS:
+                raise ValueError(f"{len(self._jobs)} videos are already waiting: please try again in a minute.")
+            job = Job(request, self.model, self._device, self._new_path(name))
+            self._jobs[visitor] = job
+            job.start()
+            return job
+
+    def stop(self, visitor: str) -> None:
+        """Ask a visitor's job, if there is one, to end at its next step; returns at once."""
+        with self._lock:
+            job = self._jobs.get(visitor)
+        if job is not None:
+            job.stop()
+
+    def _new_path(self, name: str) -> Path:
+        videos = sorted(self._folder.glob("*/*.mp4"), key=lambda path: path.stat().st_mtime)
+        for old in videos[: max(0, len(videos) - KEPT_FILES + 1)]:
+            old.unlink()
+            old.parent.rmdir()
+        folder = self._folder / secrets.token_urlsafe(16)
+        folder.mkdir()
+        return folder / f"{name}.mp4"
