@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from humo.world.people import Person, Setting
@@ -52,11 +54,28 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A caption and what it says, for whoever checks whether it was followed.
+
+    Attributes:
+        text: lower-case sentence without a full stop.
+        named: names of the attributes of `humo.world.people` that the text states, such as "hair_colour".
+    """
+
+    text: str
+    named: frozenset[str]
+
+
 class _Words:
-    """Draws one of the ways to say a thing."""
+    """Draws one of the ways to say a thing and keeps which attributes were named."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
+        self.named: set[str] = set()
+
+    def name(self, *attributes: str) -> None:
+        self.named.update(attributes)
 
     def __call__(self, key: str) -> str:
         options = _SYNONYMS.get(key, (key,))
@@ -90,17 +109,31 @@ def write_caption(
     Returns:
         Lower-case sentence without a full stop.
     """
+    return compose_caption(rng, person, setting, talks, distractor, detail).text
+
+
+def compose_caption(
+    rng: np.random.Generator,
+    person: Person | None,
+    setting: Setting,
+    talks: bool,
+    distractor: str = "none",
+    detail: float = 0.85,
+) -> Caption:
+    """Writes a caption as `write_caption` does, and tells which attributes it names."""
     say = _Words(rng)
     subject = _subject(say, person, detail)
     parts = []
     if say.chance(detail):
         parts.append(_clothes(say, setting))
+        say.name("garment", "colour")
     if say.chance(detail):
         parts.append(_background(say, setting))
     rng.shuffle(parts)
     actions = []
     if say.chance(detail):
         actions.append(say(setting.motion))
+        say.name("motion")
     if say.chance(0.4):
         actions.append(say("talks" if talks else "silent"))
     rng.shuffle(actions)
@@ -109,6 +142,7 @@ def write_caption(
         sentence += say.one(" ", ", ") + " and ".join(actions)
     if setting.position != "centre" and say.chance(detail) or say.chance(0.15):
         sentence += say.one(" ", ", ") + say(setting.position)
+        say.name("position")
     if distractor == "second" and say.chance(0.8):
         sentence += ", " + say.one(
             "someone else listens", "next to a silent person", "with another person behind"
@@ -117,8 +151,9 @@ def write_caption(
         sentence += ", " + say.one("with a balloon", "beside a balloon", "a balloon floats by")
     if setting.framing != "medium" and say.chance(detail) or say.chance(0.2):
         framing = say(setting.framing)
+        say.name("framing")
         sentence = say.one(f"{framing} of {sentence}", f"{framing}, {sentence}", f"{sentence}, {framing}")
-    return sentence
+    return Caption(sentence, frozenset(say.named))
 
 
 def _subject(say: _Words, person: Person | None, detail: float) -> str:
@@ -128,18 +163,24 @@ def _subject(say: _Words, person: Person | None, detail: float) -> str:
     if say.chance(detail):
         if person.hair_style == "bald":
             traits.append(say.one("no hair", "a bald head"))
+            say.name("hair_style")
         else:
             traits.append(_hair(say, person, detail))
     if say.chance(detail):
         traits.append(say("brown skin" if person.skin == "brown" else person.skin) + " skin")
+        say.name("skin")
     if person.glasses != "none" and say.chance(detail):
         traits.append(say(person.glasses))
+        say.name("glasses")
     if person.beard != "none" and say.chance(detail):
         traits.append(say(person.beard))
+        say.name("beard")
     say.rng.shuffle(traits)
     noun = say(person.gender)
+    say.name("gender")
     front = ""
     if person.hair_style == "bald" and say.chance(0.4):
+        say.name("hair_style")
         front, traits = "bald ", [trait for trait in traits if "bald" not in trait and "no hair" not in trait]
     sentence = say.one("a ", "a ", "the ", "") + front + noun
     if not traits:
@@ -150,8 +191,10 @@ def _subject(say: _Words, person: Person | None, detail: float) -> str:
 
 def _hair(say: _Words, person: Person, detail: float) -> str:
     colour = say(f"{person.hair_colour} hair")
+    say.name("hair_colour")
     if not say.chance(detail):
         return f"{colour} hair"
+    say.name("hair_style")
     if person.hair_style == "bun":
         return say.one(
             f"{colour} hair in a bun", f"{colour} hair tied up", f"a {colour} bun", f"{colour} hair bun"
@@ -167,8 +210,12 @@ def _clothes(say: _Words, setting: Setting) -> str:
 
 def _background(say: _Words, setting: Setting) -> str:
     colour = say(setting.background)
+    say.name("background")
     pattern = {
         "plain": ("", "", "plain "), "stripes": ("striped ",), "dots": ("dotted ", "polka dot "),
     }[setting.pattern]  # fmt: skip
     wall = say.one("background", "background", "wall", "backdrop")
-    return say.one("in front of ", "before ", "against ") + f"a {say.one(*pattern)}{colour} {wall}"
+    where, look = say.one("in front of ", "before ", "against "), say.one(*pattern)
+    if look:
+        say.name("pattern")
+    return f"{where}a {look}{colour} {wall}"
