@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import importlib.util
+import itertools
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -14,6 +17,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from humo.__main__ import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -63,6 +68,41 @@ def test_the_first_block_is_two_lines_that_start_the_page_and_run_the_tests():
     assert test.endswith("python -m pytest") and '".[test]"' in test
 
 
+def commands() -> list[list[str]]:
+    """Words of every line of the README that calls one of the project's modules."""
+    lines = [line for block in code_blocks("bash") for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("python -m humo")]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_commands_exist_with_their_options(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    module, arguments = words[2], words[3:]
+    path = list(itertools.takewhile(lambda word: not word.startswith("--"), arguments))
+    if module == "humo":
+        assert main([*path, "--help"]) == 0
+        text = capsys.readouterr().out
+    else:
+        command = [sys.executable, "-m", module, "--help"]
+        text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [word for word in arguments if word.startswith("--") and word not in text] == []
+
+
+def test_files_in_commands_exist():
+    files = [word for words in commands() for word in words if word.startswith("assets/")]
+    assert files and all((ROOT / name).is_file() for name in files)
+
+
+def test_figures_come_from_the_reports():
+    spec = importlib.util.spec_from_file_location("figures", ROOT / ".ci" / "figures.py")
+    figures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(figures)
+    assert figures.written(README, figures.figures()) == README, "run python .ci/figures.py"
+    report = {"modes": {"TA": {"sync": 0.714, "identity": None, "faces": 1}}, "mask_iou": {"500": 0.8, "900": 0.55}}
+    assert "| text + voice | 0.71 | – | – | – | – | 1.00 |" in figures.quality(report)
+    assert "0.80 at timestep 500, 0.55 at timestep 900" in figures.quality(report)
+
+
 def test_python_examples_parse():
     for block in code_blocks("python"):
         ast.parse(block)
@@ -72,6 +112,15 @@ def test_links_and_pictures_exist():
     targets = re.findall(r"\]\(([^)\s]+)\)", README)
     local = [t.split("#")[0] for t in targets if not t.startswith(("http://", "https://", "#"))]
     assert [t for t in local if not (ROOT / t).exists()] == []
+
+
+def test_what_the_layout_names_exists():
+    folder = Path()
+    for line in code_blocks("text")[0].splitlines():
+        name = line.split()[0]
+        path = folder / name if line.startswith(" ") else Path(name)
+        folder = path if not line.startswith(" ") else folder
+        assert (ROOT / path).exists(), f"the layout names {path}"
 
 
 def test_requirements_are_pinned_exactly_but_for_torch():

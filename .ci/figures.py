@@ -1,0 +1,68 @@
+"""Writes the README's figures from the files that the commands left: `python .ci/figures.py`.
+
+Reads assets/humo-mini/report.json (of `python -m humo evaluate`) and, where it exists, benchmark.json beside it (of
+`python -m humo benchmark --json`), and puts the text between the two marks in the README. A test compares.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+MINI = ROOT / "assets" / "humo-mini"
+BEGIN, END = "<!-- figures: python .ci/figures.py -->", "<!-- end of figures -->"
+COLUMNS = {
+    "sync": "lip sync",
+    "sync_shuffled": "with another's voice",
+    "sync_loudness": "loudness alone",
+    "identity": "picture kept",
+    "text": "text followed",
+    "faces": "faces found",
+}
+NAMES = {"T": "text", "TI": "text + picture", "TA": "text + voice", "TIA": "text + picture + voice"}
+
+
+def figures(folder: Path = MINI) -> str:
+    """The text between the marks, empty as long as there is no report."""
+    report, speed = folder / "report.json", folder / "benchmark.json"
+    parts = []
+    if report.exists():
+        parts.append(quality(json.loads(report.read_text())))
+    if speed.exists():
+        parts.append(pace(json.loads(speed.read_text())))
+    return "\n\n".join(parts)
+
+
+def quality(report: dict) -> str:
+    """A table with one line a mode, and a sentence on the masks."""
+    lines = ["| from | " + " | ".join(COLUMNS.values()) + " |", "|---" * (1 + len(COLUMNS)) + "|"]
+    for mode, values in report["modes"].items():
+        cells = [f"{values[key]:.2f}" if values.get(key) is not None else "–" for key in COLUMNS]
+        lines.append(f"| {NAMES[mode]} | " + " | ".join(cells) + " |")
+    masks = ", ".join(f"{iou:.2f} at timestep {timestep}" for timestep, iou in report["mask_iou"].items())
+    lines += ["", f"Overlap (IoU) of the predicted with the true face mask: {masks}."]
+    return "\n".join(lines)
+
+
+def pace(figures: dict) -> str:
+    """A sentence on time and memory."""
+    settings, seconds, memory = figures["settings"], figures["seconds"], figures["memory"]
+    where = "the CPU" if settings["device"] == "cpu" else settings["device"]
+    return (
+        f"A clip of {settings['frames']} frames from text, picture and voice in {settings['steps']} steps takes "
+        f"{seconds['total']:.1f} s on {settings['threads']} threads of {where}, after {seconds['load']:.1f} s of "
+        f"loading, and {memory['peak_mib'] / 1024:.1f} GiB of memory at the most."
+    )
+
+
+def written(readme: str, text: str) -> str:
+    """The README with the text between its marks."""
+    before, rest = readme.split(BEGIN)
+    after = rest.split(END)[1]
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    path = ROOT / "README.md"
+    path.write_text(written(path.read_text(), figures()))
