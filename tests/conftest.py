@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
+
+torch.set_num_threads(1)  # tiny tensors: more threads only wait for one another
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+
+from humo.checkpoints import load_published_transformer
+from humo.transformer import HuMoTransformer3DModel
 
 GOLDEN = Path(__file__).parent / "golden"
 SEED = 2025
@@ -37,6 +41,12 @@ def state_dict(kind: str) -> dict[str, Tensor]:
     """The published state dict of the tiny "1.7B" or "17B" model."""
     keys = json.loads((GOLDEN / f"dit_{kind}.json").read_text())["keys"]
     return {name: weight(name, tuple(shape)) for name, shape in keys.items()}
+
+
+@cache
+def model(kind: str) -> HuMoTransformer3DModel:
+    """The tiny "1.7B" or "17B" model, made once for all tests; do not change it."""
+    return load_published_transformer(state_dict(kind), num_attention_heads=4)
 
 
 def figures(name: str) -> dict[str, Tensor]:

@@ -1,0 +1,181 @@
+"""Loading: presets, folders with their faults, Wan's weights, the published keys."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import published
+import pytest
+import tiny
+import torch
+from diffusers import WanTransformer3DModel
+
+import humo
+from humo.checkpoints import check_folder, from_wan, infer_transformer_config, load_published_transformer
+from humo.checkpoints import rename_published_key as rename
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    """A tiny pipeline as a folder."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-mini"
+    tiny.pipeline("mini").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def copy(saved: Path, tmp_path: Path) -> Path:
+    """The same, to be damaged."""
+    return Path(shutil.copytree(saved, tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("kind", ["1.7B", "17B"])
+def test_the_key_map_is_a_bijection(kind: str) -> None:
+    keys = json.loads((published.GOLDEN / f"dit_{kind}.json").read_text())["keys"]
+    renamed = [rename(key) for key in keys]
+    assert len(set(renamed)) == len(renamed)
+    assert set(renamed) == set(published.model(kind).state_dict())
+
+
+def test_confusable_keys() -> None:
+    wrapper = "blocks.3.audio_cross_attn_wrapper"
+    assert rename(f"{wrapper}.audio_cross_attn.norm_k.weight") == "blocks.3.audio_attn.attn.norm_k.weight"
+    assert rename(f"{wrapper}.audio_cross_attn.o.bias") == "blocks.3.audio_attn.attn.to_out.0.bias"
+    assert rename("blocks.3.cross_attn.k.weight") == "blocks.3.attn2.to_k.weight"
+    assert rename("blocks.3.norm3.bias") == "blocks.3.norm2.bias"
+    with pytest.raises(ValueError, match="not one of a published HuMo"):
+        rename("blocks.3.img_emb.weight")
+
+
+def test_architecture_is_read_off_the_shapes() -> None:
+    config = published.model("17B").config
+    expected = {"in_channels": 36, "out_channels": 16, "num_layers": 3, "ffn_dim": 160, "text_dim": 64}
+    expected |= {"num_attention_heads": 4, "attention_head_dim": 24, "audio_dim": 1536, "audio_tokens": 16}
+    assert {name: config[name] for name in expected} == expected
+    shapes = {"patch_embedding.weight": (1536, 16, 1, 2, 2), "head.head.weight": (64, 1536)}
+    small = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    keys = json.loads((published.GOLDEN / "dit_1.7B.json").read_text())["keys"]
+    rest = {name: torch.empty(shape, device="meta") for name, shape in keys.items()}
+    assert infer_transformer_config({**rest, **small})["num_attention_heads"] == 12
+
+
+def test_loading_is_strict() -> None:
+    whole = published.state_dict("1.7B")
+    lacking = {key: value for key, value in whole.items() if key != "blocks.1.ffn.2.bias"}
+    with pytest.raises(ValueError, match=r"lacks 1 of the model's tensors, first 'blocks.1.ffn.net.2.bias'"):
+        load_published_transformer(lacking, 4)
+    with pytest.raises(ValueError, match="but the model wants"):
+        load_published_transformer({**whole, "blocks.1.ffn.2.bias": torch.zeros(3)}, 4)
+    with pytest.raises(ValueError, match="not one of a published HuMo"):
+        load_published_transformer({**whole, "blocks.1.extra": torch.zeros(3)}, 4)
+    with pytest.raises(ValueError, match="lacks 'patch_embedding.weight'"):
+        load_published_transformer({}, 4)
+    with pytest.raises(ValueError, match="not a multiple of 5 heads"):
+        load_published_transformer(whole, 5)
+
+
+def wan(**changes) -> WanTransformer3DModel:
+    """Wan2.1 of two blocks."""
+    config = dict(
+        num_attention_heads=2,
+        attention_head_dim=24,
+        in_channels=8,
+        out_channels=8,
+        text_dim=16,
+        freq_dim=16,
+        ffn_dim=64,
+    )
+    return WanTransformer3DModel(**{**config, "num_layers": 2, **changes})
+
+
+@torch.no_grad()
+def test_from_wan_equals_wan_at_step_0() -> None:
+    model = wan()
+    start = from_wan(model, audio_dim=12, audio_tokens=2, audio_channels=8, audio_hidden_dim=16)
+    given = (torch.randn(1, 8, 3, 4, 6), torch.tensor([700.0]), torch.randn(1, 5, 16))
+    sample = start(*given, torch.randn(1, 3, 8, 5, 8)).sample
+    torch.testing.assert_close(sample, model(*given).sample)
+
+
+def test_from_wan_refuses_picture_models() -> None:
+    with pytest.raises(ValueError, match="text-to-video"):
+        from_wan(wan(image_dim=16, added_kv_proj_dim=48), audio_dim=12)
+
+
+def test_a_saved_pipeline_is_loaded(saved: Path) -> None:
+    pipeline = humo.load(saved, device="cpu", dtype=torch.bfloat16)
+    assert isinstance(pipeline, humo.HuMoPipeline)
+    assert isinstance(pipeline.transformer, humo.HuMoTransformer3DModel)
+    assert pipeline.transformer.dtype == pipeline.audio_encoder.dtype == torch.bfloat16
+    assert pipeline.vae.dtype == torch.float32
+    assert pipeline("a man talks", audio=tiny.voice(0.3), image=tiny.picture(), seed=1).frames.shape == (5, 64, 64, 3)
+    assert humo.load(str(saved)).transformer.dtype == torch.float32 or torch.cuda.is_available()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("17B", "come as a converted folder"), ("maxi", "no model 'maxi': give 'mini', '1.7B', '17B' or a folder")],
+)
+def test_unknown_models_are_refused(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        humo.load(name)
+
+
+def weights(folder: Path, part: str) -> Path:
+    """The one weight file of a part."""
+    (file,) = (folder / part).glob("*.safetensors")
+    return file
+
+
+@pytest.mark.parametrize("part", ["transformer", "text_encoder", "audio_encoder", "vae", "focus_head"])
+def test_truncated_weights_are_one_sentence(copy: Path, part: str) -> None:
+    file = weights(copy, part)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=rf"^{part}/.*safetensors is truncated or damaged: fetch the folder again\.$"):
+        humo.load(copy)
+    file.write_bytes(b"")
+    with pytest.raises(ValueError, match="truncated or damaged"):
+        humo.load(copy)
+
+
+def test_missing_files_are_one_sentence(copy: Path) -> None:
+    check_folder(copy)
+    weights(copy, "transformer").unlink()
+    with pytest.raises(ValueError, match="transformer has no weights"):
+        humo.load(copy)
+    (copy / "transformer" / "config.json").unlink()
+    with pytest.raises(ValueError, match=r"transformer/config.json is missing"):
+        humo.load(copy)
+    shutil.rmtree(copy / "tokenizer")
+    shutil.rmtree(copy / "transformer")
+    with pytest.raises(ValueError, match="lacks its part tokenizer"):
+        humo.load(copy)
+    (copy / "model_index.json").write_text("{")
+    with pytest.raises(ValueError, match="model_index.json is damaged"):
+        humo.load(copy)
+    (copy / "model_index.json").unlink()
+    with pytest.raises(ValueError, match="model_index.json is missing"):
+        humo.load(copy)
+
+
+def test_missing_shards_are_one_sentence(copy: Path) -> None:
+    folder = copy / "transformer"
+    shutil.rmtree(folder)
+    tiny.transformer(input_skip=True).save_pretrained(folder, max_shard_size="50KB")
+    check_folder(copy)
+    sorted(folder.glob("*.safetensors"))[1].unlink()
+    with pytest.raises(ValueError, match=r"transformer/.*00002-of-.*safetensors is missing"):
+        humo.load(copy)
+
+
+def test_incomplete_weights_are_one_sentence(copy: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = weights(copy, "transformer")
+    tensors = load_file(file)
+    del tensors["proj_out.weight"]
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="The weights of transformer in copy are incomplete"):
+        humo.load(copy)

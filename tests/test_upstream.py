@@ -1,0 +1,101 @@
+"""What we touch in diffusers and transformers that they do not promise: fails loudly on an upgrade."""
+
+from __future__ import annotations
+
+import inspect
+
+import diffusers
+import numpy as np
+import pytest
+import tiny
+import torch
+from diffusers import UniPCMultistepScheduler
+from diffusers.hooks._helpers import TransformerBlockRegistry
+from diffusers.models.transformers import transformer_wan as wan
+from diffusers.pipelines.pipeline_loading_utils import ALL_IMPORTABLE_CLASSES
+
+import humo.audio
+import humo.codec
+import humo.focus
+import humo.transformer
+from humo.transformer import HuMoTransformerBlock
+
+
+def test_the_pinned_version() -> None:
+    assert diffusers.__version__ == "0.42.1"
+
+
+def test_the_block_is_registered_for_caches() -> None:
+    metadata = TransformerBlockRegistry.get(HuMoTransformerBlock)
+    assert metadata.return_hidden_states_index == 0
+    assert metadata._cls is HuMoTransformerBlock
+
+
+def test_wans_block_has_the_parts_that_ours_runs() -> None:
+    block = wan.WanTransformerBlock(dim=24, ffn_dim=32, num_heads=2, cross_attn_norm=True)
+    names = {name for name, _ in block.named_children()}
+    assert names == {"norm1", "attn1", "attn2", "norm2", "ffn", "norm3"}
+    assert block.scale_shift_table.shape == (1, 6, 24)
+    parameters = list(inspect.signature(wan.WanTransformerBlock.forward).parameters)
+    assert parameters == ["self", "hidden_states", "encoder_hidden_states", "temb", "rotary_emb"]
+
+
+def test_wans_attention_needs_a_processor() -> None:
+    attention = wan.WanAttention(24, heads=2, dim_head=12)
+    assert attention.processor is None
+    processor = wan.WanAttnProcessor()
+    assert processor._parallel_config is None
+    assert processor._attention_backend is None
+
+
+def test_condition_embedder_returns_four() -> None:
+    embedder = wan.WanTimeTextImageEmbedding(dim=24, time_freq_dim=16, time_proj_dim=144, text_embed_dim=8)
+    temb, projection, text, image = embedder(torch.tensor([3.0]), torch.zeros(1, 2, 8))
+    assert (temb.shape, projection.shape, text.shape, image) == ((1, 24), (1, 144), (1, 2, 24), None)
+
+
+def test_the_lora_loader_asks_for_image_dim() -> None:
+    assert tiny.transformer().config.image_dim is None
+
+
+def test_unipc_takes_a_numpy_array_of_sigmas_and_shifts_it() -> None:
+    scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0)
+    given = np.linspace(0.999, 0, 9)[:-1]
+    scheduler.set_timesteps(sigmas=given)
+    shifted = 5 * given / (1 + 4 * given)
+    np.testing.assert_allclose(scheduler.sigmas.numpy(), np.append(shifted, 0), atol=1e-6)
+    np.testing.assert_allclose(scheduler.timesteps.numpy(), (1000 * shifted).astype(int))
+
+
+@pytest.mark.parametrize(
+    ("module", "base", "component"),
+    [
+        (humo.transformer, "ModelMixin", "HuMoTransformer3DModel"),
+        (humo.codec, "ModelMixin", "HuMoVideoCodec"),
+        (humo.focus, "ModelMixin", "FaceMaskPredictor"),
+        (humo.audio, "PreTrainedModel", "AudioEncoder"),
+    ],
+)
+def test_the_pipeline_loader_finds_the_base_by_name_in_the_module(module, base: str, component: str) -> None:
+    assert base in ALL_IMPORTABLE_CLASSES
+    assert issubclass(getattr(module, component), getattr(module, base))
+    assert module.__name__.count(".") == 1  # of three parts the middle one is looked up in diffusers.pipelines
+
+
+@torch.no_grad()
+def test_whisper_records_every_state_and_the_normed_last() -> None:
+    encoder = tiny.audio_encoder()
+    output = encoder(torch.randn(1, 16, 200 * tiny.CHUNK_SECONDS // 2), output_hidden_states=True)
+    assert len(output.hidden_states) == 5
+    torch.testing.assert_close(output.hidden_states[-1], output.last_hidden_state)
+    torch.testing.assert_close(encoder.layer_norm(encoder.layers[-1](output.hidden_states[-2], None)), output[0])
+
+
+def test_missing_keys_stay_on_the_meta_device(tmp_path) -> None:
+    """Why `humo.load` looks for parameters without storage, and why the focus head is a model of its own."""
+    small = tiny.transformer(num_layers=1)
+    small.save_pretrained(tmp_path)
+    small.register_to_config(num_layers=2)
+    small.save_config(tmp_path)
+    loaded = humo.transformer.HuMoTransformer3DModel.from_pretrained(tmp_path)
+    assert loaded.blocks[1].attn1.to_q.weight.is_meta
