@@ -54,8 +54,11 @@ class Scene:
         clip: int = -1,
         fade: Value = 0.0,
     ) -> int:
-        """corner: radius of a box's corners; angle: radians, clockwise on the screen; stroke: width of the outline, 0
-        fills; alpha: opacity; clip: index of a shape outside of which nothing is painted; fade: width of a soft edge."""
+        """Adds a row to the table; all lengths are fractions of the side.
+
+        corner: radius of a box's corners; angle: radians, clockwise on the screen; stroke: width of the outline, 0
+        fills; alpha: opacity; clip: index of a shape outside of which nothing is painted; fade: width of a soft edge.
+        """
         red, green, blue = colour
         cos, sin = np.cos(angle), np.sin(angle)
         self._rows.append((kind, x, y, rx, ry, corner, cos, sin, stroke, red, green, blue, alpha, clip, fade))
