@@ -55,9 +55,7 @@ def render_batch(seed: int, settings: CodecSettings, split: str = "train") -> tu
         for index in range(settings.batch_size)
     ]
     frames = np.stack([clip.frames for clip in clips])
-    weights = [
-        1 + settings.face_weight * (clip.face + 3.0 * (clip.features > 0) * clip.face) for clip in clips
-    ]
+    weights = [1 + settings.face_weight * (clip.face + 3.0 * (clip.features > 0) * clip.face) for clip in clips]
     return frames, np.stack(weights).astype(np.float32)
 
 
@@ -143,9 +141,7 @@ def cosine_with_warmup(progress: float, warmup: float, floor: float) -> float:
     return floor + (1 - floor) * 0.5 * (1 + float(np.cos(np.pi * part)))
 
 
-def _decoder_loss(
-    codec: HuMoVideoCodec, video: Tensor, weights: Tensor, settings: CodecSettings, step: int
-) -> Tensor:
+def _decoder_loss(codec: HuMoVideoCodec, video: Tensor, weights: Tensor, settings: CodecSettings, step: int) -> Tensor:
     """Weighted mean of |error| + 4 error^2 (the square keeps large errors rare, the absolute keeps edges sharp)."""
     generator = torch.Generator().manual_seed(step)
     with torch.no_grad():
@@ -190,7 +186,4 @@ def measure_codec(
         errors["mouth"].append(error[clip.features == 2])
         if show is not None:
             show(clip.frames, ((decoded.movedim(0, -1) + 1) * 127.5).round().byte().numpy())
-    return {
-        name: round(float(10 * np.log10(4 / np.concatenate(parts).mean())), 2)
-        for name, parts in errors.items()
-    }
+    return {name: round(float(10 * np.log10(4 / np.concatenate(parts).mean())), 2) for name, parts in errors.items()}

@@ -10,20 +10,14 @@ import torch
 import typer
 from PIL import Image
 
-train = typer.Typer(
-    no_args_is_help=True, help="Train the mini model from nothing: codec, hearing, data, model."
-)
+train = typer.Typer(no_args_is_help=True, help="Train the mini model from nothing: codec, hearing, data, model.")
 
-Folder = Annotated[
-    Path, typer.Option(help="Folder of the whole training; each step keeps its own part in it.")
-]
+Folder = Annotated[Path, typer.Option(help="Folder of the whole training; each step keeps its own part in it.")]
 Threads = Annotated[int, typer.Option(help="CPU threads; two trainings side by side run best with one each.")]
 
 
 @train.command()
-def codec(
-    out: Folder = Path("runs/mini"), steps: int = 6000, threads: Threads = 2, save_every: int = 100
-) -> None:
+def codec(out: Folder = Path("runs/mini"), steps: int = 6000, threads: Threads = 2, save_every: int = 100) -> None:
     """Fits the codec's principal components and trains its decoder."""
     from humo.codec import HuMoVideoCodec
     from humo.training.codec import CodecSettings, fit_components, measure_codec, train_decoder
@@ -51,9 +45,7 @@ def codec(
             run.save(step=step, model=model.state_dict(), optimizer=optimizer.state_dict())
         if step % (5 * save_every) == 0 or step == steps:
             shown: list = []
-            figures = measure_codec(
-                model, 8, show=lambda truth, decoded, shown=shown: shown.append((truth, decoded))
-            )
+            figures = measure_codec(model, 8, show=lambda truth, decoded, shown=shown: shown.append((truth, decoded)))
             run.log(step, **{f"psnr_{name}": value for name, value in figures.items()})
             _save_pairs(shown[:4], run.folder / "sheet.png")
 
@@ -66,6 +58,50 @@ def _save_pairs(shown: list, path: Path) -> None:
     Image.fromarray(np.concatenate(rows, axis=0)).save(path)
 
 
-@train.callback()
-def _steps() -> None:
-    """Keeps `codec` a subcommand of its own."""
+@train.command()
+def data(out: Folder = Path("runs/mini"), clips: int = 16_000, workers: int = 2) -> None:
+    """Renders and encodes the training clips, in shards of 500; the model may train on the first ones meanwhile."""
+    from humo.training.data import DataSettings, write_shards
+
+    settings = DataSettings(num_clips=clips)
+    total = clips // settings.clips_per_shard
+    for index, path in enumerate(write_shards(out / "data", settings, out / "codec", workers)):
+        typer.echo(f"{index + 1}/{total} {path.name}", err=True)
+
+
+@train.command()
+def hearing(out: Folder = Path("runs/mini"), steps: int = 1500, threads: Threads = 2) -> None:
+    """Trains the audio encoder to read mouth shapes from speech; a matter of minutes."""
+    from humo.training.hearing import HearingSettings, MouthReader, make_audio_encoder, measure_hearing, train_hearing
+    from humo.training.run import Run
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    settings = HearingSettings(steps=steps)
+    run = Run(out / "hearing", steps)
+    extractor, encoder = make_audio_encoder(settings)
+    reader = MouthReader(settings.width)
+    for step, loss in train_hearing(encoder, reader, settings):
+        if step % 20 == 0:
+            run.log(step, loss=loss)
+    run.log(steps, **measure_hearing(encoder, reader, settings))
+    encoder.save_pretrained(run.folder / "audio_encoder")
+    extractor.save_pretrained(run.folder / "feature_extractor")
+
+
+@train.command()
+def model(
+    out: Folder = Path("runs/mini"),
+    steps: int = 6000,
+    threads: Threads = 2,
+    device: str = "cpu",
+    audio_share: Annotated[float, typer.Option(help="Share of the sync task at the end; 0.5 in the paper.")] = 0.5,
+    layers: int = 6,
+    save_every: int = 200,
+    sheet_every: int = 600,
+) -> None:
+    """Trains transformer, text encoder and focus head through the three stages; writes a pipeline folder at the end."""
+    from humo.training.loop import train_model
+
+    torch.set_num_threads(threads)
+    train_model(out, steps, device, audio_share, layers, save_every, sheet_every)

@@ -37,7 +37,7 @@ class HearingSettings:
     """Channels of the encoder."""
     batch_size: int = 12
     """Chunks a step."""
-    steps: int = 700
+    steps: int = 1500
     """Training steps."""
     learning_rate: float = 3e-3
     """Peak rate of AdamW."""
@@ -55,9 +55,7 @@ def make_audio_encoder(settings: HearingSettings) -> tuple[WhisperFeatureExtract
     return extractor, AudioEncoder(config)
 
 
-def hearing_batch(
-    seed: int, settings: HearingSettings, split: str = "train"
-) -> tuple[np.ndarray, np.ndarray]:
+def hearing_batch(seed: int, settings: HearingSettings, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
     """Log-mel chunks (b, 80, 100 s) and mouth curves (b, 25 s, 2)."""
     extractor = WhisperFeatureExtractor(feature_size=80, chunk_length=settings.seconds)
     rng = np.random.default_rng((1 if split == "train" else 2, seed))
@@ -66,16 +64,10 @@ def hearing_batch(
     sounds, curves = [], []
     for index in range(settings.batch_size):
         speech = speak_plan(plan_clip(seed * settings.batch_size + index, split))
-        offset = int(
-            rng.integers(-20, max(1, int(speech.duration * FPS) - 25))
-        )  # in frames; negative: starts late
+        offset = int(rng.integers(-20, max(1, int(speech.duration * FPS) - 25)))  # in frames; negative: starts late
         start = offset * SAMPLE_RATE // FPS
-        sound = np.concatenate([np.zeros(max(-start, 0), np.float32), speech.waveform[max(start, 0) :]])[
-            :length
-        ]
-        heard = (
-            rng.integers(25, frames + 1) * SAMPLE_RATE // FPS
-        )  # what follows is the silence of a short clip
+        sound = np.concatenate([np.zeros(max(-start, 0), np.float32), speech.waveform[max(start, 0) :]])[:length]
+        heard = rng.integers(25, frames + 1) * SAMPLE_RATE // FPS  # what follows is the silence of a short clip
         sound = np.pad(sound[:heard], (0, max(0, length - len(sound[:heard]))))
         curve = np.stack(mouth_curves(speech.phonemes, speech.duration, offset / FPS, frames), axis=-1)
         curve[heard * FPS // SAMPLE_RATE :] = (0.0, 0.5)
@@ -106,9 +98,7 @@ class MouthReader(nn.Module):
         return torch.stack([head(bands[:, :, index]) for index, head in enumerate(self.heads)], dim=2)
 
 
-def train_hearing(
-    encoder: AudioEncoder, reader: MouthReader, settings: HearingSettings
-) -> Iterator[tuple[int, float]]:
+def train_hearing(encoder: AudioEncoder, reader: MouthReader, settings: HearingSettings) -> Iterator[tuple[int, float]]:
     """Trains the encoder with a reader; yields (step, loss)."""
     parameters = [*encoder.parameters(), *reader.parameters()]
     parameters = [parameter for parameter in parameters if parameter.requires_grad]
@@ -123,10 +113,8 @@ def train_hearing(
                 group["lr"] = settings.learning_rate * cosine_with_warmup(step / settings.steps, 0.05, 0.02)
             states = torch.stack(encoder(mel, output_hidden_states=True).hidden_states, dim=2)
             read = reader(merge_bands(states))
-            weight = torch.tensor([1.0, 0.5])  # width matters less than openness
-            loss = (
-                F.huber_loss(read, curves[:, :, None].expand_as(read), reduction="none", delta=0.3) * weight
-            ).mean()
+            weight = torch.tensor([1.0, 0.7])  # width matters less than openness
+            loss = (F.huber_loss(read, curves[:, :, None].expand_as(read), reduction="none", delta=0.3) * weight).mean()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -148,9 +136,7 @@ def measure_hearing(
         true.append(curves.flatten(0, 1))
     read_all, true_all = torch.cat(read), torch.cat(true)
     return {
-        f"{name}_band{band}": round(
-            float(torch.corrcoef(torch.stack([read_all[:, band, i], true_all[:, i]]))[0, 1]), 3
-        )
+        f"{name}_band{band}": round(float(torch.corrcoef(torch.stack([read_all[:, band, i], true_all[:, i]]))[0, 1]), 3)
         for i, name in enumerate(("openness", "width"))
         for band in range(5)
     }

@@ -49,11 +49,7 @@ class Run:
         if self._started is None:
             self._started = (now, step)
         began, first = self._started
-        left = (
-            ""
-            if step == first
-            else _clock((now - began) / (step - first) * (self.total_steps - step)) + " left"
-        )
+        left = "" if step == first else _clock((now - began) / (step - first) * (self.total_steps - step)) + " left"
         filled = int(24 * step / self.total_steps)
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         line = f"[{'#' * filled}{'.' * (24 - filled)}] {step}/{self.total_steps}  {left}  {numbers}"

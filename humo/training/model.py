@@ -1,0 +1,197 @@
+"""Training of mini's transformer, text encoder and focus head: the loss, the optimisers and one step.
+
+Loss of a step: flow matching on the video latents, weighted so that the network's own output has unit variance at
+every noise level and so that face and mouth count more, plus the size-aware focus loss of eq. 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
+
+from humo.focus import FaceMaskPredictor, face_mask_loss, mask_iou
+from humo.training.attention import MatmulAttnProcessor
+from humo.training.batches import Batch
+from humo.training.codec import cosine_with_warmup
+from humo.training.stages import Stage, trainable_names
+from humo.transformer import HuMoTransformer3DModel
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSettings:
+    """Settings of the model's training; all ours, for the paper publishes none of them."""
+
+    steps: int = 6000
+    """Training steps."""
+    learning_rate: float = 1.5e-3
+    """Peak rate of both optimisers (Muon for matrices inside the blocks, AdamW for the rest)."""
+    warmup: float = 0.02
+    """Share of the steps with a rising rate."""
+    floor: float = 0.03
+    """Rate at the end, as a share of the peak."""
+    face_weight: float = 1.0
+    """Extra loss on latents of the face."""
+    mouth_weight: float = 5.0
+    """Extra loss on latents of the mouth."""
+    focus_weight: float = 0.05
+    """Weight of the focus loss (eq. 3)."""
+    ema_decay: float = 0.999
+    """Largest decay of the averaged weights, which are the ones that are saved."""
+
+
+class MiniModel(nn.Module):
+    """What learns: transformer, text encoder and focus head.
+
+    Args:
+        transformer, text_encoder, focus_head: the three parts.
+    """
+
+    def __init__(
+        self, transformer: HuMoTransformer3DModel, text_encoder: UMT5EncoderModel, focus_head: FaceMaskPredictor
+    ) -> None:
+        super().__init__()
+        self.transformer, self.text_encoder, self.focus_head = transformer, text_encoder, focus_head
+
+
+def make_transformer(z_dim: int, text_dim: int, audio_channels: int, layers: int = 6) -> HuMoTransformer3DModel:
+    """Mini's transformer: 4 heads of 64, 1.7B form; audio attention starts at zero, so that sound does no harm."""
+    transformer = HuMoTransformer3DModel(
+        num_attention_heads=4, attention_head_dim=64, in_channels=z_dim, out_channels=z_dim, text_dim=text_dim,
+        ffn_dim=1024, num_layers=layers, audio_dim=256, audio_channels=audio_channels, audio_hidden_dim=256,
+        input_skip=True,
+    )  # fmt: skip
+    for block in transformer.blocks:
+        nn.init.zeros_(block.audio_attn.attn.to_out[0].weight)
+        nn.init.zeros_(block.audio_attn.attn.to_out[0].bias)
+    nn.init.zeros_(transformer.proj_out.weight)
+    nn.init.zeros_(transformer.proj_out.bias)
+    return transformer
+
+
+def make_mini(z_dim: int, audio_channels: int, tokenizer: PreTrainedTokenizerFast, layers: int = 6) -> MiniModel:
+    """All parts untrained, at mini's sizes."""
+    from humo.training.data import MASK_SIDE
+    from humo.training.text import make_text_encoder
+
+    text_encoder = make_text_encoder(tokenizer)
+    transformer = make_transformer(z_dim, text_encoder.config.d_model, audio_channels, layers)
+    cells = MASK_SIDE // 4  # of the mask grid along one side of a token, for 4 x 4 tokens a frame
+    focus_head = FaceMaskPredictor(dim=256, num_blocks=4, hidden_dim=64, patch_size=(1, cells, cells))
+    return MiniModel(transformer, text_encoder, focus_head)
+
+
+class Trainer:
+    """Optimisers, averaged weights and one training step.
+
+    Args:
+        model: what learns; moved to `device`.
+        settings: of the training.
+        device: "cpu" or "cuda".
+    """
+
+    def __init__(self, model: MiniModel, settings: ModelSettings, device: str = "cpu") -> None:
+        self.model, self.settings, self.device = model.to(device), settings, device
+        if device == "cpu":
+            model.transformer.set_attn_processor(MatmulAttnProcessor())
+        matrices, rest = [], []
+        for name, parameter in model.named_parameters():
+            is_matrix = parameter.ndim == 2 and "blocks." in name and "scale_shift" not in name
+            (matrices if is_matrix else rest).append(parameter)
+        self.optimizers = [
+            torch.optim.Muon(matrices, lr=settings.learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(rest, lr=settings.learning_rate, weight_decay=0.0, betas=(0.9, 0.98)),
+        ]
+        self.ema = EMAModel(model.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
+
+    def state(self) -> dict:
+        """Everything a resume needs, as tensors and plain values."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "ema": self.ema.state_dict(),
+        }
+
+    def load(self, state: dict) -> None:
+        """Takes back what `state` gave."""
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.ema.load_state_dict(state["ema"])
+
+    def step(self, batch: Batch, stage: Stage, progress: float) -> dict[str, float]:
+        """Learns from a batch.
+
+        Args:
+            batch: from `draw_batch`.
+            stage: what learns and whether the focus loss is on.
+            progress: 0..1 of the whole training, for the learning rate.
+
+        Returns:
+            Figures for the log.
+        """
+        settings = self.settings
+        rate = settings.learning_rate * cosine_with_warmup(progress, settings.warmup, settings.floor)
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+            group["lr"] = rate
+        names = [name for name, _ in self.model.transformer.named_parameters()]
+        learns = set(trainable_names(names, stage.learns))
+        for name, parameter in self.model.transformer.named_parameters():
+            parameter.requires_grad_(name in learns)
+        loss, figures = self.loss(batch, stage.focus)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        figures["norm"] = float(nn.utils.clip_grad_norm_(self.model.parameters(), 1.0))
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.ema.step(self.model.parameters())
+        return figures
+
+    def loss(self, batch: Batch, focus: bool) -> tuple[Tensor, dict[str, float]]:
+        """Loss of a batch and its parts."""
+        latents, noise, references = (part.to(self.device) for part in (batch.latents, batch.noise, batch.references))
+        sigma = batch.sigma.to(self.device).view(-1, 1, 1, 1, 1)
+        noisy = (1 - sigma) * latents + sigma * noise
+        with torch.autocast(self.device, torch.bfloat16):
+            text = self._encode_text(batch)
+            output = self.model.transformer(
+                torch.cat([noisy, references], dim=2),
+                1000.0 * batch.sigma.to(self.device),
+                text,
+                batch.audio.to(self.device),
+                return_attended=focus,
+            )
+        velocity = output.sample[:, :, : latents.shape[2]].float()
+        variance = (1 - sigma) ** 2 + sigma**2  # the network's own output then has unit variance, see input_skip
+        error = (variance * (velocity - (noise - latents)).square()).mean(1)
+        mouth = batch.mouth.to(self.device)
+        weights = self._region_weights(batch.face.to(self.device), mouth)
+        loss = (weights * error).sum() / weights.sum()
+        figures = {
+            "loss": float(loss.detach()),
+            "mouth": float(((mouth * error).sum() / mouth.sum().clamp_min(1e-6)).detach()),
+        }
+        if focus:
+            grid = (latents.shape[2] + 1, *(side // 2 for side in latents.shape[-2:]))
+            logits = self.model.focus_head([states.float() for states in output.attended], grid)[:, :-1]
+            face = batch.face.to(self.device)
+            focus_loss = face_mask_loss(logits, face)
+            loss = loss + self.settings.focus_weight * focus_loss
+            figures |= {"focus": float(focus_loss.detach()), "iou": float(mask_iou(logits, face))}
+        return loss, figures
+
+    def _encode_text(self, batch: Batch) -> Tensor:
+        """Text features with zeros after the last token, as the pipeline gives them, (b, 48, text_dim)."""
+        mask = batch.attention_mask.to(self.device)
+        states = self.model.text_encoder(batch.tokens.to(self.device), attention_mask=mask).last_hidden_state
+        return states * mask[..., None]
+
+    def _region_weights(self, face: Tensor, mouth: Tensor) -> Tensor:
+        """1 plus extra on face and mouth, on the latent grid (b, k, h, w)."""
+        cells = face.shape[-1] // mouth.shape[-1]
+        share = nn.functional.avg_pool2d(face, cells)
+        return 1 + self.settings.face_weight * share + self.settings.mouth_weight * mouth

@@ -1,0 +1,188 @@
+"""Training: stages, batches, loss, resume. Run: pytest tests/test_training.py"""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers.models.transformers.transformer_wan import WanAttention, WanAttnProcessor
+
+from humo.audio import encode_audio
+from humo.codec import HuMoVideoCodec
+from humo.training.attention import MatmulAttnProcessor
+from humo.training.batches import BatchSettings, draw_batch
+from humo.training.data import ClipData, DataSettings, hear, shrink_mask, write_shards
+from humo.training.hearing import HearingSettings, MouthReader, hearing_batch, make_audio_encoder, train_hearing
+from humo.training.model import ModelSettings, Trainer, make_mini
+from humo.training.run import Run
+from humo.training.stages import audio_share, mini_stages, stage_at, trainable_names
+from humo.training.text import UNKNOWN, make_tokenizer
+
+HEARING = HearingSettings(seconds=1, width=16, batch_size=2, steps=4)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return make_tokenizer(num_captions=60)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> ClipData:
+    folder = tmp_path_factory.mktemp("training")
+    torch.manual_seed(0)
+    HuMoVideoCodec(z_dim=8, widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0)).save_pretrained(folder / "codec")
+    settings = DataSettings(num_clips=8, clips_per_shard=4, num_frames=17, size=128)
+    paths = list(write_shards(folder / "data", settings, folder / "codec", workers=1))
+    assert len(paths) == 2
+    return ClipData(folder / "data", *make_audio_encoder(HEARING))
+
+
+@pytest.fixture
+def trainer(tokenizer) -> Trainer:
+    torch.manual_seed(0)
+    return Trainer(make_mini(8, 16, tokenizer, layers=2), ModelSettings(steps=20))
+
+
+def sound_stage():
+    return replace(mini_stages()[-1], latent_frames=(3, 5))
+
+
+def draw(data, tokenizer, step: int, stage=None, **settings):
+    return draw_batch(data, tokenizer, stage or sound_stage(), 1.0, step, BatchSettings(tokens=300, **settings))
+
+
+def test_stages_follow_each_other():
+    stages = mini_stages()
+    assert [stage_at(stages, progress)[0].name for progress in (0.0, 0.2, 0.5, 1.0)] == [
+        "text", "references", "sound", "sound",
+    ]  # fmt: skip
+    assert stage_at(stages, 1.0)[1] == 1.0
+
+
+def test_the_sync_task_grows_from_a_fifth_to_a_half_as_in_the_paper():
+    stage = mini_stages()[-1]
+    assert audio_share(stage, 0.0) == pytest.approx(0.2)
+    assert audio_share(stage, 1.0) == pytest.approx(0.5)
+    shares = [audio_share(stage, progress) for progress in np.linspace(0, 1, 21)]
+    assert shares == sorted(shares)
+
+
+def test_freeze_lists_are_the_papers(trainer):
+    names = [name for name, _ in trainer.model.transformer.named_parameters()]
+    first, second = trainable_names(names, "self_attention"), trainable_names(names, "self_attention+audio")
+    assert first and all(".attn1." in name for name in first)
+    extra = set(second) - set(first)
+    assert extra and all("audio_attn" in name or "audio_projection" in name for name in extra)
+    with pytest.raises(ValueError, match="use all, self_attention"):
+        trainable_names(names, "everything")
+
+
+def test_frozen_parameters_get_no_gradient(trainer, data, tokenizer):
+    stage = replace(sound_stage(), learns="self_attention")
+    before = {name: value.clone() for name, value in trainer.model.transformer.state_dict().items()}
+    for step in range(2):
+        trainer.step(draw(data, tokenizer, step), stage, 0.5)
+    changed = {n for n, value in trainer.model.transformer.state_dict().items() if not torch.equal(value, before[n])}
+    assert changed and all(".attn1." in name for name in changed)
+
+
+def test_batches_follow_from_the_step(data, tokenizer):
+    one, same, other = (draw(data, tokenizer, step) for step in (5, 5, 6))
+    assert torch.equal(one.noise, same.noise) and torch.equal(one.tokens, same.tokens)
+    assert not torch.equal(one.sigma[:2], other.sigma[:2])
+
+
+def test_batches_hide_what_the_stage_hides(data, tokenizer):
+    text, references, _ = mini_stages()
+    batch = draw(data, tokenizer, 0, text)
+    assert not batch.references.any() and not batch.audio.any()
+    seen = [draw(data, tokenizer, step, references) for step in range(4)]
+    assert any(batch.references.any() for batch in seen) and not any(batch.audio.any() for batch in seen)
+    heard = draw(data, tokenizer, 1, replace(sound_stage(), audio_start=1.0, audio_end=1.0))
+    assert heard.has_audio.all() and heard.audio[:, :-1].any() and not heard.audio[:, -1].any()
+
+
+def test_words_are_hidden_and_texts_dropped(data, tokenizer):
+    batch = draw(data, tokenizer, 0, hidden_words=1.0, text_dropout=0.0)
+    words = batch.tokens[batch.attention_mask.bool()]
+    assert set(words.tolist()) <= {UNKNOWN, tokenizer.eos_token_id}
+    empty = draw(data, tokenizer, 0, text_dropout=1.0)
+    assert empty.attention_mask.sum(1).tolist() == [1] * len(empty.tokens)
+
+
+def test_steps_lower_the_loss_and_audio_modules_learn(trainer, data, tokenizer):
+    batch = draw(data, tokenizer, 0, replace(sound_stage(), audio_start=1.0, audio_end=1.0))
+    figures = [trainer.step(batch, sound_stage(), 0.1) for _ in range(12)]
+    assert figures[-1]["loss"] < 0.97 * figures[0]["loss"]
+    assert figures[-1]["focus"] < figures[0]["focus"]
+    assert trainer.model.transformer.blocks[0].audio_attn.attn.to_out[0].weight.abs().max() > 0
+
+
+def test_a_resumed_training_is_the_same_training(trainer, data, tokenizer, tmp_path):
+    run = Run(tmp_path, 6)
+    for step in range(3):
+        trainer.step(draw(data, tokenizer, step), sound_stage(), 0.3)
+    run.save(step=3, trainer=copy.deepcopy(trainer.state()))
+    expected = [trainer.step(draw(data, tokenizer, step), sound_stage(), 0.3) for step in (3, 4)]
+    fresh = Trainer(make_mini(8, 16, tokenizer, layers=2), ModelSettings(steps=20))
+    fresh.load(run.load()["trainer"])
+    assert [fresh.step(draw(data, tokenizer, step), sound_stage(), 0.3) for step in (3, 4)] == expected
+    for ours, theirs in zip(fresh.ema.shadow_params, trainer.ema.shadow_params, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_matmul_attention_equals_wans():
+    torch.manual_seed(0)
+    attention = WanAttention(32, 2, 16, processor=WanAttnProcessor())
+    states, angles = torch.randn(2, 6, 32), torch.randn(1, 6, 1, 16).repeat_interleave(1, -1)
+    rotary = (angles.cos(), angles.sin())
+    text = torch.randn(2, 5, 32)
+    fast = MatmulAttnProcessor()
+    torch.testing.assert_close(
+        fast(attention, states, rotary_emb=rotary), WanAttnProcessor()(attention, states, rotary_emb=rotary)
+    )
+    torch.testing.assert_close(fast(attention, states, text), WanAttnProcessor()(attention, states, text))
+
+
+def test_hearing_in_batches_equals_the_librarys():
+    torch.manual_seed(0)
+    extractor, encoder = make_audio_encoder(HEARING)
+    sounds = torch.randn(3, 16_000) * 0.1
+    with torch.no_grad():
+        one_by_one = torch.stack([encode_audio(sound.half().float(), extractor, encoder.eval()) for sound in sounds])
+    torch.testing.assert_close(hear(sounds.half(), extractor, encoder).float(), one_by_one, atol=2e-3, rtol=2e-3)
+
+
+def test_hearing_learns():
+    torch.manual_seed(0)
+    settings = replace(HEARING, steps=12)
+    _, encoder = make_audio_encoder(settings)
+    losses = [loss for _, loss in train_hearing(encoder, MouthReader(settings.width), settings)]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    mel, curves = hearing_batch(0, settings, "test")
+    assert mel.shape == (2, 80, 100) and curves.shape == (2, 25, 2)
+
+
+def test_masks_shrink_to_shares_per_latent_frame():
+    mask = np.zeros((5, 32, 32), bool)
+    mask[1:, :16, :16] = True  # the first frame stands alone
+    shares = shrink_mask(mask, 2)
+    assert shares.shape == (2, 2, 2)
+    assert shares[0].sum() == 0 and shares[1].tolist() == [[255, 0], [0, 0]]
+
+
+def test_an_empty_data_folder_is_named(tmp_path: Path):
+    with pytest.raises(ValueError, match="train data"):
+        ClipData(tmp_path, *make_audio_encoder(HEARING))
+
+
+def test_runs_keep_a_log_and_whole_states(tmp_path: Path):
+    run = Run(tmp_path, 10)
+    assert run.load() is None
+    run.save(step=4, model={"weight": torch.ones(2)})
+    run.log(4, loss=0.5)
+    assert run.load()["step"] == 4
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
+    assert '"loss": 0.5' in (tmp_path / "log.jsonl").read_text()
