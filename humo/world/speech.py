@@ -52,7 +52,7 @@ class Speech:
     """A spoken sentence.
 
     Attributes:
-        waveform: float32 mono in -1..1 at 16 kHz.
+        waveform: float32 mono at 16 kHz in about -1..1; the resampling may overshoot a little.
         phonemes: (start in seconds, espeak-ng's phoneme name) in order; "" or "_" is a pause.
     """
 
