@@ -83,6 +83,7 @@ class StepState:
     weights: Weights
     """Weight of each branch that was run."""
     _windows: list[slice] = field(repr=False)
+    _token_grid: tuple[int, int] = field(repr=False)
     _attend: Callable[[slice], tuple[Tensor, ...]] = field(repr=False)
 
     @property
@@ -103,11 +104,10 @@ class StepState:
             focus_head: the head trained beside the transformer.
 
         Returns:
-            Probabilities (b, video frames, h, w) on the latent grid, float32.
+            Probabilities (b, video frames, rows, columns), float32, on the head's grid: as many rows and columns
+            to a token as its patch size says.
         """
-        (_, *patch), (*_, height, width) = focus_head.config.patch_size, self.latents.shape
-        rows, columns = height // patch[0], width // patch[1]
-        logits = []
+        logits, (rows, columns) = [], self._token_grid
         for place in self._windows:
             states = [part.to(focus_head.dtype) for part in self._attend(place)]
             window_logits = focus_head(states, (states[0].shape[1] // (rows * columns), rows, columns))
@@ -181,6 +181,8 @@ def denoise(
     """
     num_video = noise.shape[2] - conditions.num_references
     windows = plan_windows(num_video, window or num_video)
+    _, *patch = transformer.config.patch_size
+    token_grid = noise.shape[3] // patch[0], noise.shape[4] // patch[1]
     has_image, has_audio = conditions.references is not None, conditions.audio is not None
     latents = noise.float()
     set_timesteps(scheduler, num_inference_steps)
@@ -201,6 +203,7 @@ def denoise(
                     clean=(before - sigma * velocity)[:, :, :num_video],
                     weights=weights,
                     _windows=windows,
+                    _token_grid=token_grid,
                     _attend=partial(_attended, transformer, before, timestep, conditions),
                 )
             )
