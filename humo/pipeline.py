@@ -34,7 +34,7 @@ from humo.sampling import Conditions, StepState, denoise
 from humo.transformer import HuMoTransformer3DModel
 
 MASK_SIGMA = 0.5
-"""Noise level whose step shows the face masks best: earlier there is no face yet, later nothing is asked."""
+"""Face masks are read at the first step at or below this noise level: before it there is hardly a face (ours)."""
 
 Picture = Image.Image | str | Path
 
@@ -50,8 +50,8 @@ class HuMoPipelineOutput:
             None without sound.
         seed: what repeats the video with the same inputs.
         settings: all that was asked, as plain data.
-        masks: probability of the face on the latent grid, float32 (latent frames, h, w); None unless asked
-            for.
+        masks: probability of the face, float32 (latent frames, rows, columns) on the focus head's grid; None
+            unless asked for.
         notes: what was decided for the caller, in sentences.
     """
 

@@ -103,6 +103,14 @@ def test_attended_states_and_masks_are_made_on_demand() -> None:
     torch.testing.assert_close(mask, head(attended, (4, 2, 2))[:, :3].sigmoid())
 
 
+def test_masks_may_be_finer_than_the_latents() -> None:
+    states: list[StepState] = []
+    run(on_step=states.append)
+    head = FaceMaskPredictor(tiny.DIM, num_blocks=2, patch_size=(1, 4, 4))
+    torch.testing.assert_close(states[0].face_mask(head), head(states[0].attended, (4, 2, 2))[:, :3].sigmoid())
+    assert states[0].face_mask(head).shape == (1, 3, 8, 8)
+
+
 def test_a_callback_may_stop() -> None:
     seen = []
 
