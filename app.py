@@ -34,8 +34,10 @@ from humo.space.widgets import Inputs, Panel, PictureFile, Settings  # noqa: E40
 MINI = Path(__file__).parent / "assets" / "humo-mini"
 HOUR = 3600
 
-HEAD = """<div class="humo-head"><h1>HuMo<span>, compact</span></h1>
-<p>A talking video from a text, a picture and a voice.</p></div>"""
+HEAD = """<div class="humo-head"><svg viewBox="0 0 120 120" aria-hidden="true">
+<rect class="ground" width="120" height="120" rx="30"/><g class="line"><path d="M22 112c4-22 20-30 38-30s34 8 38 30"/>
+<circle cx="60" cy="48" r="28"/><path d="M50 42v5M70 42v5M50 58q10 10 20 0z"/></g></svg>
+<div><h1>HuMo, compact</h1><p>A talking video from a text, a picture and a voice.</p></div></div>"""
 
 KNOW = """<div class="humo-know">
 <div><h2>Drawn people, not photographs</h2><p>The small model behind this page has only ever seen drawn characters
@@ -115,7 +117,7 @@ def _tab(mode: Mode, defaults: Defaults, examples: list[Example]) -> Inputs:
                 )
             if mode.needs_audio:
                 audio = gr.Audio(
-                    label="Voice: the video lasts as long as it",
+                    label="Voice (sets the length)",
                     type="filepath",
                     buttons=[],
                     min_width=200,
@@ -130,10 +132,10 @@ def _tab(mode: Mode, defaults: Defaults, examples: list[Example]) -> Inputs:
                 step=0.1,
                 label="Seconds",
             )
-        generate = gr.Button("Generate", variant="primary", elem_id=f"generate-{mode.key}")
-        gr.HTML('<p class="humo-label">Or start from an example</p>')
+        gr.HTML('<p class="humo-label">Examples: one click fills everything in</p>')
         with gr.Row(elem_classes="humo-examples"):
-            buttons = [gr.Button(e.title, icon=e.image, size="md", min_width=140) for e in examples]
+            buttons = [gr.Button(each.title, icon=each.image, size="md", min_width=140) for each in examples]
+        generate = gr.Button("Generate", variant="primary", elem_id=f"generate-{mode.key}")
     return Inputs(mode, prompt, image, audio, seconds, generate, list(zip(examples, buttons, strict=True)))
 
 
@@ -170,8 +172,8 @@ def _panel() -> Panel:
         container=False,
     )
     summary = gr.HTML(visible=False)
-    stop = gr.Button("Stop", variant="stop", visible=False, elem_id="stop")
-    download = gr.DownloadButton("Download the video", visible=False, elem_id="download")
+    stop = gr.Button("Stop", variant="stop", size="md", visible=False, elem_id="stop")
+    download = gr.DownloadButton("Download the video", size="md", visible=False, elem_id="download")
     return Panel(stage, video, summary, stop, download)
 
 
@@ -343,7 +345,7 @@ def main(
         server_port=port,
         theme=make_theme(),
         css_paths=CSS,
-        footer_links=["settings"],
+        footer_links=["gradio", "settings"],
         max_file_size="64mb",
         run_history=False,
         show_error=False,

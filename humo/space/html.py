@@ -28,7 +28,7 @@ def stage(progress: Progress | None) -> str:
         not each second.
     """
     if progress is None:
-        return _frame(_FACE, "", "Your video appears here.", "", None)
+        return _frame(_FACE, "is-empty", "Your video appears here.", "", None)
     words, detail = _words(progress)
     share = progress.step / progress.num_steps if progress.num_steps else None
     picture = _picture(progress) or _FACE

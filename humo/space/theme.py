@@ -28,7 +28,7 @@ _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospa
 # fmt: off
 _INDIGO = Color("#eef0ff", "#e0e3ff", "#c7ccfe", "#a8aefb", "#888cf6", "#6b68ee", "#5348de", "#463ac2", "#3a329d",
                 "#332f7d", "#1f1c49", name="indigo")
-_PAPER = Color("#faf9f6", "#f3f1ec", "#e5e2da", "#d0ccc2", "#a19c91", "#716c63", "#57534b", "#423f39", "#2a2825",
+_PAPER = Color("#faf9f6", "#f3f1ec", "#e5e2da", "#d0ccc2", "#8a847a", "#716c63", "#57534b", "#423f39", "#2a2825",
                "#1c1b19", "#121110", name="paper")
 # fmt: on
 
@@ -103,6 +103,9 @@ def make_theme() -> gr.themes.Base:
         button_cancel_background_fill_hover_dark="#ffd2cd",
         button_cancel_text_color="white",
         button_cancel_text_color_dark="#410002",
+        button_border_width="1px",
+        button_border_width_dark="1px",
+        color_accent="*primary_600",
         loader_color="*primary_600",
         loader_color_dark="*primary_300",
     )
