@@ -386,10 +386,9 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
             if given.ndim != len(wanted) or not all(fits):
                 raise ValueError(f"{name} must be ({', '.join(map(str, wanted))}) but is {tuple(given.shape)}.")
         if any(length % patch for length, patch in zip(size, config.patch_size, strict=True)):
-            raise ValueError(
-                f"hidden_states has the latent size {tuple(size)}: each length must be a multiple of the "
-                f"patch size {tuple(config.patch_size)}."
-            )
+            raise ValueError(f"The latent size {tuple(size)} must be a multiple of the patch size {config.patch_size}.")
+        if size[0] > config.rope_max_seq_len:
+            raise ValueError(f"hidden_states has {size[0]} frames but at most {config.rope_max_seq_len} are allowed.")
         if audio.shape[1] != size[0]:
             raise ValueError(
                 f"audio_hidden_states has {audio.shape[1]} frames but hidden_states has {size[0]}: "
