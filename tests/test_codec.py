@@ -7,7 +7,7 @@ from humo.codec import HuMoVideoCodec
 from humo.training.codec import CodecSettings, fit_components, measure_codec, train_decoder
 
 TINY = {"z_dim": 12, "widths": (16, 16, 8, 8, 8), "depths": (1, 1, 0, 0, 0)}
-SETTINGS = CodecSettings(size=32, num_frames=9, batch_size=2, steps=12, component_clips=8)
+SETTINGS = CodecSettings(size=32, num_frames=9, batch_size=2, steps=40, component_clips=8, learning_rate=5e-3)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_training_lowers_the_loss_and_resumes_exactly(fitted):
     halved = HuMoVideoCodec.from_config(fitted.config)
     halved.load_state_dict(fitted.state_dict())
     losses = [loss for _, loss, _ in train_decoder(whole, SETTINGS)]
-    assert losses[-1] < losses[0]
+    assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
     for step, _, optimizer in train_decoder(halved, SETTINGS):
         if step == 6:
             state = optimizer.state_dict()

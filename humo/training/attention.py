@@ -7,8 +7,9 @@ pass is slow there. The result is the same. Ours; only training uses it.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from diffusers.models.transformers.transformer_wan import WanAttention, WanAttnProcessor
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class MatmulAttnProcessor(WanAttnProcessor):
@@ -24,13 +25,19 @@ class MatmulAttnProcessor(WanAttnProcessor):
     ) -> Tensor:
         """Attends; shapes as in WanAttnProcessor."""
         source = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        query, key, value = attn.norm_q(attn.to_q(hidden_states)), attn.norm_k(attn.to_k(source)), attn.to_v(source)
+        query, key = _norm(attn.norm_q, attn.to_q(hidden_states)), _norm(attn.norm_k, attn.to_k(source))
+        value = attn.to_v(source)
         query, key, value = (part.unflatten(2, (attn.heads, -1)) for part in (query, key, value))
         if rotary_emb is not None:
             query, key = _rotate(query, *rotary_emb), _rotate(key, *rotary_emb)
         scores = query.transpose(1, 2) @ key.permute(0, 2, 3, 1) * query.shape[-1] ** -0.5
         attended = scores.softmax(dim=-1).to(value.dtype) @ value.transpose(1, 2)
         return attn.to_out[0](attended.transpose(1, 2).flatten(2))
+
+
+def _norm(norm: nn.RMSNorm, states: Tensor) -> Tensor:
+    """The norm in the states' own dtype: torch fuses it only where weight and input agree."""
+    return F.rms_norm(states, norm.normalized_shape, norm.weight.to(states.dtype), norm.eps)
 
 
 def _rotate(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

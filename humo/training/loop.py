@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from transformers import PreTrainedTokenizerFast, WhisperFeatureExtractor
 
-from humo.audio import AudioEncoder
+from humo.audio import FPS, AudioEncoder
 from humo.codec import HuMoVideoCodec
 from humo.pipeline import HuMoPipeline
 from humo.sampling import make_scheduler
@@ -119,6 +119,9 @@ def write_pipeline(out: Path, trainer: Trainer, tokenizer: PreTrainedTokenizerFa
         default_guidance=GUIDANCE,
         supported_sizes=[[SIZE, SIZE]],
         max_trained_frames=NUM_FRAMES,
+        max_frames=10 * FPS + 1,
+        max_references=1,
+        batch_branches=True,
     )
     pipe.save_pretrained(out / "pipeline")
     trainer.ema.restore(model.parameters())

@@ -27,7 +27,7 @@ class ModelSettings:
 
     steps: int = 6000
     """Training steps."""
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 2.5e-3
     """Peak rate of both optimisers (Muon for matrices inside the blocks, AdamW for the rest)."""
     warmup: float = 0.02
     """Share of the steps with a rising rate."""
@@ -80,7 +80,7 @@ def make_mini(z_dim: int, audio_channels: int, tokenizer: PreTrainedTokenizerFas
     text_encoder = make_text_encoder(tokenizer)
     transformer = make_transformer(z_dim, text_encoder.config.d_model, audio_channels, layers)
     cells = MASK_SIDE // 4  # of the mask grid along one side of a token, for 4 x 4 tokens a frame
-    focus_head = FaceMaskPredictor(dim=256, num_blocks=4, hidden_dim=64, patch_size=(1, cells, cells))
+    focus_head = FaceMaskPredictor(dim=256, num_blocks=min(4, layers), hidden_dim=64, patch_size=(1, cells, cells))
     return MiniModel(transformer, text_encoder, focus_head)
 
 
