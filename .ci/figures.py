@@ -40,8 +40,10 @@ def quality(report: dict) -> str:
     for mode, values in report["modes"].items():
         cells = [f"{values[key]:.2f}" if values.get(key) is not None else "–" for key in COLUMNS]
         lines.append(f"| {NAMES[mode]} | " + " | ".join(cells) + " |")
-    masks = ", ".join(f"{iou:.2f} at timestep {timestep}" for timestep, iou in report["mask_iou"].items())
-    lines += ["", f"Overlap (IoU) of the predicted with the true face mask: {masks}."]
+    lines += ["", f"{report['settings']['num_videos']} videos a mode."]
+    if report.get("mask_iou"):
+        masks = ", ".join(f"{iou:.2f} at timestep {timestep}" for timestep, iou in report["mask_iou"].items())
+        lines[-1] += f" Overlap (IoU) of the predicted with the true face mask: {masks} (1000 is pure noise)."
     return "\n".join(lines)
 
 
