@@ -1,0 +1,20 @@
+"""Evaluation: probes that read the world's people, held-out cases, figures and the report. Ours.
+
+`python -m humo evaluate` runs all of it; a training asks `quick_check` for a few figures on the way.
+"""
+
+from humo.evaluation.cases import Case, make_cases
+from humo.evaluation.measure import EvaluationSettings, evaluate_pipeline, quick_check
+from humo.evaluation.probe_training import get_probes
+from humo.evaluation.probes import Probes, ProbeSettings
+
+__all__ = [
+    "Case",
+    "EvaluationSettings",
+    "ProbeSettings",
+    "Probes",
+    "evaluate_pipeline",
+    "get_probes",
+    "make_cases",
+    "quick_check",
+]

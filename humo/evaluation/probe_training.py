@@ -152,7 +152,7 @@ def _train_motion_probe(probes: Probes, settings: ProbeSettings) -> None:
     places = _read_places(probes, tracks)
     optimizer = torch.optim.AdamW(probes.motion.parameters(), lr=3e-3, weight_decay=0.02)
     generator = torch.Generator().manual_seed(2)
-    for step in range(600):
+    for step in range(settings.motion_steps):
         chosen = torch.randint(0, len(places), (128,), generator=generator)
         length = int(torch.randint(17, places.shape[1] + 1, (1,), generator=generator))
         start = int(torch.randint(0, places.shape[1] - length + 1, (1,), generator=generator))
@@ -161,7 +161,7 @@ def _train_motion_probe(probes: Probes, settings: ProbeSettings) -> None:
             seen.shape, generator=generator
         )
         loss = F.cross_entropy(probes.motion(shaken), labels[chosen])
-        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / 600)
+        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / settings.motion_steps)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

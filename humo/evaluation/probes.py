@@ -73,6 +73,8 @@ class ProbeSettings:
     """Largest standard deviation of the noise on their normalised latents."""
     num_motion_clips: int = 1500
     """Clips drawn for the motion network."""
+    motion_steps: int = 600
+    """Training steps of the motion network."""
     num_test: int = 1024
     """Held-out clips on which the probes' own accuracy is measured; a quarter of them for motion."""
 

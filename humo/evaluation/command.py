@@ -1,0 +1,94 @@
+"""`python -m humo evaluate`: probes, videos, figures, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from humo.evaluation.cases import Case
+    from humo.evaluation.probes import Reading
+
+Scale = Annotated[float | None, typer.Option(help="Guidance; default: the model's own.")]
+
+
+def evaluate(
+    out: Annotated[Path, typer.Option(help="Folder of the report.")],
+    videos: Annotated[int, typer.Option(help="Held-out cases a mode; 64 or more tell something.", min=2)] = 64,
+    seed: Annotated[int, typer.Option(help="Of the cases.", min=0)] = 0,
+    preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
+    modes: Annotated[str, typer.Option(help="Modes, with commas between them.")] = "T,TI,TA,TIA",
+    frames: Annotated[int, typer.Option(help="4k+1 frames at 25 a second.")] = 49,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; default: the model's own.", min=1)] = None,
+    text_scale: Scale = None,
+    image_scale: Scale = None,
+    audio_scale: Scale = None,
+    guidance: Annotated[str | None, typer.Option(help='A rule as JSON: {"rule": "constant", "text": 2.5}.')] = None,
+    split: Annotated[str, typer.Option(help='"test", or "validation" to choose settings on.')] = "test",
+    probes: Annotated[Path | None, typer.Option(help="Cache of trained probes; default: OUT/probes.")] = None,
+    probe_steps: Annotated[int | None, typer.Option(help="Training steps of the probes.", min=1)] = None,
+    batch: Annotated[int, typer.Option(help="Videos denoised together.", min=1)] = 8,
+    threads: Annotated[int | None, typer.Option(help="Threads of PyTorch.", min=1)] = None,
+) -> None:
+    """Measure what a model can do on people, words and voices that it has never met, and write the report."""
+    wanted = _read_modes(modes)
+    import torch  # after the cheap check, for it takes seconds
+
+    from humo.checkpoints import load
+    from humo.evaluation.generation import settings_for
+    from humo.evaluation.measure import EvaluationSettings, evaluate_pipeline
+    from humo.evaluation.probe_training import get_probes
+    from humo.evaluation.probes import ProbeSettings
+    from humo.evaluation.report import probe_table, summary, write_report, write_samples, write_sheet
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    pipe = load(preset)
+    scales = {"text": text_scale, "image": image_scale, "audio": audio_scale}
+    generation = settings_for(
+        pipe, frames, steps, _read_guidance(guidance, pipe.config.default_guidance, scales), batch
+    )
+    settings = EvaluationSettings(num_videos=videos, seed=seed, split=split, modes=wanted)
+    out.mkdir(parents=True, exist_ok=True)
+    probe_settings = ProbeSettings() if probe_steps is None else ProbeSettings(steps=probe_steps)
+    eyes = get_probes(probes or out / "probes", probe_settings, pipe.vae)
+    typer.echo(probe_table(eyes.accuracy))
+    sheets = []
+
+    def show(mode: str, cases: list[Case], made: list[np.ndarray], readings: list[Reading]) -> None:
+        sheets.append(write_sheet(out / f"{mode}.webp", cases, made, readings, mode).name)
+        write_samples(out / "samples", cases, made, mode)
+
+    report = evaluate_pipeline(pipe, eyes, settings, generation, out / "videos", show)
+    path = write_report(report, out, sheets)
+    for mode, figures in report["modes"].items():
+        typer.echo(summary(mode, figures))
+    typer.echo(f"mask IoU at timestep 500: {report['mask_iou'].get('500', float('nan')):.2f}")
+    typer.echo(str(path))
+
+
+def _read_modes(text: str) -> tuple[str, ...]:
+    known = ("T", "TI", "TA", "TIA")
+    wanted = tuple(part.strip().upper() for part in text.split(",") if part.strip())
+    if not wanted or any(mode not in known for mode in wanted):
+        raise ValueError(f"modes is {text!r}: use some of {', '.join(known)}, with commas between them.")
+    return wanted
+
+
+def _read_guidance(text: str | None, default: dict, scales: dict[str, float | None]) -> dict:
+    """The rule as plain data: the given one or the default, with the given scales in it."""
+    import json
+
+    from humo.guidance import make_rule
+
+    try:
+        rule = dict(default if text is None else json.loads(text))
+    except (ValueError, TypeError):
+        raise ValueError(f'guidance is {text!r}: give JSON such as {{"rule": "constant", "text": 2.5}}.') from None
+    rule |= {name: value for name, value in scales.items() if value is not None}
+    make_rule(rule)  # refuses what it does not know before anything is generated
+    return rule

@@ -1,0 +1,114 @@
+"""Figures of one mode: was the text followed, the person kept, the voice shown? Each beside its control. All ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from humo.evaluation import metrics
+from humo.evaluation.cases import Case
+from humo.evaluation.probes import OPTIONS, Reading
+
+Hits = list[dict[str, bool]]
+
+
+def judge(cases: Sequence[Case], readings: Sequence[Reading], real: Sequence[Reading], mode: str) -> dict[str, Any]:
+    """Figures of one mode.
+
+    Args:
+        cases: what was asked for.
+        readings: of the generated videos.
+        real: of the rendered truth of the same cases.
+        mode: which of the captions was used, and which conditions were given.
+
+    Returns:
+        "videos" and "faces" always; "text" (of what the caption names) as a fraction of what the probes reach on
+        renders; with a picture "identity" likewise, over the cases whose caption leaves the person to the picture;
+        with a sound "sync" and "width_sync" with their controls. Intervals hold 95 %.
+    """
+    figures: dict[str, Any] = {
+        "videos": len(cases),
+        "faces": float(np.mean([(reading.face > 0.5).mean() for reading in readings])),
+    }
+    figures |= _followed("text", cases, readings, real, lambda case: case.named(mode))
+    if "I" in mode:
+        shown = [index for index, case in enumerate(cases) if case.is_unnamed]
+        some_cases, some, some_real = ([items[index] for index in shown] for items in (cases, readings, real))
+        figures |= _followed("identity", some_cases, some, some_real, Case.identity)
+        strangers = some[1:] + some[:1]
+        figures["identity_shuffled"] = metrics.share(_hits(some_cases, strangers, Case.identity))
+        figures["identity_named_too"] = metrics.share(_hits(cases, readings, Case.identity))
+    if "A" in mode:
+        figures |= _mouths(cases, readings)
+    return {name: value for name, value in figures.items() if not _is_nan(value)}
+
+
+def _followed(
+    name: str,
+    cases: Sequence[Case],
+    readings: Sequence[Reading],
+    real: Sequence[Reading],
+    asked: Callable[[Case], Sequence[str]],
+) -> dict[str, Any]:
+    """Share of asked attributes that are read, as a fraction of the share on renders of the same cases."""
+    hits, ceiling = _hits(cases, readings, asked), _hits(cases, real, asked)
+
+    def fraction(index: np.ndarray) -> float:
+        return _fraction([hits[i] for i in index], [ceiling[i] for i in index])
+
+    by_name, by_name_real = metrics.share_by_attribute(hits), metrics.share_by_attribute(ceiling)
+    return {
+        name: _fraction(hits, ceiling),
+        f"{name}_interval": metrics.interval(fraction, len(cases)),
+        f"{name}_raw": metrics.share(hits),
+        f"{name}_renders": metrics.share(ceiling),
+        f"{name}_by_attribute": {
+            key: {"generated": by_name[key][0], "renders": by_name_real[key][0], "clips": by_name[key][1]}
+            for key in OPTIONS
+            if key in by_name
+        },
+    }
+
+
+def _fraction(hits: Hits, ceiling: Hits) -> float:
+    best = metrics.share(ceiling)
+    return metrics.share(hits) / best if best > 0 else float("nan")
+
+
+def _hits(cases: Sequence[Case], readings: Sequence[Reading], asked: Callable[[Case], Sequence[str]]) -> Hits:
+    return [
+        {name: reading.label(name) == case.truth(name) for name in asked(case)}
+        for case, reading in zip(cases, readings, strict=True)
+    ]
+
+
+def _mouths(cases: Sequence[Case], readings: Sequence[Reading]) -> dict[str, Any]:
+    """Lip sync of the cases in which somebody speaks, with both controls, for openness and width."""
+    pairs = [
+        (case.clip, reading)
+        for case, reading in zip(cases, readings, strict=True)
+        if case.clip.openness.std() > metrics.MIN_SPREAD
+    ]
+    if not pairs:
+        return {}
+    figures: dict[str, Any] = {"spoken": len(pairs)}
+    for name, key in (("openness", "sync"), ("width", "width_sync")):
+        truths = [getattr(clip, name) for clip, _ in pairs]
+        matrix = metrics.sync_matrix([getattr(reading, name) for _, reading in pairs], truths)
+        own = np.diag(matrix)
+        loud = [metrics.loudness(clip.waveform, len(clip.frames)) for clip, _ in pairs]
+        figures[key] = float(own.mean())
+        figures[f"{key}_interval"] = metrics.interval(lambda index, own=own: float(own[index].mean()), len(own))
+        figures[f"{key}_shuffled"] = float(metrics.off_diagonal(matrix).mean())
+        figures[f"{key}_loudness"] = float(
+            np.mean([metrics.best_lag_correlation(one, other)[0] for one, other in zip(loud, truths, strict=True)])
+        )
+    lags = [metrics.best_lag_correlation(reading.openness, clip.openness)[1] for clip, reading in pairs]
+    spread = [reading.openness.std() / clip.openness.std() for clip, reading in pairs]
+    return figures | {"lag": float(np.mean(lags)), "openness_spread": float(np.mean(spread))}
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and np.isnan(value)

@@ -1,0 +1,64 @@
+"""How well the focus head finds the speaker's face, by noise level. Ours; the paper publishes no such figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from humo.evaluation.cases import Case
+from humo.evaluation.generation import GenerationSettings, encode_cases, to_pixels
+from humo.focus import mask_iou
+from humo.guidance import Branch
+from humo.pipeline import HuMoPipeline
+from humo.references import encode_video
+from humo.sampling import Conditions, branch_inputs
+from humo.training.data import shrink_mask
+
+NOISE_LEVELS = (100, 300, 500, 700, 900)
+"""Timesteps at which the focus head is asked."""
+
+
+@torch.no_grad()
+def mask_iou_by_noise(
+    pipe: HuMoPipeline, cases: Sequence[Case], generation: GenerationSettings, levels: Sequence[int] = NOISE_LEVELS
+) -> dict[str, float]:
+    """Intersection over union of the focus head's masks with the exact ones, on real clips made noisy.
+
+    Args:
+        pipe: a model with a focus head.
+        cases: real clips; text, picture and sound are all shown.
+        generation: size, length and batch size.
+        levels: timesteps.
+
+    Returns:
+        Mean over clips by timestep; keys are strings, as in JSON.
+    """
+    scores: dict[str, list[float]] = {str(level): [] for level in levels}
+    for start in range(0, len(cases), generation.batch_size):
+        batch = cases[start : start + generation.batch_size]
+        conditions = encode_cases(pipe, batch, "TIA", generation)
+        clean = torch.cat([encode_video(to_pixels(case.clip.frames).to(pipe.device), pipe.vae) for case in batch])
+        generator = torch.Generator("cpu").manual_seed(batch[0].noise_seed)
+        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        for level in levels:
+            noisy = clean + level / 1000 * (noise - clean)
+            predicted = _face_logits(pipe, noisy, level, conditions).cpu()
+            for case, logits in zip(batch, predicted, strict=True):
+                truth = shrink_mask(case.clip.face, logits.shape[-1]) > 127
+                scores[str(level)].append(float(mask_iou(logits, truth)))
+    return {level: float(np.mean(values)) for level, values in scores.items()}
+
+
+def _face_logits(pipe: HuMoPipeline, latents: Tensor, level: int, conditions: Conditions) -> Tensor:
+    """Logits of the video frames, (b, f, h, w), with all conditions shown."""
+    slots = latents.new_zeros((*latents.shape[:2], conditions.num_references, *latents.shape[3:]))
+    inputs = branch_inputs(
+        pipe.transformer, torch.cat([latents, slots], dim=2), float(level), Branch(True, True, True), conditions
+    )
+    attended = [part.to(pipe.focus_head.dtype) for part in pipe.transformer(**inputs, return_attended=True).attended]
+    patch = pipe.transformer.config.patch_size
+    grid = latents.shape[2] + conditions.num_references, latents.shape[3] // patch[1], latents.shape[4] // patch[2]
+    return pipe.focus_head(attended, grid)[:, : latents.shape[2]]

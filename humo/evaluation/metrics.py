@@ -1,0 +1,127 @@
+"""Figures from readings: correlation of mouths, shares of right attributes, Frechet distance, intervals. All ours.
+
+Legend: n clips, f frames, c channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+MAX_LAG = 2
+"""Frames by which a mouth may be early or late."""
+MIN_SPREAD = 0.02
+"""Standard deviation of openness below which a clip counts as silent and has no lip sync."""
+
+
+def best_lag_correlation(measured: np.ndarray, truth: np.ndarray, max_lag: int = MAX_LAG) -> tuple[float, int]:
+    """Pearson correlation of two curves at the shift that suits them best.
+
+    Choosing the shift flatters unrelated curves too, so a control has to be computed in the same way.
+
+    Args:
+        measured: (f,).
+        truth: (f,).
+        max_lag: most frames of shift.
+
+    Returns:
+        Correlation in -1..1 (0 if a curve is flat), and by how many frames `measured` is late.
+
+    Raises:
+        ValueError: if the curves differ in length or are shorter than the shift allows.
+    """
+    if measured.shape != truth.shape or len(truth) < max_lag + 3:
+        raise ValueError(
+            f"the curves have {len(measured)} and {len(truth)} frames: give two of equal length, {max_lag + 3} or more."
+        )
+    frames = len(truth)
+    scores = {
+        lag: correlation(measured[max(lag, 0) : frames + min(lag, 0)], truth[max(-lag, 0) : frames - max(lag, 0)])
+        for lag in sorted(range(-max_lag, max_lag + 1), key=abs)
+    }
+    lag = max(scores, key=scores.__getitem__)
+    return scores[lag], lag
+
+
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Pearson correlation, 0 where a curve is flat."""
+    first, second = first - first.mean(), second - second.mean()
+    scale = float(np.sqrt((first**2).sum() * (second**2).sum()))
+    return float((first * second).sum()) / scale if scale > 1e-9 else 0.0
+
+
+def sync_matrix(measured: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> np.ndarray:
+    """Best-lag correlation of every measured curve with every truth, (n, n).
+
+    The diagonal is lip sync; off the diagonal stand the same videos against other cases' voices, the control.
+    """
+    return np.array([[best_lag_correlation(one, other)[0] for other in truths] for one in measured])
+
+
+def off_diagonal(matrix: np.ndarray) -> np.ndarray:
+    """Mean of each row without its diagonal, (n,); NaN for a single row."""
+    n = len(matrix)
+    return (matrix.sum(1) - np.diag(matrix)) / (n - 1) if n > 1 else np.full(n, np.nan)
+
+
+def loudness(waveform: np.ndarray, num_frames: int) -> np.ndarray:
+    """Root mean square of the sound in each frame, (f,): what a mouth would do that only hears how loud it is."""
+    length = len(waveform) // num_frames
+    return np.sqrt((waveform[: length * num_frames].reshape(num_frames, length) ** 2).mean(1))
+
+
+def share(hits: Sequence[dict[str, bool]]) -> float:
+    """Share of right readings over all clips and attributes; NaN if nothing was asked."""
+    right = [value for clip in hits for value in clip.values()]
+    return float(np.mean(right)) if right else float("nan")
+
+
+def share_by_attribute(hits: Sequence[dict[str, bool]]) -> dict[str, tuple[float, int]]:
+    """Share of right readings and number of clips, by attribute."""
+    names = dict.fromkeys(name for clip in hits for name in clip)
+    columns = {name: [clip[name] for clip in hits if name in clip] for name in names}
+    return {name: (float(np.mean(column)), len(column)) for name, column in columns.items()}
+
+
+def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Frechet distance of two sets of features seen as normal distributions.
+
+    It grows as the sets shrink, so it means something only beside the distance of two real sets of the same sizes.
+
+    Args:
+        first: (n, c).
+        second: (m, c).
+
+    Returns:
+        Squared distance of the means plus the distance of the covariances, 0 for equal sets.
+
+    Source: Heusel et al. 2017 (arXiv 1706.08500), there on Inception's features.
+    """
+    shift = first.mean(0) - second.mean(0)
+    one, other = (np.cov(features, rowvar=False) for features in (first, second))
+    values, vectors = np.linalg.eigh(one)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    mixed = np.sqrt(np.linalg.eigvalsh(root @ other @ root).clip(0)).sum()
+    return float(max(0.0, shift @ shift + np.trace(one) + np.trace(other) - 2 * mixed))
+
+
+def interval(
+    figure: Callable[[np.ndarray], float], num_clips: int, draws: int = 500, seed: int = 0
+) -> list[float] | None:
+    """Bootstrap interval of a figure: its 2.5 % and 97.5 % quantiles over clips drawn with replacement.
+
+    Args:
+        figure: from the positions of the drawn clips (n,) to the figure.
+        num_clips: clips there are.
+        draws: number of drawings.
+        seed: of the drawings.
+
+    Returns:
+        Lower and upper bound; None for fewer than two clips.
+    """
+    if num_clips < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    values = [figure(rng.integers(num_clips, size=num_clips)) for _ in range(draws)]
+    return [float(value) for value in np.nanquantile(values, (0.025, 0.975))]
