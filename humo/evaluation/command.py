@@ -29,7 +29,7 @@ def evaluate(
     audio_scale: Scale = None,
     guidance: Annotated[str | None, typer.Option(help='A rule as JSON: {"rule": "constant", "text": 2.5}.')] = None,
     split: Annotated[str, typer.Option(help='"test", or "validation" to choose settings on.')] = "test",
-    probes: Annotated[Path | None, typer.Option(help="Cache of trained probes; default: OUT/probes.")] = None,
+    probes: Annotated[Path | None, typer.Option(help="Trained probes, or their cache; default: OUT/probes.")] = None,
     probe_steps: Annotated[int | None, typer.Option(help="Training steps of the probes.", min=1)] = None,
     batch: Annotated[int, typer.Option(help="Videos denoised together.", min=1)] = 8,
     threads: Annotated[int | None, typer.Option(help="Threads of PyTorch.", min=1)] = None,

@@ -44,11 +44,17 @@ def get_probes(folder: Path, settings: ProbeSettings | None = None, codec: Any =
     """Loads the probes that fit the world, the settings and the codec, or trains them.
 
     Args:
-        folder: of the cache; each kind of probes has a folder in it.
+        folder: of the cache, where each kind of probes has a folder; or of one kind, which is then taken whatever its
+            settings and codec.
         settings: of the training.
         codec: the video codec of the judged model; half of the training frames pass through it, so that what any
             codec blurs is not held against the transformer.
+
+    Raises:
+        ValueError: if `folder` holds probes that learned from another world than this one.
     """
+    if (folder / "probes.json").is_file():
+        return Probes.load(folder)
     settings = settings or ProbeSettings()
     place = folder / probe_key(settings, "none" if codec is None else fingerprint(codec))
     if not (place / "probes.json").is_file():

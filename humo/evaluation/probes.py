@@ -192,7 +192,7 @@ class Probes(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.contiguous() for name, value in self.state_dict().items()}
         save_file(tensors, folder / "probes.safetensors")
-        record = {"accuracy": self.accuracy, "settings": asdict(settings)}
+        record = {"accuracy": self.accuracy, "settings": asdict(settings), "world": world_version()}
         (folder / "probes.json").write_text(json.dumps(record, indent=2) + "\n")
 
     @classmethod
@@ -200,13 +200,16 @@ class Probes(nn.Module):
         """Reads what `save` wrote.
 
         Raises:
-            ValueError: if there is nothing to read.
+            ValueError: if there is nothing to read, or the probes learned from another world.
         """
         if not (folder / "probes.safetensors").is_file():
             raise ValueError(f"{folder.name} has no probes.safetensors: `python -m humo evaluate` trains the probes.")
+        record = json.loads((folder / "probes.json").read_text())
+        if record["world"] != world_version():
+            raise ValueError(f"The probes in {folder.name} learned from another version of the world: train new ones.")
         probes = cls()
         probes.load_state_dict(load_file(folder / "probes.safetensors"))
-        probes.accuracy = json.loads((folder / "probes.json").read_text())["accuracy"]
+        probes.accuracy = record["accuracy"]
         return probes.eval().requires_grad_(False)
 
 
