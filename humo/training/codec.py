@@ -33,7 +33,7 @@ class CodecSettings:
     """Training steps of the decoder."""
     learning_rate: float = 1.5e-3
     """Peak rate of AdamW, reached after 2 % of the steps and lowered to 2 % of itself by a cosine."""
-    latent_noise: float = 0.15
+    latent_noise: float = 0.2
     """Largest standard deviation of the noise on normalised latents; each clip draws its own below it."""
     face_weight: float = 2.0
     """Extra loss on faces; mouth and eyes get three times as much."""
@@ -148,8 +148,9 @@ def _decoder_loss(codec: HuMoVideoCodec, video: Tensor, weights: Tensor, setting
         latents = codec.normalize(codec.encode(video).latent_dist.mode())
         strength = settings.latent_noise * torch.rand(len(latents), 1, 1, 1, 1, generator=generator)
         latents = latents + strength * torch.randn(latents.shape, generator=generator)
+        sketch = codec.sketch(codec.denormalize(latents))
     with torch.autocast("cpu", torch.bfloat16):
-        decoded = codec.decoder(latents.contiguous(memory_format=torch.channels_last_3d))
+        decoded = codec.decoder(latents.contiguous(memory_format=torch.channels_last_3d), sketch)
     error = decoded[:, :, TIME - 1 :].float() - video
     weighted = (error.abs() + 4 * error.square()).mean(1) * weights
     return weighted.sum() / weights.sum()
