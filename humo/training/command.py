@@ -1,4 +1,4 @@
-"""`python -m humo train codec | hearing | data | model`: the four steps to mini, in this order, each resumable."""
+"""`python -m humo train codec | hearing | data | model | publish | card`: the steps to mini, in this order."""
 
 from __future__ import annotations
 
@@ -105,3 +105,21 @@ def model(
 
     torch.set_num_threads(threads)
     train_model(out, steps, device, audio_share, layers, save_every, sheet_every)
+
+
+@train.command()
+def publish(out: Folder = Path("runs/mini"), to: Path = Path("assets/humo-mini")) -> None:
+    """Writes the trained pipeline as the bundled model: bfloat16, small shards, a card."""
+    from humo.training.publish import publish as publish_training
+
+    typer.echo(str(publish_training(out, to)))
+
+
+@train.command()
+def card(
+    model_folder: Annotated[Path, typer.Option("--model")] = Path("assets/humo-mini"), report: Path | None = None
+) -> None:
+    """Writes the model card anew, with the figures of `python -m humo evaluate --out REPORT`."""
+    from humo.training.publish import write_card
+
+    typer.echo(str(write_card(model_folder, report)))

@@ -1,0 +1,153 @@
+"""From a training's folder to the bundled model: bfloat16 weights in small shards, and a card whose figures come from
+commands: the training's own log and the report of `python -m humo evaluate`."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from humo.pipeline import HuMoPipeline
+
+SHARD = "15MB"
+"""Largest weights file, so that the repository stays easy to clone."""
+
+_HEAD = """---
+license: apache-2.0
+library_name: diffusers
+pipeline_tag: text-to-video
+tags: [humo, talking-head, audio-driven, compact]
+---
+# HuMo mini
+
+A talking drawn person from text, a reference picture and a voice, in any mix. Made from nothing on a procedural world
+of drawn people (`humo/world`): it has never seen a photograph or heard a human voice, and cannot imitate a real person.
+It makes 128x128 pixels at 25 frames a second, was trained on clips of up to 49 frames, and makes longer ones with
+overlapping windows.
+
+This page is written by `python -m humo train card`; nothing in it is typed by hand.
+"""
+
+
+def publish_pipeline(source: Path, target: Path) -> dict[str, int]:
+    """Writes a pipeline in bfloat16 and in shards below 16 MiB.
+
+    Args:
+        source: pipeline folder of a training.
+        target: replaced as a whole, but for the card, the report and its pictures.
+
+    Returns:
+        Parameters of each part.
+    """
+    pipe = HuMoPipeline.from_pretrained(source)
+    modules = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+    for name, module in modules.items():
+        shutil.rmtree(target / name, ignore_errors=True)
+        module.to(torch.bfloat16)
+    pipe.save_pretrained(target, max_shard_size=SHARD)
+    for config in [target / "model_index.json", *target.glob("*/config.json")]:
+        _drop_source_paths(config)
+    return {name: sum(parameter.numel() for parameter in module.parameters()) for name, module in modules.items()}
+
+
+def _drop_source_paths(path: Path) -> None:
+    """transformers and diffusers note where a model was loaded from; that folder is nobody's business."""
+    config = json.loads(path.read_text())
+    kept = {name: value for name, value in config.items() if name not in ("_name_or_path", "name_or_path")}
+    path.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n")
+
+
+def training_record(out: Path) -> dict[str, Any]:
+    """Steps, hours and last figures of each part of a training, from its logs.
+
+    Pauses of more than five minutes between two lines of a log do not count as training time.
+    """
+    parts = {}
+    for part in ("codec", "hearing", "model"):
+        path = out / part / "log.jsonl"
+        if path.exists():
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            gaps = [b["time"] - a["time"] for a, b in zip(lines, lines[1:], strict=False)]
+            figures: dict[str, float] = {}
+            for line in lines:
+                figures |= line
+            hours = sum(gap for gap in gaps if 0 < gap < 300) / 3600
+            parts[part] = {"hours": round(hours, 2), **{k: v for k, v in figures.items() if k != "time"}}
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    clips = 500 * len(list((out / "data").glob("clips-*.safetensors")))
+    return {"device": device, "machine": platform.machine(), "clips": clips, "parts": parts}
+
+
+def write_card(folder: Path, report_folder: Path | None) -> Path:
+    """Writes the model card from `training.json` in the folder and the report of an evaluation.
+
+    Args:
+        folder: of the published pipeline.
+        report_folder: of `python -m humo evaluate`; its report.json and contact sheets are copied; None keeps those
+            that are there.
+
+    Returns:
+        Path of the card.
+    """
+    if report_folder is not None:
+        for path in [report_folder / "report.json", *sorted(report_folder.glob("*.webp"))]:
+            shutil.copy(path, folder / path.name)
+    record = json.loads((folder / "training.json").read_text())
+    parts = [_HEAD, "\n## Training\n", _training_text(record)]
+    if (folder / "report.json").exists():
+        report = json.loads((folder / "report.json").read_text())
+        parts += ["\n## Measured on people, captions and sentences never seen in training\n", _figures_text(report)]
+    for sheet in sorted(folder.glob("*.webp")):
+        parts.append(f"\n### {sheet.stem}\n\n![Reference, frames and mouth curves of held-out cases]({sheet.name})\n")
+    card = folder / "README.md"
+    card.write_text("\n".join(parts))
+    return card
+
+
+def _training_text(record: dict[str, Any]) -> str:
+    lines = [
+        f"Trained on: {record['device']} ({record['machine']}), {record['clips']} rendered clips.\n",
+        "| part | parameters | steps | hours | last figures |",
+        "|---|---|---|---|---|",
+    ]
+    sizes = record.get("parameters", {})
+    names = {"codec": ("vae",), "hearing": ("audio_encoder",), "model": ("transformer", "text_encoder", "focus_head")}
+    for part, figures in record["parts"].items():
+        millions = sum(sizes.get(name, 0) for name in names[part]) / 1e6
+        rest = ", ".join(f"{k} {v:g}" for k, v in figures.items() if k not in ("hours", "step"))
+        lines.append(f"| {part} | {millions:.1f} M | {figures['step']} | {figures['hours']} | {rest} |")
+    return "\n".join(lines) + "\n"
+
+
+def _figures_text(report: dict[str, Any]) -> str:
+    modes = report["modes"]
+    names = ("sync", "sync_shuffled", "sync_loudness", "width_sync", "text", "identity", "faces")
+    lines = ["| figure | " + " | ".join(modes) + " |", "|---" * (len(modes) + 1) + "|"]
+    for name in names:
+        cells = [_cell(figures.get(name)) for figures in modes.values()]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    masks = ", ".join(f"{timestep}: {value:.2f}" for timestep, value in report["mask_iou"].items())
+    return "\n".join([*lines, "", f"Mask IoU by timestep: {masks}.", "", f"Frechet distance: {report['frechet']}.", ""])
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, int | float) else ""
+
+
+def publish(out: Path, target: Path) -> Path:
+    """Publishes a training's pipeline with its record; the card follows from `write_card`.
+
+    Raises:
+        ValueError: if the training has not written a pipeline yet.
+    """
+    if not (out / "pipeline" / "model_index.json").exists():
+        raise ValueError(f"{out} has no pipeline yet: run `python -m humo train model` first.")
+    target.mkdir(parents=True, exist_ok=True)
+    record = training_record(out)
+    record["parameters"] = publish_pipeline(out / "pipeline", target)
+    (target / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+    return write_card(target, None)
