@@ -21,6 +21,7 @@ SAMPLES = 4
 CELL = 128
 """Side of a picture on a contact sheet, pixels."""
 FRAMES_SHOWN = 6
+_GAP = 6
 _CAPTION_HEIGHT = 30
 _TRUE, _READ = (150, 150, 158), (206, 44, 48)
 _ROWS = (
@@ -81,7 +82,7 @@ def write_sheet(
     """
     rows = min(SHEET_ROWS, len(cases))
     shown_mode = "TIA" if mode == "real" else mode
-    sheet = Image.new("RGB", (CELL * (FRAMES_SHOWN + 2), (CELL + _CAPTION_HEIGHT) * rows), "white")
+    sheet = Image.new("RGB", (CELL * (FRAMES_SHOWN + 2) + _GAP, (CELL + _CAPTION_HEIGHT) * rows), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(11)
     for row in range(rows):
@@ -90,9 +91,9 @@ def write_sheet(
             sheet.paste(cases[row].reference.resize((CELL, CELL)), (0, top))
         moments = np.linspace(0, len(videos[row]) - 1, FRAMES_SHOWN).round().astype(int)
         for column, moment in enumerate(moments):
-            sheet.paste(Image.fromarray(videos[row][moment]).resize((CELL, CELL)), (CELL * (column + 1), top))
+            sheet.paste(Image.fromarray(videos[row][moment]).resize((CELL, CELL)), (CELL * (column + 1) + _GAP, top))
         if "A" in shown_mode:
-            corner = (CELL * (FRAMES_SHOWN + 1), top)
+            corner = (CELL * (FRAMES_SHOWN + 1) + _GAP, top)
             _draw_curve(draw, corner, cases[row].clip.openness, _TRUE)
             _draw_curve(draw, corner, readings[row].openness, _READ)
         lines = wrap(cases[row].captions[shown_mode].text, 170)
