@@ -221,7 +221,8 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         audio_channels: channels of the audio encoder.
         audio_hidden_dim: width of the audio projection.
         image_dim: always None; diffusers' LoRA loader for Wan asks the config for it.
-        input_skip: add the best linear estimate of the velocity to the output (ours, see `_add_input_skip`).
+        latent_std: standard deviation of each channel of the clean latents; where given, the best linear
+            estimate of the velocity is added to the output (ours, see `_add_linear_estimate`). None as published.
     """
 
     _supports_gradient_checkpointing = True
@@ -252,11 +253,15 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         audio_channels: int = 1280,
         audio_hidden_dim: int = 512,
         image_dim: int | None = None,
-        input_skip: bool = False,
+        latent_std: list[float] | None = None,
     ) -> None:
         super().__init__()
         if patch_size[0] != 1:
             raise ValueError(f"patch_size must begin with 1, for sound is heard frame by frame, but is {patch_size}.")
+        if latent_std is not None and len(latent_std) != out_channels:
+            raise ValueError(
+                f"latent_std has {len(latent_std)} values but out_channels is {out_channels}: give one each."
+            )
         dim = num_attention_heads * attention_head_dim
 
         # 1. Patches and positions
@@ -340,8 +345,8 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         shift, scale = (self.scale_shift_table + temb.unsqueeze(1)).chunk(2, dim=1)
         hidden_states = (self.norm_out(hidden_states.float()) * (1 + scale) + shift).type_as(hidden_states)
         sample = self._unpatchify(self.proj_out(hidden_states), grid)
-        if self.config.input_skip:
-            sample = self._add_input_skip(sample, noisy, timestep)
+        if self.config.latent_std is not None:
+            sample = self._add_linear_estimate(sample, noisy, timestep)
 
         if not return_dict:
             return (sample, attended) if return_attended else (sample,)
@@ -357,19 +362,19 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         tokens = tokens.unflatten(2, (*self.config.patch_size, -1)).unflatten(1, tuple(grid))
         return tokens.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
-    def _add_input_skip(self, residual: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
-        """Return k * x_t + residual / sqrt(D), D = (1 - sigma)^2 + sigma^2, k = (2 sigma - 1) / D, in
-        float32.
+    def _add_linear_estimate(self, residual: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
+        """Return k x_t + residual * s / sqrt(D) in float32, where s is the standard deviation of the channel's clean
+        latents, D = (1 - sigma)^2 s^2 + sigma^2 the variance of x_t and k = (sigma - (1 - sigma) s^2) / D.
 
-        For clean latents of unit variance, k * x_t is the best linear estimate of noise - x0 from x_t, and
-        what is left of the velocity has the variance 1 / D: so the network's own output has unit variance at
-        every noise level. Ours: EDM's preconditioning (arXiv 2206.00364) written for flow matching; the
-        published models have none.
+        k x_t is the best linear estimate of noise - x0 from x_t, and what is left of the velocity has the variance
+        s^2 / D: so the network's own output has unit variance at every noise level in every channel. Ours: EDM's
+        preconditioning (arXiv 2206.00364) written for flow matching; the published models have none.
         """
         sigma = (timestep.float() / 1000.0).view(-1, 1, 1, 1, 1)
-        variance = (1 - sigma) ** 2 + sigma**2
+        std = torch.tensor(self.config.latent_std, device=noisy.device).view(1, -1, 1, 1, 1)
+        variance = ((1 - sigma) * std) ** 2 + sigma**2
         x_t = noisy[:, : self.config.out_channels].float()
-        sample = (2 * sigma - 1) / variance * x_t + residual.float() * variance.rsqrt()
+        sample = (sigma - (1 - sigma) * std**2) / variance * x_t + residual.float() * std * variance.rsqrt()
         return sample.type_as(noisy)
 
     def _check_shapes(self, latents: Tensor, timestep: Tensor, text: Tensor, audio: Tensor) -> None:

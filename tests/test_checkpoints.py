@@ -163,7 +163,7 @@ def test_missing_files_are_one_sentence(copy: Path) -> None:
 def test_missing_shards_are_one_sentence(copy: Path) -> None:
     folder = copy / "transformer"
     shutil.rmtree(folder)
-    tiny.transformer(input_skip=True).save_pretrained(folder, max_shard_size="50KB")
+    tiny.transformer(latent_std=tiny.LATENT_STD).save_pretrained(folder, max_shard_size="50KB")
     check_folder(copy)
     sorted(folder.glob("*.safetensors"))[1].unlink()
     with pytest.raises(ValueError, match=r"transformer/.*00002-of-.*safetensors is missing"):

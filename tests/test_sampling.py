@@ -74,7 +74,7 @@ def tiny_conditions(num_video: int = 3, has_image: bool = True, has_audio: bool 
 def run(num_video: int = 3, steps: int = 3, conditions: Conditions | None = None, **options) -> torch.Tensor:
     """A tiny loop from a fixed noise."""
     torch.manual_seed(2)
-    model, noise = tiny.transformer(input_skip=True), torch.randn(1, 8, num_video + 1, 4, 4)
+    model, noise = tiny.transformer(latent_std=tiny.LATENT_STD), torch.randn(1, 8, num_video + 1, 4, 4)
     return denoise(model, make_scheduler(), RULE, conditions or tiny_conditions(num_video), noise, steps, **options)
 
 
@@ -201,6 +201,6 @@ def test_branches_do_not_share_a_cache() -> None:
     """With a threshold that never reuses, a cached model must give the uncached trajectory."""
     expected = run()
     torch.manual_seed(2)
-    model, noise = tiny.transformer(input_skip=True), torch.randn(1, 8, 4, 4, 4)
+    model, noise = tiny.transformer(latent_std=tiny.LATENT_STD), torch.randn(1, 8, 4, 4, 4)
     model.enable_cache(FirstBlockCacheConfig(threshold=1e-9))
     torch.testing.assert_close(denoise(model, make_scheduler(), RULE, tiny_conditions(), noise, 3), expected)

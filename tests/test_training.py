@@ -20,6 +20,7 @@ from humo.training.run import Run
 from humo.training.stages import audio_share, mini_stages, stage_at, trainable_names
 from humo.training.text import UNKNOWN, make_tokenizer
 
+STD = [2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5]
 HEARING = HearingSettings(seconds=1, width=16, batch_size=2, steps=4)
 
 
@@ -42,7 +43,7 @@ def data(tmp_path_factory) -> ClipData:
 @pytest.fixture
 def trainer(tokenizer) -> Trainer:
     torch.manual_seed(0)
-    return Trainer(make_mini(8, 16, tokenizer, layers=2), ModelSettings(steps=20))
+    return Trainer(make_mini(STD, 16, tokenizer, layers=2), ModelSettings(steps=20))
 
 
 def sound_stage():
@@ -126,7 +127,7 @@ def test_a_resumed_training_is_the_same_training(trainer, data, tokenizer, tmp_p
         trainer.step(draw(data, tokenizer, step), sound_stage(), 0.3)
     run.save(step=3, trainer=copy.deepcopy(trainer.state()))
     expected = [trainer.step(draw(data, tokenizer, step), sound_stage(), 0.3) for step in (3, 4)]
-    fresh = Trainer(make_mini(8, 16, tokenizer, layers=2), ModelSettings(steps=20))
+    fresh = Trainer(make_mini(STD, 16, tokenizer, layers=2), ModelSettings(steps=20))
     fresh.load(run.load()["trainer"])
     assert [fresh.step(draw(data, tokenizer, step), sound_stage(), 0.3) for step in (3, 4)] == expected
     for ours, theirs in zip(fresh.ema.shadow_params, trainer.ema.shadow_params, strict=True):

@@ -98,7 +98,7 @@ def test_checkpointing_gives_identical_gradients() -> None:
 
 
 def test_round_trip_and_declared_float32(tmp_path) -> None:
-    model, given = tiny.transformer(input_skip=True), inputs()
+    model, given = tiny.transformer(latent_std=tiny.LATENT_STD), inputs()
     model.save_pretrained(tmp_path)
     again = HuMoTransformer3DModel.from_pretrained(tmp_path)
     torch.testing.assert_close(again(**given).sample, model(**given).sample)
@@ -116,28 +116,35 @@ def test_round_trip_and_declared_float32(tmp_path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Mismatch dtype")  # RMSNorm of diffusers under autocast
 def test_autocast_keeps_the_output_float32() -> None:
-    model, given = tiny.transformer(input_skip=True), inputs()
+    model, given = tiny.transformer(latent_std=tiny.LATENT_STD), inputs()
     with torch.autocast("cpu", torch.bfloat16):
         sample = model(**given).sample
     assert sample.dtype == torch.float32
     assert relative_error(sample, model(**given).sample) < 0.05
 
 
-def test_input_skip_is_the_best_linear_estimate() -> None:
-    """With unit-variance latents k x_t has the least error, and what is left has variance 1 / D."""
+def test_the_linear_estimate_is_the_best_one() -> None:
+    """k x_t has the least error of all multiples of x_t, and what is left has the variance s^2 / D."""
     torch.manual_seed(0)
-    model = tiny.transformer(input_skip=True)
+    model = tiny.transformer(latent_std=tiny.LATENT_STD)
     torch.nn.init.zeros_(model.proj_out.weight)
     torch.nn.init.zeros_(model.proj_out.bias)
+    std = torch.tensor(tiny.LATENT_STD)
     clean, noise = torch.randn(2, 1, 8, 40, 4, 6)
+    clean = clean * std.view(1, -1, 1, 1, 1)
     for sigma in (0.05, 0.4, 0.9):
         given = inputs(num_frames=40, batch_size=1)
         given["timestep"] = torch.tensor([1000 * sigma])
         given["hidden_states"] = (1 - sigma) * clean + sigma * noise
         error = noise - clean - model(**given).sample
-        variance = (1 - sigma) ** 2 + sigma**2
-        assert error.var().item() == pytest.approx(1 / variance, rel=0.06)
+        variance = ((1 - sigma) * std) ** 2 + sigma**2
+        torch.testing.assert_close(error.var((0, 2, 3, 4)), std**2 / variance, rtol=0.15, atol=0)
         assert (error * given["hidden_states"]).mean().abs() < 0.03
+
+
+def test_one_standard_deviation_per_channel() -> None:
+    with pytest.raises(ValueError, match="give one each"):
+        tiny.transformer(latent_std=[1.0])
 
 
 def test_lora_and_processors_find_the_audio_attention() -> None:

@@ -44,6 +44,10 @@ TEXT_DIM, AUDIO_CHANNELS, CHUNK_SECONDS = 16, 8, 2
 DIM, NUM_HEADS = 48, 2
 
 
+LATENT_STD = [2.0, 1.5, 1.0, 1.0, 0.8, 0.8, 0.5, 0.5]
+"""Of the mini form's eight latent channels."""
+
+
 def tokenizer() -> PreTrainedTokenizerFast:
     """Words to numbers, with an end token."""
     vocabulary = {word: index for index, word in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
@@ -147,7 +151,7 @@ def pipeline(form: str = "mini", **config: Any) -> HuMoPipeline:
     )
     if form == "mini":
         return HuMoPipeline(
-            transformer=transformer(input_skip=True),
+            transformer=transformer(latent_std=LATENT_STD),
             vae=codec(),
             focus_head=FaceMaskPredictor(DIM, num_blocks=2),
             **{"default_height": 64, "default_width": 64, "batch_branches": True, **shared},

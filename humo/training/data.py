@@ -152,6 +152,11 @@ class ClipData:
                 self.shards[path.name] = shard
         return len(self)
 
+    def latent_std(self) -> list[float]:
+        """Root mean square of each latent channel over the first shard."""
+        latents = next(iter(self.shards.values()))["latents"].float()
+        return latents.square().mean((0, 2, 3, 4)).sqrt().tolist()
+
     def __len__(self) -> int:
         return sum(len(shard["seeds"]) for shard in self.shards.values())
 

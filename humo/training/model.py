@@ -57,28 +57,39 @@ class MiniModel(nn.Module):
         self.transformer, self.text_encoder, self.focus_head = transformer, text_encoder, focus_head
 
 
-def make_transformer(z_dim: int, text_dim: int, audio_channels: int, layers: int = 6) -> HuMoTransformer3DModel:
-    """Mini's transformer: 4 heads of 64, 1.7B form; audio attention starts at zero, so that sound does no harm."""
+def make_transformer(
+    latent_std: list[float], text_dim: int, audio_channels: int, layers: int = 6
+) -> HuMoTransformer3DModel:
+    """Mini's transformer: 4 heads of 64, 1.7B form; audio attention starts at zero, so that sound does no harm.
+
+    The gates of self-attention and feed-forward layers start at 1 and not near 0 as in Wan: a short training
+    has no time to open them first.
+    """
     transformer = HuMoTransformer3DModel(
-        num_attention_heads=4, attention_head_dim=64, in_channels=z_dim, out_channels=z_dim, text_dim=text_dim,
+        num_attention_heads=4, attention_head_dim=64, in_channels=len(latent_std),
+        out_channels=len(latent_std), text_dim=text_dim,
         ffn_dim=1024, num_layers=layers, audio_dim=256, audio_channels=audio_channels, audio_hidden_dim=256,
-        input_skip=True,
+        latent_std=latent_std,
     )  # fmt: skip
     for block in transformer.blocks:
         nn.init.zeros_(block.audio_attn.attn.to_out[0].weight)
         nn.init.zeros_(block.audio_attn.attn.to_out[0].bias)
+        with torch.no_grad():
+            block.scale_shift_table[:, [2, 5]] = 1.0
     nn.init.zeros_(transformer.proj_out.weight)
     nn.init.zeros_(transformer.proj_out.bias)
     return transformer
 
 
-def make_mini(z_dim: int, audio_channels: int, tokenizer: PreTrainedTokenizerFast, layers: int = 6) -> MiniModel:
+def make_mini(
+    latent_std: list[float], audio_channels: int, tokenizer: PreTrainedTokenizerFast, layers: int = 6
+) -> MiniModel:
     """All parts untrained, at mini's sizes."""
     from humo.training.data import MASK_SIDE
     from humo.training.text import make_text_encoder
 
     text_encoder = make_text_encoder(tokenizer)
-    transformer = make_transformer(z_dim, text_encoder.config.d_model, audio_channels, layers)
+    transformer = make_transformer(latent_std, text_encoder.config.d_model, audio_channels, layers)
     cells = MASK_SIDE // 4  # of the mask grid along one side of a token, for 4 x 4 tokens a frame
     focus_head = FaceMaskPredictor(dim=256, num_blocks=min(4, layers), hidden_dim=64, patch_size=(1, cells, cells))
     return MiniModel(transformer, text_encoder, focus_head)
@@ -166,7 +177,8 @@ class Trainer:
                 return_attended=focus,
             )
         velocity = output.sample[:, :, : latents.shape[2]].float()
-        variance = (1 - sigma) ** 2 + sigma**2  # the network's own output then has unit variance, see input_skip
+        std = torch.tensor(self.model.transformer.config.latent_std, device=self.device).view(1, -1, 1, 1, 1)
+        variance = ((1 - sigma) * std) ** 2 + sigma**2  # the network's own error, in units of the channel's spread
         error = (variance * (velocity - (noise - latents)).square()).mean(1)
         mouth = batch.mouth.to(self.device)
         weights = self._region_weights(batch.face.to(self.device), mouth)
