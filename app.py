@@ -11,7 +11,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 # Before gradio is imported, which reads them then. Uploads and results live in a folder of this process.
 TEMPORARY = tempfile.TemporaryDirectory(prefix="humo-page-", ignore_cleanup_errors=True)
@@ -22,7 +22,7 @@ os.environ.setdefault("GRADIO_TEMP_DIR", TEMPORARY.name)
 import gradio as gr  # noqa: E402
 import typer  # noqa: E402
 
-from humo.media import read_picture, read_sound  # noqa: E402
+from humo.media import read_picture, read_sound, warm_up  # noqa: E402
 from humo.space import html  # noqa: E402
 from humo.space.examples import Example, read_examples  # noqa: E402
 from humo.space.jobs import Model, Phase, Progress  # noqa: E402
@@ -30,6 +30,9 @@ from humo.space.request import FPS, MODES, Defaults, Mode, VideoRequest, frames_
 from humo.space.studio import Studio  # noqa: E402
 from humo.space.theme import CSS, make_theme  # noqa: E402
 from humo.space.widgets import Inputs, Panel, PictureFile, Settings  # noqa: E402
+
+if TYPE_CHECKING:
+    from humo.pipeline import HuMoPipeline
 
 MINI = Path(__file__).parent / "assets" / "humo-mini"
 HOUR = 3600
@@ -178,6 +181,8 @@ def _panel() -> Panel:
 
 
 def _connect(inputs: Inputs, settings: Settings, panel: Panel, all_generate: list[gr.Button], studio: Studio) -> None:
+    # Only events of gradio's queue can show a toast; how many run at a time is the studio's matter.
+    queued: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     inputs.generate.click(
         _generate(inputs, settings, panel, all_generate, studio),
@@ -197,15 +202,13 @@ def _connect(inputs: Inputs, settings: Settings, panel: Panel, all_generate: lis
             settings.seed,
             *all_generate,
         ],
-        show_progress="hidden",
-        concurrency_limit=None,  # the studio queues and counts
-        api_visibility="private",
+        **queued,
     )
     inputs.generate.click(None, js=SHOW_RESULT)
     if inputs.image is not None:
-        inputs.image.upload(_checker(read_picture), inputs.image, inputs.image, **quick)
+        inputs.image.upload(_checker(read_picture), inputs.image, inputs.image, **queued)
     if inputs.audio is not None:
-        inputs.audio.upload(_checker(read_sound), inputs.audio, inputs.audio, **quick)
+        inputs.audio.upload(_checker(read_sound), inputs.audio, inputs.audio, **queued)
     for example, button in inputs.examples:
         outputs = [*inputs.widgets(), settings.seed, settings.is_random]
         button.click(_filler(example, inputs, settings), None, outputs, **quick)
@@ -329,23 +332,35 @@ def _as_toast(error: Exception) -> gr.Error:
     return gr.Error(_sentence(error), title="That did not work", print_exception=False)
 
 
+def _load(folder: Path) -> HuMoPipeline:
+    # Imported here, in the loader's thread: it takes seconds, and the page opens without them.
+    import humo.codec  # noqa: F401 (diffusers loads a saved class only from a module that is imported)
+    from humo.checkpoints import load
+
+    pipe = load(str(folder))
+    warm_up()
+    return pipe
+
+
 def main(
-    port: Annotated[int, typer.Option(help="Where the page is served.")] = 7860,
-    host: Annotated[str, typer.Option(help="0.0.0.0 lets other computers in.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Where the page is served; default: 7860 or the next.")] = None,
+    host: Annotated[str | None, typer.Option(help="0.0.0.0 lets other computers in.")] = None,
     model: Annotated[Path, typer.Option(envvar="HUMO_MODEL", help="A saved pipeline.")] = MINI,
 ) -> None:
     """Open the page."""
-    from humo.checkpoints import load
-
-    studio = Studio(Model(lambda: load(str(model))), Path(TEMPORARY.name))
-    page = build_page(studio, Defaults.of_folder(model), read_examples())
+    studio = Studio(Model(lambda: _load(model)), Path(TEMPORARY.name))
+    try:
+        page = build_page(studio, Defaults.of_folder(model), read_examples())
+    except ValueError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None
     studio.model.start_loading()
     page.queue(max_size=64).launch(
         server_name=host,
         server_port=port,
         theme=make_theme(),
         css_paths=CSS,
-        footer_links=["gradio", "settings"],
+        footer_links=[],
         max_file_size="64mb",
         run_history=False,
         show_error=False,

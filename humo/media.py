@@ -125,24 +125,18 @@ def read_picture(picture: str | Path | Image.Image) -> Image.Image:
     if kind == "SVG":
         raise ValueError(f"picture {path.name} is an SVG drawing, not pixels: {_PICTURES_ASKED}.")
     if kind not in _PICTURES:
-        found = (
-            "has no picture inside" if kind == "unknown" else f"holds {kind} data, not a picture that we read"
-        )
+        found = "has no picture inside" if kind == "unknown" else f"holds {kind} data, not a picture that we read"
         raise ValueError(f"picture {path.name} {found}: {_PICTURES_ASKED}.")
     try:
         with Image.open(path, formats=[kind]) as opened:
             _check_picture_size(opened, f"picture {path.name}")
             return _upright_rgb(opened)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ValueError(
-            f"picture {path.name} has far too many pixels: at most 32 megapixels, shrink it."
-        ) from None
+        raise ValueError(f"picture {path.name} has far too many pixels: at most 32 megapixels, shrink it.") from None
     except _Refused:
         raise
     except Exception:  # PIL's decoders raise OSError, SyntaxError, struct.error, ... on damaged files
-        raise ValueError(
-            f"picture {path.name} is damaged and cannot be decoded: save it again as PNG."
-        ) from None
+        raise ValueError(f"picture {path.name} is damaged and cannot be decoded: save it again as PNG.") from None
 
 
 class _Refused(ValueError):
@@ -157,9 +151,7 @@ def _check_picture_size(picture: Image.Image, name: str) -> None:
             f"{MAX_PIXELS // 10**6} are allowed: shrink it."
         )
     if min(width, height) < MIN_SIDE:
-        raise _Refused(
-            f"{name} has {width}x{height} pixels, at least {MIN_SIDE} a side are needed: give a larger one."
-        )
+        raise _Refused(f"{name} has {width}x{height} pixels, at least {MIN_SIDE} a side are needed: give a larger one.")
 
 
 def _upright_rgb(picture: Image.Image) -> Image.Image:
@@ -237,20 +229,14 @@ def _read_with_ffmpeg(path: Path, demuxer: str, name: str) -> Sound:
 
 def _check_sound_header(num_samples: int, channels: int, rate: int, name: str) -> None:
     if channels > MAX_CHANNELS:
-        raise ValueError(
-            f"{name} has {channels} channels, at most {MAX_CHANNELS} are allowed: mix it down to stereo."
-        )
+        raise ValueError(f"{name} has {channels} channels, at most {MAX_CHANNELS} are allowed: mix it down to stereo.")
     if not 8_000 <= rate <= 192_000:
-        raise ValueError(
-            f"{name} has a sample rate of {rate} Hz, allowed are 8000 to 192000: convert it to 48000."
-        )
+        raise ValueError(f"{name} has a sample rate of {rate} Hz, allowed are 8000 to 192000: convert it to 48000.")
     if num_samples == 0:
         raise ValueError(f"{name} is empty, it has no samples: give one of {MIN_SECONDS} s or more.")
     seconds = num_samples / rate
     if seconds < MIN_SECONDS:
-        raise ValueError(
-            f"{name} lasts {seconds:.2f} s, at least {MIN_SECONDS} s are needed: give a longer one."
-        )
+        raise ValueError(f"{name} lasts {seconds:.2f} s, at least {MIN_SECONDS} s are needed: give a longer one.")
     if seconds >= MAX_SECONDS:
         raise ValueError(f"{name} lasts {seconds / 60:.1f} minutes, under 10 are allowed: cut it.")
     if num_samples * channels > MAX_SAMPLES:
@@ -277,6 +263,11 @@ def _heard(samples: np.ndarray, rate: int) -> np.ndarray:
     import librosa  # slow to import, and 16 kHz sounds never need it
 
     return librosa.resample(mono, orig_sr=rate, target_sr=SAMPLE_RATE).astype(np.float32)
+
+
+def warm_up() -> None:
+    """Do the first resampling, whose imports take seconds; for servers, while nobody waits."""
+    _heard(np.ones((8_000, 1), np.float32), 8_000)
 
 
 def write_video(
@@ -311,9 +302,7 @@ def write_video(
     path = check_video_path(path)
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) == 0:
-        raise ValueError(
-            f"frames are {frames.dtype} of shape {frames.shape}: give uint8 of shape (f, h, w, 3)."
-        )
+        raise ValueError(f"frames are {frames.dtype} of shape {frames.shape}: give uint8 of shape (f, h, w, 3).")
     if scale != int(scale) or scale < 1:
         raise ValueError(f"scale is {scale}: give a whole number from 1 on.")
     height, width = (side * int(scale) for side in frames.shape[1:3])

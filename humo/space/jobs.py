@@ -202,15 +202,25 @@ class Job:
         self._stop.set()
 
     def wait(self, seen: Progress | None, timeout: float) -> Progress:
-        """The current progress, as soon as it is another than `seen`, at the latest after `timeout` seconds."""
+        """The current progress, as soon as it is another than `seen`.
+
+        After `timeout` seconds without news only its clock has moved on.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self.progress is not seen, timeout)
+            has_news = self._changed.wait_for(lambda: self.progress is not seen, timeout)
+            if not has_news and not self.progress.phase.is_over:
+                self.progress = self._later()
             return self.progress
+
+    def _later(self) -> Progress:
+        elapsed, left = time.monotonic() - self._started_at, self.progress.seconds_left
+        if left is not None:
+            left = max(0.0, left - (elapsed - self.progress.elapsed))
+        return replace(self.progress, elapsed=elapsed, seconds_left=left)
 
     def _tell(self, **changes: object) -> None:
         with self._changed:
-            elapsed = time.monotonic() - self._started_at
-            self.progress = replace(self.progress, elapsed=elapsed, **changes)
+            self.progress = replace(self._later(), **changes)
             self._changed.notify_all()
 
     def _run(self) -> None:
@@ -236,6 +246,8 @@ class Job:
         self._first_step_at = time.monotonic()
         self._tell(phase=Phase.PREPARING)
         output = self._request.run(pipe, on_step=lambda state: self._on_step(pipe, state))
+        if self._stop.is_set():
+            raise Stopped
         scale = max(1, SHOWN_SIDE // max(output.frames.shape[1:3]))
         write_video(self._path, output.frames, output.fps, output.audio, output.settings, scale)
         return Result(

@@ -28,7 +28,7 @@ _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospa
 # fmt: off
 _INDIGO = Color("#eef0ff", "#e0e3ff", "#c7ccfe", "#a8aefb", "#888cf6", "#6b68ee", "#5348de", "#463ac2", "#3a329d",
                 "#332f7d", "#1f1c49", name="indigo")
-_PAPER = Color("#faf9f6", "#f3f1ec", "#e5e2da", "#d0ccc2", "#8a847a", "#716c63", "#57534b", "#423f39", "#2a2825",
+_PAPER = Color("#faf9f6", "#f3f1ec", "#e5e2da", "#d0ccc2", "#7d776e", "#716c63", "#57534b", "#423f39", "#2a2825",
                "#1c1b19", "#121110", name="paper")
 # fmt: on
 
