@@ -88,8 +88,9 @@ def test_commands_exist_with_their_options(words: list[str], monkeypatch: pytest
     assert [word for word in arguments if word.startswith("--") and word not in text] == []
 
 
-def test_files_in_commands_exist():
-    files = [word for words in commands() for word in words if word.startswith("assets/")]
+def test_inputs_of_commands_exist():
+    pairs = [pair for words in commands() for pair in itertools.pairwise(words)]
+    files = [value for option, value in pairs if option in ("--image", "--audio")]
     assert files and all((ROOT / name).is_file() for name in files)
 
 
