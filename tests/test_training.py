@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers.models.transformers.transformer_wan import WanAttention, WanAttnProcessor
+from PIL import Image
+from safetensors.torch import load_file
 
 from humo.audio import encode_audio
 from humo.codec import HuMoVideoCodec
@@ -15,6 +17,7 @@ from humo.training.attention import MatmulAttnProcessor
 from humo.training.batches import BatchSettings, draw_batch
 from humo.training.data import ClipData, DataSettings, hear, shrink_mask, write_shards
 from humo.training.hearing import HearingSettings, MouthReader, hearing_batch, make_audio_encoder, train_hearing
+from humo.training.loop import load_hearing, train_model
 from humo.training.model import ModelSettings, Trainer, make_mini
 from humo.training.run import Run
 from humo.training.stages import audio_share, mini_stages, stage_at, trainable_names
@@ -30,14 +33,23 @@ def tokenizer():
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> ClipData:
+def folder(tmp_path_factory) -> Path:
+    """A training's folder with an untrained codec and audio encoder and eight clips."""
     folder = tmp_path_factory.mktemp("training")
     torch.manual_seed(0)
     HuMoVideoCodec(z_dim=8, widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0)).save_pretrained(folder / "codec")
-    settings = DataSettings(num_clips=8, clips_per_shard=4, num_frames=17, size=128)
+    settings = DataSettings(num_clips=8, clips_per_shard=4, num_frames=49, size=128)
     paths = list(write_shards(folder / "data", settings, folder / "codec", workers=1))
     assert len(paths) == 2
-    return ClipData(folder / "data", *make_audio_encoder(HEARING))
+    extractor, encoder = make_audio_encoder(HEARING)
+    extractor.save_pretrained(folder / "hearing" / "feature_extractor")
+    encoder.save_pretrained(folder / "hearing" / "audio_encoder")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(folder) -> ClipData:
+    return ClipData(folder / "data", *load_hearing(folder))
 
 
 @pytest.fixture
@@ -132,6 +144,17 @@ def test_a_resumed_training_is_the_same_training(trainer, data, tokenizer, tmp_p
     assert [fresh.step(draw(data, tokenizer, step), sound_stage(), 0.3) for step in (3, 4)] == expected
     for ours, theirs in zip(fresh.ema.shadow_params, trainer.ema.shadow_params, strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_the_loop_trains_resumes_and_writes_a_pipeline_that_talks(folder):
+    train_model(folder, 2, "cpu", audio_share=0.5, layers=1, save_every=1, sheet_every=2, sheet_cases=1)
+    before = load_file(folder / "pipeline" / "transformer" / "diffusion_pytorch_model.safetensors")
+    train_model(folder, 3, "cpu", audio_share=0.5, layers=1, save_every=1, sheet_every=3, sheet_cases=1)
+    after = load_file(folder / "pipeline" / "transformer" / "diffusion_pytorch_model.safetensors")
+    assert Run(folder / "model", 3).load()["step"] == 3
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    with Image.open(folder / "model" / "sheet-000003.png") as sheet:
+        assert sheet.size == (10 * 128, 3 * 128)
 
 
 def test_matmul_attention_equals_wans():

@@ -26,7 +26,7 @@ from humo.world.clips import ClipPlan, plan_clip
 class BatchSettings:
     """How batches are drawn; all ours."""
 
-    tokens: int = 2400
+    tokens: int = 3000
     """Tokens a step: short clips come in larger batches."""
     text_dropout: float = 0.12
     """Share of samples without their caption."""

@@ -28,7 +28,14 @@ GUIDANCE = {"rule": "constant", "text": 2.5, "image": 2.0, "audio": 2.5}
 
 
 def train_model(
-    out: Path, steps: int, device: str, audio_share: float, layers: int, save_every: int, sheet_every: int
+    out: Path,
+    steps: int,
+    device: str,
+    audio_share: float,
+    layers: int,
+    save_every: int,
+    sheet_every: int,
+    sheet_cases: int = 4,
 ) -> None:
     """Trains through the stages and writes `out/pipeline`.
 
@@ -40,6 +47,7 @@ def train_model(
         layers: blocks of the transformer.
         save_every: steps between saved states.
         sheet_every: steps between sample sheets.
+        sheet_cases: rows of a sheet are three modes of so many cases.
 
     Raises:
         ValueError: if an earlier part of the training is missing.
@@ -72,7 +80,9 @@ def train_model(
             data.refresh()
         if done % sheet_every == 0 or done == steps:
             write_pipeline(out, trainer, tokenizer)
-            draw_sheet(HuMoPipeline.from_pretrained(out / "pipeline"), run.folder / f"sheet-{done:06d}.png")
+            draw_sheet(
+                HuMoPipeline.from_pretrained(out / "pipeline"), run.folder / f"sheet-{done:06d}.png", sheet_cases
+            )
 
 
 def load_hearing(out: Path) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
@@ -126,7 +136,7 @@ def write_pipeline(out: Path, trainer: Trainer, tokenizer: PreTrainedTokenizerFa
     trainer.ema.restore(model.parameters())
 
 
-def draw_sheet(pipe: HuMoPipeline, path: Path, num_cases: int = 4) -> None:
+def draw_sheet(pipe: HuMoPipeline, path: Path, num_cases: int) -> None:
     """Generates held-out cases in three modes, one row each: reference, then every sixth frame."""
     rows = []
     for seed in range(num_cases):

@@ -60,11 +60,7 @@ class MiniModel(nn.Module):
 def make_transformer(
     latent_std: list[float], text_dim: int, audio_channels: int, layers: int = 6
 ) -> HuMoTransformer3DModel:
-    """Mini's transformer: 4 heads of 64, 1.7B form; audio attention starts at zero, so that sound does no harm.
-
-    The gates of self-attention and feed-forward layers start at 1 and not near 0 as in Wan: a short training
-    has no time to open them first.
-    """
+    """Mini's transformer: 4 heads of 64, 1.7B form; audio attention starts at zero, so that sound does no harm."""
     transformer = HuMoTransformer3DModel(
         num_attention_heads=4, attention_head_dim=64, in_channels=len(latent_std),
         out_channels=len(latent_std), text_dim=text_dim,
@@ -74,8 +70,6 @@ def make_transformer(
     for block in transformer.blocks:
         nn.init.zeros_(block.audio_attn.attn.to_out[0].weight)
         nn.init.zeros_(block.audio_attn.attn.to_out[0].bias)
-        with torch.no_grad():
-            block.scale_shift_table[:, [2, 5]] = 1.0
     nn.init.zeros_(transformer.proj_out.weight)
     nn.init.zeros_(transformer.proj_out.bias)
     return transformer
@@ -177,9 +171,7 @@ class Trainer:
                 return_attended=focus,
             )
         velocity = output.sample[:, :, : latents.shape[2]].float()
-        std = torch.tensor(self.model.transformer.config.latent_std, device=self.device).view(1, -1, 1, 1, 1)
-        variance = ((1 - sigma) * std) ** 2 + sigma**2  # the network's own error, in units of the channel's spread
-        error = (variance * (velocity - (noise - latents)).square()).mean(1)
+        error = self._channel_error(velocity - (noise - latents), sigma)
         mouth = batch.mouth.to(self.device)
         weights = self._region_weights(batch.face.to(self.device), mouth)
         loss = (weights * error).sum() / weights.sum()
@@ -195,6 +187,16 @@ class Trainer:
             loss = loss + self.settings.focus_weight * focus_loss
             figures |= {"focus": float(focus_loss.detach()), "iou": float(mask_iou(logits, face))}
         return loss, figures
+
+    def _channel_error(self, error: Tensor, sigma: Tensor) -> Tensor:
+        """Squared error of the velocity (b, c, k, h, w), mean over channels, (b, k, h, w).
+
+        In units of the network's own output all channels would count the same; here a channel counts by the cube of its
+        spread (ours), for strong channels carry the layout and weak ones are mostly not to be known at high noise.
+        """
+        std = torch.tensor(self.model.transformer.config.latent_std, device=error.device).view(1, -1, 1, 1, 1)
+        variance = ((1 - sigma) * std) ** 2 + sigma**2
+        return (variance / std**2 * std**3 / (std**3).mean() * error.square()).mean(1)
 
     def _encode_text(self, batch: Batch) -> Tensor:
         """Text features with zeros after the last token, as the pipeline gives them, (b, 48, text_dim)."""
