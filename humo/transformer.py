@@ -2,11 +2,10 @@
 
 Notable choices:
 
-- Everything that Wan has is diffusers' own code (attention, rotary embedding, time and text embedding,
-  norms); this file adds the audio projection, the per-frame audio attention and the output's optional linear
-  skip.
-- Per-frame audio attention is ordinary cross-attention with the frame moved into the batch, so attention
-  backends, fused projections and LoRA names work on it as on every other attention.
+- Everything that Wan has is diffusers' own code (attention, rotary embedding, time and text embedding, norms); this
+  file adds the audio projection, the per-frame audio attention and the optional linear estimate of the velocity.
+- Per-frame audio attention is ordinary cross-attention with the frame moved into the batch, so attention backends,
+  fused projections and LoRA names work on it as on every other attention.
 - References are not known here: they are ordinary latent frames at the end of time (see `humo.references`).
 - Private names of diffusers are imported here only, and `tests/test_upstream.py` watches them.
 
@@ -363,12 +362,12 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         return tokens.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
     def _add_linear_estimate(self, residual: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
-        """Return k x_t + residual * s / sqrt(D) in float32, where s is the standard deviation of the channel's clean
-        latents, D = (1 - sigma)^2 s^2 + sigma^2 the variance of x_t and k = (sigma - (1 - sigma) s^2) / D.
+        """Add the best linear estimate of the velocity: k x_t + residual * s / sqrt(D), in float32.
 
-        k x_t is the best linear estimate of noise - x0 from x_t, and what is left of the velocity has the variance
-        s^2 / D: so the network's own output has unit variance at every noise level in every channel. Ours: EDM's
-        preconditioning (arXiv 2206.00364) written for flow matching; the published models have none.
+        With s the standard deviation of the channel's clean latents, D = (1 - sigma)^2 s^2 + sigma^2 is the variance
+        of x_t and k = (sigma - (1 - sigma) s^2) / D. What is then left of the velocity has the variance s^2 / D, so
+        the network's own output has unit variance at every noise level in every channel. Ours: EDM's preconditioning
+        (arXiv 2206.00364) written for flow matching; the published models have none.
         """
         sigma = (timestep.float() / 1000.0).view(-1, 1, 1, 1, 1)
         std = torch.tensor(self.config.latent_std, device=noisy.device).view(1, -1, 1, 1, 1)
