@@ -28,7 +28,7 @@ import typer
 from PIL import Image
 
 from humo.checkpoints import load
-from humo.instruments import MIB, Stopwatch, count_flops, matmul_rate, now, peak_memory
+from humo.instruments import MIB, Stopwatch, count_flops, matmul_rate, now, other_load, peak_memory
 from humo.pipeline import HuMoPipeline
 
 PROMPT = "a woman with red hair and glasses, in a blue shirt, nods"
@@ -104,6 +104,7 @@ def measure_pipeline(
         "transformer": (pipe.transformer, "forward"),
         "decode": (pipe.vae, "decode"),
     }
+    load_before = other_load()
     with Stopwatch(device).watch(parts) as watch:
         start = now(device)
         video = pipe(**example_inputs(seconds), num_inference_steps=num_inference_steps)
@@ -123,6 +124,7 @@ def measure_pipeline(
             "device": str(device),
             "dtype": str(pipe.transformer.dtype).removeprefix("torch."),
             "threads": torch.get_num_threads(),
+            "load_before": load_before,
         },
         "seconds": {
             **spent,
@@ -252,6 +254,8 @@ def _describe_clip(result: dict[str, Any]) -> list[str]:
         "{model}: {frames} frames of {width} x {height} in {steps} steps, text + picture + sound, "
         "{dtype} on {device}, {threads} threads".format(**settings)
     ]
+    if settings["load_before"] is not None:
+        lines.append(f"  load of the machine in the minute before: {settings['load_before']:.1f} (idle is 0)")
     lines += [f"  {name:<12}{seconds:8.2f} s" for name, seconds in result["seconds"].items()]
     lines += [
         "transformer: {count} passes with {branches} branches in all; first {first:.3f} s, "

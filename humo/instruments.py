@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import os
 import sys
 import time
 from collections import defaultdict
@@ -76,7 +77,7 @@ def now(device: torch.device) -> float:
 
 
 def matmul_rate(rows: int, inner: int, columns: int, dtype: torch.dtype, device: torch.device) -> float:
-    """Floating-point operations a second of a matrix product, the best of several tries within half a second.
+    """Floating-point operations a second of a matrix product, the best of all tries within a second.
 
     Args:
         rows, inner, columns: sizes of the product (rows, inner) x (inner, columns).
@@ -88,7 +89,7 @@ def matmul_rate(rows: int, inner: int, columns: int, dtype: torch.dtype, device:
     """
     left = torch.randn(rows, inner, device=device).to(dtype)
     right = torch.randn(inner, columns, device=device).to(dtype)
-    best, end = float("inf"), time.perf_counter() + 0.5
+    best, end = float("inf"), time.perf_counter() + 1.0
     torch.mm(left, right)
     while time.perf_counter() < end:
         start = now(device)
@@ -106,6 +107,11 @@ def count_flops(call: Callable[[], Any]) -> int:
     with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         call()
     return counter.get_total_flops()
+
+
+def other_load() -> float | None:
+    """Programs that wanted a core during the last minute, or None on Windows: timings count only on an idle machine."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def peak_memory() -> float | None:
