@@ -20,6 +20,7 @@ from diffusers import WanTransformer3DModel
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+import humo.codec  # noqa: F401 (diffusers loads a saved class only from a module that is imported)
 from humo.pipeline import HuMoPipeline
 from humo.transformer import HuMoTransformer3DModel
 

@@ -38,7 +38,6 @@ def generate(
 ) -> None:
     """Make a video from text, pictures and sound, any of the last two left out at will."""
     check_video_path(out)
-    import humo.codec  # noqa: F401 (diffusers loads a saved class only from a module that is imported)
     from humo.checkpoints import load  # after the cheap check, for it takes seconds
 
     pipe = load(preset)

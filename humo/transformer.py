@@ -12,8 +12,7 @@ Notable choices:
 Source: HuMo (arXiv 2509.08519) sec. 3.2-3.3 and its released code; Wan2.1 through diffusers.
 """
 
-# b batch, f latent frames (video + references), h w latent grid, n tokens = f*h*w of the patched grid,
-# c channels, a audio tokens per frame
+# b batch, f latent frames (video + references), h w latent grid, n tokens = f*h*w of the patched grid, a audio tokens
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from humo.pipeline import HuMoPipeline
+from humo.checkpoints import load
 
 SHARD = "15MB"
 """Largest weights file, so that the repository stays easy to clone."""
@@ -43,7 +43,7 @@ def publish_pipeline(source: Path, target: Path) -> dict[str, int]:
     Returns:
         Parameters of each part.
     """
-    pipe = HuMoPipeline.from_pretrained(source)
+    pipe = load(source)
     modules = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
     for name, module in modules.items():
         shutil.rmtree(target / name, ignore_errors=True)
