@@ -11,6 +11,7 @@ from PIL import Image
 from transformers import PreTrainedTokenizerFast, WhisperFeatureExtractor
 
 from humo.audio import FPS, AudioEncoder
+from humo.checkpoints import load
 from humo.codec import HuMoVideoCodec
 from humo.pipeline import HuMoPipeline
 from humo.sampling import make_scheduler
@@ -78,11 +79,10 @@ def train_model(
         if done % save_every == 0 or done == steps:
             run.save(step=done, trainer=trainer.state())
             data.refresh()
-        if done % sheet_every == 0 or done == steps:
+        if done % sheet_every == 0:
             write_pipeline(out, trainer, tokenizer)
-            draw_sheet(
-                HuMoPipeline.from_pretrained(out / "pipeline"), run.folder / f"sheet-{done:06d}.png", sheet_cases
-            )
+            draw_sheet(load(out / "pipeline"), run.folder / f"sheet-{done:06d}.png", sheet_cases)
+    write_pipeline(out, trainer, tokenizer)
 
 
 def load_hearing(out: Path) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
