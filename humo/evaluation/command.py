@@ -31,6 +31,10 @@ def evaluate(
     split: Annotated[str, typer.Option(help='"test", or "validation" to choose settings on.')] = "test",
     probes: Annotated[Path | None, typer.Option(help="Trained probes, or their cache; default: OUT/probes.")] = None,
     probe_steps: Annotated[int | None, typer.Option(help="Training steps of the probes.", min=1)] = None,
+    probe_codec: Annotated[
+        bool,
+        typer.Option(help="Train probes on frames from this model's codec too; gains little."),
+    ] = False,
     batch: Annotated[int, typer.Option(help="Videos denoised together.", min=1)] = 8,
     threads: Annotated[int | None, typer.Option(help="Threads of PyTorch.", min=1)] = None,
 ) -> None:
@@ -55,7 +59,7 @@ def evaluate(
     settings = EvaluationSettings(num_videos=videos, seed=seed, split=split, modes=wanted)
     out.mkdir(parents=True, exist_ok=True)
     probe_settings = ProbeSettings() if probe_steps is None else ProbeSettings(steps=probe_steps)
-    eyes = get_probes(probes or out / "probes", probe_settings, pipe.vae)
+    eyes = get_probes(probes or out / "probes", probe_settings, pipe.vae if probe_codec else None)
     typer.echo(probe_table(eyes.accuracy))
     sheets = []
 

@@ -52,7 +52,7 @@ def evaluate_pipeline(
 
     Args:
         pipe: the model.
-        probes: trained for its codec.
+        probes: trained.
         settings: what is evaluated.
         generation: how videos are generated.
         folder: where videos are kept and found again.

@@ -47,8 +47,8 @@ def get_probes(folder: Path, settings: ProbeSettings | None = None, codec: Any =
         folder: of the cache, where each kind of probes has a folder; or of one kind, which is then taken whatever its
             settings and codec.
         settings: of the training.
-        codec: the video codec of the judged model; half of the training frames pass through it, so that what any
-            codec blurs is not held against the transformer.
+        codec: a video codec through which half of the training frames pass. Without it the probes fit every model, and
+            they read what comes out of mini's codec nearly as well as renders (openness 0.97 against 0.98).
 
     Raises:
         ValueError: if `folder` holds probes that learned from another world than this one.
