@@ -24,11 +24,12 @@ import typer  # noqa: E402
 
 from humo.media import read_picture, read_sound, warm_up  # noqa: E402
 from humo.space import html  # noqa: E402
+from humo.space.examples import FOLDER as EXAMPLES  # noqa: E402
 from humo.space.examples import Example, read_examples  # noqa: E402
 from humo.space.jobs import Model, Phase, Progress  # noqa: E402
 from humo.space.request import FPS, MODES, Defaults, Mode, VideoRequest, frames_for  # noqa: E402
 from humo.space.studio import Studio  # noqa: E402
-from humo.space.theme import CSS, make_theme  # noqa: E402
+from humo.space.theme import CSS, ICON, make_theme  # noqa: E402
 from humo.space.widgets import Inputs, Panel, PictureFile, Settings  # noqa: E402
 
 if TYPE_CHECKING:
@@ -64,9 +65,8 @@ SCALES = (
 )
 """Name in the guidance rule, label, explanation, lowest, highest, step."""
 
-# On a narrow screen the result is below the inputs.
-SHOW_RESULT = """() => { if (window.innerWidth < 800)
-document.getElementById('result').scrollIntoView({behavior: 'smooth'}); }"""
+# On a narrow screen the result is below the inputs. At once: the first update of the panel would end a smooth scroll.
+SHOW_RESULT = """() => { if (window.innerWidth < 900) document.getElementById('result').scrollIntoView(); }"""
 
 
 def build_page(studio: Studio, defaults: Defaults, examples: list[Example]) -> gr.Blocks:
@@ -223,7 +223,7 @@ def _checker(read: Callable[[str], object]) -> Callable[[str | None], Any]:
         try:
             read(path)
         except ValueError as error:
-            gr.Warning(_sentence(error), title="This file does not work")
+            gr.Warning(html.sentence(str(error)))
             return None
         return gr.skip()
 
@@ -323,18 +323,12 @@ def _request(values: dict, inputs: Inputs, settings: Settings) -> tuple[VideoReq
     return request, f"humo-{inputs.mode.key.lower()}-{seed}"
 
 
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:]
-
-
 def _as_toast(error: Exception) -> gr.Error:
-    return gr.Error(_sentence(error), title="That did not work", print_exception=False)
+    return gr.Error(html.sentence(str(error)), print_exception=False)
 
 
 def _load(folder: Path) -> HuMoPipeline:
     # Imported here, in the loader's thread: it takes seconds, and the page opens without them.
-    import humo.codec  # noqa: F401 (diffusers loads a saved class only from a module that is imported)
     from humo.checkpoints import load
 
     pipe = load(str(folder))
@@ -354,18 +348,22 @@ def main(
     except ValueError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from None
-    studio.model.start_loading()
     page.queue(max_size=64).launch(
         server_name=host,
         server_port=port,
         theme=make_theme(),
         css_paths=CSS,
+        favicon_path=ICON,
+        allowed_paths=[str(EXAMPLES)],  # for whoever starts the page from another folder
         footer_links=[],
         max_file_size="64mb",
         run_history=False,
         show_error=False,
         ssr_mode=False,
+        prevent_thread_lock=True,
     )
+    studio.model.start_loading()  # only now, for it would slow the start of the page
+    page.block_thread()
 
 
 if __name__ == "__main__":

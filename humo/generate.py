@@ -13,6 +13,7 @@ from humo.media import check_video_path
 from humo.space.request import Defaults, VideoRequest
 
 if TYPE_CHECKING:
+    from humo.pipeline import HuMoPipeline
     from humo.sampling import StepState
 
 Scale = Annotated[float | None, typer.Option(help="Guidance; default: the model's own.")]
@@ -38,9 +39,7 @@ def generate(
 ) -> None:
     """Make a video from text, pictures and sound, any of the last two left out at will."""
     check_video_path(out)
-    from humo.checkpoints import load  # after the cheap check, for it takes seconds
-
-    pipe = load(preset)
+    pipe = _load(preset)
     scales = {"text": text_scale, "image": image_scale, "audio": audio_scale, "switch": switch}
     request = VideoRequest(
         prompt=prompt,
@@ -65,3 +64,15 @@ def generate(
     for note in video.notes:
         typer.echo(note, err=True)
     typer.echo(f"{out}: {len(video.frames)} frames, {len(video.frames) / video.fps:.2f} s, seed {video.seed}")
+
+
+def _load(preset: str) -> HuMoPipeline:
+    """The pipeline, without the libraries' own progress bars."""
+    import diffusers  # these take seconds, and a wrong call is refused before
+    import transformers
+
+    from humo.checkpoints import load
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    return load(preset)

@@ -162,7 +162,7 @@ def test_old_videos_are_removed(studio: Studio, tmp_path: Path, monkeypatch: pyt
         (Progress(phase=Phase.DENOISING, step=3, num_steps=20, seconds_left=8.2), "about 8 s left"),
         (Progress(phase=Phase.DENOISING, step=3, num_steps=20, seconds_left=200), "about 3 minutes left"),
         (Progress(phase=Phase.STOPPED, step=3, num_steps=20), "after step 3 of 20"),
-        (Progress(phase=Phase.FAILED, error="bad <script>."), "bad &lt;script&gt;."),
+        (Progress(phase=Phase.FAILED, error="bad <script>."), "Bad &lt;script&gt;."),
     ],
 )
 def test_stage_says_what_happens(progress: Progress, words: str) -> None:

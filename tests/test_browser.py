@@ -47,9 +47,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         tiny.pipeline("mini").save_pretrained(folder)
     log = tmp_path_factory.mktemp("log") / "server.txt"
     with open(log, "w") as file:
-        command = [sys.executable, "app.py", "--port", str(port)]
+        command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
         process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "HUMO_MODEL": str(folder)}, stdout=file, stderr=subprocess.STDOUT
+            command,
+            cwd=log.parent,
+            env={**os.environ, "HUMO_MODEL": str(folder)},
+            stdout=file,
+            stderr=subprocess.STDOUT,
         )
     address = f"http://127.0.0.1:{port}"
     try:
@@ -215,7 +219,12 @@ def test_stop_ends_soon_and_generate_works_again(visit: Visit) -> None:
     visit.set_number("Seconds", 4)
     page.locator("#generate-TI").click()
     page.locator("#stage img").wait_for(timeout=PATIENCE)
+    status = page.locator("#stage [role=status]")
+    early = status.inner_text()
+    assert re.fullmatch(r"Step \d+ of 50", early)
     expect(page.locator("#stage progress")).to_be_visible()
+    expect(status).not_to_have_text(early, timeout=PATIENCE)
+    assert int(status.inner_text().split()[1]) > int(early.split()[1])
     pressed = time.monotonic()
     page.locator("#stop").click()
     expect(page.locator("#stage [role=status]")).to_have_text("Stopped", timeout=30 * SECOND)
@@ -268,7 +277,7 @@ def test_bad_files_and_texts_are_sentences_and_the_page_goes_on(visit: Visit, tm
     page.locator("#image-TI img").wait_for()
     page.locator("#prompt-TI textarea").fill("")
     page.locator("#generate-TI").click()
-    expect(page.locator("#stage [role=status]")).to_contain_text("prompt is empty", timeout=PATIENCE)
+    expect(page.locator("#stage [role=status]")).to_contain_text("Prompt is empty", timeout=PATIENCE)
     expect(page.locator("#generate-TI")).to_be_enabled()
 
     visit.open_tab("Text + Audio")

@@ -22,9 +22,7 @@ from humo import media
 
 def _voice(seconds: float = 1.0, rate: int = 16_000, channels: int = 1) -> np.ndarray:
     time = np.arange(int(seconds * rate)) / rate
-    return np.stack(
-        [0.3 * np.sin(2 * np.pi * (220 + 30 * c) * time) for c in range(channels)], axis=1
-    ).astype("f4")
+    return np.stack([0.3 * np.sin(2 * np.pi * (220 + 30 * c) * time) for c in range(channels)], axis=1).astype("f4")
 
 
 def _png_of_size(path: Path, width: int, height: int) -> Path:
@@ -35,18 +33,13 @@ def _png_of_size(path: Path, width: int, height: int) -> Path:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\0"))
-        + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
     )
     return path
 
 
 def _probe(path: Path) -> str:
-    return subprocess.run(
-        [get_ffmpeg_exe(), "-i", str(path)], capture_output=True, text=True, check=False
-    ).stderr
+    return subprocess.run([get_ffmpeg_exe(), "-i", str(path)], capture_output=True, text=True, check=False).stderr
 
 
 def _one_sentence(error: pytest.ExceptionInfo[ValueError], folder: Path) -> None:
@@ -91,9 +84,7 @@ def test_truncated_picture(tmp_path: Path) -> None:
         ((8, 200), "at least 16"),
     ],
 )
-def test_picture_sizes_are_refused_from_the_header(
-    tmp_path: Path, size: tuple[int, int], expected: str
-) -> None:
+def test_picture_sizes_are_refused_from_the_header(tmp_path: Path, size: tuple[int, int], expected: str) -> None:
     with pytest.raises(ValueError, match=expected) as error:
         media.read_picture(_png_of_size(tmp_path / "big.png", *size))
     _one_sentence(error, tmp_path)
@@ -181,9 +172,7 @@ def test_sound_is_heard_mono_at_16_khz_and_kept_as_given(tmp_path: Path) -> None
 def test_other_sound_formats(tmp_path: Path, suffix: str) -> None:
     soundfile.write(tmp_path / "voice.wav", _voice(1.0, 48_000), 48_000)
     path = tmp_path / f"voice.{suffix}"
-    subprocess.run(
-        [get_ffmpeg_exe(), "-v", "error", "-i", str(tmp_path / "voice.wav"), str(path)], check=True
-    )
+    subprocess.run([get_ffmpeg_exe(), "-v", "error", "-i", str(tmp_path / "voice.wav"), str(path)], check=True)
     assert media.read_sound(path).duration == pytest.approx(1.0, abs=0.1)
 
 

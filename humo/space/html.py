@@ -68,7 +68,7 @@ def _words(progress: Progress) -> tuple[str, str]:
     if progress.phase is Phase.STOPPED:
         return "Stopped", f"after step {progress.step} of {progress.num_steps}" if progress.num_steps else ""
     if progress.phase is Phase.FAILED:
-        return progress.error or "", ""
+        return sentence(progress.error), ""
     return "Done", ""
 
 
@@ -82,6 +82,11 @@ def _picture(progress: Progress) -> str:
     if progress.preview is None:
         return ""
     return f'<img src="{data_uri(progress.preview)}" alt="Preview after step {progress.step} of {progress.num_steps}">'
+
+
+def sentence(text: str) -> str:
+    """The text with a capital letter at its beginning: errors begin with the name of an argument."""
+    return text[:1].upper() + text[1:]
 
 
 def data_uri(picture: Image.Image) -> str:

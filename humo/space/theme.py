@@ -12,6 +12,7 @@ import gradio as gr
 from gradio.themes.utils.colors import Color
 
 CSS = Path(__file__).with_name("page.css")
+ICON = Path(__file__).with_name("icon.png")
 
 _SANS = [
     "Inter",
@@ -78,7 +79,7 @@ def make_theme() -> gr.themes.Base:
         input_border_color_focus="*primary_600",
         input_border_color_focus_dark="*primary_300",
         input_placeholder_color="*neutral_500",
-        input_placeholder_color_dark="*neutral_400",
+        input_placeholder_color_dark="*neutral_300",
         slider_color="*primary_600",
         slider_color_dark="*primary_300",
         link_text_color="*primary_700",
@@ -105,7 +106,7 @@ def make_theme() -> gr.themes.Base:
         button_cancel_text_color_dark="#410002",
         button_border_width="1px",
         button_border_width_dark="1px",
-        color_accent="*primary_600",
+        color_accent="*primary_500",
         loader_color="*primary_600",
         loader_color_dark="*primary_300",
     )
