@@ -315,7 +315,9 @@ def _request(values: dict, inputs: Inputs, settings: Settings) -> tuple[VideoReq
         prompt=values[inputs.prompt] or "",
         images=(Path(image),) if image else (),
         audio=Path(audio) if audio else None,
-        num_frames=frames_for(values[inputs.seconds]) if inputs.seconds is not None else None,
+        num_frames=frames_for(values[inputs.seconds], settings.defaults.max_frames)
+        if inputs.seconds is not None
+        else None,
         num_inference_steps=values[settings.steps],
         guidance=settings.defaults.with_scales(**scales),
         seed=seed,

@@ -188,6 +188,7 @@ def test_summary_tells_seed_length_and_notes() -> None:
 
 def test_lengths_scales_and_modes() -> None:
     assert [frames_for(seconds) for seconds in (0.2, 1.0, 2.0, 4.0)] == [5, 25, 49, 101]
+    assert [frames_for(1.9, longest) for longest in (None, 49, 48)] == [49, 49, 45]
     paper = {"rule": "paper", "text": 2.5, "image": 2.0, "audio": 3.0}
     defaults = Defaults(guidance=paper, num_inference_steps=20, num_frames=49, max_frames=None)
     assert defaults.scale("image") == 2.0 and defaults.scale("switch") == 980 and defaults.scale("rule") is None

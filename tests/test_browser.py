@@ -19,12 +19,10 @@ from pathlib import Path
 
 import pytest
 import soundfile
-import tiny
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "assets" / "examples"
-MINI = ROOT / "assets" / "humo-mini"
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -37,24 +35,15 @@ PATIENCE = 180 * SECOND
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of `python app.py` in a process of its own."""
+    """Address of `python app.py`, with the bundled model, in a process of its own and another folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folder = MINI
-    if not folder.exists():
-        folder = tmp_path_factory.mktemp("pipeline") / "tiny"
-        tiny.pipeline("mini").save_pretrained(folder)
     log = tmp_path_factory.mktemp("log") / "server.txt"
     with open(log, "w") as file:
         command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
-        process = subprocess.Popen(
-            command,
-            cwd=log.parent,
-            env={**os.environ, "HUMO_MODEL": str(folder)},
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
+        environment = {key: value for key, value in os.environ.items() if key != "HUMO_MODEL"}
+        process = subprocess.Popen(command, cwd=log.parent, env=environment, stdout=file, stderr=subprocess.STDOUT)
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_for(address, process, log)

@@ -145,6 +145,7 @@ class Defaults:
         return {**self.guidance, **{name: value for name, value in known.items() if value is not None}}
 
 
-def frames_for(seconds: float) -> int:
-    """The nearest allowed number of frames, 4k+1, for a length in seconds; at least 5."""
-    return max(1, round((seconds * FPS - 1) / 4)) * 4 + 1
+def frames_for(seconds: float, longest: int | None = None) -> int:
+    """The nearest allowed number of frames, 4k+1, for a length in seconds; at least 5, at most `longest`."""
+    quarters = max(1, round((seconds * FPS - 1) / 4))
+    return 4 * (quarters if longest is None else min(quarters, (longest - 1) // 4)) + 1
