@@ -243,7 +243,6 @@ class Job:
             )
 
     def _generate(self, pipe: HuMoPipeline) -> Result:
-        self._first_step_at = time.monotonic()
         self._tell(phase=Phase.PREPARING)
         output = self._request.run(pipe, on_step=lambda state: self._on_step(pipe, state))
         if self._stop.is_set():
@@ -263,8 +262,8 @@ class Job:
         if self._stop.is_set():
             raise Stopped
         now, step = time.monotonic(), state.index + 1
-        if step == 1:  # encoding came before it, so it says little about the others
-            per_step, self._first_step_at = now - self._first_step_at, now
+        if step == 1:  # encoding came before it, so it says nothing about the others
+            self._first_step_at, per_step = now, None
         else:
             per_step = (now - self._first_step_at) / (step - 1)
         is_last = step == state.num_steps
@@ -272,7 +271,7 @@ class Job:
             phase=Phase.FINISHING if is_last else Phase.DENOISING,
             step=step,
             num_steps=state.num_steps,
-            seconds_left=per_step * (state.num_steps - step),
+            seconds_left=None if per_step is None else per_step * (state.num_steps - step),
             preview=self._preview(pipe, state, is_last),
         )
 
