@@ -65,8 +65,18 @@ SCALES = (
 )
 """Name in the guidance rule, label, explanation, lowest, highest, step."""
 
-# On a narrow screen the result is below the inputs. At once: the first update of the panel would end a smooth scroll.
-SHOW_RESULT = """() => { if (window.innerWidth < 900) document.getElementById('result').scrollIntoView(); }"""
+# On a narrow screen the result is below the inputs: show it when a job starts. At once, for the updates of the panel
+# would end a smooth scroll. Here and not on the buttons, whose own scripts do not always run in tabs opened later.
+SHOW_RESULT = """
+let wasRunning = false;
+const look = () => {
+    const isRunning = element.querySelector('.is-running') !== null;
+    if (isRunning && !wasRunning && window.innerWidth < 900) document.getElementById('result').scrollIntoView();
+    wasRunning = isRunning;
+};
+watch('value', look);
+look();
+"""
 
 
 def build_page(studio: Studio, defaults: Defaults, examples: list[Example]) -> gr.Blocks:
@@ -164,7 +174,7 @@ def _settings(defaults: Defaults) -> Settings:
 
 
 def _panel() -> Panel:
-    stage = gr.HTML(html.stage(None), elem_id="stage")
+    stage = gr.HTML(html.stage(None), elem_id="stage", js_on_load=SHOW_RESULT)
     video = gr.Video(
         visible=False,
         show_label=False,
@@ -204,7 +214,6 @@ def _connect(inputs: Inputs, settings: Settings, panel: Panel, all_generate: lis
         ],
         **queued,
     )
-    inputs.generate.click(None, js=SHOW_RESULT)
     if inputs.image is not None:
         inputs.image.upload(_checker(read_picture), inputs.image, inputs.image, **queued)
     if inputs.audio is not None:

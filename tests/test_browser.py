@@ -293,3 +293,17 @@ def test_nothing_scrolls_sideways_and_all_tabs_show(browser: Browser, server: st
         expect(visit.page.get_by_role("tab", name=tab, exact=True)).to_be_visible()
     assert visit.complaints == []
     context.close()
+
+
+def test_on_a_telephone_the_result_comes_into_view(browser: Browser, server: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    visit = Visit(context.new_page(), server).watch()
+    visit.open_tab("Text + Image + Audio")
+    visit.page.locator(".humo-examples:visible button").first.click()
+    visit.page.locator("#image-TIA img").wait_for()
+    visit.page.locator("#generate-TIA").click()
+    expect(visit.page.locator("#stop")).to_be_in_viewport(timeout=20 * SECOND)
+    visit.page.locator("#stop").click()
+    expect(visit.page.locator("#stage [role=status]")).to_have_text("Stopped", timeout=60 * SECOND)
+    assert visit.complaints == []
+    context.close()
