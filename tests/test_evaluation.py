@@ -32,6 +32,7 @@ from humo.evaluation.probes import (
     Probes,
     ProbeSettings,
     Reading,
+    measure_grain,
     probe_key,
     shrink,
     world_version,
@@ -63,7 +64,7 @@ def perfect_reading(case: Case) -> Reading:
     """What flawless eyes would read in a render."""
     shares = {name: np.eye(len(options))[options.index(case.truth(name))] for name, options in OPTIONS.items()}
     frames = len(case.clip.frames)
-    return Reading(np.ones(frames), case.clip.openness, case.clip.width, shares, np.zeros(8))
+    return Reading(np.ones(frames), case.clip.openness, case.clip.width, shares, np.zeros(8), 0.0)
 
 
 # Metrics
@@ -100,9 +101,17 @@ def test_shares_count_what_was_asked() -> None:
 
 def test_frechet_distance_of_equal_and_of_shifted_sets() -> None:
     features = np.random.default_rng(0).standard_normal((50, 5))
-    assert metrics.frechet_distance(features, features) == pytest.approx(0, abs=1e-8)
-    assert metrics.frechet_distance(features, features + 2) == pytest.approx(5 * 4)
-    assert metrics.frechet_distance(features, 3 * features) > 1
+    features /= features.std(0)
+    assert metrics.frechet_distance(features, features) == 0
+    assert metrics.frechet_distance(features + 2, features) == pytest.approx(4)
+    assert metrics.frechet_distance(3 * (features - features.mean(0)), features - features.mean(0)) == pytest.approx(4)
+
+
+def test_grain_is_the_usual_distance_to_the_neighbours() -> None:
+    board = (np.indices((16, 16)).sum(0) % 2 * 80 + 100).astype(np.uint8)
+    frames = np.repeat(board[None, ..., None], 3, axis=3)
+    assert measure_grain(frames) == pytest.approx(40)  # half of the neighbours differ by 80
+    assert measure_grain(np.full((1, 16, 16, 3), 90, np.uint8)) == 0
 
 
 def test_interval_holds_the_mean() -> None:

@@ -131,6 +131,20 @@ def test_steps_lower_the_loss_and_audio_modules_learn(trainer, data, tokenizer):
     assert figures[-1]["loss"] < 0.97 * figures[0]["loss"]
     assert figures[-1]["focus"] < figures[0]["focus"]
     assert trainer.model.transformer.blocks[0].audio_attn.attn.to_out[0].weight.abs().max() > 0
+    heard = trainer.model.transformer.audio_projection(batch.audio)
+    assert heard.flatten(0, 1).std(0).mean() > 0.1  # the units are alive: other sounds, other tokens
+
+
+def test_biases_of_the_audio_projection_learn_slowly(trainer, data, tokenizer):
+    """At the full rate its ReLUs die within some hundred steps and no sound comes through."""
+    projection = trainer.model.transformer.audio_projection
+    muon, adam = trainer.optimizers
+    in_muon = {id(parameter) for parameter in muon.param_groups[0]["params"]}
+    assert {id(layer.weight) for layer in (projection.linear_1, projection.linear_2, projection.linear_3)} <= in_muon
+    trainer.step(draw(data, tokenizer, 0), sound_stage(), 0.3)
+    fast, slow = adam.param_groups
+    assert any(parameter is projection.linear_1.bias for parameter in slow["params"])
+    assert slow["lr"] == pytest.approx(0.1 * fast["lr"])
 
 
 def test_a_resumed_training_is_the_same_training(trainer, data, tokenizer, tmp_path):

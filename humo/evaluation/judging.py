@@ -24,13 +24,14 @@ def judge(cases: Sequence[Case], readings: Sequence[Reading], real: Sequence[Rea
         mode: which of the captions was used, and which conditions were given.
 
     Returns:
-        "videos" and "faces" always; "text" (of what the caption names) as a fraction of what the probes reach on
-        renders; with a picture "identity" likewise, over the cases whose caption leaves the person to the picture;
-        with a sound "sync" and "width_sync" with their controls. Intervals hold 95 %.
+        "videos", "faces" and "grain" always; "text" (of what the caption names) as a fraction of what the probes
+        reach on renders; with a picture "identity" likewise, over the cases whose caption leaves the person to the
+        picture; with a sound "sync" and "width_sync" with their controls. Intervals hold 95 %.
     """
     figures: dict[str, Any] = {
         "videos": len(cases),
         "faces": float(np.mean([(reading.face > 0.5).mean() for reading in readings])),
+        "grain": float(np.mean([reading.grain for reading in readings])),
     }
     figures |= _followed("text", cases, readings, real, lambda case: case.named(mode))
     if "I" in mode:

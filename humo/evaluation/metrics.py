@@ -84,26 +84,27 @@ def share_by_attribute(hits: Sequence[dict[str, bool]]) -> dict[str, tuple[float
     return {name: (float(np.mean(column)), len(column)) for name, column in columns.items()}
 
 
-def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Frechet distance of two sets of features seen as normal distributions.
+def frechet_distance(made: np.ndarray, real: np.ndarray) -> float:
+    """Frechet distance of two sets of features, each seen as a normal distribution with independent channels.
 
-    It grows as the sets shrink, so it means something only beside the distance of two real sets of the same sizes.
+    Channels are measured in standard deviations of the real set, and the distance is their mean: 1 says that a channel
+    is off by as much as real clips differ from each other. Whole covariances, as in the usual FID, need thousands of
+    clips: with 16 of them, generated clips came out nearer to real ones than other real clips did. The figure still
+    means something only beside the distance of two real sets of the same sizes.
 
     Args:
-        first: (n, c).
-        second: (m, c).
+        made: (n, c).
+        real: (m, c).
 
     Returns:
-        Squared distance of the means plus the distance of the covariances, 0 for equal sets.
+        Mean over channels of the squared differences of means and of standard deviations, 0 for equal sets.
 
-    Source: Heusel et al. 2017 (arXiv 1706.08500), there on Inception's features.
+    Source: Heusel et al. 2017 (arXiv 1706.08500), there with whole covariances of Inception's features.
     """
-    shift = first.mean(0) - second.mean(0)
-    one, other = (np.cov(features, rowvar=False) for features in (first, second))
-    values, vectors = np.linalg.eigh(one)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    mixed = np.sqrt(np.linalg.eigvalsh(root @ other @ root).clip(0)).sum()
-    return float(max(0.0, shift @ shift + np.trace(one) + np.trace(other) - 2 * mixed))
+    unit = real.std(0)
+    unit = np.maximum(unit, 0.1 * np.median(unit) + 1e-9)  # a channel that real clips hardly use is no fine ruler
+    shift, spread = (made.mean(0) - real.mean(0)) / unit, (made.std(0) - real.std(0)) / unit
+    return float((shift**2 + spread**2).mean())
 
 
 def interval(

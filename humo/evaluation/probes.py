@@ -50,6 +50,8 @@ MOTION_STRIDE = 2
 """The motion network reads every second frame: its motions take about a second."""
 FEATURES = 128
 """Channels of the penultimate layer."""
+_LOOKS = (0, 2, 5)
+"""Layers of the frame network whose means tell how the picture looks."""
 _WORLD_FILES = ("people", "drawing", "shapes", "clips")
 
 
@@ -87,7 +89,8 @@ class Reading:
         face: probability of a face in each frame, (f,).
         openness, width: of the mouth, about 0..1, (f,).
         shares: mean probability of each option over the clip, by attribute, (k,).
-        features: penultimate layer, averaged over the clip, (128,).
+        features: of the frame network, averaged over the clip, (352,).
+        grain: by how many of 255 levels a pixel usually differs from the mean of its neighbours, see `measure_grain`.
     """
 
     face: np.ndarray
@@ -95,6 +98,7 @@ class Reading:
     width: np.ndarray
     shares: dict[str, np.ndarray]
     features: np.ndarray
+    grain: float
 
     def label(self, attribute: str) -> str:
         """The option that the clip's frames agree on best."""
@@ -132,13 +136,19 @@ class FrameProbe(nn.Module):
 
         Returns:
             Logits by attribute (n, k); "face" logits (n,); "mouth" openness and width (n, 2); "places" (n, 6);
-            "features" (n, 128); all float32.
+            "features" (n, 352): the penultimate layer, and means over space of three earlier ones, for the last
+            sees who is there and overlooks grain; all float32.
         """
-        features = self.body(frames.contiguous(memory_format=torch.channels_last)).float()
+        hidden, looks = frames.contiguous(memory_format=torch.channels_last), []
+        for index, layer in enumerate(self.body):
+            hidden = layer(hidden)
+            if index in _LOOKS:
+                looks.append(hidden.mean((2, 3)).float())
+        features = hidden.float()
         read = {name: head(features) for name, head in self.attributes.items()}
         read["face"] = self.face(features)[:, 0]
         read["mouth"], read["places"] = self.mouth(features), self.places(features)
-        return read | {"features": features}
+        return read | {"features": torch.cat([*looks, features], dim=1)}
 
 
 class MotionProbe(nn.Module):
@@ -185,7 +195,7 @@ class Probes(nn.Module):
         shares["motion"] = self.motion(read["places"][None, ::MOTION_STRIDE])[0].softmax(-1).numpy()
         openness, width = read["mouth"].numpy().T
         features = read["features"].mean(0).numpy()
-        return Reading(read["face"].sigmoid().numpy(), openness, width, shares, features)
+        return Reading(read["face"].sigmoid().numpy(), openness, width, shares, features, measure_grain(frames))
 
     def save(self, folder: Path, settings: ProbeSettings) -> None:
         """Writes probes.safetensors and probes.json."""
@@ -217,6 +227,23 @@ def shrink(frames: np.ndarray, side: int = SIDE) -> Tensor:
     """Frames (n, h, w, 3) uint8 to (n, 3, side, side) float32 in -1..1, by area."""
     pixels = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 127.5 - 1
     return pixels if pixels.shape[-2:] == (side, side) else F.interpolate(pixels, (side, side), mode="area")
+
+
+def measure_grain(frames: np.ndarray) -> float:
+    """Grain of a clip: the median over pixels of the distance to the mean of the eight neighbours.
+
+    The world is flat colours, so its renders have next to none; edges are few and do not move a median. No network
+    takes part, for the probes learned to overlook grain.
+
+    Args:
+        frames: (f, h, w, 3) uint8; every fourth one is looked at.
+
+    Returns:
+        Levels of 255.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(frames[::4].transpose(0, 3, 1, 2))).float()
+    around = (9 * F.avg_pool2d(pixels, 3, stride=1) - pixels[..., 1:-1, 1:-1]) / 8
+    return float((pixels[..., 1:-1, 1:-1] - around).abs().median())
 
 
 def probe_key(settings: ProbeSettings, codec: str = "none") -> str:

@@ -34,6 +34,7 @@ _ROWS = (
     ("identity kept", "identity", "likewise, looks known from the picture alone"),
     ("… of a stranger", "identity_shuffled", "control: share of attributes shared with another case's person"),
     ("faces", "faces", "share of frames in which a face is found"),
+    ("grain", "grain", "how many of 255 levels a pixel usually differs from its neighbours' mean"),
 )
 
 
@@ -123,7 +124,7 @@ def probe_table(accuracy: dict[str, Any]) -> str:
 
 def summary(mode: str, figures: dict[str, Any]) -> str:
     """One line of a mode's figures for the terminal."""
-    names = ("sync", "sync_shuffled", "sync_loudness", "identity", "text", "faces")
+    names = ("sync", "sync_shuffled", "sync_loudness", "identity", "text", "faces", "grain")
     return f"{mode:<4}" + "  ".join(f"{name} {figures[name]:.2f}" for name in names if name in figures)
 
 

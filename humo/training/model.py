@@ -89,6 +89,28 @@ def make_mini(
     return MiniModel(transformer, text_encoder, focus_head)
 
 
+def make_optimizers(model: MiniModel, settings: ModelSettings) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of hidden layers, AdamW for the rest; each group has a factor on the learning rate.
+
+    The biases of the audio projection learn at a tenth of the rate: its ReLUs see a constant whenever nothing is
+    heard, and at the full rate that pushed all of them below zero for good within 600 steps, so that no sound came
+    through any more.
+    """
+    layers, tables = ("blocks.", "audio_projection.", "encoder.block."), ("scale_shift_table", "attention_bias.weight")
+    hidden, heard, rest = [], [], []
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 2 and any(layer in name for layer in layers) and not name.endswith(tables):
+            hidden.append(parameter)
+        else:
+            (heard if "audio_projection." in name else rest).append(parameter)
+    rate = settings.learning_rate
+    muon = torch.optim.Muon(
+        [{"params": hidden, "factor": 1.0}], lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+    )
+    groups = [{"params": rest, "factor": 1.0}, {"params": heard, "factor": 0.1}]
+    return [muon, torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, betas=(0.9, 0.98))]
+
+
 class Trainer:
     """Optimisers, averaged weights and one training step.
 
@@ -102,14 +124,7 @@ class Trainer:
         self.model, self.settings, self.device = model.to(device), settings, device
         if device == "cpu":
             model.transformer.set_attn_processor(MatmulAttnProcessor())
-        matrices, rest = [], []
-        for name, parameter in model.named_parameters():
-            is_matrix = parameter.ndim == 2 and "blocks." in name and "scale_shift" not in name
-            (matrices if is_matrix else rest).append(parameter)
-        self.optimizers = [
-            torch.optim.Muon(matrices, lr=settings.learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(rest, lr=settings.learning_rate, weight_decay=0.0, betas=(0.9, 0.98)),
-        ]
+        self.optimizers = make_optimizers(model, settings)
         self.ema = EMAModel(model.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
 
     def state(self) -> dict:
@@ -141,7 +156,7 @@ class Trainer:
         settings = self.settings
         rate = settings.learning_rate * cosine_with_warmup(progress, settings.warmup, settings.floor)
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         names = [name for name, _ in self.model.transformer.named_parameters()]
         learns = set(trainable_names(names, stage.learns))
         for name, parameter in self.model.transformer.named_parameters():
@@ -191,12 +206,13 @@ class Trainer:
     def _channel_error(self, error: Tensor, sigma: Tensor) -> Tensor:
         """Squared error of the velocity (b, c, k, h, w), mean over channels, (b, k, h, w).
 
-        In units of the network's own output all channels would count the same; here a channel counts by the cube of its
-        spread (ours), for strong channels carry the layout and weak ones are mostly not to be known at high noise.
+        In units of the network's own output all channels would count the same; here a channel counts by the square of
+        its spread (ours), for strong channels carry the layout. The cube draws layouts sooner but leaves out the mouth:
+        of the world's mouth openness, a correlation of 0.59 is left in the 16 strongest channels and 0.95 in 64.
         """
         std = torch.tensor(self.model.transformer.config.latent_std, device=error.device).view(1, -1, 1, 1, 1)
         variance = ((1 - sigma) * std) ** 2 + sigma**2
-        return (variance / std**2 * std**3 / (std**3).mean() * error.square()).mean(1)
+        return (variance / std.square().mean() * error.square()).mean(1)
 
     def _encode_text(self, batch: Batch) -> Tensor:
         """Text features with zeros after the last token, as the pipeline gives them, (b, 48, text_dim)."""

@@ -51,7 +51,7 @@ def mini_stages(audio_end: float = 0.5) -> tuple[Stage, ...]:
     """
     return (
         Stage(name="text", end=0.12, learns="all", image_share=0.0, latent_frames=(1, 2)),
-        Stage(name="references", end=0.36, learns="all", image_share=0.7, latent_frames=(1, 2)),
+        Stage(name="references", end=0.25, learns="all", image_share=0.7, latent_frames=(1, 2)),
         Stage(
             name="sound",
             end=1.0,
@@ -61,7 +61,7 @@ def mini_stages(audio_end: float = 0.5) -> tuple[Stage, ...]:
             audio_end=audio_end,
             ramp=0.2,
             focus=True,
-            latent_frames=(3, 5, 9, 13),
+            latent_frames=(2, 3, 5, 9, 13),
         ),
     )
 
