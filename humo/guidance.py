@@ -4,6 +4,20 @@ Every published formula is v = sum of w_i * v(branch_i) with weights that sum to
 of text, picture and sound the network is shown and which are replaced by their nulls. Branches of weight
 zero are left out, so they are never run. The loop, the page and the lessons read the same object.
 
+The rules side by side; 0 is the branch with every null, t, i and a are the scales of text, picture and sound:
+
+| rule | chain of branches | weights of TIA, TI, TA, T, I, 0 | scales | passes |
+|---|---|---|---|---|
+| `published_17b`, above the switch | I, TI, TIA | a, t - a, -, -, 1 - t, - | t 5, a 5.5 | 3 |
+| `published_17b`, from 980 on | 0, TI, TIA | a, t - 2 - a, -, -, -, 3 - t | t 5, a 5.5 | 3 |
+| `published_1_7b` | 0, T, TA, TIA | i, -, a - i, t - a, -, 1 - t | t 7.5, a 7.5, i 4 | 4 |
+| `paper`, `constant` | 0, T, TI, TIA | a, i - a, -, t - i, -, 1 - t | not published | 4 |
+
+What the order of a chain decides: a term compares with all that stands before it, so the released 1.7B judges the
+picture given the sound, and the paper the sound given the picture. `paper` may change its scales at the switch (the
+paper's time-adaptive guidance); `constant` is the same without a switch, to compare with. A condition that is absent
+takes its term with it, which makes TI and T work although the release has neither.
+
 Time is diffusers' everywhere: timestep 1000 (sigma 1) is noise. The paper's Eq. 1 runs the other way, with
 noise at 0, although its "from 1.0 to 0.98" for the early steps means ours.
 

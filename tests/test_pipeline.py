@@ -119,6 +119,7 @@ def test_text_is_padded_with_zeros_and_its_limit_said(mini_pipeline: HuMoPipelin
     assert (states[0, :4].abs().sum(-1) > 0).all()
     assert (states[0, 4:] == 0).all()
     assert torch.equal(states, mini_pipeline.encode_prompt("a woman talks"))
+    assert torch.equal(states, mini_pipeline.encode_prompt("a&nbsp;woman &amp;#32; talks"))
     assert notes == []
     mini_pipeline.encode_prompt("a man " * 10, notes)
     assert notes == ["The text has 21 tokens; the model reads the first 12."]
