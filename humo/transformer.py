@@ -2,12 +2,13 @@
 
 Notable choices:
 
-- Everything that Wan has is diffusers' own code (attention, rotary embedding, time and text embedding, norms); this
-  file adds the audio projection, the per-frame audio attention and the optional linear estimate of the velocity.
-- Per-frame audio attention is ordinary cross-attention with the frame moved into the batch, so attention backends,
-  fused projections and LoRA names work on it as on every other attention.
+- Everything that Wan has is diffusers' own code (attention, rotary embedding, time and text embedding, norms); added
+  are the audio projection and the per-frame audio attention (`humo.audio_attention`) and the optional linear estimate
+  of the velocity.
 - References are not known here: they are ordinary latent frames at the end of time (see `humo.references`).
-- Private names of diffusers are imported here only, and `tests/test_upstream.py` watches them.
+- On several GPUs each holds a share of the tokens (`humo.parallel`): `_cp_plan` says where they are split and gathered.
+- Private names of diffusers are imported here and in `humo.audio_attention` only, and `tests/test_upstream.py` watches
+  them.
 
 Source: HuMo (arXiv 2509.08519) sec. 3.2-3.3 and its released code; Wan2.1 through diffusers.
 """
@@ -24,19 +25,20 @@ import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
 from diffusers.loaders import PeftAdapterMixin
+from diffusers.models._modeling_parallel import ContextParallelInput, ContextParallelOutput
 from diffusers.models.attention import AttentionMixin
 from diffusers.models.cache_utils import CacheMixin
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.normalization import FP32LayerNorm
 from diffusers.models.transformers.transformer_wan import (
-    WanAttention,
-    WanAttnProcessor,
     WanRotaryPosEmbed,
     WanTimeTextImageEmbedding,
     WanTransformerBlock,
 )
 from diffusers.utils import BaseOutput
 from torch import Tensor, nn
+
+from humo.audio_attention import AudioCrossAttention, AudioProjection, FrameIndex, frame_mask
 
 NUM_ATTENDED_BLOCKS = 4
 """Number of last blocks whose audio-attended states feed the focus head (paper sec. 3.3)."""
@@ -70,65 +72,6 @@ class HuMoTransformerOutput(BaseOutput):
     attended: tuple[Tensor, ...] | None = None
 
 
-class AudioProjection(nn.Module):
-    """Turns a latent frame's window of audio features into a few tokens.
-
-    Args:
-        window: feature frames per latent frame (25 Hz).
-        bands: groups of hidden states of the audio encoder.
-        channels: channels of the audio encoder.
-        hidden_dim: width of the two hidden layers.
-        tokens: tokens per latent frame.
-        dim: channels of a token.
-
-    Source: HuMo sec. 3.2; sizes from the released code (the paper says a window of 5, the code uses 8).
-    """
-
-    def __init__(self, window: int, bands: int, channels: int, hidden_dim: int, tokens: int, dim: int) -> None:
-        super().__init__()
-        self.tokens = tokens
-        self.linear_1 = nn.Linear(window * bands * channels, hidden_dim)
-        self.linear_2 = nn.Linear(hidden_dim, hidden_dim)
-        self.linear_3 = nn.Linear(hidden_dim, tokens * dim)
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, audio_hidden_states: Tensor) -> Tensor:
-        """Map (b, f, window, bands, channels) to (b, f, tokens, dim)."""
-        hidden_states = torch.relu(self.linear_1(audio_hidden_states.flatten(2)))
-        hidden_states = torch.relu(self.linear_2(hidden_states))
-        return self.norm(self.linear_3(hidden_states).unflatten(2, (self.tokens, -1)))
-
-
-class AudioCrossAttention(nn.Module):
-    """Attention from the tokens of each latent frame to the audio tokens of that frame alone.
-
-    Args:
-        dim: channels of the hidden states.
-        num_heads: attention heads.
-        audio_dim: channels of an audio token; 1536 in both published models, whatever their `dim`.
-        eps: epsilon of the norms.
-
-    Source: HuMo sec. 3.2; no rotary embedding, as in the released code.
-    """
-
-    def __init__(self, dim: int, num_heads: int, audio_dim: int, eps: float) -> None:
-        super().__init__()
-        head_dim = dim // num_heads
-        self.norm_audio = FP32LayerNorm(dim, eps, elementwise_affine=True)
-        self.attn = WanAttention(
-            dim, num_heads, head_dim, eps, cross_attention_dim_head=head_dim, processor=WanAttnProcessor()
-        )
-        self.attn.to_k, self.attn.to_v = nn.Linear(audio_dim, dim), nn.Linear(audio_dim, dim)
-
-    def forward(self, hidden_states: Tensor, audio_hidden_states: Tensor) -> Tensor:
-        """Return the attention's output (b, n, dim) for states (b, n, dim) and audio (b, f, a, audio_dim)."""
-        batch_size, num_frames = audio_hidden_states.shape[:2]
-        queries = self.norm_audio(hidden_states.float()).type_as(hidden_states)
-        queries = queries.unflatten(1, (num_frames, -1)).flatten(0, 1)  # (b*f, h*w, dim)
-        attended = self.attn(queries, audio_hidden_states.flatten(0, 1))
-        return attended.unflatten(0, (batch_size, num_frames)).flatten(1, 2)
-
-
 class HuMoTransformerBlock(WanTransformerBlock):
     """Wan's block with audio attention between the text attention and the feed-forward layer.
 
@@ -148,6 +91,7 @@ class HuMoTransformerBlock(WanTransformerBlock):
         temb: Tensor,
         rotary_emb: tuple[Tensor, Tensor],
         audio_hidden_states: Tensor,
+        audio_mask: Tensor | None = None,
         return_attended: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Run the block.
@@ -158,6 +102,7 @@ class HuMoTransformerBlock(WanTransformerBlock):
             temb: time modulation, (b, 6, dim).
             rotary_emb: cosines and sines, each (1, n, 1, head_dim).
             audio_hidden_states: audio tokens, (b, f, a, audio_dim).
+            audio_mask: what each token may hear, (1, 1, n, f*a), where the tokens are split over processes.
             return_attended: also return the states after the audio attention. Off by default because
                 diffusers' caches expect a plain tensor.
 
@@ -178,7 +123,7 @@ class HuMoTransformerBlock(WanTransformerBlock):
         hidden_states = hidden_states + self.attn2(normed, encoder_hidden_states, None, None)
 
         # 3. Sound, frame by frame
-        hidden_states = hidden_states + self.audio_attn(hidden_states, audio_hidden_states)
+        hidden_states = hidden_states + self.audio_attn(hidden_states, audio_hidden_states, audio_mask)
         attended = hidden_states
 
         # 4. Feed-forward
@@ -228,6 +173,16 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
     _repeated_blocks = ["HuMoTransformerBlock"]
     _skip_layerwise_casting_patterns = ["patch_embedding", "condition_embedder", "audio_projection", "norm"]
     _keep_in_fp32_modules = ["rope", "time_embedder", "scale_shift_table", "norm1", "norm2", "norm3", "norm_audio"]
+    _cp_plan = {
+        "rope": {
+            0: ContextParallelInput(split_dim=1, expected_dims=4, split_output=True),
+            1: ContextParallelInput(split_dim=1, expected_dims=4, split_output=True),
+        },
+        "frame_index": {0: ContextParallelInput(split_dim=1, expected_dims=2, split_output=True)},
+        "blocks.0": {"hidden_states": ContextParallelInput(split_dim=1, expected_dims=3)},
+        "gather_attended": ContextParallelOutput(gather_dim=1, expected_dims=3),
+        "proj_out": ContextParallelOutput(gather_dim=1, expected_dims=3),
+    }
 
     @register_to_config
     def __init__(
@@ -264,6 +219,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
 
         # 1. Patches and positions
         self.rope = WanRotaryPosEmbed(attention_head_dim, patch_size, rope_max_seq_len)
+        self.frame_index = FrameIndex()
         self.patch_embedding = nn.Conv3d(in_channels, dim, kernel_size=patch_size, stride=patch_size)
 
         # 2. Time, text and sound
@@ -279,6 +235,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
             HuMoTransformerBlock(dim, ffn_dim, num_attention_heads, audio_dim, cross_attn_norm, eps)
             for _ in range(num_layers)
         )
+        self.gather_attended = nn.Identity()  # a place for `_cp_plan` to gather what the focus head reads
 
         # 4. Output
         self.norm_out = FP32LayerNorm(dim, eps, elementwise_affine=False)
@@ -327,15 +284,23 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         temb, timestep_proj, encoder_hidden_states, _ = self.condition_embedder(timestep, encoder_hidden_states)
         timestep_proj = timestep_proj.unflatten(1, (6, -1))
         audio_hidden_states = self.audio_projection(audio_hidden_states)  # (b, f, a, audio_dim)
+        audio_mask = self._audio_mask(grid, audio_hidden_states) if self._is_context_parallel else None
 
         # 3. Blocks
         attended = ()
         first_attended = len(self.blocks) - NUM_ATTENDED_BLOCKS if return_attended else len(self.blocks)
         for index, block in enumerate(self.blocks):
-            arguments = (hidden_states, encoder_hidden_states, timestep_proj, rotary_emb, audio_hidden_states)
+            arguments = (
+                hidden_states,
+                encoder_hidden_states,
+                timestep_proj,
+                rotary_emb,
+                audio_hidden_states,
+                audio_mask,
+            )
             if index >= first_attended:
                 hidden_states, block_attended = self._run_block(block, *arguments, True)
-                attended += (block_attended,)
+                attended += (self.gather_attended(block_attended),)
             else:
                 hidden_states = self._run_block(block, *arguments)
 
@@ -354,6 +319,16 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         if torch.is_grad_enabled() and self.gradient_checkpointing:
             return self._gradient_checkpointing_func(block, *arguments)
         return block(*arguments)
+
+    @property
+    def _is_context_parallel(self) -> bool:
+        """Whether the tokens are split over processes."""
+        return self._parallel_config is not None and self._parallel_config.context_parallel_config is not None
+
+    def _audio_mask(self, grid: tuple[int, int, int], audio_hidden_states: Tensor) -> Tensor:
+        """What each token of this process may hear, (1, 1, n, f*a)."""
+        frame_index = self.frame_index(grid[0], grid[1] * grid[2], audio_hidden_states.device)
+        return frame_mask(frame_index, *audio_hidden_states.shape[1:3])
 
     def _unpatchify(self, tokens: Tensor, grid: tuple[int, int, int]) -> Tensor:
         """(b, n, patch volume * out_channels) -> (b, out_channels, f, h, w)."""
