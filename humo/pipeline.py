@@ -20,7 +20,6 @@ Source: HuMo released code (`generate.py::inference`), which refuses TI; here it
 from __future__ import annotations
 
 import html
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -40,6 +39,7 @@ from humo.focus import FaceMaskPredictor
 from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import Request, check_request, choose_num_frames, fit_sound
 from humo.media import read_picture, read_sound, write_video
+from humo.parallel import draw_seed
 from humo.references import decode_latents, encode_black_video, encode_references
 from humo.sampling import Conditions, StepState, denoise
 from humo.transformer import HuMoTransformer3DModel
@@ -221,7 +221,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             height=_default(height, config.default_height),
             width=_default(width, config.default_width),
             num_inference_steps=_default(num_inference_steps, config.default_num_inference_steps),
-            seed=_default(seed, random.getrandbits(31)),
+            seed=draw_seed(self.transformer) if seed is None else seed,
         )
         check_request(request, config, self.size_multiple)
         if return_masks and self.focus_head is None:

@@ -39,6 +39,7 @@ from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
 from humo.audio_attention import AudioCrossAttention, AudioProjection, FrameIndex, frame_mask
+from humo.parallel import GatherTokens, check_tokens
 
 NUM_ATTENDED_BLOCKS = 4
 """Number of last blocks whose audio-attended states feed the focus head (paper sec. 3.3)."""
@@ -180,8 +181,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         },
         "frame_index": {0: ContextParallelInput(split_dim=1, expected_dims=2, split_output=True)},
         "blocks.0": {"hidden_states": ContextParallelInput(split_dim=1, expected_dims=3)},
-        "gather_attended": ContextParallelOutput(gather_dim=1, expected_dims=3),
-        "proj_out": ContextParallelOutput(gather_dim=1, expected_dims=3),
+        "gather_tokens.exchange": ContextParallelOutput(gather_dim=1, expected_dims=3),
     }
 
     @register_to_config
@@ -235,12 +235,12 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
             HuMoTransformerBlock(dim, ffn_dim, num_attention_heads, audio_dim, cross_attn_norm, eps)
             for _ in range(num_layers)
         )
-        self.gather_attended = nn.Identity()  # a place for `_cp_plan` to gather what the focus head reads
 
         # 4. Output
         self.norm_out = FP32LayerNorm(dim, eps, elementwise_affine=False)
         self.proj_out = nn.Linear(dim, out_channels * math.prod(patch_size))
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
+        self.gather_tokens = GatherTokens()
 
         self.gradient_checkpointing = False
 
@@ -284,7 +284,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         temb, timestep_proj, encoder_hidden_states, _ = self.condition_embedder(timestep, encoder_hidden_states)
         timestep_proj = timestep_proj.unflatten(1, (6, -1))
         audio_hidden_states = self.audio_projection(audio_hidden_states)  # (b, f, a, audio_dim)
-        audio_mask = self._audio_mask(grid, audio_hidden_states) if self._is_context_parallel else None
+        audio_mask = self._audio_mask(grid, audio_hidden_states) if self.num_shares > 1 else None
 
         # 3. Blocks
         attended = ()
@@ -300,14 +300,14 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
             )
             if index >= first_attended:
                 hidden_states, block_attended = self._run_block(block, *arguments, True)
-                attended += (self.gather_attended(block_attended),)
+                attended += (self._gather(block_attended, grid),)
             else:
                 hidden_states = self._run_block(block, *arguments)
 
         # 4. Output
         shift, scale = (self.scale_shift_table + temb.unsqueeze(1)).chunk(2, dim=1)
         hidden_states = (self.norm_out(hidden_states.float()) * (1 + scale) + shift).type_as(hidden_states)
-        sample = self._unpatchify(self.proj_out(hidden_states), grid)
+        sample = self._unpatchify(self._gather(self.proj_out(hidden_states), grid), grid)
         if self.config.latent_std is not None:
             sample = self._add_linear_estimate(sample, noisy, timestep)
 
@@ -321,9 +321,14 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         return block(*arguments)
 
     @property
-    def _is_context_parallel(self) -> bool:
-        """Whether the tokens are split over processes."""
-        return self._parallel_config is not None and self._parallel_config.context_parallel_config is not None
+    def num_shares(self) -> int:
+        """Processes over which the tokens are split (`humo.parallel`), which then call this model together."""
+        config = None if self._parallel_config is None else self._parallel_config.context_parallel_config
+        return 1 if config is None else config.ring_degree * config.ulysses_degree
+
+    def _gather(self, tokens: Tensor, grid: tuple[int, int, int]) -> Tensor:
+        """All tokens (b, n, c) from this process' share of them."""
+        return self.gather_tokens(tokens, math.prod(grid), self.num_shares)
 
     def _audio_mask(self, grid: tuple[int, int, int], audio_hidden_states: Tensor) -> Tensor:
         """What each token of this process may hear, (1, 1, n, f*a)."""
@@ -372,3 +377,6 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
                 f"audio_hidden_states has {audio.shape[1]} frames but hidden_states has {size[0]}: "
                 "append one zero frame per reference image."
             )
+        if self.num_shares > 1:
+            num_tokens = math.prod(size) // math.prod(config.patch_size)
+            check_tokens(self._parallel_config.context_parallel_config, num_tokens)

@@ -9,7 +9,8 @@ import torch
 from diffusers import FirstBlockCacheConfig
 from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 
-from humo.transformer import AudioCrossAttention, HuMoTransformer3DModel, humo_1_7b, humo_17b
+from humo.audio_attention import AudioCrossAttention, FrameIndex, frame_mask
+from humo.transformer import HuMoTransformer3DModel, humo_1_7b, humo_17b
 
 
 def inputs(num_frames: int = 3, batch_size: int = 2, in_channels: int = 8) -> dict[str, torch.Tensor]:
@@ -81,6 +82,22 @@ def test_the_sound_of_a_frame_reaches_only_that_frame_in_one_layer() -> None:
     difference = (layer(hidden_states, changed) - layer(hidden_states, audio)).abs().amax(-1).view(4, 6)
     assert (difference[2] > 0).all()
     assert difference[[0, 1, 3]].max() == 0
+
+
+def test_a_share_of_the_tokens_hears_its_own_frames() -> None:
+    """As a process of several does: its share begins and ends in the middle of frames."""
+    layer = AudioCrossAttention(dim=48, num_heads=2, audio_dim=12, eps=1e-6)
+    hidden_states, audio = torch.randn(2, 3 * 4, 48), torch.randn(2, 3, 5, 12)
+    frame_index = FrameIndex()(3, 4, hidden_states.device)
+    assert frame_index.tolist() == [[0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]]
+    share = slice(2, 9)
+    mask = frame_mask(frame_index[:, share], 3, 5)
+    assert mask.shape == (1, 1, 7, 15)
+    torch.testing.assert_close(layer(hidden_states[:, share], audio, mask), layer(hidden_states, audio)[:, share])
+
+
+def test_splitting_adds_nothing_to_the_weights() -> None:
+    assert not any(name.startswith(("frame_index", "gather_tokens")) for name in tiny.transformer().state_dict())
 
 
 def test_checkpointing_gives_identical_gradients() -> None:

@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from diffusers import UniPCMultistepScheduler
+from diffusers import ContextParallelConfig, UniPCMultistepScheduler
 from diffusers.hooks._helpers import TransformerBlockRegistry
+from diffusers.hooks.context_parallel import PartitionAnythingSharder
+from diffusers.models.attention_dispatch import (
+    AttentionBackendName,
+    _AttentionBackendRegistry,
+    _native_attention_forward_op,
+)
 from diffusers.models.transformers import transformer_wan as wan
 from diffusers.pipelines.pipeline_loading_utils import ALL_IMPORTABLE_CLASSES
 
@@ -18,7 +24,7 @@ import humo.audio
 import humo.codec
 import humo.focus
 import humo.transformer
-from humo.transformer import HuMoTransformerBlock
+from humo.transformer import HuMoTransformer3DModel, HuMoTransformerBlock
 
 
 def test_the_pinned_version() -> None:
@@ -65,6 +71,41 @@ def test_unipc_takes_a_numpy_array_of_sigmas_and_shifts_it() -> None:
     shifted = 5 * given / (1 + 4 * given)
     np.testing.assert_allclose(scheduler.sigmas.numpy(), np.append(shifted, 0), atol=1e-6)
     np.testing.assert_allclose(scheduler.timesteps.numpy(), (1000 * shifted).astype(int))
+
+
+def test_context_parallelism_splits_and_gathers_outputs_of_modules() -> None:
+    plan = HuMoTransformer3DModel._cp_plan
+    wans = wan.WanTransformer3DModel._cp_plan
+    assert {name: plan[name] for name in ("rope", "blocks.0")} == {name: wans[name] for name in ("rope", "blocks.0")}
+    model = tiny.transformer()
+    for name in plan:
+        model.get_submodule(name)
+    assert model._parallel_config is None
+
+
+def test_shares_are_those_of_tensor_split() -> None:
+    """Which `humo.parallel.GatherTokens` puts together again: the first ones are the longer ones."""
+    assert "tensor_split" in inspect.getsource(PartitionAnythingSharder.shard_anything)
+    assert [len(share) for share in torch.arange(7).tensor_split(4)] == [2, 2, 2, 1]
+
+
+def test_options_of_context_parallelism() -> None:
+    config = ContextParallelConfig(ulysses_degree=2, ulysses_anything=True)
+    assert (config.ring_degree, config.mesh_dim_names) == (1, ("ring", "ulysses"))
+    assert ContextParallelConfig(ring_degree=2, ring_anything=True).mesh_shape == (2, 1)
+    with pytest.raises(ValueError, match="ulysses_anything"):  # why both together need tokens that divide
+        ContextParallelConfig(ring_degree=2, ulysses_degree=2, ulysses_anything=True)
+
+
+def test_attention_backends_of_context_parallelism() -> None:
+    able = _AttentionBackendRegistry._supports_context_parallel
+    assert {"native", "_native_flash"} <= able
+    module = tiny.transformer().blocks[0].attn1
+    module.set_attention_backend("_native_flash")
+    assert module.processor._attention_backend == AttentionBackendName._NATIVE_FLASH == "_native_flash"
+    query = torch.zeros(1, 2, 1, 8)
+    with pytest.raises(ValueError, match="return_lse"):  # why a ring needs the flash kernel
+        _native_attention_forward_op(None, query, query, query, return_lse=True)
 
 
 @pytest.mark.parametrize(
