@@ -13,6 +13,7 @@ import typer
 
 COMMANDS = {
     "generate": ("humo.generate:generate", "make a video from text, pictures and sound"),
+    "convert": ("humo.conversion:convert_command", "turn the published 1.7B or 17B weights into a folder to load"),
     "train": ("humo.training.command:train", "train the mini model from nothing"),
     "evaluate": ("humo.evaluation.command:evaluate", "measure what a model can do, and write the report"),
     "benchmark": ("humo.benchmark:benchmark", "time every part of a generation"),

@@ -1,66 +1,96 @@
-"""Loading: presets, folders, Wan's weights, and the published ones.
+"""Loading: presets, folders, and the start of training from Wan's weights.
 
-A folder is what `HuMoPipeline.save_pretrained` writes (diffusers' layout, safetensors). It is checked file
-by file before anything is built, so that a missing or truncated file is one clear sentence.
-
-Source of the key names: the released HuMo checkpoints and diffusers' Wan.
+A folder is what `HuMoPipeline.save_pretrained` or `python -m humo convert` writes (diffusers' layout, safetensors). It
+is checked file by file before anything is built, so that a missing or truncated file is one clear sentence. The
+published presets are converted once, into the Hugging Face cache.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from collections.abc import Mapping
+import logging
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from diffusers import WanTransformer3DModel
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from safetensors import safe_open
 
 import humo.codec  # noqa: F401 (diffusers loads a saved class only from a module that is imported)
 from humo.pipeline import HuMoPipeline
+from humo.published import (
+    infer_transformer_config,
+    load_published_transformer,
+    rename_published_key,
+)
+from humo.shards import check_weights, read_json
+from humo.sources import PRESETS, Preset, check_download, download, find_downloaded, gigabytes
 from humo.transformer import HuMoTransformer3DModel
 
+__all__ = [
+    "MINI",
+    "PUBLISHED",
+    "bytes_of_folder",
+    "check_folder",
+    "check_memory",
+    "from_wan",
+    "infer_transformer_config",
+    "load",
+    "load_published_transformer",
+    "rename_published_key",
+]
+
+logger = logging.getLogger(__name__)
 MINI = Path(__file__).resolve().parent.parent / "assets" / "humo-mini"
 """Folder of the bundled model."""
-PUBLISHED = ("1.7B", "17B")
-PUBLISHED_HEAD_DIM = 128
+PUBLISHED = tuple(PRESETS)
 _WEIGHTED = ("text_encoder", "audio_encoder", "transformer", "vae", "focus_head")
+_FULL_PRECISION = ("vae", "audio_encoder")
+_FETCH_AGAIN = "fetch the folder again"
 
 
 def load(
     preset_or_folder: str | Path = "mini",
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
+    memory: str | None = None,
 ) -> HuMoPipeline:
     """Load a pipeline.
 
+    The first call with "1.7B" or "17B" downloads the published files and converts them; their size is told before.
+
     Args:
-        preset_or_folder: "mini", or a folder that `HuMoPipeline.save_pretrained` wrote.
+        preset_or_folder: "mini", "1.7B", "17B", or a folder that `HuMoPipeline.save_pretrained` or
+            `python -m humo convert` wrote.
         device: where to compute; default a GPU if there is one, else the CPU.
-        dtype: of all weights but the video codec's, which stay float32; default bfloat16 on a GPU, float32 on
-            the CPU.
+        dtype: of all weights but the video codec's and the audio encoder's, which stay float32 as in the release;
+            default bfloat16 on a GPU, float32 on the CPU.
+        memory: the GPU's size, to which the pipeline is fitted: "8GB", "12GB", "16GB", "24GB", "48GB" or "80GB"
+            (`humo.memory`); None keeps all of it on the device.
 
     Returns:
         The pipeline, ready to be called.
 
     Raises:
-        ValueError: if the preset or folder is unknown, or a file of it is missing or truncated.
+        ValueError: if the preset or folder is unknown, a file of it is missing or truncated, the published files are
+            neither here nor to be had, or the memory is too small.
     """
-    folder = _resolve(str(preset_or_folder))
-    check_folder(folder)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
-    pipeline = HuMoPipeline.from_pretrained(
-        str(folder), dtype={"vae": torch.float32, "default": dtype}, local_files_only=True
-    )
+    name = str(preset_or_folder)
+    folder = _prepare(PRESETS[name], device, dtype) if name in PRESETS else _resolve(name)
+    check_folder(folder)
+    check_memory(folder.name, bytes_of_folder(folder, dtype), device if memory is None else None)
+    dtypes = {**dict.fromkeys(_FULL_PRECISION, torch.float32), "default": dtype}
+    pipeline = HuMoPipeline.from_pretrained(str(folder), dtype=dtypes, local_files_only=True)
     for name, component in pipeline.components.items():
         if isinstance(component, torch.nn.Module) and any(p.is_meta for p in component.parameters()):
-            raise ValueError(f"The weights of {name} in {folder.name} are incomplete: fetch the folder again.")
-    return pipeline.to(device)
+            raise ValueError(f"The weights of {name} in {folder.name} are incomplete: {_FETCH_AGAIN}.")
+    if memory is None:
+        return pipeline.to(device)
+    from humo.memory import place
+
+    return place(pipeline, device, memory)
 
 
 def check_folder(folder: Path) -> None:
@@ -72,21 +102,63 @@ def check_folder(folder: Path) -> None:
     Raises:
         ValueError: if a file is missing or damaged.
     """
-    index = _read_json(folder / "model_index.json")
+    if not (folder / "model_index.json").is_file() and (folder / "conversion.json").is_file():
+        raise ValueError(f"The conversion in {folder.name} is not finished: run `python -m humo convert` once more.")
+    index = read_json(folder / "model_index.json", _FETCH_AGAIN)
     for name, value in index.items():
         is_component = isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)
         if is_component and not (folder / name).is_dir():
-            raise ValueError(f"{folder.name} lacks its part {name}: fetch the folder again.")
+            raise ValueError(f"{folder.name} lacks its part {name}: {_FETCH_AGAIN}.")
         if is_component and name in _WEIGHTED:
-            _read_json(folder / name / "config.json")
-            _check_weights(folder / name)
+            read_json(folder / name / "config.json", _FETCH_AGAIN)
+            check_weights(folder / name, _FETCH_AGAIN)
+
+
+def check_memory(name: str, num_bytes: int, device: torch.device | None = None, free: int | None = None) -> None:
+    """Refuse a model that does not fit into the memory.
+
+    Args:
+        name: of the model, for the sentence.
+        num_bytes: of its weights as they are loaded.
+        device: the GPU that is to hold all of it; None or a CPU asks for the computer's memory alone.
+        free: bytes of memory that are free; default those that the computer tells.
+
+    Raises:
+        ValueError: if the computer's memory, through which the weights pass, or the GPU's is too small.
+    """
+    free = psutil.virtual_memory().available if free is None else free
+    if num_bytes > free:
+        raise ValueError(
+            f"{name} takes {gigabytes(num_bytes)} of memory to load but {gigabytes(free)} are free: close other "
+            "programs, choose a smaller model, or give dtype=torch.bfloat16 if you did not."
+        )
+    if device is not None and device.type == "cuda" and num_bytes > (free := torch.cuda.mem_get_info(device)[0]):
+        raise ValueError(
+            f"{name} takes {gigabytes(num_bytes)} of the GPU's memory but {gigabytes(free)} are free: "
+            'give memory="24GB" or the size that your GPU has.'
+        )
+
+
+def bytes_of_folder(folder: Path, dtype: torch.dtype) -> int:
+    """Bytes of a folder's weights once they are loaded, from the files' headers.
+
+    Args:
+        folder: a whole pipeline.
+        dtype: as `load` takes it.
+
+    Returns:
+        Bytes; the few layers that the transformer keeps in float32 are counted as the others.
+    """
+    num_bytes = 0
+    for part in _WEIGHTED:
+        for file in check_weights(folder / part) if (folder / part).is_dir() else ():
+            with safe_open(file, framework="pt") as opened:
+                shapes = [opened.get_slice(name).get_shape() for name in opened.keys()]  # noqa: SIM118 (no mapping)
+            num_bytes += sum(torch.Size(shape).numel() for shape in shapes) * _itemsize(part, dtype)
+    return num_bytes
 
 
 def _resolve(name: str) -> Path:
-    if name in PUBLISHED:
-        raise ValueError(
-            f"The published weights {name!r} come as a converted folder: convert them and load that folder."
-        )
     folder = MINI if name == "mini" else Path(name)
     if not folder.is_dir():
         raise ValueError(
@@ -95,32 +167,49 @@ def _resolve(name: str) -> Path:
     return folder
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    place = f"{path.parent.name}/{path.name}"
-    if not path.is_file():
-        raise ValueError(f"{place} is missing: fetch the folder again.")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise ValueError(f"{place} is damaged: fetch the folder again.") from None
+def _prepare(preset: Preset, device: torch.device, dtype: torch.dtype) -> Path:
+    """The converted folder of a published model; downloaded and converted if it is not there."""
+    from humo.conversion import convert_with_bar, converted_folder
 
-
-def _check_weights(folder: Path) -> None:
-    """Every weight file is there and as long as its own header says."""
-    indices = list(folder.glob("*.safetensors.index.json"))
-    shards = {folder / name for index in indices for name in _read_json(index)["weight_map"].values()}
-    files = sorted(shards or folder.glob("*.safetensors"))
-    if not files:
-        raise ValueError(f"{folder.name} has no weights (*.safetensors): fetch the folder again.")
-    for file in files:
-        place = f"{file.parent.name}/{file.name}"
-        if not file.is_file():
-            raise ValueError(f"{place} is missing: fetch the folder again.")
+    folder = converted_folder(preset)
+    lack = _lack_of_room(preset, device, dtype)
+    if (folder / "model_index.json").is_file():
+        _refuse(lack)
+        return folder
+    sources = find_downloaded(preset)
+    if sources is None:
         try:
-            with safe_open(file, framework="pt"):
-                pass
-        except SafetensorError:
-            raise ValueError(f"{place} is truncated or damaged: fetch the folder again.") from None
+            check_download(preset)
+        except ValueError as error:
+            raise ValueError(f"{error}".rstrip(".") + (f"; besides, {lack}" if lack else ".")) from None
+    _refuse(lack)
+    sources = sources or download(preset)
+    logger.warning("Converting the published %s once, into %s.", preset.name, folder)
+    return convert_with_bar(preset, sources, folder)
+
+
+def _lack_of_room(preset: Preset, device: torch.device, dtype: torch.dtype) -> str:
+    """Why this computer cannot run a published model, in a sentence; empty if it can."""
+    if preset.is_cpu_hopeless and device.type == "cpu" and not torch.cuda.is_available():
+        return (
+            f"the {preset.name} model needs a GPU and there is none here: load '1.7B' or 'mini', or convert it and "
+            "load the folder if a video may take days."
+        )
+    num_bytes = sum(count * _itemsize(part, dtype) for part, count in preset.num_parameters.items())
+    try:
+        check_memory(preset.name, num_bytes)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _refuse(sentence: str) -> None:
+    if sentence:
+        raise ValueError(sentence[0].upper() + sentence[1:])
+
+
+def _itemsize(part: str, dtype: torch.dtype) -> int:
+    return torch.float32.itemsize if part in _FULL_PRECISION else dtype.itemsize
 
 
 def from_wan(wan: WanTransformer3DModel, **audio: Any) -> HuMoTransformer3DModel:
@@ -151,129 +240,3 @@ def from_wan(wan: WanTransformer3DModel, **audio: Any) -> HuMoTransformer3DModel
         torch.nn.init.zeros_(block.audio_attn.attn.to_out[0].weight)
         torch.nn.init.zeros_(block.audio_attn.attn.to_out[0].bias)
     return transformer
-
-
-# First match wins: the audio wrapper has to come before the text attention whose name it contains.
-_RENAMES: tuple[tuple[str, str], ...] = (
-    (r"^(blocks\.\d+)\.audio_cross_attn_wrapper\.audio_cross_attn\.(.+)$", r"\1.audio_attn.attn.\2"),
-    (r"^(blocks\.\d+)\.audio_cross_attn_wrapper\.norm1_audio\.(.+)$", r"\1.audio_attn.norm_audio.\2"),
-    (r"^(blocks\.\d+)\.self_attn\.(.+)$", r"\1.attn1.\2"),
-    (r"^(blocks\.\d+)\.cross_attn\.(.+)$", r"\1.attn2.\2"),
-    (r"^(blocks\.\d+)\.norm3\.(.+)$", r"\1.norm2.\2"),
-    (r"^(blocks\.\d+)\.ffn\.0\.(.+)$", r"\1.ffn.net.0.proj.\2"),
-    (r"^(blocks\.\d+)\.ffn\.2\.(.+)$", r"\1.ffn.net.2.\2"),
-    (r"^(blocks\.\d+)\.modulation$", r"\1.scale_shift_table"),
-    (r"^head\.head\.(.+)$", r"proj_out.\1"),
-    (r"^head\.modulation$", r"scale_shift_table"),
-    (r"^time_embedding\.0\.(.+)$", r"condition_embedder.time_embedder.linear_1.\1"),
-    (r"^time_embedding\.2\.(.+)$", r"condition_embedder.time_embedder.linear_2.\1"),
-    (r"^time_projection\.1\.(.+)$", r"condition_embedder.time_proj.\1"),
-    (r"^text_embedding\.0\.(.+)$", r"condition_embedder.text_embedder.linear_1.\1"),
-    (r"^text_embedding\.2\.(.+)$", r"condition_embedder.text_embedder.linear_2.\1"),
-    (r"^audio_proj\.audio_proj_glob_([123])\.layer\.(.+)$", r"audio_projection.linear_\1.\2"),
-    (r"^audio_proj\.audio_proj_glob_norm\.layer\.(.+)$", r"audio_projection.norm.\1"),
-    (r"^(patch_embedding\..+)$", r"\1"),
-)
-_PROJECTION = re.compile(r"(\.attn\d?)\.([qkvo])\.(weight|bias)$")
-_PROJECTION_NAMES = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0"}
-
-
-def rename_published_key(key: str) -> str:
-    """Translate one key of the released checkpoints into ours.
-
-    Raises:
-        ValueError: if the key is none of HuMo's.
-    """
-    for pattern, replacement in _RENAMES:
-        renamed, count = re.subn(pattern, replacement, key)
-        if count:
-            return _PROJECTION.sub(lambda m: f"{m[1]}.{_PROJECTION_NAMES[m[2]]}.{m[3]}", renamed)
-    raise ValueError(f"The key {key!r} is not one of a published HuMo transformer: give that model's own state dict.")
-
-
-def infer_transformer_config(
-    state_dict: Mapping[str, Tensor], num_attention_heads: int | None = None
-) -> dict[str, Any]:
-    """Read the architecture off the shapes of a published state dict.
-
-    Args:
-        state_dict: tensors by published key.
-        num_attention_heads: heads, which no shape shows; default dim / 128 as in both published models.
-
-    Returns:
-        Keyword arguments of `HuMoTransformer3DModel`.
-
-    Raises:
-        ValueError: if a key is missing or dim is not a multiple of the number of heads.
-    """
-    missing = [key for key in _SHAPE_KEYS if key not in state_dict]
-    if missing:
-        raise ValueError(f"The state dict lacks {missing[0]!r}: give the whole state dict of a published HuMo model.")
-    dim, in_channels, *patch_size = state_dict["patch_embedding.weight"].shape
-    heads = num_attention_heads or dim // PUBLISHED_HEAD_DIM
-    if heads < 1 or dim % heads:
-        raise ValueError(f"The model has {dim} channels, not a multiple of {heads} heads: give num_attention_heads.")
-    audio_dim = state_dict["audio_proj.audio_proj_glob_norm.layer.weight"].shape[0]
-    window, bands = 8, 5
-    return {
-        "patch_size": tuple(patch_size),
-        "num_attention_heads": heads,
-        "attention_head_dim": dim // heads,
-        "in_channels": in_channels,
-        "out_channels": state_dict["head.head.weight"].shape[0] // math.prod(patch_size),
-        "text_dim": state_dict["text_embedding.0.weight"].shape[1],
-        "freq_dim": state_dict["time_embedding.0.weight"].shape[1],
-        "ffn_dim": state_dict["blocks.0.ffn.0.weight"].shape[0],
-        "num_layers": 1 + max(int(key.split(".")[1]) for key in state_dict if key.startswith("blocks.")),
-        "cross_attn_norm": "blocks.0.norm3.weight" in state_dict,
-        "audio_dim": audio_dim,
-        "audio_tokens": state_dict["audio_proj.audio_proj_glob_3.layer.weight"].shape[0] // audio_dim,
-        "audio_window": window,
-        "audio_bands": bands,
-        "audio_channels": state_dict["audio_proj.audio_proj_glob_1.layer.weight"].shape[1] // (window * bands),
-        "audio_hidden_dim": state_dict["audio_proj.audio_proj_glob_1.layer.weight"].shape[0],
-    }
-
-
-def load_published_transformer(
-    state_dict: Mapping[str, Tensor], num_attention_heads: int | None = None
-) -> HuMoTransformer3DModel:
-    """Build our transformer from a published state dict, strictly.
-
-    Args:
-        state_dict: tensors by published key, of the 1.7B or the 17B form.
-        num_attention_heads: heads, which no shape shows; default dim / 128.
-
-    Returns:
-        The transformer in evaluation mode, with the dtype of the given tensors.
-
-    Raises:
-        ValueError: if a key is missing, unknown, or of the wrong shape.
-    """
-    config = infer_transformer_config(state_dict, num_attention_heads)
-    transformer = HuMoTransformer3DModel(**config)
-    converted = {rename_published_key(key): value for key, value in state_dict.items()}
-    _check_keys(converted, transformer.state_dict())
-    transformer.load_state_dict(converted, strict=True, assign=True)
-    return transformer.eval()
-
-
-_SHAPE_KEYS = (
-    "patch_embedding.weight",
-    "head.head.weight",
-    "text_embedding.0.weight",
-    "time_embedding.0.weight",
-    "blocks.0.ffn.0.weight",
-    "audio_proj.audio_proj_glob_1.layer.weight",
-    "audio_proj.audio_proj_glob_3.layer.weight",
-    "audio_proj.audio_proj_glob_norm.layer.weight",
-)
-
-
-def _check_keys(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    if missing := sorted(expected.keys() - given.keys()):
-        raise ValueError(f"The state dict lacks {len(missing)} of the model's tensors, first {missing[0]!r}.")
-    for key, value in given.items():
-        if key not in expected or value.shape != expected[key].shape:
-            wanted = tuple(expected[key].shape) if key in expected else "absent"
-            raise ValueError(f"The tensor {key!r} is {tuple(value.shape)} but the model wants {wanted}.")

@@ -13,7 +13,14 @@ import torch
 from diffusers import WanTransformer3DModel
 
 import humo
-from humo.checkpoints import check_folder, from_wan, infer_transformer_config, load_published_transformer
+from humo.checkpoints import (
+    bytes_of_folder,
+    check_folder,
+    check_memory,
+    from_wan,
+    infer_transformer_config,
+    load_published_transformer,
+)
 from humo.checkpoints import rename_published_key as rename
 
 
@@ -108,19 +115,30 @@ def test_a_saved_pipeline_is_loaded(saved: Path) -> None:
     pipeline = humo.load(saved, device="cpu", dtype=torch.bfloat16)
     assert isinstance(pipeline, humo.HuMoPipeline)
     assert isinstance(pipeline.transformer, humo.HuMoTransformer3DModel)
-    assert pipeline.transformer.dtype == pipeline.audio_encoder.dtype == torch.bfloat16
-    assert pipeline.vae.dtype == torch.float32
+    assert pipeline.transformer.dtype == pipeline.text_encoder.dtype == torch.bfloat16
+    assert pipeline.vae.dtype == pipeline.audio_encoder.dtype == torch.float32
     assert pipeline("a man talks", audio=tiny.voice(0.3), image=tiny.picture(), seed=1).frames.shape == (5, 64, 64, 3)
     assert humo.load(str(saved)).transformer.dtype == torch.float32 or torch.cuda.is_available()
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("17B", "come as a converted folder"), ("maxi", "no model 'maxi': give 'mini', '1.7B', '17B' or a folder")],
-)
-def test_unknown_models_are_refused(name: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        humo.load(name)
+def test_unknown_models_are_refused() -> None:
+    with pytest.raises(ValueError, match="no model 'maxi': give 'mini', '1.7B', '17B' or a folder"):
+        humo.load("maxi")
+
+
+def test_too_little_memory_is_one_sentence() -> None:
+    check_memory("17B", 62_000_000_000, free=64_000_000_000)
+    with pytest.raises(ValueError, match=r"^17B takes 62.0 GB of memory to load but 17.0 GB are free: .*\.$"):
+        check_memory("17B", 62_000_000_000, free=17_000_000_000)
+
+
+def test_the_memory_asked_for_is_that_of_the_loaded_weights(saved: Path) -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        parts = humo.load(saved, device="cpu", dtype=dtype).components.values()
+        modules = [part for part in parts if isinstance(part, torch.nn.Module)]
+        held = sum(t.nbytes for module in modules for t in module.parameters())
+        counted = bytes_of_folder(saved, dtype)
+        assert held == pytest.approx(counted, rel=0.02 if dtype == torch.float32 else 0.2)
 
 
 def weights(folder: Path, part: str) -> Path:

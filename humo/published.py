@@ -1,0 +1,202 @@
+"""The published transformer: its key names, its architecture read off the shapes, and a strict loader.
+
+The released checkpoints and ours hold the same tensors under different names: 23 outside the blocks and 39 in each
+block, 1,193 in the 1.7B and 1,583 in the 17B form.
+
+Source of the key names: the released HuMo code (`model_humo.py`, `audio_proj.py`) and diffusers' Wan. That the
+released 1.7B file holds 1,193 plain keys in float32 was published by a third party who listed them; we have not seen
+the file.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from humo.transformer import HuMoTransformer3DModel
+
+PUBLISHED_HEAD_DIM = 128
+
+
+class HasShape(Protocol):
+    """A tensor, or what stands for one that is still in its file."""
+
+    shape: tuple[int, ...]
+
+
+# First match wins: the audio wrapper has to come before the text attention whose name it contains.
+_RENAMES: tuple[tuple[str, str], ...] = (
+    (r"^(blocks\.\d+)\.audio_cross_attn_wrapper\.audio_cross_attn\.(.+)$", r"\1.audio_attn.attn.\2"),
+    (r"^(blocks\.\d+)\.audio_cross_attn_wrapper\.norm1_audio\.(.+)$", r"\1.audio_attn.norm_audio.\2"),
+    (r"^(blocks\.\d+)\.self_attn\.(.+)$", r"\1.attn1.\2"),
+    (r"^(blocks\.\d+)\.cross_attn\.(.+)$", r"\1.attn2.\2"),
+    (r"^(blocks\.\d+)\.norm3\.(.+)$", r"\1.norm2.\2"),
+    (r"^(blocks\.\d+)\.ffn\.0\.(.+)$", r"\1.ffn.net.0.proj.\2"),
+    (r"^(blocks\.\d+)\.ffn\.2\.(.+)$", r"\1.ffn.net.2.\2"),
+    (r"^(blocks\.\d+)\.modulation$", r"\1.scale_shift_table"),
+    (r"^head\.head\.(.+)$", r"proj_out.\1"),
+    (r"^head\.modulation$", r"scale_shift_table"),
+    (r"^time_embedding\.0\.(.+)$", r"condition_embedder.time_embedder.linear_1.\1"),
+    (r"^time_embedding\.2\.(.+)$", r"condition_embedder.time_embedder.linear_2.\1"),
+    (r"^time_projection\.1\.(.+)$", r"condition_embedder.time_proj.\1"),
+    (r"^text_embedding\.0\.(.+)$", r"condition_embedder.text_embedder.linear_1.\1"),
+    (r"^text_embedding\.2\.(.+)$", r"condition_embedder.text_embedder.linear_2.\1"),
+    (r"^audio_proj\.audio_proj_glob_([123])\.layer\.(.+)$", r"audio_projection.linear_\1.\2"),
+    (r"^audio_proj\.audio_proj_glob_norm\.layer\.(.+)$", r"audio_projection.norm.\1"),
+    (r"^(patch_embedding\..+)$", r"\1"),
+)
+_PROJECTION = re.compile(r"(\.attn\d?)\.([qkvo])\.(weight|bias)$")
+_PROJECTION_NAMES = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0"}
+
+
+def rename_published_key(key: str) -> str:
+    """Translate one key of the released checkpoints into ours.
+
+    Raises:
+        ValueError: if the key is none of HuMo's.
+    """
+    renamed = _rename(key)
+    if renamed is None:
+        raise ValueError(
+            f"The key {key!r} is not one of a published HuMo transformer: give that model's own state dict."
+        )
+    return renamed
+
+
+def _rename(key: str) -> str | None:
+    """Our name of a published key, None if it has none."""
+    for pattern, replacement in _RENAMES:
+        renamed, count = re.subn(pattern, replacement, key)
+        if count:
+            return _PROJECTION.sub(lambda m: f"{m[1]}.{_PROJECTION_NAMES[m[2]]}.{m[3]}", renamed)
+    return None
+
+
+def infer_transformer_config(
+    state_dict: Mapping[str, HasShape], num_attention_heads: int | None = None
+) -> dict[str, Any]:
+    """Read the architecture off the shapes of a published state dict.
+
+    Args:
+        state_dict: tensors by published key.
+        num_attention_heads: heads, which no shape shows; default dim / 128 as in both published models.
+
+    Returns:
+        Keyword arguments of `HuMoTransformer3DModel`.
+
+    Raises:
+        ValueError: if a key is missing or dim is not a multiple of the number of heads.
+    """
+    missing = [key for key in _SHAPE_KEYS if key not in state_dict]
+    if missing:
+        raise ValueError(f"The state dict lacks {missing[0]!r}: give the whole state dict of a published HuMo model.")
+    dim, in_channels, *patch_size = state_dict["patch_embedding.weight"].shape
+    heads = num_attention_heads or dim // PUBLISHED_HEAD_DIM
+    if heads < 1 or dim % heads:
+        raise ValueError(f"The model has {dim} channels, not a multiple of {heads} heads: give num_attention_heads.")
+    audio_dim = state_dict["audio_proj.audio_proj_glob_norm.layer.weight"].shape[0]
+    window, bands = 8, 5
+    return {
+        "patch_size": tuple(patch_size),
+        "num_attention_heads": heads,
+        "attention_head_dim": dim // heads,
+        "in_channels": in_channels,
+        "out_channels": state_dict["head.head.weight"].shape[0] // math.prod(patch_size),
+        "text_dim": state_dict["text_embedding.0.weight"].shape[1],
+        "freq_dim": state_dict["time_embedding.0.weight"].shape[1],
+        "ffn_dim": state_dict["blocks.0.ffn.0.weight"].shape[0],
+        "num_layers": 1 + max(int(key.split(".")[1]) for key in state_dict if key.startswith("blocks.")),
+        "cross_attn_norm": "blocks.0.norm3.weight" in state_dict,
+        "audio_dim": audio_dim,
+        "audio_tokens": state_dict["audio_proj.audio_proj_glob_3.layer.weight"].shape[0] // audio_dim,
+        "audio_window": window,
+        "audio_bands": bands,
+        "audio_channels": state_dict["audio_proj.audio_proj_glob_1.layer.weight"].shape[1] // (window * bands),
+        "audio_hidden_dim": state_dict["audio_proj.audio_proj_glob_1.layer.weight"].shape[0],
+    }
+
+
+def match_published_keys(
+    published: Mapping[str, HasShape], expected: Mapping[str, HasShape]
+) -> tuple[dict[str, str], list[str]]:
+    """Pair the published tensors with the model's, strictly.
+
+    Args:
+        published: tensors by published key.
+        expected: the model's own state dict; tensors on the meta device will do.
+
+    Returns:
+        Published key by our key, in the published order, and the published keys that the model has no place for.
+
+    Raises:
+        ValueError: if a tensor of the model is missing or of another shape.
+    """
+    pairs, unknown = {}, []
+    for key in published:
+        renamed = _rename(key)
+        if renamed in expected:
+            pairs[renamed] = key
+        else:
+            unknown.append(key)
+    if missing := sorted(expected.keys() - pairs.keys()):
+        raise ValueError(f"The state dict lacks {len(missing)} of the model's tensors, first {missing[0]!r}.")
+    for name, key in pairs.items():
+        given, wanted = tuple(published[key].shape), tuple(expected[name].shape)
+        if given != wanted:
+            raise ValueError(f"The tensor {name!r} is {given} but the model wants {wanted}.")
+    return pairs, unknown
+
+
+def refuse_unknown_keys(unknown: Iterable[str]) -> None:
+    """Refuse published keys that the model has no place for.
+
+    Raises:
+        ValueError: if there is one; the sentence lists the first few.
+    """
+    if unknown := list(unknown):
+        listed = ", ".join(map(repr, unknown[:5])) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
+        plural = "keys are" if len(unknown) > 1 else "key is"
+        raise ValueError(
+            f"{len(unknown)} {plural} not one of a published HuMo transformer ({listed}): give that model's own "
+            "state dict."
+        )
+
+
+def load_published_transformer(
+    state_dict: Mapping[str, Tensor], num_attention_heads: int | None = None
+) -> HuMoTransformer3DModel:
+    """Build our transformer from a published state dict, strictly.
+
+    Args:
+        state_dict: tensors by published key, of the 1.7B or the 17B form.
+        num_attention_heads: heads, which no shape shows; default dim / 128.
+
+    Returns:
+        The transformer in evaluation mode, with the dtype of the given tensors.
+
+    Raises:
+        ValueError: if a key is missing, unknown, or of the wrong shape.
+    """
+    config = infer_transformer_config(state_dict, num_attention_heads)
+    transformer = HuMoTransformer3DModel(**config)
+    pairs, unknown = match_published_keys(state_dict, transformer.state_dict())
+    refuse_unknown_keys(unknown)
+    converted = {name: state_dict[key] for name, key in pairs.items()}
+    transformer.load_state_dict(converted, strict=True, assign=True)
+    return transformer.eval()
+
+
+_SHAPE_KEYS = (
+    "patch_embedding.weight",
+    "head.head.weight",
+    "text_embedding.0.weight",
+    "time_embedding.0.weight",
+    "blocks.0.ffn.0.weight",
+    "audio_proj.audio_proj_glob_1.layer.weight",
+    "audio_proj.audio_proj_glob_3.layer.weight",
+    "audio_proj.audio_proj_glob_norm.layer.weight",
+)
