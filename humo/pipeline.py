@@ -40,6 +40,7 @@ from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import Request, check_request, choose_num_frames, fit_sound
 from humo.media import read_picture, read_sound, write_video
 from humo.parallel import draw_seed
+from humo.prompts import PromptCache
 from humo.references import decode_latents, encode_black_video, encode_references
 from humo.sampling import Conditions, StepState, denoise
 from humo.transformer import HuMoTransformer3DModel
@@ -115,7 +116,8 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         black_level: pixel value of the null video of the 17B form (`humo.references.encode_black_video`).
     """
 
-    model_cpu_offload_seq = "text_encoder->audio_encoder->transformer->vae"
+    model_cpu_offload_seq = "audio_encoder->text_encoder->transformer->vae"  # in the order of use
+    prompt_cache: PromptCache | None = None
     _optional_components = ["focus_head"]
 
     def __init__(
@@ -278,9 +280,16 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         given = len(self.tokenizer(prompt).input_ids)
         if notes is not None and given > length:
             notes.append(f"The text has {given} tokens; the model reads the first {length}.")
-        mask = tokens.attention_mask.to(self._execution_device)
-        states = self.text_encoder(tokens.input_ids.to(self._execution_device), attention_mask=mask)
-        return states.last_hidden_state * mask[..., None].to(states.last_hidden_state.dtype)
+        device = self._execution_device
+
+        def encode() -> Tensor:
+            if self.text_encoder is None:
+                raise ValueError("The text encoder was released and knows no other text: load the pipeline again.")
+            mask = tokens.attention_mask.to(device)
+            states = self.text_encoder(tokens.input_ids.to(device), attention_mask=mask).last_hidden_state
+            return states * mask[..., None].to(states.dtype)
+
+        return encode() if self.prompt_cache is None else self.prompt_cache.features(prompt, length, encode).to(device)
 
     def encode_conditions(
         self,

@@ -1,0 +1,140 @@
+"""Features of prompts kept on disk, so that a large text encoder runs once for each text and need not stay in memory.
+
+A prompt's features are looked up by what they depend on: the text, the number of tokens, and the encoder's
+fingerprint. Whoever repeats a prompt (another seed, another size, every shot of a video) then needs no text encoder,
+and `release_text_encoder` takes it out of memory altogether. Note that the texts' features stay on disk.
+
+All of this file is ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from humo.pipeline import HuMoPipeline
+
+FOLDER = Path.home() / ".cache" / "humo" / "prompts"
+MAX_FILES = 512
+"""At most 4 MiB each with the published text encoder, mostly a tenth of that."""
+SAMPLES = 8
+"""Values of each weight that enter the fingerprint."""
+
+
+class PromptCache:
+    """Features of prompts, one file each, the ones longest unused deleted first.
+
+    Args:
+        fingerprint: of the text encoder, from `fingerprint`.
+        folder: where the files are.
+        max_files: most files kept, at least 1.
+
+    Raises:
+        ValueError: if `max_files` is below 1.
+    """
+
+    def __init__(self, fingerprint: str, folder: Path = FOLDER, max_files: int = MAX_FILES) -> None:
+        if max_files < 1:
+            raise ValueError(f"max_files must be 1 or more but is {max_files}.")
+        self.fingerprint, self.folder, self.max_files = fingerprint, folder, max_files
+
+    def features(self, text: str, length: int, encode: Callable[[], Tensor]) -> Tensor:
+        """Features of a text, encoded only if they are not here yet.
+
+        Args:
+            text: the prompt.
+            length: tokens that the features are padded to.
+            encode: makes them, (1, length, c), zero where the text has ended.
+
+        Returns:
+            (1, length, c), equal to what `encode` returns to the bit; on the CPU if they were on disk.
+        """
+        path = self.path(text, length)
+        kept = _read(path)
+        if kept is not None:
+            os.utime(path)  # used just now
+            return torch.nn.functional.pad(kept, (0, 0, 0, length - kept.shape[1]))
+        features = encode()
+        self._write(path, features)
+        return features
+
+    def path(self, text: str, length: int) -> Path:
+        """File of a text's features."""
+        key = json.dumps([text, length, self.fingerprint])
+        return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
+
+    def _write(self, path: Path, features: Tensor) -> None:
+        """Writes whole or not at all; zeros at the end are not kept."""
+        used = features[0].ne(0).any(dim=1).nonzero()
+        num_tokens = 1 + int(used.max()) if len(used) else 0
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
+            save_file({"features": features[:, :num_tokens].cpu().contiguous()}, Path(scratch) / path.name)
+            os.replace(Path(scratch) / path.name, path)
+        files = sorted(self.folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
+        for file in files[: max(0, len(files) - self.max_files)]:
+            file.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Tensor | None:
+    """Features of a file, or None where there is none or it is damaged: then they are made again."""
+    if not path.is_file():
+        return None
+    try:
+        return load_file(path)["features"]
+    except (SafetensorError, KeyError):
+        path.unlink()
+        return None
+
+
+def fingerprint(text_encoder: torch.nn.Module) -> str:
+    """Tell one text encoder from another without reading all of its weights.
+
+    Args:
+        text_encoder: any of transformers' models, on any device but meta.
+
+    Returns:
+        Hexadecimal digest of the config, and of names, shapes, number formats and a few values of all weights.
+    """
+    config = {
+        key: value
+        for key, value in text_encoder.config.to_dict().items()
+        if key not in ("_name_or_path", "transformers_version")
+    }
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for name, weight in text_encoder.state_dict().items():
+        values = weight.flatten()[:: max(1, weight.numel() // SAMPLES)][:SAMPLES]
+        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype} {values.double().tolist()}".encode())
+    return digest.hexdigest()
+
+
+def release_text_encoder(pipeline: HuMoPipeline, prompts: Iterable[str]) -> None:
+    """Encode prompts into the cache and take the text encoder out of memory.
+
+    From then on the pipeline knows these prompts, its default negative prompt and whatever else is on disk; for any
+    other it must be loaded again.
+
+    Args:
+        pipeline: with a prompt cache (`humo.memory.place` gives it one).
+        prompts: all that will be asked for, other negative prompts included.
+
+    Raises:
+        ValueError: if the pipeline has no prompt cache.
+    """
+    if pipeline.prompt_cache is None:
+        raise ValueError("The pipeline has no prompt cache: load it with a memory preset that keeps one.")
+    with torch.no_grad():
+        for prompt in [*prompts, pipeline.config.default_negative_prompt]:
+            pipeline.encode_prompt(prompt)
+    pipeline.register_modules(text_encoder=None)
