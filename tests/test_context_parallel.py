@@ -1,4 +1,4 @@
-"""Several processes make the same video as one: two gloo processes on the CPU, started once for all tests.
+"""Several processes make the same video as one: two gloo processes on the CPU, and four, started once for all tests.
 
 Ring attention needs a kernel that reports its log-sum-exp. diffusers calls PyTorch's flash kernel for it, which exists
 for CUDA alone, so `humo.parallel.start` refuses a ring on the CPU. What is ours in a ring (who holds which tokens and
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 import torch
+import torch.distributed as dist
 import torch.multiprocessing as mp
 from diffusers import ContextParallelConfig, FirstBlockCacheConfig
 
@@ -23,8 +25,8 @@ from humo import parallel
 from humo.guidance import published_17b
 from humo.pipeline import HuMoPipeline
 from humo.sampling import Conditions, denoise, make_scheduler
+from humo.transformer import HuMoTransformer3DModel
 
-NUM_PROCESSES = 2
 FORMS = {"1.7B": {"in_channels": 8, "latent_std": tiny.LATENT_STD}, "17B": {"in_channels": 20}}
 GRIDS = {"odd": (3, 6, 6), "frames that do not divide": (3, 4, 4), "even": (4, 4, 6)}
 """Latent frames (the last a reference), rows, columns: 27 tokens, 12 in three frames, 24 in four."""
@@ -49,23 +51,32 @@ def conditions(form: str) -> Conditions:
     return Conditions(text, negative, audio, torch.randn(1, 8, 1, 6, 6), 1, black)
 
 
-@torch.no_grad()
-def run_transformer(form: str, split: dict[str, int] | None) -> Results:
-    """Every grid through the model, and two guided steps, with the tokens split or whole."""
+def split_transformer(form: str, split: dict[str, int] | None) -> HuMoTransformer3DModel:
+    """The same tiny model in every process, its tokens split or whole."""
     torch.manual_seed(0)
     model = tiny.transformer(**FORMS[form])
     if split:
         parallel.split_tokens(model, **split, device_type="cpu")
-    results = {}
-    for name, grid in GRIDS.items():
+    return model
+
+
+@torch.no_grad()
+def run_grids(form: str, split: dict[str, int] | None, grids: Iterable[str] = GRIDS) -> Results:
+    """One pass of the model for every grid, and what the focus head would read."""
+    model, results = split_transformer(form, split), {}
+    for name in grids:
         torch.manual_seed(1)
-        output = model(**inputs(model.config.in_channels, grid), return_attended=True)
+        output = model(**inputs(model.config.in_channels, GRIDS[name]), return_attended=True)
         results[name] = (output.sample, *output.attended)
+    return results
+
+
+def run_denoise(form: str, split: dict[str, int] | None) -> Results:
+    """Two guided steps, branch by branch and in one batch."""
+    model = split_transformer(form, split)
     told, noise = conditions(form), torch.randn(1, 8, 3, 6, 6)
     arguments = model, make_scheduler(), published_17b(), told, noise, 2
-    results["denoise"] = denoise(*arguments)
-    results["denoise in one batch"] = denoise(*arguments, batch_branches=True)
-    return results
+    return {"denoise": denoise(*arguments), "denoise in one batch": denoise(*arguments, batch_branches=True)}
 
 
 def make_video(pipe: HuMoPipeline, seed: int | None) -> Results:
@@ -90,54 +101,93 @@ def use_the_cpu_flash_kernel() -> torch.library.Library:
     return library
 
 
-def work(rank: int, port: int, folder: Path) -> None:
-    """What each process does; its results are written into the folder."""
-    torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(NUM_PROCESSES)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    results: Results = {}
+def make_in_two() -> Results:
+    """What each of two processes does."""
+    results: Results = {"is main": parallel.is_main()}
     for form in ("mini", "17B"):
         pipe = tiny.pipeline(form)
         parallel.start(pipe)
         results[f"video of {form}"] = make_video(pipe, seed=None)
-    results["is main"] = parallel.is_main()
-    library = use_the_cpu_flash_kernel()
+    for way, split in {"ulysses": {"ulysses": 2}, "ring": {"ulysses": 1, "ring": 2}}.items():
+        for form in FORMS:
+            results[f"{way} {form}"] = run_grids(form, split) | run_denoise(form, split)
+    return results
+
+
+def make_in_four() -> Results:
+    """What each of four processes does."""
+    dist.init_process_group(parallel.BACKENDS["cpu"])
+    both = {"ulysses": 2, "ring": 2}
+    results: Results = {}
     for form in FORMS:
-        results[f"ulysses {form}"] = run_transformer(form, {"ulysses": NUM_PROCESSES})
-        results[f"ring {form}"] = run_transformer(form, {"ulysses": 1, "ring": NUM_PROCESSES})
+        results[f"ring {form}"] = run_grids(form, {"ulysses": 1, "ring": 4})
+        results[f"both {form}"] = run_grids(form, both, ["frames that do not divide", "even"])
+    try:
+        run_grids("1.7B", both, ["odd"])
+    except ValueError as error:
+        results["error"] = str(error)
+    return results
+
+
+def work(rank: int, make: Callable[[], Results], num_processes: int, port: int, folder: Path) -> None:
+    """Write into the folder what a process makes."""
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(num_processes)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    library = use_the_cpu_flash_kernel()
+    torch.save(make(), folder / f"{rank}.pt")
     del library
-    torch.save(results, folder / f"{rank}.pt")
     parallel.stop()
 
 
-@pytest.fixture(scope="module")
-def processes(tmp_path_factory) -> list[Results]:
-    """The results of every process."""
-    folder = tmp_path_factory.mktemp("ranks")
+def run_processes(make: Callable[[], Results], num_processes: int, folder: Path) -> list[Results]:
+    """The results of every process; all are forked from one clean process that has imported what they need."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.spawn(work, (port, folder), nprocs=NUM_PROCESSES)
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(NUM_PROCESSES)]
+    mp.set_forkserver_preload(["tiny", "humo.parallel"])
+    mp.start_processes(work, (make, num_processes, port, folder), nprocs=num_processes, start_method="forkserver")
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(num_processes)]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> list[Results]:
+    """The results of two processes."""
+    return run_processes(make_in_two, 2, tmp_path_factory.mktemp("two"))
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory) -> list[Results]:
+    """The results of four processes."""
+    return run_processes(make_in_four, 4, tmp_path_factory.mktemp("four"))
 
 
 @pytest.fixture(scope="module", params=list(FORMS))
 def alone(request) -> tuple[str, Results]:
-    """A form and the results of one process."""
-    return request.param, run_transformer(request.param, None)
+    """A form and the results of a single process."""
+    return request.param, run_grids(request.param, None) | run_denoise(request.param, None)
 
 
 @pytest.mark.parametrize("way", ["ulysses", "ring"])
 @pytest.mark.parametrize("what", [*GRIDS, "denoise", "denoise in one batch"])
-def test_equals_the_single_process(processes, alone, way: str, what: str) -> None:
+def test_two_processes_equal_one(two, alone, way: str, what: str) -> None:
     form, expected = alone
-    for results in processes:
+    for results in two:
         torch.testing.assert_close(results[f"{way} {form}"][what], expected[what], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("way", ["ring", "both"])
+def test_four_processes_equal_one(four, alone, way: str) -> None:
+    form, expected = alone
+    for results in four:
+        for name, given in results[f"{way} {form}"].items():
+            torch.testing.assert_close(given, expected[name], rtol=1e-5, atol=1e-5)
+        assert "27 tokens cannot be shared by 2 x 2" in results["error"]
+
+
 @pytest.mark.parametrize("form", ["mini", "17B"])
-def test_a_whole_video_with_a_seed_that_the_first_process_draws(processes, form: str) -> None:
-    first, second = (results[f"video of {form}"] for results in processes)
+def test_a_whole_video_with_a_seed_that_the_first_process_draws(two, form: str) -> None:
+    first, second = (results[f"video of {form}"] for results in two)
     assert first["seed"] == second["seed"]
     expected = make_video(tiny.pipeline(form), first["seed"])
     for video in (first, second):
@@ -147,8 +197,8 @@ def test_a_whole_video_with_a_seed_that_the_first_process_draws(processes, form:
             torch.testing.assert_close(torch.from_numpy(video["masks"]), torch.from_numpy(expected["masks"]))
 
 
-def test_only_the_first_process_speaks(processes, monkeypatch) -> None:
-    assert [results["is main"] for results in processes] == [True, False]
+def test_only_the_first_process_speaks(two, monkeypatch) -> None:
+    assert [results["is main"] for results in two] == [True, False]
     assert parallel.is_main()
     monkeypatch.setenv("RANK", "1")
     assert not parallel.is_main()
