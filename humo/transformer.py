@@ -39,6 +39,7 @@ from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
 from humo.audio_attention import AudioCrossAttention, AudioProjection, FrameIndex, frame_mask
+from humo.linear_estimate import add_linear_estimate
 from humo.parallel import GatherTokens, check_tokens
 
 NUM_ATTENDED_BLOCKS = 4
@@ -166,7 +167,8 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         audio_hidden_dim: width of the audio projection.
         image_dim: always None; diffusers' LoRA loader for Wan asks the config for it.
         latent_std: standard deviation of each channel of the clean latents; where given, the best linear
-            estimate of the velocity is added to the output (ours, see `_add_linear_estimate`). None as published.
+            estimate of the velocity is added to the output (ours, see `humo.linear_estimate`). None as published.
+        estimate_gate: whether the network also says where that estimate holds; needs latent_std (ours).
     """
 
     _supports_gradient_checkpointing = True
@@ -207,6 +209,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         audio_hidden_dim: int = 512,
         image_dim: int | None = None,
         latent_std: list[float] | None = None,
+        estimate_gate: bool = False,
     ) -> None:
         super().__init__()
         if patch_size[0] != 1:
@@ -215,6 +218,8 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
             raise ValueError(
                 f"latent_std has {len(latent_std)} values but out_channels is {out_channels}: give one each."
             )
+        if estimate_gate and latent_std is None:
+            raise ValueError("estimate_gate is on but latent_std is None: give the latents' standard deviations.")
         dim = num_attention_heads * attention_head_dim
 
         # 1. Patches and positions
@@ -238,7 +243,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
 
         # 4. Output
         self.norm_out = FP32LayerNorm(dim, eps, elementwise_affine=False)
-        self.proj_out = nn.Linear(dim, out_channels * math.prod(patch_size))
+        self.proj_out = nn.Linear(dim, (1 + estimate_gate) * out_channels * math.prod(patch_size))
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
         self.gather_tokens = GatherTokens()
 
@@ -336,24 +341,16 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         return frame_mask(frame_index, *audio_hidden_states.shape[1:3])
 
     def _unpatchify(self, tokens: Tensor, grid: tuple[int, int, int]) -> Tensor:
-        """(b, n, patch volume * out_channels) -> (b, out_channels, f, h, w)."""
+        """(b, n, patch volume * c) -> (b, c, f, h, w)."""
         tokens = tokens.unflatten(2, (*self.config.patch_size, -1)).unflatten(1, tuple(grid))
         return tokens.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
-    def _add_linear_estimate(self, residual: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
-        """Add the best linear estimate of the velocity: k x_t + residual * s / sqrt(D), in float32.
-
-        With s the standard deviation of the channel's clean latents, D = (1 - sigma)^2 s^2 + sigma^2 is the variance
-        of x_t and k = (sigma - (1 - sigma) s^2) / D. What is then left of the velocity has the variance s^2 / D, so
-        the network's own output has unit variance at every noise level in every channel. Ours: EDM's preconditioning
-        (arXiv 2206.00364) written for flow matching; the published models have none.
-        """
-        sigma = (timestep.float() / 1000.0).view(-1, 1, 1, 1, 1)
-        std = torch.tensor(self.config.latent_std, device=noisy.device).view(1, -1, 1, 1, 1)
-        variance = ((1 - sigma) * std) ** 2 + sigma**2
-        x_t = noisy[:, : self.config.out_channels].float()
-        sample = (sigma - (1 - sigma) * std**2) / variance * x_t + residual.float() * std * variance.rsqrt()
-        return sample.type_as(noisy)
+    def _add_linear_estimate(self, output: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
+        """The velocity from the network's output, whose second half is the gate if there is one."""
+        residual, gate = output.chunk(2, dim=1) if self.config.estimate_gate else (output, None)
+        std = torch.tensor(self.config.latent_std, device=noisy.device)
+        x_t = noisy[:, : self.config.out_channels]
+        return add_linear_estimate(residual, x_t, timestep.float() / 1000.0, std, gate).type_as(noisy)
 
     def _check_shapes(self, latents: Tensor, timestep: Tensor, text: Tensor, audio: Tensor) -> None:
         config, batch_size, size = self.config, latents.shape[0], latents.shape[2:]

@@ -65,7 +65,7 @@ def make_transformer(
         num_attention_heads=4, attention_head_dim=64, in_channels=len(latent_std),
         out_channels=len(latent_std), text_dim=text_dim,
         ffn_dim=1024, num_layers=layers, audio_dim=256, audio_channels=audio_channels, audio_hidden_dim=256,
-        latent_std=latent_std,
+        latent_std=latent_std, estimate_gate=True,
     )  # fmt: skip
     for block in transformer.blocks:
         nn.init.zeros_(block.audio_attn.attn.to_out[0].weight)
