@@ -1,36 +1,70 @@
-"""`python -m humo generate`: one video from the command line, with the page's defaults."""
+"""`python -m humo generate`: a video from the command line, with the page's defaults, in one go or shot by shot.
+
+Started by torchrun, its processes make one video together (`humo.parallel`); the first one writes and speaks.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+from dataclasses import replace
+from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from tqdm import tqdm
 
-from humo.media import check_video_path
+from humo.media import Sound, check_video_path, read_sound
 from humo.space.request import Defaults, VideoRequest
 
 if TYPE_CHECKING:
+    from humo.cuts import Shot
     from humo.pipeline import HuMoPipeline
     from humo.sampling import StepState
 
+RULES = ("published_17b", "published_1_7b", "paper", "constant")
+GuidanceName = Enum("GuidanceName", {name: name for name in RULES}, type=str)
+Memory = Enum("Memory", {size: size for size in ("8GB", "12GB", "16GB", "24GB", "48GB", "80GB")}, type=str)
 Scale = Annotated[float | None, typer.Option(help="Guidance; default: the model's own.")]
 
 
 def generate(
-    prompt: Annotated[str, typer.Option(help="Who is seen and what happens.")],
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="Who is seen and what happens; with --shots it may be repeated, one a shot."),
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Instead of --prompt: a text file, one line for all shots or a line a shot.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The mp4 to write.")] = Path("out.mp4"),
     image: Annotated[list[Path] | None, typer.Option(help="A picture of the person; may be repeated.")] = None,
-    audio: Annotated[Path | None, typer.Option(help="A voice; the video lasts as long as it.")] = None,
+    audio: Annotated[
+        Path | None, typer.Option(help="A voice; the video lasts as long as it, if the model can (else see --shots).")
+    ] = None,
     preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
-    frames: Annotated[int | None, typer.Option(help="4k+1 frames at 25 a second.")] = None,
+    memory: Annotated[Memory | None, typer.Option(help="Make do with a GPU of this size.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only print where --shots would cut the sound.")] = False,
+    shots: Annotated[
+        Path | None,
+        typer.Option(
+            help="Make the whole sound, however long, in shots cut at its pauses. They are kept in this folder; the "
+            "same command again goes on where it was stopped. Shot i has the seed --seed + i - 1."
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(help="4k+1 frames at 25 a second; with --shots or --plan the most of a shot.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Drawn and told if not given.")] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="What shall not be seen.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
+    guidance: Annotated[
+        GuidanceName | None, typer.Option(help="Rule of guidance; default: the model's own, with its scales.")
+    ] = None,
     text_scale: Scale = None,
     image_scale: Scale = None,
     audio_scale: Scale = None,
@@ -39,35 +73,153 @@ def generate(
 ) -> None:
     """Make a video from text, pictures and sound, any of the last two left out at will."""
     check_video_path(out)
-    pipe = _load(preset)
+    texts = _read_prompts(prompt, prompts)
+    if plan:
+        typer.echo(_cut_list(_plan(_sound(audio, "--plan"), preset, frames), texts))
+        return
+    if not texts:
+        raise ValueError("No prompt is given: describe with --prompt who and what is to be seen.")
+    cuts, sound = None, None
+    if shots is not None:
+        sound = _sound(audio, "--shots")
+        cuts = _plan(sound, preset, frames)
+        listed = _cut_list(cuts, texts)
+        if _is_main():
+            typer.echo(listed, err=True)
+    elif len(texts) > 1:
+        raise ValueError(f"{len(texts)} prompts are given for one clip: give one, or --shots FOLDER for one a shot.")
+
+    pipe = _load(preset, None if memory is None else memory.value)
     scales = {"text": text_scale, "image": image_scale, "audio": audio_scale, "switch": switch}
-    request = VideoRequest(
-        prompt=prompt,
-        images=tuple(image or ()),
-        audio=audio,
-        num_frames=frames,
-        num_inference_steps=steps,
-        guidance=Defaults.of_config(pipe.config).with_scales(**scales),
-        seed=seed,
-        negative_prompt=negative_prompt,
-        height=height,
-        width=width,
+    settings = {
+        "num_inference_steps": steps,
+        "guidance": _guidance(pipe, guidance, scales),
+        "seed": seed,
+        "negative_prompt": negative_prompt,
+        "height": height,
+        "width": width,
+    }
+    is_main = _is_main()
+    with tqdm(unit="step", desc="generating", file=sys.stderr, disable=not is_main) as bar:
+        if cuts is None:
+            request = VideoRequest(
+                prompt=texts[0], images=tuple(image or ()), audio=audio, num_frames=frames, **settings
+            )
+            video = request.run(pipe, on_step=partial(_advance, bar))
+        else:
+            from humo.shots import make_shots
+
+            show = partial(_advance_shot, bar, len(cuts))
+            video = make_shots(
+                pipe, cuts, texts, shots, sound, image=image, on_step=show, is_writer=is_main, **settings
+            )
+    if is_main:
+        num_frames = len(video.frames) if cuts is None else cuts[-1].stop
+        video.save(out, enlarge)
+        for note in video.notes:
+            typer.echo(note, err=True)
+        typer.echo(f"{out}: {num_frames} frames, {num_frames / video.fps:.2f} s, seed {video.seed}")
+    if _num_processes() > 1:
+        from humo.parallel import stop
+
+        stop()
+
+
+def _read_prompts(given: list[str] | None, file: Path | None) -> list[str]:
+    """The prompts of the options; empty lines of a file are left out."""
+    if file is None:
+        return list(given or [])
+    if given:
+        raise ValueError("Both --prompt and --prompts are given: give one of them.")
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError):
+        raise ValueError(f"The prompts in {file.name} cannot be read: give a text file in UTF-8.") from None
+    if not any(lines):
+        raise ValueError(f"{file.name} has no line with a prompt: write one for all shots, or a line a shot.")
+    return [line for line in lines if line]
+
+
+def _sound(audio: Path | None, option: str) -> Sound:
+    if audio is None:
+        raise ValueError(f"{option} cuts a sound, and none is given: add --audio.")
+    return read_sound(audio)
+
+
+def _plan(sound: Sound, preset: str, frames: int | None) -> list[Shot]:
+    """Cut a sound into shots that the model can make."""
+    from humo.shots import longest_shot, plan_shots
+
+    longest = longest_shot(_config(preset))
+    if frames is not None and frames > longest:
+        raise ValueError(f"--frames is {frames} but {preset} makes shots of at most {longest}: use {longest}.")
+    return plan_shots(sound.original, sound.rate, longest if frames is None else frames)
+
+
+def _config(preset: str) -> dict[str, Any]:
+    """A pipeline's settings without its weights; empty where they are not there yet."""
+    from humo.checkpoints import MINI
+
+    index = (MINI if preset == "mini" else Path(preset)) / "model_index.json"
+    try:
+        return json.loads(index.read_text(encoding="utf-8"))
+    except OSError:
+        return {}  # a published model before its download, with no limit of its own, or what loading will refuse
+    except ValueError:
+        raise ValueError(f"{index.parent.name}/{index.name} is damaged: fetch the folder again.") from None
+
+
+def _cut_list(cuts: list[Shot], texts: list[str]) -> str:
+    """The shots as a table."""
+    from humo.shots import FPS, prompt_of_each
+
+    each = prompt_of_each(texts or [""], len(cuts))
+    width = max(len("cut after it"), *(len(cut.note) for cut in cuts))
+    lines = [f"shot    start      end  frames  {'cut after it':<{width}}  prompt"]
+    for cut, text in zip(cuts, each, strict=True):
+        numbers = f"{cut.number:>4} {cut.start / FPS:>7.2f}s {cut.stop / FPS:>7.2f}s {cut.num_frames:>7}"
+        lines.append(f"{numbers}  {cut.note:<{width}}  {text}".rstrip())
+    made = sum(cut.num_frames_made for cut in cuts)
+    lines.append(
+        f"{len(cuts)} shots, {cuts[-1].stop} frames ({made} are made: each shot 4k+1), {cuts[-1].stop / FPS:.2f} s"
     )
-    with tqdm(unit="step", desc="generating", file=sys.stderr) as bar:
-
-        def show(state: StepState) -> None:
-            bar.total = state.num_steps
-            bar.update()
-
-        video = request.run(pipe, on_step=show)
-    video.save(out, enlarge)
-    for note in video.notes:
-        typer.echo(note, err=True)
-    typer.echo(f"{out}: {len(video.frames)} frames, {len(video.frames) / video.fps:.2f} s, seed {video.seed}")
+    return "\n".join(lines)
 
 
-def _load(preset: str) -> HuMoPipeline:
-    """The pipeline, without the libraries' own progress bars."""
+def _guidance(pipe: HuMoPipeline, rule: GuidanceName | None, scales: dict[str, float | None]) -> dict[str, Any]:
+    """The model's own guidance or another rule, with the scales of the options."""
+    defaults = Defaults.of_config(pipe.config)
+    if rule is not None and rule.value != defaults.guidance["rule"]:
+        defaults = replace(defaults, guidance={"rule": rule.value})
+    for name in (name for name, value in scales.items() if value is not None and defaults.scale(name) is None):
+        option = "--switch" if name == "switch" else f"--{name}-scale"
+        raise ValueError(f"Guidance {defaults.guidance['rule']} has no {option[2:]} to set: leave {option} out.")
+    return defaults.with_scales(**scales)
+
+
+def _advance(bar: tqdm, state: StepState) -> None:
+    bar.total = state.num_steps
+    bar.update()
+
+
+def _advance_shot(bar: tqdm, num_shots: int, shot: Shot, state: StepState) -> None:
+    if state.index == 0:
+        bar.reset(state.num_steps)
+        bar.set_description(f"shot {shot.number} of {num_shots}")
+    bar.update()
+
+
+def _num_processes() -> int:
+    """Processes that torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _is_main() -> bool:
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def _load(preset: str, memory: str | None) -> HuMoPipeline:
+    """The pipeline, without the libraries' own progress bars; of several processes each on its own device."""
     import diffusers  # these take seconds, and a wrong call is refused before
     import transformers
 
@@ -75,4 +227,11 @@ def _load(preset: str) -> HuMoPipeline:
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    return load(preset)
+    options = {} if memory is None else {"memory": memory}
+    if _num_processes() == 1:
+        return load(preset, **options)
+    from humo.parallel import local_device, start
+
+    pipe = load(preset, device=local_device(), **options)
+    start(pipe)
+    return pipe

@@ -165,12 +165,13 @@ def _upright_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def read_sound(sound: str | Path | tuple[np.ndarray, int]) -> Sound:
+def read_sound(sound: str | Path | tuple[np.ndarray, int] | Sound) -> Sound:
     """Read and check a sound.
 
     Args:
         sound: a path (WAV, FLAC, OGG, MP3, AIFF, M4A/MP4, WebM), or (samples, rate in Hz) with samples
-            (samples,) or (samples, channels), float in about [-1, 1] or int16.
+            (samples,) or (samples, channels), float in about [-1, 1] or int16. One that is already read is
+            taken as it is, so that a part of a sound may be silent.
 
     Returns:
         The sound as the model hears it and as it was given.
@@ -179,6 +180,8 @@ def read_sound(sound: str | Path | tuple[np.ndarray, int]) -> Sound:
         ValueError: if it is missing, empty, not a sound by its content, damaged, silent, under 0.2 s,
             10 minutes or longer, of more than 8 channels, or at a rate outside 8 to 192 kHz.
     """
+    if isinstance(sound, Sound):
+        return sound
     if isinstance(sound, tuple):
         return _read_samples(*sound)
     path = _existing_file(sound, "sound")

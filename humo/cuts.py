@@ -1,0 +1,182 @@
+"""Where a long sound is cut into shots: at its pauses, on the grid of video frames (ours).
+
+HuMo was trained on 97 frames, 3.88 seconds; the published code makes no longer video. A longer sound is therefore
+cut into shots, each made on its own and shown one after the other with hard cuts, as films do. Nobody hears the
+cuts, because the sound itself is never cut: it plays whole over all of them.
+
+In step over the whole: a shot is frames `start` to `stop` of one grid of 25 frames a second that begins with the
+sound. A model makes only 4k+1 frames, so a shot is made with up to three frames more, which hear the sound that
+follows and are then thrown away. Nothing is rounded from shot to shot, so nothing adds up: the drift is 0.
+
+Of all ways to cut, the one with the smallest total cost is taken (dynamic programming over frames). A cut in a pause
+costs less the more silence is on both sides of it, so the middle of a long pause is best; a cut where there is no
+pause costs more than any in a pause, and more the louder it is there; a shot costs a little the further its length is
+from an even share.
+
+Source: ours; the silence detection is librosa's (`effects.split`, `feature.rms`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from humo.media import SAMPLE_RATE, Sound, read_sound
+
+FPS = 25
+"""Video frames a second."""
+FRAMES_PER_LATENT = 4
+"""A model makes 4k+1 frames."""
+MAX_FRAMES = 97
+"""Longest shot, 4k+1: what HuMo was trained on."""
+SILENCE_DB = 35.0
+"""What is so much quieter than the loud parts is silence, decibels."""
+MIN_PAUSE = 0.1
+"""Seconds; most closures of p, t and k are shorter, and no place to cut."""
+_SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
+_HOP = 160  # samples: pauses are found to within 10 ms
+_HALF_COST_DEPTH = 0.1  # seconds of silence on both sides at which a cut in a pause costs half of 1
+_NO_PAUSE_COST, _LOUDNESS_COST = 2.0, 20.0  # at the threshold of silence, and how much more at the loudest
+_UNEVENNESS_COST = 1.0  # of a shot of no length, or of twice the even share
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A stretch of the video that is made in one go."""
+
+    number: int
+    """1 is the first."""
+    start: int
+    """First frame, on the grid of the whole video."""
+    stop: int
+    """One past its last frame."""
+    note: str
+    """Where the sound is cut after it, and why."""
+
+    @property
+    def num_frames(self) -> int:
+        """Frames that are shown."""
+        return self.stop - self.start
+
+    @property
+    def num_frames_made(self) -> int:
+        """The smallest 4k+1 that covers them; the last ones are thrown away."""
+        return 1 + -(-(self.num_frames - 1) // FRAMES_PER_LATENT) * FRAMES_PER_LATENT
+
+
+def plan_shots(
+    waveform: np.ndarray, sample_rate: int, max_frames: int = MAX_FRAMES, min_frames: int | None = None
+) -> list[Shot]:
+    """Cut a sound into shots, at its pauses where there are any.
+
+    Args:
+        waveform: float in about [-1, 1] or int16, (samples,) or (samples, channels).
+        sample_rate: Hz, 8,000 to 192,000.
+        max_frames: longest shot, 4k+1 frames at 25 a second.
+        min_frames: shortest shot; default a third of the longest. A sound that is shorter is one shot.
+
+    Returns:
+        Shots in order, which cover frames 0 to ceil(25 x seconds) exactly once.
+
+    Raises:
+        ValueError: if the sound is not allowed (`humo.media.read_sound`) or a limit is not.
+    """
+    if max_frames < 5 or max_frames % FRAMES_PER_LATENT != 1:
+        nearest = max(5, 1 + (max_frames - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT)
+        raise ValueError(f"The most frames of a shot must be 4k+1 (5, 9, … 97) but is {max_frames}: use {nearest}.")
+    min_frames = max_frames // 3 if min_frames is None else min_frames
+    if not 1 <= min_frames <= (max_frames + 1) // 2:  # or a sound a frame too long for one shot has no plan
+        raise ValueError(f"The fewest frames of a shot must be 1 to {(max_frames + 1) // 2} but is {min_frames}.")
+    sound = read_sound((waveform, sample_rate))
+    total = count_frames(sound)
+    if total <= max_frames:
+        return [Shot(1, 0, total, "the sound ends")]
+    costs, notes = _judge_cuts(sound.waveform, total)
+    stops = _cheapest_stops(costs, min_frames, max_frames)
+    starts = [0, *stops[:-1]]
+    return [Shot(i + 1, start, stop, notes[stop]) for i, (start, stop) in enumerate(zip(starts, stops, strict=True))]
+
+
+def count_frames(sound: Sound) -> int:
+    """Frames that cover a sound: its seconds times 25, rounded up."""
+    return -(-len(sound.original) * FPS // sound.rate)
+
+
+def cut_sound(sound: Sound, start: int, stop: int) -> Sound:
+    """The part of a sound under some frames.
+
+    Args:
+        sound: the whole.
+        start: first frame.
+        stop: one past the last; silence is added where the sound ends before it.
+
+    Returns:
+        Exactly (stop - start) / 25 seconds at 16 kHz, and the same stretch as given, to the nearest sample.
+    """
+    heard = _slice(sound.waveform, start * _SAMPLES_PER_FRAME, stop * _SAMPLES_PER_FRAME)
+    first, last = (round(frame * sound.rate / FPS) for frame in (start, stop))
+    return replace(sound, waveform=heard, original=_slice(sound.original, first, last))
+
+
+def _slice(samples: np.ndarray, start: int, stop: int) -> np.ndarray:
+    part = samples[start:stop]
+    return np.pad(part, [(0, stop - start - len(part))] + [(0, 0)] * (samples.ndim - 1))
+
+
+def _judge_cuts(waveform: np.ndarray, total: int) -> tuple[np.ndarray, list[str]]:
+    """Cost of a cut at the beginning of every frame and at the end, (total + 1,), and what to say about it."""
+    levels, loud = _loudness(waveform, total)
+    costs = _NO_PAUSE_COST + _LOUDNESS_COST * (1 + levels / SILENCE_DB)
+    notes = [f"no pause within reach: at the quietest moment, {-level:.0f} dB below the voice" for level in levels]
+    instants = np.arange(total + 1) / FPS
+    for begin, end in _pauses(waveform, loud):
+        for frame in np.flatnonzero((begin < instants) & (instants < end)):
+            depth = min(instants[frame] - begin, end - instants[frame])
+            costs[frame] = 1 / (1 + depth / _HALF_COST_DEPTH)
+            notes[frame] = f"in a pause of {end - begin:.2f} s"
+    costs[total], notes[total] = 0.0, "the sound ends"
+    return costs, notes
+
+
+def _loudness(waveform: np.ndarray, total: int) -> tuple[np.ndarray, float]:
+    """Decibels around the beginning of every frame, -SILENCE_DB to 0 of the loud parts, and the loud parts' RMS.
+
+    Loud is the 95th percentile of what is not far below the loudest, so that neither a knock on the microphone nor
+    long silence moves the threshold much.
+    """
+    from librosa import feature  # slow to import, and only long sounds need it
+
+    padded = _slice(waveform, 0, total * _SAMPLES_PER_FRAME)
+    rms = feature.rms(y=padded, frame_length=2 * _SAMPLES_PER_FRAME, hop_length=_SAMPLES_PER_FRAME)[0]
+    loud = float(np.percentile(rms[rms > 0.01 * rms.max()], 95))
+    decibels = 20 * np.log10(np.maximum(rms / loud, 1e-6))
+    return np.clip(decibels, -SILENCE_DB, 0), loud
+
+
+def _pauses(waveform: np.ndarray, loud: float) -> list[tuple[float, float]]:
+    """(begin, end) in seconds of every silence of at least `MIN_PAUSE`."""
+    from librosa import effects
+
+    voiced = effects.split(waveform, top_db=SILENCE_DB, ref=loud, frame_length=4 * _HOP, hop_length=_HOP)
+    edges = np.array([0, *voiced.flatten(), len(waveform)]) / SAMPLE_RATE
+    return [(begin, end) for begin, end in edges.reshape(-1, 2).tolist() if end - begin >= MIN_PAUSE]
+
+
+def _cheapest_stops(costs: np.ndarray, min_frames: int, max_frames: int) -> list[int]:
+    """Ends of the shots whose cuts and lengths cost least together."""
+    total = len(costs) - 1
+    even_share = total / -(-total // max_frames)
+    sizes = np.arange(min_frames, max_frames + 1)
+    size_costs = _UNEVENNESS_COST * (sizes / even_share - 1) ** 2
+    best, previous = np.full(total + 1, np.inf), np.zeros(total + 1, dtype=int)
+    best[0] = 0.0
+    for stop in range(min_frames, total + 1):
+        fitting = sizes <= stop
+        candidates = best[stop - sizes[fitting]] + size_costs[fitting]
+        choice = int(np.argmin(candidates))
+        best[stop], previous[stop] = candidates[choice] + costs[stop], stop - sizes[choice]
+    stops = [total]
+    while previous[stops[-1]] > 0:
+        stops.append(int(previous[stops[-1]]))
+    return stops[::-1]

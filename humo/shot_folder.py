@@ -1,0 +1,229 @@
+"""The folder in which a video grows shot by shot, and what tells whether a shot in it is still asked for (ours).
+
+For every shot:
+- `shot-001.npz`: the frames, losslessly (uint8 RGB, zip), so that the joined video is encoded once, from the original
+  pixels. Joining mp4s would either encode the pictures twice or leave a gap in the sound at every cut.
+- `shot-001.mp4`: the same with its stretch of sound, to watch while the others are made.
+- `shot-001.json`: its settings and its fingerprint. It is written last, so a shot is done when it is there.
+
+`shots.json` holds the whole plan. Every file appears whole under its name or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from humo.cuts import FPS, Shot
+from humo.media import write_video
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MAX_METADATA = 60_000
+"""Most characters of settings in an mp4: the encoder takes them as one argument, and systems limit its length."""
+PLAN = "shots.json"
+_PART = ".humo-"
+
+
+def fingerprint(settings: Mapping[str, Any], arrays: Iterable[np.ndarray]) -> str:
+    """Hash all that a shot's frames depend on.
+
+    Args:
+        settings: plain data.
+        arrays: sound and pictures.
+
+    Returns:
+        SHA-256 in hexadecimal digits.
+    """
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def fingerprint_of_model(transformer: nn.Module) -> str:
+    """Recognise a transformer cheaply: its settings, the names of its parts, its first layer and its adapters.
+
+    Training changes the first layer too, and memory presets leave it in full precision, so that a run may go on with
+    another preset. LoRA adapters are noticed as long as they are not fused into the weights.
+
+    Args:
+        transformer: of a pipeline.
+
+    Returns:
+        SHA-256 in hexadecimal digits.
+    """
+    watched = [transformer.patch_embedding.weight]
+    watched += [parameter for name, parameter in transformer.named_parameters() if "lora_" in name]
+    values = [parameter.detach().flatten()[:4096].bfloat16().float().cpu().numpy() for parameter in watched]
+    config = {key: value for key, value in transformer.config.items() if not key.startswith("_")}
+    return fingerprint({"config": config, "class": type(transformer).__name__}, values)
+
+
+class ShotFolder:
+    """Shots on disk.
+
+    Args:
+        path: the folder; made by `begin`.
+
+    Raises:
+        ValueError: if there is a file of that name.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"{self.path.name} is a file: give a folder for the shots.")
+
+    def begin(self, plan: Mapping[str, Any]) -> None:
+        """Make the folder, tidy it and write the plan.
+
+        Raises:
+            ValueError: if it cannot be made or written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for left in self.path.glob(_PART + "*"):  # by a run that was killed while it wrote
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            _write_json(self.path / PLAN, plan)
+        except OSError as error:
+            raise ValueError(
+                f"The folder {self.path.name} is not to be written ({error.strerror}): give another."
+            ) from None
+
+    def seed(self) -> int | None:
+        """Seed of the plan that the folder holds; None without one."""
+        plan = _read_json(self.path / PLAN)
+        seed = None if plan is None else plan.get("seed")
+        return seed if isinstance(seed, int) else None
+
+    def why_missing(self, shot: Shot, print_: str) -> str | None:
+        """What is wrong with a saved shot: None if it is done, "" if it never was, else the end of a sentence."""
+        record = _read_json(self._file(shot, "json"))
+        if record is None:
+            return ""
+        if record.get("fingerprint") != print_:
+            return "was made from something else"
+        try:
+            self.read_frames(shot)
+        except ValueError:
+            return "is damaged"
+        return None
+
+    def write(
+        self,
+        shot: Shot,
+        frames: np.ndarray,
+        audio: tuple[np.ndarray, int],
+        settings: Mapping[str, Any],
+        print_: str,
+    ) -> None:
+        """Save a shot that is done.
+
+        Args:
+            shot: which.
+            frames: uint8 RGB, (shot.num_frames, h, w, 3).
+            audio: its stretch of the sound, (samples, rate in Hz).
+            settings: all that was asked, as plain data.
+            print_: its fingerprint.
+        """
+        record = self._file(shot, "json")
+        record.unlink(missing_ok=True)  # of an older shot: from here to the end there is no whole one
+        _write_whole(self._file(shot, "npz"), lambda file: np.savez_compressed(file, frames=frames))
+        write_video(self._file(shot, "mp4"), frames, FPS, audio, dict(settings))
+        _write_json(record, {**describe(shot), "settings": settings, "fingerprint": print_})
+
+    def read_frames(self, shot: Shot) -> np.ndarray:
+        """The frames of a saved shot, uint8 RGB (f, h, w, 3).
+
+        Raises:
+            ValueError: if the file is missing or damaged.
+        """
+        path = self._file(shot, "npz")
+        try:
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                frames = file["frames"]
+        except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile, zlib.error):
+            raise ValueError(f"{path.name} is missing or damaged: make the shots again.") from None
+        if len(frames) != shot.num_frames:
+            raise ValueError(f"{path.name} has {len(frames)} frames, not {shot.num_frames}: make the shots again.")
+        return frames
+
+    def join(
+        self,
+        shots: Sequence[Shot],
+        path: str | Path,
+        audio: tuple[np.ndarray, int],
+        settings: Mapping[str, Any],
+        scale: int = 1,
+    ) -> Path:
+        """Write one mp4 of all shots with the sound that is given.
+
+        The frames are gathered in a file, not in memory: ten minutes in high definition are 40 GB.
+        """
+        height, width = self.read_frames(shots[0]).shape[1:3]
+        shape = (shots[-1].stop, height, width, 3)
+        with tempfile.TemporaryDirectory(dir=self.path, prefix=_PART) as folder:
+            frames = np.lib.format.open_memmap(Path(folder) / "frames.npy", "w+", np.uint8, shape)
+            for shot in shots:
+                frames[shot.start : shot.stop] = self.read_frames(shot)
+            written = write_video(path, frames, FPS, audio, _short(settings), scale)
+            del frames  # some systems do not remove a file that is mapped
+        return written
+
+    def _file(self, shot: Shot, ending: str) -> Path:
+        return self.path / f"shot-{shot.number:03d}.{ending}"
+
+
+def describe(shot: Shot) -> dict[str, Any]:
+    """A shot as plain data: number, first frame, frames, seconds, and where the sound is cut."""
+    return {
+        "shot": shot.number,
+        "start_frame": shot.start,
+        "frames": shot.num_frames,
+        "frames_made": shot.num_frames_made,
+        "start": shot.start / FPS,
+        "end": shot.stop / FPS,
+        "cut": shot.note,
+    }
+
+
+def _short(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that fit into an mp4: of very many shots the reasons and prompts stay in the folder."""
+    if len(json.dumps(settings, ensure_ascii=False)) <= MAX_METADATA:
+        return dict(settings)
+    return {**settings, "prompt": f"see {PLAN}", "shots": [shot["start_frame"] for shot in settings["shots"]]}
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """The dictionary in a file; None if there is none, for what is not whole is made again."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, ensure_ascii=False, indent=1)
+    _write_whole(path, lambda file: file.write(text.encode()))
+
+
+def _write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write under another name first, so that the file is there whole or not at all."""
+    part = path.with_name(_PART + path.name)
+    with open(part, "wb") as file:
+        write(file)
+    os.replace(part, path)

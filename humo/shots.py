@@ -1,0 +1,254 @@
+"""A video longer than a model makes at once: shot by shot, saved as they are done, joined under the whole sound (ours).
+
+`plan_shots` cuts a sound at its pauses (`humo.cuts`), `make_shots` makes every shot with the same pictures, its own
+prompt if there is one, and its own noise, and keeps what is done in a folder (`humo.shot_folder`), so that a run that
+was stopped goes on. Shot i of seed s has the seed s + i - 1: the first shot is what a single call with s makes.
+
+Each shot hears its own stretch of sound and begins anew: what the text and the pictures leave open may change at a
+cut, as in any film with hard cuts.
+
+    shots = plan_shots(samples, rate, longest_shot(pipe.config))
+    video = make_shots(pipe, shots, "a woman talks", "out/shots", (samples, rate), image="her.png", seed=7)
+    video.save("out/long.mp4")
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import compress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from humo.cuts import FPS, FRAMES_PER_LATENT, MAX_FRAMES, count_frames, cut_sound
+from humo.cuts import Shot as Shot
+from humo.cuts import plan_shots as plan_shots
+from humo.guidance import Rule, describe_rule, make_rule
+from humo.inputs import Request, check_request
+from humo.media import Sound, read_picture, read_sound
+from humo.shot_folder import ShotFolder, describe, fingerprint, fingerprint_of_model
+
+if TYPE_CHECKING:
+    from humo.pipeline import HuMoPipeline, Picture
+    from humo.sampling import StepState
+
+
+@dataclass(frozen=True)
+class ShotVideo:
+    """A video made of shots; its frames stay on disk until they are asked for.
+
+    Attributes:
+        shots: the cut list.
+        audio: the whole sound as given, (float32 (samples, channels), Hz); it ends less than one frame before the
+            pictures do.
+        seed: what repeats the video with the same inputs.
+        settings: all that was asked, as plain data, with the cut list.
+        notes: what was decided for the caller, in sentences.
+        fps: frames a second, 25.
+    """
+
+    shots: list[Shot]
+    audio: tuple[np.ndarray, int]
+    seed: int
+    settings: dict[str, Any]
+    notes: list[str]
+    _folder: ShotFolder = field(repr=False)
+    fps: int = FPS
+
+    @property
+    def frames(self) -> np.ndarray:
+        """All frames, uint8 RGB (f, height, width, 3); a minute of 480 x 832 pixels takes 1.8 GB."""
+        return np.concatenate([self._folder.read_frames(shot) for shot in self.shots])
+
+    def save(self, path: str | Path, scale: int = 1) -> Path:
+        """Join the shots into one mp4 with the whole sound and, in its metadata, the settings and the cut list.
+
+        Args:
+            path: the file to write, ending in .mp4.
+            scale: whole number by which the pictures are enlarged.
+
+        Returns:
+            The path.
+        """
+        return self._folder.join(self.shots, path, self.audio, self.settings, scale)
+
+
+def longest_shot(config: Mapping[str, Any]) -> int:
+    """The most frames that a model is asked for at once.
+
+    Args:
+        config: of a pipeline (`pipe.config`, or its saved model_index.json).
+
+    Returns:
+        4k+1 frames: 97, or what the model was trained on or allows if that is less.
+    """
+    limits = [config.get(name) for name in ("max_trained_frames", "max_frames")]
+    shortest = min([MAX_FRAMES, *(limit for limit in limits if limit is not None)])
+    return 1 + (shortest - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT
+
+
+def prompt_of_each(prompts: str | Sequence[str], num_shots: int) -> list[str]:
+    """One prompt a shot, from one for all or one for each.
+
+    Raises:
+        ValueError: if their number is neither 1 nor that of the shots.
+    """
+    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+    if len(prompts) not in (1, num_shots):
+        wanted = "one" if num_shots == 1 else f"one for all, or {num_shots}, one for each"
+        raise ValueError(f"There are {num_shots} shots but {len(prompts)} prompts: give {wanted}.")
+    return prompts * num_shots if len(prompts) == 1 else prompts
+
+
+def make_shots(
+    pipe: HuMoPipeline,
+    shots: Sequence[Shot],
+    prompts: str | Sequence[str],
+    folder: str | Path,
+    audio: str | Path | tuple[np.ndarray, int] | Sound,
+    *,
+    image: Picture | Sequence[Picture] | None = None,
+    negative_prompt: str | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    num_inference_steps: int | None = None,
+    guidance: Rule | Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    on_step: Callable[[Shot, StepState], None] | None = None,
+    is_writer: bool = True,
+) -> ShotVideo:
+    """Make every shot that the folder does not hold yet.
+
+    Args:
+        pipe: any HuMo pipeline.
+        shots: from `plan_shots` of the same sound.
+        prompts: one for all shots, or one for each.
+        folder: where the shots are kept; made if it is not there.
+        audio: the whole sound, as `HuMoPipeline.__call__` takes it, or already read.
+        image: one or several pictures, the same for every shot.
+        negative_prompt: what not to see; default from the config, as for all that follow but the seed.
+        height: pixels.
+        width: pixels.
+        num_inference_steps: steps of the solver.
+        guidance: a rule of `humo.guidance`, or its plain data.
+        seed: of the first shot, the others count on from it; default that of the folder's earlier run, else drawn
+            and reported.
+        on_step: called with the shot and the state after every step; if it raises, the shots that are done stay.
+        is_writer: False in all but one of several processes that make the same video together.
+
+    Returns:
+        The video; its `save` joins the shots.
+
+    Raises:
+        ValueError: if an input is not allowed, before the first shot is made.
+    """
+    # 1. Read and check everything, so that no shot is made in vain
+    sound, store, notes = read_sound(audio), ShotFolder(folder), []
+    _check_cover(shots, count_frames(sound))
+    image = [image] if isinstance(image, Image.Image | str | Path) else list(image or [])
+    pictures = [read_picture(picture) for picture in image]
+    rule = pipe.config.default_guidance if guidance is None else guidance
+    rule = make_rule(rule) if isinstance(rule, Mapping) else rule
+    seed = _choose_seed(pipe, store, notes) if seed is None else seed
+    requests = [
+        Request(
+            prompt=prompt,
+            negative_prompt=_default(negative_prompt, pipe.config.default_negative_prompt),
+            num_images=len(pictures),
+            num_frames=shot.num_frames_made,
+            height=_default(height, pipe.config.default_height),
+            width=_default(width, pipe.config.default_width),
+            num_inference_steps=_default(num_inference_steps, pipe.config.default_num_inference_steps),
+            seed=seed + shot.number - 1,
+        )
+        for shot, prompt in zip(shots, prompt_of_each(prompts, len(shots)), strict=True)
+    ]
+    for request in requests:
+        check_request(request, pipe.config, pipe.size_multiple)
+
+    # 2. See which shots are there
+    heard = [cut_sound(sound, shot.start, shot.start + shot.num_frames_made) for shot in shots]
+    shared = {"model": fingerprint_of_model(pipe.transformer), "guidance": describe_rule(rule)}
+    arrays = [np.asarray(picture) for picture in pictures]
+    prints = [
+        fingerprint({**shared, **asdict(request), "shown": shot.num_frames}, [part.waveform, *arrays])
+        for shot, request, part in zip(shots, requests, heard, strict=True)
+    ]
+    is_missing = _look(store, shots, prints, notes)
+    settings = _settings(requests, shots, describe_rule(rule))
+    if is_writer:
+        store.begin(settings)
+
+    # 3. Make the others
+    for shot, request, part, print_ in compress(zip(shots, requests, heard, prints, strict=True), is_missing):
+        video = pipe(
+            request.prompt,
+            negative_prompt=request.negative_prompt,
+            image=pictures or None,
+            audio=part,
+            num_frames=request.num_frames,
+            height=request.height,
+            width=request.width,
+            num_inference_steps=request.num_inference_steps,
+            guidance=rule,
+            seed=request.seed,
+            on_step=None if on_step is None else partial(on_step, shot),
+        )
+        notes += [f"Shot {shot.number}: {note}" for note in video.notes]
+        if is_writer:
+            shown = cut_sound(sound, shot.start, shot.stop)
+            store.write(shot, video.frames[: shot.num_frames], (shown.original, shown.rate), video.settings, print_)
+    return ShotVideo(list(shots), (sound.original, sound.rate), seed, settings, notes, store)
+
+
+def _check_cover(shots: Sequence[Shot], total: int) -> None:
+    edges = [0, *(shot.stop for shot in shots)]
+    is_whole = [shot.start for shot in shots] == edges[:-1] and edges[-1] == total
+    if not shots or not is_whole or any(shot.num_frames < 1 for shot in shots):
+        raise ValueError(f"The shots do not cover the sound's {total} frames once: plan them from this sound.")
+
+
+def _choose_seed(pipe: HuMoPipeline, store: ShotFolder, notes: list[str]) -> int:
+    """The folder's seed or a new one; where processes share the work, all take the first one's."""
+    earlier = store.seed()
+    seed = [random.getrandbits(31) if earlier is None else earlier]
+    if pipe.transformer.num_shares > 1:
+        torch.distributed.broadcast_object_list(seed, src=0)
+    if seed[0] == earlier:
+        notes.append(f"The seed of the earlier run in {store.path.name} is used: {earlier}.")
+    return seed[0]
+
+
+def _look(store: ShotFolder, shots: Sequence[Shot], prints: Sequence[str], notes: list[str]) -> list[bool]:
+    """Which shots have to be made, and what to say about those that are there."""
+    reasons = [store.why_missing(shot, print_) for shot, print_ in zip(shots, prints, strict=True)]
+    if kept := [str(shot.number) for shot, reason in zip(shots, reasons, strict=True) if reason is None]:
+        notes.append(f"Kept from the earlier run: shot {', '.join(kept)}.")
+    for shot, reason in zip(shots, reasons, strict=True):
+        if reason:
+            notes.append(f"Shot {shot.number} in {store.path.name} {reason}: it is made again.")
+    return [reason is not None for reason in reasons]
+
+
+def _settings(requests: Sequence[Request], shots: Sequence[Shot], guidance: dict[str, Any]) -> dict[str, Any]:
+    """What a single clip's settings hold, and the cut list; the prompt is a list where it changes."""
+    prompts = [request.prompt for request in requests]
+    cuts = [{**describe(shot), "seed": request.seed} for shot, request in zip(shots, requests, strict=True)]
+    return {
+        **asdict(requests[0]),
+        "prompt": prompts[0] if len(set(prompts)) == 1 else prompts,
+        "num_frames": shots[-1].stop,
+        "mode": "TIA" if requests[0].num_images else "TA",
+        "guidance": guidance,
+        "shots": cuts,
+    }
+
+
+def _default(value: Any, default: Any) -> Any:
+    return default if value is None else value
