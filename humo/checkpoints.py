@@ -46,6 +46,8 @@ MINI = Path(__file__).resolve().parent.parent / "assets" / "humo-mini"
 PUBLISHED = tuple(PRESETS)
 _WEIGHTED = ("text_encoder", "audio_encoder", "transformer", "vae", "focus_head")
 _FULL_PRECISION = ("vae", "audio_encoder")
+_ALIGNMENT = 64
+"""Bytes."""
 _FETCH_AGAIN = "fetch the folder again"
 
 
@@ -86,6 +88,7 @@ def load(
     for name, component in pipeline.components.items():
         if isinstance(component, torch.nn.Module) and any(p.is_meta for p in component.parameters()):
             raise ValueError(f"The weights of {name} in {folder.name} are incomplete: {_FETCH_AGAIN}.")
+    _align(pipeline)
     if memory is None:
         return pipeline.to(device)
     from humo.memory import place
@@ -172,10 +175,10 @@ def _prepare(preset: Preset, device: torch.device, dtype: torch.dtype) -> Path:
     from humo.conversion import convert_with_bar, converted_folder
 
     folder = converted_folder(preset)
-    lack = _lack_of_room(preset, device, dtype)
     if (folder / "model_index.json").is_file():
-        _refuse(lack)
+        _refuse(_lack_of_gpu(preset, device))
         return folder
+    lack = _lack_of_gpu(preset, device) or _lack_of_memory(preset, dtype)
     sources = find_downloaded(preset)
     if sources is None:
         try:
@@ -188,13 +191,16 @@ def _prepare(preset: Preset, device: torch.device, dtype: torch.dtype) -> Path:
     return convert_with_bar(preset, sources, folder)
 
 
-def _lack_of_room(preset: Preset, device: torch.device, dtype: torch.dtype) -> str:
-    """Why this computer cannot run a published model, in a sentence; empty if it can."""
-    if preset.is_cpu_hopeless and device.type == "cpu" and not torch.cuda.is_available():
-        return (
-            f"the {preset.name} model needs a GPU and there is none here: load '1.7B' or 'mini', or convert it and "
-            "load the folder if a video may take days."
-        )
+def _lack_of_gpu(preset: Preset, device: torch.device) -> str:
+    """That a model which needs a GPU has none, in a sentence; empty if it has."""
+    if not preset.is_cpu_hopeless or device.type != "cpu":
+        return ""
+    given = "the CPU is asked for" if torch.cuda.is_available() else "none is here"
+    return f"the {preset.name} model needs a GPU and {given}: load '1.7B' or 'mini'."
+
+
+def _lack_of_memory(preset: Preset, dtype: torch.dtype) -> str:
+    """That the memory cannot hold a model, in a sentence; empty if it can."""
     num_bytes = sum(count * _itemsize(part, dtype) for part, count in preset.num_parameters.items())
     try:
         check_memory(preset.name, num_bytes)
@@ -206,6 +212,19 @@ def _lack_of_room(preset: Preset, device: torch.device, dtype: torch.dtype) -> s
 def _refuse(sentence: str) -> None:
     if sentence:
         raise ValueError(sentence[0].upper() + sentence[1:])
+
+
+def _align(pipeline: HuMoPipeline) -> None:
+    """Bring weights that lie askew in a mapped file to even addresses.
+
+    Kernels on the CPU sum in another order where an address is no multiple of a vector's length, so that the same
+    weights in other files would give videos that differ in the last bit.
+    """
+    for component in pipeline.components.values():
+        if isinstance(component, torch.nn.Module):
+            for tensor in (*component.parameters(), *component.buffers()):
+                if tensor.device.type == "cpu" and tensor.data_ptr() % _ALIGNMENT:
+                    tensor.data = tensor.data.clone()
 
 
 def _itemsize(part: str, dtype: torch.dtype) -> int:

@@ -17,6 +17,9 @@ from __future__ import annotations
 
 import logging
 import shutil
+import ssl
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -212,19 +215,22 @@ def check_download(preset: Preset, cache: Path | None = None, endpoint: str | No
     Raises:
         ValueError: if the Hub cannot be reached, with the files and their sizes, or the disk is too small.
     """
-    num_bytes = 0
+    num_bytes, answer = 0, "" if _is_reachable(endpoint) else "cannot be reached"
     try:
-        for repository in preset.repositories:
+        for repository in preset.repositories if not answer else ():
             files = _snapshot_download(repository, cache, endpoint, dry_run=True)
             num_bytes += sum(file.file_size for file in files if file.will_download)
-    except (DryRunError, HfHubHTTPError) as error:
+    except DryRunError:
+        answer = "cannot be reached"
+    except HfHubHTTPError:
+        answer = "refuses"
+    if answer:
         places = [_snapshot(repository, cache) for repository in preset.repositories]
-        answer = "has refused" if isinstance(error, HfHubHTTPError) else "cannot be reached"
         raise ValueError(
             f"The published model {preset.name!r} is not on this computer and the Hugging Face Hub {answer}: "
             f"bring {_describe_lacking(preset, places)} from {_repositories(preset)}, and convert them with "
             f"`python -m humo convert --preset {preset.name} --source FOLDER`."
-        ) from None
+        )
     folder = next(path for path in (_cache(cache), *_cache(cache).parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if num_bytes > free:
@@ -252,8 +258,11 @@ def download(preset: Preset, cache: Path | None = None, endpoint: str | None = N
     num_bytes = check_download(preset, cache, endpoint)
     names = ", ".join(repository.name for repository in preset.repositories)
     logger.warning("Downloading the published %s: %s from %s.", preset.name, gigabytes(num_bytes), names)
-    for repository in preset.repositories:
-        _snapshot_download(repository, cache, endpoint)
+    try:
+        for repository in preset.repositories:
+            _snapshot_download(repository, cache, endpoint)
+    except OSError as error:  # the Hub's own errors are of this kind too
+        raise ValueError(f"The download broke off ({error}): start it again, what is here is kept.") from error
     places = [_snapshot(repository, cache) for repository in preset.repositories]
     if lacking := _describe_lacking(preset, places):
         raise ValueError(f"After the download {lacking} are still missing: the repositories have changed, tell us.")
@@ -280,6 +289,22 @@ def _snapshot_download(
         endpoint=endpoint,
         dry_run=dry_run,
     )
+
+
+def _is_reachable(endpoint: str | None) -> bool:
+    """Whether anything answers at the Hub's address; its own client would try for half a minute."""
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        return False
+    request = urllib.request.Request(endpoint or huggingface_hub.constants.ENDPOINT, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=10).close()
+    except urllib.error.HTTPError:
+        return True
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ssl.SSLError)  # the Hub's client may know other certificates
+    except OSError:
+        return False
+    return True
 
 
 def _sources(preset: Preset, places: list[Path]) -> Sources:
