@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
     from humo.transformer import HuMoTransformer3DModel
 
-BACKENDS = {"cuda": "cpu:gloo,cuda:nccl", "cpu": "cpu:gloo"}
-"""Device: backend of the process group. The lengths of shares are exchanged on the CPU: no waiting for the GPU."""
-
 
 class GatherTokens(nn.Module):
     """Puts the shares of the tokens together again.
@@ -118,7 +115,7 @@ def start(
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        dist.init_process_group(BACKENDS.get(device.type))
+        dist.init_process_group(_backend(device))
     if _number(pipeline._execution_device) != _number(device):
         pipeline.to(device)
     if world_size > 1:
@@ -211,6 +208,13 @@ def _check_attention(transformer: HuMoTransformer3DModel, ring: int, device: tor
             f"A ring needs CUDA and bfloat16 or float16 but the transformer is {transformer.dtype} on {device.type}: "
             "use ring=1."
         )
+
+
+def _backend(device: torch.device) -> str:
+    """Backends of the process group; where "cpu" is among them the lengths of shares do not wait for a GPU."""
+    if device.type == "cuda":
+        return "cpu:gloo,cuda:nccl"
+    return "cpu:gloo" if torch.cuda.is_available() else "gloo"
 
 
 def _number(device: torch.device) -> tuple[str, int]:
