@@ -1,39 +1,17 @@
-"""How long each part of a generation takes, and how close the transformer comes to what the machine can do.
+"""`python -m humo benchmark`: time and memory, of a clip or of a published model's true size.
 
-`measure` makes one 2-second clip from text, picture and sound with the pipeline's own defaults, which are
-the page's, and times its parts from outside, so that nothing in the pipeline knows about it. The rate of the
-transformer is set against matrix products measured in the same run and number format: a large
-square one (what the machine can do) and one with the sizes of the model's own feed-forward layer (what this
-model could reach at best).
-
-All of this file is ours.
+What is measured lives in `humo.benchmark_clip` (a clip from text, picture and sound, with real weights) and
+`humo.benchmark_model` (a step with random weights). Each is imported only when it is asked for, because the second
+needs no more than torch and diffusers on the machine with the GPU. All of this file is ours.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import torch
 import typer
-from PIL import Image
-
-from humo.checkpoints import load
-from humo.instruments import MIB, Stopwatch, count_flops, matmul_rate, now, other_load, peak_memory
-from humo.pipeline import HuMoPipeline
-
-PROMPT = "a woman with red hair and glasses, in a blue shirt, nods"
-SAMPLE_RATE = 16_000
-SQUARE = 1024
 
 
 def benchmark(
@@ -43,231 +21,51 @@ def benchmark(
     clip: Annotated[bool, typer.Option(help="Time a clip from text, picture and sound.")] = True,
     world: Annotated[bool, typer.Option(help="Time the drawing of the procedural world too.")] = False,
     page: Annotated[bool, typer.Option(help="Time the start of the page too.")] = False,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Time one step of 1.7B or 17B at its true size, no files needed.")
+    ] = False,
+    compare: Annotated[
+        str | None, typer.Option(help="plain: with --random-weights, also as the published code does it.")
+    ] = None,
+    frames: Annotated[int, typer.Option(help="With --random-weights: video frames, 4k+1.")] = 97,
+    height: Annotated[int, typer.Option(help="With --random-weights: pixels.")] = 480,
+    width: Annotated[int, typer.Option(help="With --random-weights: pixels.")] = 832,
+    layers: Annotated[int | None, typer.Option(help="With --random-weights: blocks, to try it without a GPU.")] = None,
+    compile_blocks: Annotated[
+        bool, typer.Option("--compile", help="With --random-weights: compile our blocks first.")
+    ] = False,
+    table: Annotated[bool, typer.Option("--table", help="Only print estimates for every memory preset.")] = False,
+    tflops: Annotated[float, typer.Option(help="With --table: TFLOP/s that passes are assumed to reach.")] = 100.0,
     json_path: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
 ) -> None:
-    """Time every part of a generation, with the page's defaults."""
+    """Time every part of a generation with the page's defaults, or one step of a large model with random weights."""
+    if table:
+        from humo.memory import estimate_table
+
+        typer.echo(estimate_table(tflops))
+        return
+    if (compare or layers is not None or compile_blocks) and not random_weights:
+        raise ValueError("--compare, --layers and --compile time a model with random weights: add --random-weights.")
+    if random_weights:
+        from humo.benchmark_model import describe_model, measure_model
+
+        result = measure_model(preset, frames, height, width, compare, compile_blocks, layers)
+        typer.echo(describe_model(result))
+    else:
+        result = _measure_clip(preset, seconds, steps, clip, world, page)
+    if json_path is not None:
+        json_path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _measure_clip(
+    preset: str, seconds: float, steps: int | None, clip: bool, world: bool, page: bool
+) -> dict[str, Any]:
+    from humo.benchmark_clip import describe, measure, page_start, world_rates
+
     result = measure(preset, seconds, steps) if clip else {}
     if world:
         result["world"] = world_rates()
     if page:
         result["page"] = page_start(Path(__file__).parent.parent / "app.py")
     typer.echo(describe(result))
-    if json_path is not None:
-        json_path.write_text(json.dumps(result, indent=2) + "\n")
-
-
-def example_inputs(seconds: float) -> dict[str, Any]:
-    """Text, a picture and a sound of the given length: timing asks for sizes, not for sense."""
-    slope = np.linspace(0, 255, 256, dtype=np.float32)
-    picture = np.stack(np.broadcast_arrays(slope[:, None], slope[None], 128.0), axis=-1).astype(np.uint8)
-    moment = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    voice = 0.3 * np.sin(2 * np.pi * 160 * moment) * (1 + np.sin(2 * np.pi * 4 * moment)) / 2
-    audio = (voice.astype(np.float32), SAMPLE_RATE)
-    return {"prompt": PROMPT, "image": Image.fromarray(picture), "audio": audio, "seed": 0}
-
-
-def measure(
-    preset_or_folder: str = "mini", seconds: float = 2.0, num_inference_steps: int | None = None
-) -> dict[str, Any]:
-    """Times one clip from text, picture and sound.
-
-    Args:
-        preset_or_folder: what `humo.load` takes.
-        seconds: length of the sound and so of the clip.
-        num_inference_steps: by default the pipeline's own number, which is the page's.
-
-    Returns:
-        Plain numbers, ready for JSON: `settings`, `seconds` by part, transformer `passes`, floating-point
-        `rates` in operations a second, and `memory` in MiB.
-
-    Raises:
-        ValueError: if the preset or the folder cannot be loaded.
-    """
-    start = time.perf_counter()
-    pipe = load(preset_or_folder)
-    load_seconds = time.perf_counter() - start
-    result = measure_pipeline(pipe, seconds, num_inference_steps)
-    result["settings"] = {"model": preset_or_folder, **result["settings"]}
-    result["seconds"] = {"load": load_seconds, **result["seconds"]}
     return result
-
-
-def measure_pipeline(
-    pipe: HuMoPipeline, seconds: float = 2.0, num_inference_steps: int | None = None
-) -> dict[str, Any]:
-    """Times one clip of a loaded pipeline; see `measure`, whose `load` time is missing here."""
-    device = torch.device(pipe.device)
-    parts = {
-        "text": (pipe.text_encoder, "forward"),
-        "audio": (pipe.audio_encoder, "forward"),
-        "picture": (pipe.vae, "encode"),
-        "transformer": (pipe.transformer, "forward"),
-        "decode": (pipe.vae, "decode"),
-    }
-    load_before = other_load()
-    with Stopwatch(device).watch(parts) as watch:
-        start = now(device)
-        video = pipe(**example_inputs(seconds), num_inference_steps=num_inference_steps)
-        generated = now(device) - start
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        video.save(Path(folder) / "clip.mp4")
-        write = time.perf_counter() - start
-    spent = {name: sum(watch.calls[name]) for name in parts}
-    frames, height, width, _ = video.frames.shape
-    return {
-        "settings": {
-            "frames": frames,
-            "height": height,
-            "width": width,
-            "steps": video.settings["num_inference_steps"],
-            "device": str(device),
-            "dtype": str(pipe.transformer.dtype).removeprefix("torch."),
-            "threads": torch.get_num_threads(),
-            "load_before": load_before,
-        },
-        "seconds": {
-            **spent,
-            "other": generated - sum(spent.values()),
-            "write": write,
-            "total": generated + write,
-        },
-        "passes": _passes(watch),
-        "rates": _rates(pipe, watch),
-        "memory": {
-            "peak_mib": peak_memory(),
-            "gpu_peak_mib": torch.cuda.max_memory_allocated(device) / MIB if device.type == "cuda" else None,
-        },
-    }
-
-
-def _passes(watch: Stopwatch) -> dict[str, Any]:
-    """Number and seconds of the transformer's calls; a call may hold several branches of the guidance."""
-    calls = watch.calls["transformer"]
-    batches = [len(arguments["hidden_states"]) for arguments in watch.inputs["transformer"]]
-    return {
-        "count": len(calls),
-        "branches": sum(batches),
-        "first": calls[0],
-        "median": float(np.median(calls)),
-        "longest": max(calls),
-    }
-
-
-def _rates(pipe: HuMoPipeline, watch: Stopwatch) -> dict[str, float]:
-    """Floating-point rate of the transformer's passes beside those of two matrix products."""
-    transformer, inputs = pipe.transformer, watch.inputs["transformer"]
-    first = inputs[0]
-    batch, _, frames, height, width = first["hidden_states"].shape
-    per_branch = count_flops(lambda: transformer(**first)) / batch
-    flops = per_branch * sum(len(arguments["hidden_states"]) for arguments in inputs)
-    achieved = flops / sum(watch.calls["transformer"])
-    _, patch_height, patch_width = transformer.config.patch_size
-    tokens = batch * frames * (height // patch_height) * (width // patch_width)
-    dim = transformer.config.num_attention_heads * transformer.config.attention_head_dim
-    dtype, device = transformer.dtype, first["hidden_states"].device
-    square = matmul_rate(SQUARE, SQUARE, SQUARE, dtype, device)
-    feed_forward = matmul_rate(tokens, dim, transformer.config.ffn_dim, dtype, device)
-    return {
-        "flops_per_branch": per_branch,
-        "transformer": achieved,
-        "square_product": square,
-        "feed_forward_product": feed_forward,
-        "of_square_product": achieved / square,
-        "of_feed_forward_product": achieved / feed_forward,
-    }
-
-
-def world_rates(sizes: tuple[int, ...] = (128, 64), seconds: float = 2.0) -> dict[str, float]:
-    """Frames a second that the procedural world draws on one core, masks and reference pictures included.
-
-    Args:
-        sizes: sides of the pictures in pixels.
-        seconds: how long to draw at each size.
-
-    Returns:
-        Frames a second by size.
-    """
-    from humo.world.clips import plan_clip, render_clip
-    from humo.world.speech import Speech
-
-    silence = Speech(np.zeros(2 * SAMPLE_RATE, np.float32), ())
-    rates = {}
-    for size in sizes:
-        render_clip(plan_clip(0), 49, size, silence)  # compiles
-        start, frames, seed = time.perf_counter(), 0, 1
-        while time.perf_counter() - start < seconds:
-            frames += len(render_clip(plan_clip(seed), 49, size, silence).frames)
-            seed += 1
-        rates[str(size)] = frames / (time.perf_counter() - start)
-    return rates
-
-
-def page_start(app: Path, timeout: float = 120.0) -> float:
-    """Seconds from starting the page's program until it answers a browser.
-
-    Args:
-        app: path of app.py.
-        timeout: seconds after which to give up.
-
-    Raises:
-        ValueError: if there is no such file, the program ends, or it does not answer in time.
-    """
-    if not app.is_file():
-        raise ValueError(f"{app} does not exist: run the benchmark with --page from the project's folder.")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    start = time.perf_counter()
-    program = subprocess.Popen(
-        [sys.executable, str(app), "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        while time.perf_counter() - start < timeout:
-            if program.poll() is not None:
-                raise ValueError(f"{app.name} ended with code {program.returncode}: start it by hand to see.")
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5):
-                return time.perf_counter() - start
-            time.sleep(0.1)
-    finally:
-        program.terminate()
-        program.wait()
-    raise ValueError(f"{app.name} did not answer within {timeout:.0f} seconds: start it by hand to see why.")
-
-
-def describe(result: dict[str, Any]) -> str:
-    """What `measure`, `world_rates` (under "world") and `page_start` (under "page") found, as text."""
-    lines = []
-    if "seconds" in result:
-        lines += _describe_clip(result)
-    if "world" in result:
-        rates = result["world"].items()
-        lines += [f"world at {size} x {size}: {rate:,.0f} frames/s on one core" for size, rate in rates]
-    if "page" in result:
-        lines.append(f"page: {result['page']:.1f} s from start to first answer")
-    return "\n".join(lines)
-
-
-def _describe_clip(result: dict[str, Any]) -> list[str]:
-    settings, passes, rates, memory = (result[key] for key in ("settings", "passes", "rates", "memory"))
-    lines = [
-        "{model}: {frames} frames of {width} x {height} in {steps} steps, text + picture + sound, "
-        "{dtype} on {device}, {threads} threads".format(**settings)
-    ]
-    if settings["load_before"] is not None:
-        lines.append(f"  load of the machine in the minute before: {settings['load_before']:.1f} (idle is 0)")
-    lines += [f"  {name:<12}{seconds:8.2f} s" for name, seconds in result["seconds"].items()]
-    lines += [
-        "transformer: {count} passes with {branches} branches in all; first {first:.3f} s, "
-        "median {median:.3f} s, longest {longest:.3f} s".format(**passes),
-        f"  {rates['transformer'] / 1e9:,.0f} GFLOP/s, {rates['flops_per_branch'] / 1e9:,.1f} GFLOP a branch",
-        f"  {rates['of_square_product']:.0%} of a {SQUARE}-square matrix product "
-        f"({rates['square_product'] / 1e9:,.0f} GFLOP/s)",
-        f"  {rates['of_feed_forward_product']:.0%} of a product of the feed-forward layer's sizes "
-        f"({rates['feed_forward_product'] / 1e9:,.0f} GFLOP/s)",
-    ]
-    if memory["peak_mib"] is not None:
-        lines.append(f"peak memory: {memory['peak_mib']:,.0f} MiB")
-    if memory["gpu_peak_mib"] is not None:
-        lines.append(f"peak memory of the GPU: {memory['gpu_peak_mib']:,.0f} MiB")
-    return lines

@@ -11,11 +11,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 
-from humo import benchmark
+from humo import benchmark_clip as benchmark
 from humo.__main__ import main
+from humo.benchmark_model import describe_model, measure_model, random_conditions, random_transformer
+from humo.benchmark_plain import plain_pass, plain_step
+from humo.guidance import make_rule
 from humo.pipeline import HuMoPipeline
+from humo.sampling import guided_velocity
 
 SECONDS = 0.4
 
@@ -117,3 +122,116 @@ def test_page_start_is_the_time_to_the_first_answer(tmp_path: Path):
         "HTTPServer(('127.0.0.1', int(sys.argv[2])), SimpleHTTPRequestHandler).serve_forever()\n"
     )
     assert 0 < benchmark.page_start(program) < 60
+
+
+# --- random weights
+
+SMALL = {"num_frames": 5, "height": 32, "width": 48}
+
+
+@pytest.mark.parametrize("form", [{"in_channels": 8}, {"in_channels": 20, "cross_attn_norm": False}])
+def test_plain_way_does_the_same_job(form: dict):
+    torch.manual_seed(0)
+    model = tiny.transformer(**form).requires_grad_(False)
+    latents, conditions = random_conditions(model, **SMALL)
+    rule = "published_1_7b" if form["in_channels"] == 8 else "published_17b"
+    for timestep in (990.0, 300.0):
+        arguments = (model, latents, timestep, make_rule({"rule": rule})(timestep), conditions)
+        ours, plain = guided_velocity(*arguments), plain_step(*arguments)
+        assert (ours - plain).norm() < 1e-5 * ours.norm()
+
+
+def test_plain_way_in_bfloat16_keeps_a_float32_stream():
+    torch.manual_seed(0)
+    model = random_transformer(dict(tiny.transformer().config), torch.device("cpu"), torch.bfloat16)
+    exact = tiny.transformer().requires_grad_(False)
+    exact.load_state_dict(model.state_dict())
+    latents, conditions = random_conditions(exact, **SMALL)
+    inputs = {
+        "hidden_states": latents,
+        "timestep": torch.tensor([500.0]),
+        "encoder_hidden_states": conditions.text,
+        "audio_hidden_states": conditions.audio,
+    }
+    narrow = {name: value if name == "timestep" else value.bfloat16() for name, value in inputs.items()}
+    expected = exact(**inputs).sample
+    plain, ours = plain_pass(model, **narrow), model(**narrow).sample.float()
+    assert plain.dtype == torch.float32
+    assert (plain - expected).norm() < 0.02 * expected.norm()
+    assert (ours - expected).norm() < 0.02 * expected.norm()
+
+
+def test_random_transformer_has_the_formats_of_a_loaded_one(tmp_path: Path):
+    config = {name: value for name, value in tiny.transformer().config.items() if not name.startswith("_")}
+    made = random_transformer(config, torch.device("cpu"), torch.bfloat16)
+    made.save_pretrained(tmp_path)
+    loaded = type(made).from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
+    formats = {name: value.dtype for name, value in made.named_parameters()}
+    assert formats == {name: value.dtype for name, value in loaded.named_parameters()}
+    assert set(formats.values()) == {torch.bfloat16, torch.float32}
+    assert {name: value.dtype for name, value in made.named_buffers()} == {
+        name: value.dtype for name, value in loaded.named_buffers()
+    }
+
+
+def test_model_is_measured_beside_the_plain_way(monkeypatch: pytest.MonkeyPatch):
+    small = {name: value for name, value in tiny.transformer().config.items() if not name.startswith("_")}
+    monkeypatch.setattr("humo.benchmark_model.MODELS", {"1.7B": (lambda: small, "published_1_7b")})
+    result = measure_model("1.7B", **SMALL, compare="plain", num_layers=1, device="cpu")
+    settings, ours = result["settings"], result["ours"]
+    assert settings["layers"] == 1 and settings["tokens"] == 3 * 2 * 3
+    assert result["plain"]["passes"] == 4, "as released, also where a branch has no weight"
+    assert ours["passes"] == len(make_rule({"rule": "published_1_7b"})(500.0))
+    assert ours["flops_per_second"] * ours["pass"] == pytest.approx(settings["flops_per_pass"])
+    assert ours["of_ceiling"] == pytest.approx(ours["flops_per_second"] / result["ceiling"]["flops_per_second"])
+    assert result["gain"]["of_a_step"] == pytest.approx(result["plain"]["step"] / ours["step"])
+    assert result["gain"]["relative_difference"] < 1e-5
+    text = describe_model(json.loads(json.dumps(result)))
+    assert "plain" in text and "times as fast" in text and "of the matrix product" in text
+
+
+def test_command_times_random_weights(capsys, tmp_path: Path):
+    report = tmp_path / "model.json"
+    size = ["--frames", "1", "--height", "16", "--width", "32", "--layers", "1"]
+    command = ["benchmark", "--preset", "1.7B", "--random-weights", *size, "--compare", "plain", "--json", str(report)]
+    assert main(command) == 0
+    assert "1 blocks" in capsys.readouterr().out
+    assert json.loads(report.read_text())["settings"]["tokens"] == 2 * 1 * 2
+
+
+def test_random_weights_need_no_library_of_the_clip():
+    program = (
+        "import sys\nfrom humo.__main__ import main\n"
+        "main(['benchmark', '--preset', '1.7B', '--random-weights', '--frames', '2'])\n"
+        "assert 'humo.benchmark_model' in sys.modules\n"
+        "print([name for name in ('librosa', 'moviepy', 'gradio', 'humo.pipeline') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+    assert "frames must be 4k+1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--preset", "mini", "--random-weights"], "Random weights are for 1.7B and 17B"),
+        (["--compare", "plain"], "add --random-weights"),
+        (["--preset", "1.7B", "--random-weights", "--layers", "1", "--compare", "fast"], "compare must be 'plain'"),
+        (["--preset", "1.7B", "--random-weights", "--height", "100"], "multiples of 16"),
+        (["--preset", "1.7B", "--random-weights", "--layers", "0"], "layers must be 1 or more"),
+    ],
+)
+def test_wrong_options_are_told(options: list[str], sentence: str, capsys):
+    assert main(["benchmark", *options]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_true_size_without_a_gpu_is_told():
+    with pytest.raises(ValueError, match="17B model at its true size needs a GPU"):
+        measure_model("17B", device="cpu")
+
+
+def test_command_prints_the_table_of_estimates(capsys):
+    assert main(["benchmark", "--table", "--tflops", "300"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("| model | memory |") and "at 300 TFLOP/s" in out
