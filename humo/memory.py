@@ -21,9 +21,11 @@ host's memory too. It is not run on the CPU, where 512 tokens of umT5-xxl take l
 
 Two more switches need no plan and work on any loaded pipeline: `pipe.transformer.set_attention_backend("native")`, or
 any other name of diffusers' dispatcher whose package is installed (`flash`, `sage`, `_native_cudnn` ...), and
-`pipe.load_lora_weights(...)` with Wan LoRAs in diffusers' or Wan's own key names. A few-step LoRA keeps audio guidance:
-its distilled steps replace text guidance only, so ask for `guidance={"rule": "constant", "text": 1.0, "audio": ...}`
-with its number of steps.
+`pipe.load_lora_weights(...)` (with peft installed) with Wan LoRAs in diffusers' or Wan's own key names. A few-step LoRA
+keeps audio guidance: it was distilled to do without text guidance, so ask for its number of steps and for
+`guidance={"rule": "constant", "text": 1.0, "image": 1.0, "audio": 3.0}`, two passes a step (`audio` 1.0: one pass).
+Under `layerwise_casting` a LoRA must be there before: load on the CPU without `memory`, load the LoRA, then `place`;
+peft would otherwise make its weights in float8, in which nothing can be computed.
 
 All of this file is ours.
 """

@@ -17,6 +17,7 @@ from transformers import UMT5Config, UMT5EncoderModel, WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from humo import estimates, memory
+from humo.guidance import constant
 from humo.instruments import count_flops, peak_tensor_bytes
 from humo.memory import PRESETS, Plan, apply_plan, estimate, estimate_run, plan_for
 from humo.pipeline import HuMoPipeline
@@ -115,6 +116,83 @@ def test_attention_backends_agree(mini_pipeline: HuMoPipeline):
 def test_plan_refuses_what_excludes_each_other():
     with pytest.raises(ValueError, match="leave offload_encoders"):
         Plan(model_offload=True, offload_encoders=True)
+
+
+# --- LoRA
+
+RANK = 2
+WAN_NAMES = {"attn1.to_q": "self_attn.q", "attn1.to_out.0": "self_attn.o", "attn2.to_v": "cross_attn.v"}
+"""Ours and Wan's own, as LoRAs for Wan are published."""
+
+
+def make_lora(pipe: HuMoPipeline, wan_names: bool, modules: tuple[str, ...] = tuple(WAN_NAMES)) -> dict:
+    """A random LoRA of the given layers of every block, in diffusers' or Wan's own key names."""
+    generator, lora = torch.Generator().manual_seed(1), {}
+    for index, block in enumerate(pipe.transformer.blocks):
+        for name in modules:
+            rows, columns = block.get_submodule(name).weight.shape
+            down = torch.randn(RANK, columns, generator=generator) / columns**0.5
+            up = torch.randn(rows, RANK, generator=generator)
+            parts = {"lora_A": down, "lora_B": up}
+            given = WAN_NAMES[name] if wan_names else name
+            prefix = "diffusion_model" if wan_names else "transformer"
+            lora |= {f"{prefix}.blocks.{index}.{given}.{part}.weight": value for part, value in parts.items()}
+    return lora
+
+
+@pytest.mark.parametrize("plan", [Plan(), Plan(offload_blocks=True)], ids=lambda plan: plan.describe())
+def test_lora_is_added_and_taken_away_again(plan: Plan):
+    # Under model_offload too, but diffusers then looks for a GPU by itself and accepts no CPU.
+    pipe = apply_plan(tiny.pipeline("17B"), "cpu", plan)
+    before = make_video(pipe)
+    pipe.load_lora_weights(make_lora(pipe, wan_names=True))
+    assert np.abs(make_video(pipe) - before).mean() > 0.1
+    pipe.unload_lora_weights()
+    assert np.array_equal(make_video(pipe), before)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_lora_comes_before_layerwise_casting(moves: bool):
+    expected = tiny.pipeline("17B")
+    expected.load_lora_weights(make_lora(expected, wan_names=True))
+    pipe = tiny.pipeline("17B")
+    plain_video = make_video(pipe)
+    pipe.load_lora_weights(make_lora(pipe, wan_names=True))
+    apply_plan(pipe, "cpu", Plan(layerwise_casting=True, offload_blocks=moves))
+    query = pipe.transformer.blocks[0].attn1.to_q
+    assert query.base_layer.weight.dtype == torch.float8_e4m3fn
+    assert query.lora_A["default_0"].weight.dtype == torch.float32, "the small weights stay exact"
+    wanted, got = make_video(expected), make_video(pipe)
+    assert np.abs(got - wanted).mean() < np.abs(wanted - plain_video).mean() / 2
+
+
+def test_lora_in_both_names_is_the_same_weights():
+    ours, wans, merged = (tiny.pipeline("17B") for _ in range(3))
+    lora = make_lora(ours, wan_names=False)
+    ours.load_lora_weights(lora)
+    wans.load_lora_weights(make_lora(wans, wan_names=True))
+    for index, block in enumerate(merged.transformer.blocks):
+        for name in WAN_NAMES:
+            down, up = (lora[f"transformer.blocks.{index}.{name}.lora_{part}.weight"] for part in "AB")
+            block.get_submodule(name).weight.data += up @ down
+    expected = make_video(merged)
+    assert np.abs(make_video(ours) - expected).max() <= 1
+    assert np.abs(make_video(wans) - expected).max() <= 1
+
+
+def test_few_step_lora_keeps_audio_guidance():
+    pipe = tiny.pipeline("mini")
+    names = ("attn1.to_q", "audio_attn.attn.to_v")
+    pipe.load_lora_weights(make_lora(pipe, wan_names=False, modules=names))
+    assert hasattr(pipe.transformer.blocks[0].audio_attn.attn.to_v, "lora_A")
+    common = {"prompt": "a woman talks", "seed": 1, "num_inference_steps": 1, "audio": tiny.voice(0.36)}
+    weights = []
+    videos = [
+        pipe(**common, guidance=constant(text=1.0, image=1.0, audio=audio), on_step=lambda s: weights.append(s.weights))
+        for audio in (1.0, 6.0)
+    ]
+    assert [len(each) for each in weights] == [1, 2], "text alone asks for no branch, sound for one more"
+    assert not np.array_equal(videos[0].frames, videos[1].frames)
 
 
 # --- presets
