@@ -17,6 +17,7 @@ from diffusers import WanTransformer3DModel
 from safetensors import safe_open
 
 import humo.codec  # noqa: F401 (diffusers loads a saved class only from a module that is imported)
+from humo.memory import place, plan_for
 from humo.pipeline import HuMoPipeline
 from humo.published import (
     infer_transformer_config,
@@ -77,6 +78,8 @@ def load(
         ValueError: if the preset or folder is unknown, a file of it is missing or truncated, the published files are
             neither here nor to be had, or the memory is too small.
     """
+    if memory is not None:
+        plan_for(memory, 0)  # an unknown size is refused before gigabytes are loaded
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
     name = str(preset_or_folder)
@@ -91,8 +94,6 @@ def load(
     _align(pipeline)
     if memory is None:
         return pipeline.to(device)
-    from humo.memory import place
-
     return place(pipeline, device, memory)
 
 

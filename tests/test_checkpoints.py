@@ -126,6 +126,11 @@ def test_unknown_models_are_refused() -> None:
         humo.load("maxi")
 
 
+def test_an_unknown_memory_size_is_refused_before_loading(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="10GB"):
+        humo.load(tmp_path, memory="10GB")
+
+
 def test_too_little_memory_is_one_sentence() -> None:
     check_memory("17B", 62_000_000_000, free=64_000_000_000)
     with pytest.raises(ValueError, match=r"^17B takes 62.0 GB of memory to load but 17.0 GB are free: .*\.$"):
