@@ -100,6 +100,8 @@ def generate(
         "width": width,
     }
     is_main = _is_main()
+    if is_main and (told := _estimate(pipe, settings, frames, sound or audio, cuts, memory)):
+        typer.echo(told, err=True)
     with tqdm(unit="step", desc="generating", file=sys.stderr, disable=not is_main) as bar:
         if cuts is None:
             request = VideoRequest(
@@ -197,6 +199,33 @@ def _guidance(pipe: HuMoPipeline, rule: GuidanceName | None, scales: dict[str, f
     return defaults.with_scales(**scales)
 
 
+def _estimate(
+    pipe: HuMoPipeline,
+    settings: dict[str, Any],
+    frames: int | None,
+    audio: Sound | Path | None,
+    cuts: list[Shot] | None,
+    memory: Memory | None,
+) -> str | None:
+    """Memory and time of the clip, or of the longest shot; None for a model as small as mini."""
+    from humo.inputs import choose_num_frames
+    from humo.memory import estimate_run
+
+    if cuts is not None:
+        frames = max(cut.num_frames_made for cut in cuts)
+    elif frames is None:
+        frames = choose_num_frames(None if audio is None else read_sound(audio), pipe.config, [])
+    told = estimate_run(
+        pipe,
+        settings["height"] or pipe.config.default_height,
+        settings["width"] or pipe.config.default_width,
+        frames,
+        settings["num_inference_steps"] or pipe.config.default_num_inference_steps,
+        None if memory is None else memory.value,
+    )
+    return told if told is None or cuts is None else f"{told} That is the longest of {len(cuts)} shots."
+
+
 def _advance(bar: tqdm, state: StepState) -> None:
     bar.total = state.num_steps
     bar.update()
@@ -227,11 +256,10 @@ def _load(preset: str, memory: str | None) -> HuMoPipeline:
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    options = {} if memory is None else {"memory": memory}
     if _num_processes() == 1:
-        return load(preset, **options)
+        return load(preset, memory=memory)
     from humo.parallel import local_device, start
 
-    pipe = load(preset, device=local_device(), **options)
+    pipe = load(preset, device=local_device(), memory=memory)
     start(pipe)
     return pipe

@@ -101,8 +101,11 @@ def prompt_of_each(prompts: str | Sequence[str], num_shots: int) -> list[str]:
     """
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     if len(prompts) not in (1, num_shots):
-        wanted = "one" if num_shots == 1 else f"one for all, or {num_shots}, one for each"
-        raise ValueError(f"There are {num_shots} shots but {len(prompts)} prompts: give {wanted}.")
+        if num_shots == 1:
+            raise ValueError(f"There is one shot but {len(prompts)} prompts: give one.")
+        raise ValueError(
+            f"There are {num_shots} shots but {len(prompts)} prompts: give one for all, or {num_shots}, one for each."
+        )
     return prompts * num_shots if len(prompts) == 1 else prompts
 
 

@@ -13,12 +13,16 @@ from pathlib import Path
 import pytest
 import soundfile
 import tiny
+import torch
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from humo.__main__ import COMMANDS, main
 from humo.checkpoints import load
+from humo.cuts import Shot
+from humo.generate import Memory, _estimate
 from humo.pipeline import HuMoPipeline
 from humo.space.request import Defaults
+from humo.transformer import HuMoTransformer3DModel, humo_1_7b
 
 PROMPT = "a woman with red hair talks"
 
@@ -37,6 +41,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("files")
     tiny.picture().save(path / "face.png")
     soundfile.write(path / "voice.wav", *tiny.voice(0.6))
+    samples, rate = tiny.voice(6.0)
+    samples[3 * rate : 3 * rate + rate // 2] = 0
+    soundfile.write(path / "long.wav", samples, rate)
+    (path / "two.txt").write_text("a woman talks\n\n a man nods\n", encoding="utf-8-sig")
+    (path / "blank.txt").write_text(" \n\n")
     shutil.copy(path / "face.png", path / "picture.wav")
     (path / "drawing.png").write_text("<svg xmlns='http://www.w3.org/2000/svg'></svg>")
     soundfile.write(path / "silent.wav", tiny.voice(1.0)[0] * 0, 16_000)
@@ -72,6 +81,110 @@ def test_generate_writes_a_video_with_sound(
 
 def test_page_and_command_line_have_the_same_defaults(folder: Path) -> None:
     assert Defaults.of_folder(folder) == Defaults.of_config(load(folder).config)
+
+
+def test_plan_prints_the_cuts_and_makes_nothing(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ["--audio", f"{files}/long.wav", "--preset", "17B", "--plan", "--shots", "shots"]
+    assert main(["generate", *given, "--prompts", f"{files}/two.txt"]) == 0
+    header, first, second, total = capsys.readouterr().out.splitlines()
+    assert header.split() == ["shot", "start", "end", "frames", "cut", "after", "it", "prompt"]
+    assert first.split()[:3] == ["1", "0.00s", "3.24s"] and first.split()[3] == "81"
+    assert first.endswith("s  a woman talks") and "in a pause of 0.4" in first  # what surely is silent
+    assert second.split()[:4] == ["2", "3.24s", "6.00s", "69"] and " ".join(second.split()).endswith(
+        "the sound ends a man nods"
+    )
+    assert total == "2 shots, 150 frames (150 are made: each shot 4k+1), 6.00 s"
+    assert main(["generate", *given, "--frames", "49"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 4 and all(int(line.split()[3]) <= 49 for line in lines[1:-1])
+    assert not list(tmp_path.iterdir())
+
+
+def test_shots_make_the_whole_sound_and_go_on(
+    folder: Path, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, shots = tmp_path / "out.mp4", tmp_path / "shots"
+    arguments = f"--preset {folder} --audio {files}/voice.wav --shots {shots} --frames 9 --out {out}".split()
+    assert main(["generate", "--prompt", PROMPT, *arguments, "--seed", "3"]) == 0
+    shown = capsys.readouterr()
+    assert "15 frames, 0.60 s, seed 3" in shown.out
+    assert shown.err.startswith("shot    start") and "shot 2 of 2" in shown.err
+    times = [path.stat().st_mtime_ns for path in sorted(shots.glob("*.npz"))]
+    assert len(times) == 2
+    assert main(["generate", "--prompt", PROMPT, "--prompt", "a man nods", *arguments]) == 0
+    shown = capsys.readouterr()
+    assert "seed 3" in shown.out and "Kept from the earlier run: shot 1." in shown.err
+    again = [path.stat().st_mtime_ns for path in sorted(shots.glob("*.npz"))]
+    assert again[0] == times[0] and again[1] > times[1]
+
+
+def test_large_models_are_estimated_before_they_run(mini_pipeline: HuMoPipeline, files: Path) -> None:
+    pipe = tiny.pipeline("mini")
+    settings = dict.fromkeys(["height", "width", "num_inference_steps"])
+    assert _estimate(pipe, settings, None, None, None, None) is None
+    with torch.device("meta"):  # true size, no weights
+        pipe.register_modules(transformer=HuMoTransformer3DModel(**humo_1_7b()))
+    assert _estimate(pipe, settings, None, None, None, None).startswith("Estimate for 9 frames of 64x64 in 2 steps")
+    settings = {"height": 480, "width": 832, "num_inference_steps": 30}
+    told = _estimate(pipe, settings, None, files / "voice.wav", None, Memory("24GB"))
+    assert told.startswith("Estimate for 13 frames of 832x480 in 30 steps")
+    cuts = [Shot(1, 0, 50, ""), Shot(2, 50, 100, "")]
+    told = _estimate(pipe, settings, None, files / "voice.wav", cuts, None)
+    assert told.startswith("Estimate for 53 frames") and told.endswith("That is the longest of 2 shots.")
+
+
+def test_another_rule_of_guidance(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    arguments = f"--preset {folder} --seed 1 --out {out} --guidance published_1_7b --image-scale 3".split()
+    assert main(["generate", "--prompt", PROMPT, *arguments]) == 0
+    probe = subprocess.run([get_ffmpeg_exe(), "-i", str(out)], capture_output=True, text=True, check=False).stderr
+    assert '"guidance": {"rule": "published_1_7b", "text": 7.5, "audio": 7.5, "image": 3.0}' in probe
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--shots shots", "No prompt is given"),
+        ("--prompt a --shots shots", "--shots cuts a sound, and none is given: add --audio"),
+        ("--plan", "--plan cuts a sound, and none is given: add --audio"),
+        ("--plan --audio silent.wav", "silent"),
+        ("--plan --audio picture.wav", "PNG data, not a sound"),
+        ("--plan --audio long.wav --frames 48", "must be 4k+1 (5, 9, … 97) but is 48: use 45"),
+        ("--plan --audio long.wav --frames 53 --preset mini", "mini makes shots of at most 49: use 49"),
+        ("--plan --audio long.wav --prompts two.txt --frames 49", "shots but 2 prompts: give one for all"),
+        ("--plan --audio voice.wav --prompts two.txt", "There is one shot but 2 prompts: give one."),
+        ("--plan --audio voice.wav --prompts blank.txt", "blank.txt has no line with a prompt"),
+        ("--plan --audio voice.wav --prompts silent.wav", "silent.wav cannot be read: give a text file in UTF-8"),
+        ("--plan --audio voice.wav --prompts nowhere.txt", "nowhere.txt cannot be read"),
+        ("--prompt a --prompts two.txt", "Both --prompt and --prompts are given"),
+        ("--prompts two.txt", "2 prompts are given for one clip: give one, or --shots FOLDER"),
+        ("--prompt a --audio voice.wav --shots face.png", "face.png is a file: give a folder"),
+        ("--prompt a --image-scale 3", "Guidance published_17b has no image-scale to set: leave --image-scale out."),
+        ("--prompt a --guidance constant --switch 900", "Guidance constant has no switch to set"),
+    ],
+)
+def test_shots_and_rules_refused(
+    folder: Path,
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: str,
+    words: str,
+) -> None:
+    monkeypatch.chdir(files)
+    preset = [] if "--preset" in arguments else ["--preset", str(folder)]
+    assert main(["generate", *preset, *arguments.split()]) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("Error: ") and words in last and last.endswith(".")
+
+
+@pytest.mark.parametrize("arguments", [["--guidance", "cfg"], ["--memory", "7GB"]])
+def test_unknown_choices(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "--prompt", PROMPT, *arguments]) == 2
+    assert "is not one of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
