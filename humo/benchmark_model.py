@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from humo.benchmark_plain import plain_step
-from humo.estimates import GB, count_parameters, count_tokens, pass_flops
+from humo.estimates import GB, count_parameters, count_tokens, pass_bytes, pass_flops
 from humo.guidance import Branch, Weights, make_rule
 from humo.instruments import matmul_rate, now, other_load, peak_memory
 from humo.sampling import Conditions, guided_velocity
@@ -94,6 +94,7 @@ def measure_model(
             "width": width,
             "tokens": tokens,
             "flops_per_pass": flops,
+            "estimated_peak_bytes": _bytes_of(transformer) + pass_bytes(transformer.config, tokens, dtype.itemsize),
             "dtype": str(dtype).removeprefix("torch."),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
             "torch": torch.__version__,
@@ -212,6 +213,10 @@ def random_conditions(
     return latents, conditions
 
 
+def _bytes_of(transformer: HuMoTransformer3DModel) -> int:
+    return sum(parameter.nbytes for parameter in transformer.parameters())
+
+
 def _time_step(
     step: Callable[..., Tensor],
     arguments: tuple[HuMoTransformer3DModel, Tensor, float, Weights, Conditions],
@@ -262,7 +267,8 @@ def describe_model(result: dict[str, Any]) -> str:
         figures = result[name]
         title = "ours (compiled)" if name == "ours" and settings["compiled"] else name
         peak = figures["gpu_peak_bytes"]
-        memory = "" if peak is None else f", peak {peak / GB:.1f} GB"
+        estimated = settings["estimated_peak_bytes"] / GB
+        memory = "" if peak is None else f", peak {peak / GB:.1f} GB (of ours {estimated:.1f} estimated)"
         lines.append(
             f"{title:<16}{figures['pass']:8.3f} s a pass, {figures['passes']} passes: {figures['step']:8.3f} s a step, "
             f"{figures['flops_per_second'] / 1e12:,.2f} TFLOP/s, "

@@ -25,7 +25,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
 
-FOLDER = Path.home() / ".cache" / "humo" / "prompts"
+FOLDER = Path("~/.cache/humo/prompts")
 MAX_FILES = 512
 """At most 4 MiB each with the published text encoder, mostly a tenth of that."""
 SAMPLES = 8
@@ -47,7 +47,7 @@ class PromptCache:
     def __init__(self, fingerprint: str, folder: Path = FOLDER, max_files: int = MAX_FILES) -> None:
         if max_files < 1:
             raise ValueError(f"max_files must be 1 or more but is {max_files}.")
-        self.fingerprint, self.folder, self.max_files = fingerprint, folder, max_files
+        self.fingerprint, self.folder, self.max_files = fingerprint, folder.expanduser(), max_files
 
     def features(self, text: str, length: int, encode: Callable[[], Tensor]) -> Tensor:
         """Features of a text, encoded only if they are not here yet.

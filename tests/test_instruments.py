@@ -55,3 +55,17 @@ def test_matrix_rate_is_plausible():
 def test_peak_memory_covers_what_python_holds_now():
     peak = instruments.peak_memory()
     assert peak is None or 50 < peak < 100_000
+
+
+def test_tensors_alive_at_once_are_counted():
+    weight = torch.zeros(100, 100)
+
+    def work() -> torch.Tensor:
+        first = weight.t() + 1  # 40,000 bytes; the view of what was there before is none
+        second = first * 2  # both: 80,000
+        del first
+        return second[:10] + 1  # 44,000
+
+    assert instruments.peak_tensor_bytes(work) == 80_000
+    with torch.device("meta"):
+        assert instruments.peak_tensor_bytes(lambda: torch.empty(10**6, 10**6)) == 4 * 10**12
