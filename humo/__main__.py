@@ -6,6 +6,7 @@ no more than its own libraries. A `ValueError` is a sentence for the user: it is
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -13,10 +14,10 @@ import typer
 
 COMMANDS = {
     "generate": ("humo.generate:generate", "make a video from text, pictures and sound"),
-    "convert": ("humo.conversion:convert_command", "turn the published 1.7B or 17B weights into a folder to load"),
+    "convert": ("humo.published.conversion:convert_command", "turn the published weights into a folder to load"),
     "train": ("humo.training.command:train", "train the mini model from nothing"),
     "evaluate": ("humo.evaluation.command:evaluate", "measure what a model can do, and write the report"),
-    "benchmark": ("humo.benchmark:benchmark", "time every part of a generation"),
+    "benchmark": ("humo.benchmarks.command:benchmark", "time every part of a generation"),
 }
 """Name: (module:function or module:Typer, what it does)."""
 
@@ -41,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _command(name)(rest, prog_name=f"python -m humo {name}", standalone_mode=True) or 0
     except ValueError as error:
-        typer.echo(f"Error: {error}", err=True)
+        if os.environ.get("RANK", "0") == "0":  # torchrun starts several processes, which all find the same mistake
+            typer.echo(f"Error: {error}", err=True)
         return 2
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0

@@ -19,13 +19,13 @@ from safetensors import safe_open
 import humo.codec  # noqa: F401 (diffusers loads a saved class only from a module that is imported)
 from humo.memory import place, plan_for
 from humo.pipeline import HuMoPipeline
-from humo.published import (
+from humo.published.keys import (
     infer_transformer_config,
     load_published_transformer,
     rename_published_key,
 )
-from humo.shards import check_weights, read_json
-from humo.sources import PRESETS, Preset, check_download, download, find_downloaded, gigabytes
+from humo.published.shards import check_weights, read_json
+from humo.published.sources import PRESETS, Preset, check_download, download, find_downloaded, gigabytes
 from humo.transformer import HuMoTransformer3DModel
 
 __all__ = [
@@ -173,7 +173,7 @@ def _resolve(name: str) -> Path:
 
 def _prepare(preset: Preset, device: torch.device, dtype: torch.dtype) -> Path:
     """The converted folder of a published model; downloaded and converted if it is not there."""
-    from humo.conversion import convert_with_bar, converted_folder
+    from humo.published.conversion import convert_with_bar, converted_folder
 
     folder = converted_folder(preset)
     if (folder / "model_index.json").is_file():

@@ -245,7 +245,7 @@ def estimate(sizes: Sizes, height: int, width: int, num_frames: int, plan: Plan,
     latent_frames = 1 + (num_frames - 1) // 4 + max(1, references)
     tokens = count_tokens(latent_frames, height, width, sizes.size_multiple)
     transformer, streamed = _transformer_bytes(sizes, plan)
-    text, audio, vae = 2 * sizes.text_encoder, 2 * sizes.audio_encoder, 4 * sizes.vae
+    text, audio, vae = 2 * sizes.text_encoder, 4 * sizes.audio_encoder, 4 * sizes.vae
     turns, keeps_encoders = plan.model_offload, not (plan.model_offload or plan.offload_encoders)
     always = vae + (0 if turns or plan.offload_blocks else transformer) + (text + audio if keeps_encoders else 0)
     encoding = 0 if keeps_encoders else max(text, audio) if turns else 2 * sizes.text_embedding

@@ -21,9 +21,9 @@ from humo.media import Sound, check_video_path, read_sound
 from humo.space.request import Defaults, VideoRequest
 
 if TYPE_CHECKING:
-    from humo.cuts import Shot
     from humo.pipeline import HuMoPipeline
     from humo.sampling import StepState
+    from humo.shots.cuts import Shot
 
 RULES = ("published_17b", "published_1_7b", "paper", "constant")
 GuidanceName = Enum("GuidanceName", {name: name for name in RULES}, type=str)
@@ -109,7 +109,7 @@ def generate(
             )
             video = request.run(pipe, on_step=partial(_advance, bar))
         else:
-            from humo.shots import make_shots
+            from humo.shots.making import make_shots
 
             show = partial(_advance_shot, bar, len(cuts))
             video = make_shots(
@@ -150,7 +150,7 @@ def _sound(audio: Path | None, option: str) -> Sound:
 
 def _plan(sound: Sound, preset: str, frames: int | None) -> list[Shot]:
     """Cut a sound into shots that the model can make."""
-    from humo.shots import longest_shot, plan_shots
+    from humo.shots.making import longest_shot, plan_shots
 
     longest = longest_shot(_config(preset))
     if frames is not None and frames > longest:
@@ -173,7 +173,7 @@ def _config(preset: str) -> dict[str, Any]:
 
 def _cut_list(cuts: list[Shot], texts: list[str]) -> str:
     """The shots as a table."""
-    from humo.shots import FPS, prompt_of_each
+    from humo.shots.making import FPS, prompt_of_each
 
     each = prompt_of_each(texts or [""], len(cuts))
     width = max(len("cut after it"), *(len(cut.note) for cut in cuts))

@@ -16,6 +16,8 @@ from humo.media import Sound
 
 MAX_PROMPT_LENGTH = 2_000
 """Characters of a prompt."""
+PUBLISHED_FRAMES = 97
+"""Video frames on which the published models were trained; more may be asked for, but no sound asks for more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,8 @@ def check_request(request: Request, config: Any, size_multiple: int) -> None:
 def choose_num_frames(sound: Sound | None, config: Any, notes: list[str]) -> int:
     """The video's length where the call names none: the sound's, rounded down to 4k + 1, else the default.
 
+    A sound longer than the model makes, or than `PUBLISHED_FRAMES` where the model names no limit, is cut there.
+
     Args:
         sound: the given sound.
         config: of the pipeline.
@@ -79,7 +83,8 @@ def choose_num_frames(sound: Sound | None, config: Any, notes: list[str]) -> int
     if sound is None:
         return config.default_num_frames
     covered = max(1, len(sound.waveform) // SAMPLES_PER_FRAME)
-    covered = min(covered, config.max_frames or covered)
+    longest = config.max_frames or (covered if config.max_trained_frames else PUBLISHED_FRAMES)
+    covered = min(covered, longest)
     num_frames = 1 + (covered - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT
     notes.append(f"The sound sets the length: {num_frames} frames, {num_frames / FPS:.2f} s.")
     return num_frames

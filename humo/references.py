@@ -105,17 +105,17 @@ def encode_black_video(
     level: float = -1.0,
     device: torch.device | str | None = None,
 ) -> Tensor:
-    """Latents of an all-black video, the null of the 17B form's condition channels.
+    """Latents of an empty video, the null of the 17B form's condition channels.
 
-    The release ships them as files of two sizes; computed with the VAE they exist for every size.
+    The release ships them as files of two sizes; computed with the VAE they exist for every size. It is usually
+    called black, but what the shipped latents show is the middle grey (`humo.published.parts.BLACK_LEVEL`).
 
     Args:
         vae: the video codec.
         num_latents: latent frames, references included.
         height: pixels of the video.
         width: pixels of the video.
-        level: value of every pixel; -1 is black. Public re-implementations disagree (some encode 0,
-            mid-grey), so a converted pipeline names its own in `black_level`.
+        level: value of every pixel, -1 black to 1 white; a converted pipeline names its own in `black_level`.
         device: where to compute, which is not the codec's own device while that is offloaded.
 
     Returns:

@@ -14,10 +14,10 @@ import pytest
 import tiny
 import torch
 
-from humo import benchmark_clip as benchmark
 from humo.__main__ import main
-from humo.benchmark_model import describe_model, measure_model, random_conditions, random_transformer
-from humo.benchmark_plain import plain_pass, plain_step
+from humo.benchmarks import clip as benchmark
+from humo.benchmarks.model import describe_model, measure_model, random_conditions, random_transformer
+from humo.benchmarks.plain import plain_pass, plain_step
 from humo.guidance import make_rule
 from humo.pipeline import HuMoPipeline
 from humo.sampling import guided_velocity
@@ -176,7 +176,7 @@ def test_random_transformer_has_the_formats_of_a_loaded_one(tmp_path: Path):
 
 def test_model_is_measured_beside_the_plain_way(monkeypatch: pytest.MonkeyPatch):
     small = {name: value for name, value in tiny.transformer().config.items() if not name.startswith("_")}
-    monkeypatch.setattr("humo.benchmark_model.MODELS", {"1.7B": (lambda: small, "published_1_7b")})
+    monkeypatch.setattr("humo.benchmarks.model.MODELS", {"1.7B": (lambda: small, "published_1_7b")})
     result = measure_model("1.7B", **SMALL, compare="plain", num_layers=1, device="cpu")
     settings, ours = result["settings"], result["ours"]
     assert settings["layers"] == 1 and settings["tokens"] == 3 * 2 * 3
@@ -203,7 +203,7 @@ def test_random_weights_need_no_library_of_the_clip():
     program = (
         "import sys\nfrom humo.__main__ import main\n"
         "main(['benchmark', '--preset', '1.7B', '--random-weights', '--frames', '2'])\n"
-        "assert 'humo.benchmark_model' in sys.modules\n"
+        "assert 'humo.benchmarks.model' in sys.modules\n"
         "print([name for name in ('librosa', 'moviepy', 'gradio', 'humo.pipeline') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

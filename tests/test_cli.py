@@ -18,9 +18,9 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from humo.__main__ import COMMANDS, main
 from humo.checkpoints import load
-from humo.cuts import Shot
 from humo.generate import Memory, _estimate
 from humo.pipeline import HuMoPipeline
+from humo.shots.cuts import Shot
 from humo.space.request import Defaults
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from humo import instruments
+from humo.benchmarks import instruments
 
 CPU = torch.device("cpu")
 

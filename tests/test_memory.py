@@ -17,8 +17,8 @@ from transformers import UMT5Config, UMT5EncoderModel, WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from humo import estimates, memory
+from humo.benchmarks.instruments import count_flops, peak_tensor_bytes
 from humo.guidance import constant
-from humo.instruments import count_flops, peak_tensor_bytes
 from humo.memory import PRESETS, Plan, apply_plan, estimate, estimate_run, plan_for
 from humo.pipeline import HuMoPipeline
 from humo.prompts import PromptCache, fingerprint, release_text_encoder

@@ -12,7 +12,7 @@ from PIL import Image
 
 import humo
 from humo.guidance import constant, published_1_7b
-from humo.inputs import fit_sound
+from humo.inputs import choose_num_frames, fit_sound
 from humo.media import read_sound
 from humo.pipeline import HuMoPipeline
 from humo.sampling import StepState
@@ -101,6 +101,15 @@ def test_sounds_longer_than_allowed_are_cut() -> None:
     video = pipeline(PROMPT, audio=tiny.voice(1.0), seed=1)
     assert len(video.frames) == 9
     assert video.notes[1] == "The sound lasts 1.00 s and is cut to the video's 0.36 s."
+
+
+def test_a_long_sound_asks_a_published_model_for_97_frames(wan_pipeline: HuMoPipeline) -> None:
+    notes: list[str] = []
+    sound = read_sound(tiny.voice(6.0))
+    assert choose_num_frames(sound, wan_pipeline.config, notes) == 97
+    heard, _ = fit_sound(sound, 97, notes)
+    assert len(heard) == 97 * 640
+    assert notes[1] == "The sound lasts 6.00 s and is cut to the video's 3.88 s."
 
 
 def test_longer_than_trained_is_windowed() -> None:

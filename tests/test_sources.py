@@ -19,8 +19,17 @@ import torch
 
 import humo
 from humo.__main__ import main
-from humo.conversion import convert, converted_folder
-from humo.sources import PRESETS, Preset, check_download, download, find_downloaded, find_sources, get_preset, gigabytes
+from humo.published.conversion import convert, converted_folder
+from humo.published.sources import (
+    PRESETS,
+    Preset,
+    check_download,
+    download,
+    find_downloaded,
+    find_sources,
+    get_preset,
+    gigabytes,
+)
 
 NOWHERE = "http://127.0.0.1:9"
 

@@ -22,14 +22,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from humo.media import SAMPLE_RATE, Sound, read_sound
+from humo.audio import FPS, FRAMES_PER_LATENT, SAMPLE_RATE
+from humo.inputs import PUBLISHED_FRAMES
+from humo.media import Sound, read_sound
 
-FPS = 25
-"""Video frames a second."""
-FRAMES_PER_LATENT = 4
-"""A model makes 4k+1 frames."""
-MAX_FRAMES = 97
-"""Longest shot, 4k+1: what HuMo was trained on."""
 SILENCE_DB = 35.0
 """What is so much quieter than the loud parts is silence, decibels."""
 MIN_PAUSE = 0.1
@@ -66,7 +62,7 @@ class Shot:
 
 
 def plan_shots(
-    waveform: np.ndarray, sample_rate: int, max_frames: int = MAX_FRAMES, min_frames: int | None = None
+    waveform: np.ndarray, sample_rate: int, max_frames: int = PUBLISHED_FRAMES, min_frames: int | None = None
 ) -> list[Shot]:
     """Cut a sound into shots, at its pauses where there are any.
 

@@ -22,9 +22,9 @@ from transformers import AutoTokenizer, UMT5Config, UMT5EncoderModel, WhisperCon
 from humo.audio import AudioEncoder
 from humo.guidance import describe_rule, published_1_7b, published_17b
 from humo.pipeline import HuMoPipeline
-from humo.published import HasShape
-from humo.shards import StoredTensor, check_weights, open_safetensors, place_of, read_json
-from humo.sources import Preset, Sources
+from humo.published.keys import HasShape
+from humo.published.shards import StoredTensor, check_weights, open_safetensors, place_of, read_json
+from humo.published.sources import Preset, Sources
 
 NEGATIVE_PROMPT = (
     "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，"  # noqa: RUF001

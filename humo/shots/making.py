@@ -1,8 +1,8 @@
 """A video longer than a model makes at once: shot by shot, saved as they are done, joined under the whole sound (ours).
 
-`plan_shots` cuts a sound at its pauses (`humo.cuts`), `make_shots` makes every shot with the same pictures, its own
-prompt if there is one, and its own noise, and keeps what is done in a folder (`humo.shot_folder`), so that a run that
-was stopped goes on. Shot i of seed s has the seed s + i - 1: the first shot is what a single call with s makes.
+`plan_shots` cuts a sound at its pauses (`humo.shots.cuts`), `make_shots` makes every shot with the same pictures, its
+own prompt if there is one, and its own noise, and keeps what is done in a folder (`humo.shots.folder`), so that a run
+that was stopped goes on. Shot i of seed s has the seed s + i - 1: the first shot is what a single call with s makes.
 
 Each shot hears its own stretch of sound and begins anew: what the text and the pictures leave open may change at a
 cut, as in any film with hard cuts.
@@ -26,13 +26,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from humo.cuts import FPS, FRAMES_PER_LATENT, MAX_FRAMES, count_frames, cut_sound
-from humo.cuts import Shot as Shot
-from humo.cuts import plan_shots as plan_shots
+from humo.audio import FPS, FRAMES_PER_LATENT
 from humo.guidance import Rule, describe_rule, make_rule
-from humo.inputs import Request, check_request
+from humo.inputs import PUBLISHED_FRAMES, Request, check_request
 from humo.media import Sound, read_picture, read_sound
-from humo.shot_folder import ShotFolder, describe, fingerprint, fingerprint_of_model
+from humo.shots.cuts import Shot as Shot
+from humo.shots.cuts import count_frames, cut_sound
+from humo.shots.cuts import plan_shots as plan_shots
+from humo.shots.folder import ShotFolder, describe, fingerprint, fingerprint_of_model
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline, Picture
@@ -89,7 +90,7 @@ def longest_shot(config: Mapping[str, Any]) -> int:
         4k+1 frames: 97, or what the model was trained on or allows if that is less.
     """
     limits = [config.get(name) for name in ("max_trained_frames", "max_frames")]
-    shortest = min([MAX_FRAMES, *(limit for limit in limits if limit is not None)])
+    shortest = min([PUBLISHED_FRAMES, *(limit for limit in limits if limit is not None)])
     return 1 + (shortest - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT
 
 

@@ -29,10 +29,9 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from humo.parts import check_parts, files_to_link, model_index, read_audio_encoder
-from humo.published import infer_transformer_config, match_published_keys, refuse_unknown_keys
-from humo.sampling import make_scheduler
-from humo.shards import (
+from humo.published.keys import infer_transformer_config, match_published_keys, refuse_unknown_keys
+from humo.published.parts import check_parts, files_to_link, model_index, read_audio_encoder
+from humo.published.shards import (
     SHARD_BYTES,
     StoredTensor,
     check_weights,
@@ -44,7 +43,8 @@ from humo.shards import (
     write_json,
     write_shards,
 )
-from humo.sources import Preset, Sources, download, find_downloaded, find_sources, get_preset, gigabytes
+from humo.published.sources import Preset, Sources, download, find_downloaded, find_sources, get_preset, gigabytes
+from humo.sampling import make_scheduler
 from humo.transformer import HuMoTransformer3DModel
 
 logger = logging.getLogger(__name__)

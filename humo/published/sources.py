@@ -26,7 +26,7 @@ from pathlib import Path
 import huggingface_hub
 from huggingface_hub.errors import DryRunError, HfHubHTTPError
 
-from humo.shards import shards_of_index
+from humo.published.shards import shards_of_index
 
 logger = logging.getLogger(__name__)
 TRANSFORMER, WAN, WHISPER = "HuMo", "Wan2.1-T2V-1.3B-Diffusers", "whisper-large-v3"

@@ -25,8 +25,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from humo.benchmarks.instruments import MIB, Stopwatch, count_flops, matmul_rate, now, other_load, peak_memory
 from humo.checkpoints import load
-from humo.instruments import MIB, Stopwatch, count_flops, matmul_rate, now, other_load, peak_memory
 from humo.pipeline import HuMoPipeline
 
 PROMPT = "a woman with red hair and glasses, in a blue shirt, nods"

@@ -3,7 +3,7 @@
 Time depends on sizes, not on what the weights are. The transformer is built on the device itself in bfloat16, norms and
 time embedding in float32 as loading keeps them, and one step of the model's own guidance with text, picture and sound
 is timed: a pass for each branch. The rate is set against a square matrix product measured in the same run (the
-ceiling). `compare="plain"` times the same step in the published code's plain way (`humo.benchmark_plain`) in the same
+ceiling). `compare="plain"` times the same step in the published code's plain way (`humo.benchmarks.plain`) in the same
 run, and how far the two results lie apart.
 
 All of this file is ours.
@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from humo.benchmark_plain import plain_step
+from humo.benchmarks.instruments import matmul_rate, now, other_load, peak_memory
+from humo.benchmarks.plain import plain_step
 from humo.estimates import GB, count_parameters, count_tokens, pass_bytes, pass_flops
 from humo.guidance import Branch, Weights, make_rule
-from humo.instruments import matmul_rate, now, other_load, peak_memory
 from humo.sampling import Conditions, guided_velocity
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b, humo_17b
 

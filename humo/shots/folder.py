@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from humo.cuts import FPS, Shot
 from humo.media import write_video
+from humo.shots.cuts import FPS, Shot
 
 if TYPE_CHECKING:
     from torch import nn

@@ -1,7 +1,7 @@
 """`python -m humo benchmark`: time and memory, of a clip or of a published model's true size.
 
-What is measured lives in `humo.benchmark_clip` (a clip from text, picture and sound, with real weights) and
-`humo.benchmark_model` (a step with random weights). Each is imported only when it is asked for, because the second
+What is measured lives in `humo.benchmarks.clip` (a clip from text, picture and sound, with real weights) and
+`humo.benchmarks.model` (a step with random weights). Each is imported only when it is asked for, because the second
 needs no more than torch and diffusers on the machine with the GPU. All of this file is ours.
 """
 
@@ -47,7 +47,7 @@ def benchmark(
     if (compare or layers is not None or compile_blocks) and not random_weights:
         raise ValueError("--compare, --layers and --compile time a model with random weights: add --random-weights.")
     if random_weights:
-        from humo.benchmark_model import describe_model, measure_model
+        from humo.benchmarks.model import describe_model, measure_model
 
         result = measure_model(preset, frames, height, width, compare, compile_blocks, layers)
         typer.echo(describe_model(result))
@@ -60,7 +60,7 @@ def benchmark(
 def _measure_clip(
     preset: str, seconds: float, steps: int | None, clip: bool, world: bool, page: bool
 ) -> dict[str, Any]:
-    from humo.benchmark_clip import describe, measure, page_start, world_rates
+    from humo.benchmarks.clip import describe, measure, page_start, world_rates
 
     result = measure(preset, seconds, steps) if clip else {}
     if world:
