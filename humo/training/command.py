@@ -1,4 +1,4 @@
-"""`python -m humo train codec | hearing | data | model | publish | card`: the steps to mini, in this order."""
+"""`python -m humo train codec | hearing | data | model | start | publish | card`: the steps to mini, in this order."""
 
 from __future__ import annotations
 
@@ -105,6 +105,18 @@ def model(
 
     torch.set_num_threads(threads)
     train_model(out, steps, device, audio_share, layers, save_every, sheet_every)
+
+
+@train.command()
+def start(
+    out: Folder = Path("runs/mini"),
+    model_folder: Annotated[Path, typer.Option("--model")] = Path("assets/humo-mini"),
+) -> None:
+    """Lays a finished model out as a training, so that the steps above go on from it."""
+    from humo.training.start import start_from
+
+    steps = start_from(model_folder, out)
+    typer.echo(f"{out}: codec at step {steps['codec']}, model at step {steps['model']}; ask both for more --steps.")
 
 
 @train.command()

@@ -64,7 +64,8 @@ def _drop_source_paths(path: Path) -> None:
 def training_record(out: Path) -> dict[str, Any]:
     """Steps, hours and last figures of each part of a training, from its logs.
 
-    Pauses of more than five minutes between two lines of a log do not count as training time.
+    Pauses of more than five minutes between two lines of a log do not count as training time; the hours of a training
+    that this one started from (`humo.training.start`) do.
     """
     parts = {}
     for part in ("codec", "hearing", "model"):
@@ -75,7 +76,7 @@ def training_record(out: Path) -> dict[str, Any]:
             figures: dict[str, float] = {}
             for line in lines:
                 figures |= line
-            hours = sum(gap for gap in gaps if 0 < gap < 300) / 3600
+            hours = figures.pop("earlier_hours", 0.0) + sum(gap for gap in gaps if 0 < gap < 300) / 3600
             parts[part] = {"hours": round(hours, 2), **{k: v for k, v in figures.items() if k != "time"}}
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     clips = 500 * len(list((out / "data").glob("clips-*.safetensors")))
