@@ -108,8 +108,8 @@ def test_figures_come_from_the_reports():
     assert "0.80 at timestep 500, 0.55 at timestep 900" in figures.quality(report)
 
 
-def test_it_begins_with_a_picture():
-    assert re.match(r"!\[[^\]]{20,}\]\(assets/[\w-]+\.png\)\n", README)
+def test_it_begins_with_what_the_model_makes():
+    assert re.match(r"!\[[^\]]{20,}\]\(assets/humo-mini/[\w-]+\.webp\)\n", README)
 
 
 def test_python_examples_parse():

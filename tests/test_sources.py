@@ -98,8 +98,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def hub(originals: dict[str, Path], name: str) -> Iterator[str]:
-    """Address of a Hub with the tiny files of a preset."""
+def hub(originals: dict[str, Path], name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of a Hub with the tiny files of a preset, on this computer, so that it may be asked offline too."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     Hub.root, Hub.asked = originals[name], []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
