@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from tqdm import tqdm
 
+from humo.guidance import RULES
 from humo.media import Sound, check_video_path, read_sound
 from humo.space.request import Defaults, VideoRequest
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from humo.sampling import StepState
     from humo.shots.cuts import Shot
 
-RULES = ("published_17b", "published_1_7b", "paper", "constant")
 GuidanceName = Enum("GuidanceName", {name: name for name in RULES}, type=str)
 Memory = Enum("Memory", {size: size for size in ("8GB", "12GB", "16GB", "24GB", "48GB", "80GB")}, type=str)
 Scale = Annotated[float | None, typer.Option(help="Guidance; default: the model's own.")]

@@ -224,7 +224,8 @@ class constant:  # noqa: N801
 
 Rule = published_17b | published_1_7b | paper | constant | Callable[..., Weights]
 """Anything called as `rule(timestep, has_image, has_audio)` that returns weights."""
-_RULES = {rule.__name__: rule for rule in (published_17b, published_1_7b, paper, constant)}
+RULES = {rule.__name__: rule for rule in (published_17b, published_1_7b, paper, constant)}
+"""The rules by name."""
 _RAMPS = {ramp.__name__: ramp for ramp in (step, linear, cosine)}
 
 
@@ -241,7 +242,7 @@ def make_rule(settings: Mapping[str, Any]) -> Rule:
     Raises:
         ValueError: if the rule, the ramp or an argument is unknown.
     """
-    return _build(settings, "rule", _RULES)
+    return _build(settings, "rule", RULES)
 
 
 def describe_rule(rule: Rule) -> dict[str, Any]:
@@ -250,7 +251,7 @@ def describe_rule(rule: Rule) -> dict[str, Any]:
     A rule or a scale of your own is written as {"rule": "custom", "text": its repr}, which is for people to
     read.
     """
-    return _describe(rule, "rule", _RULES)
+    return _describe(rule, "rule", RULES)
 
 
 def _build(settings: Mapping[str, Any], kind: str, classes: Mapping[str, type]) -> Any:

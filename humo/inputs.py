@@ -42,6 +42,32 @@ class Request:
     """Of the noise."""
 
 
+def make_request(
+    config: Any,
+    prompt: str,
+    num_images: int,
+    num_frames: int | None,
+    seed: int,
+    negative_prompt: str | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    num_inference_steps: int | None = None,
+) -> Request:
+    """Fill in what a call leaves to the pipeline; see `Request` for the arguments.
+
+    Args:
+        config: of the pipeline (`HuMoPipeline.config`).
+    """
+    given = {
+        "negative_prompt": negative_prompt,
+        "height": height,
+        "width": width,
+        "num_inference_steps": num_inference_steps,
+    }
+    filled = {name: config[f"default_{name}"] if value is None else value for name, value in given.items()}
+    return Request(prompt=prompt, num_images=num_images, num_frames=num_frames, seed=seed, **filled)
+
+
 def check_request(request: Request, config: Any, size_multiple: int) -> None:
     """Refuse what cannot work.
 
@@ -106,8 +132,14 @@ def fit_sound(sound: Sound, num_frames: int, notes: list[str]) -> tuple[np.ndarr
         notes.append(f"The sound lasts {sound.duration:.2f} s and is cut to the video's {seconds:.2f} s.")
     elif sound.duration < seconds - 0.5 / FPS:
         notes.append(f"The sound lasts {sound.duration:.2f} s; silence fills the video's {seconds:.2f} s.")
-    heard = _fit(sound.waveform, round(seconds * SAMPLE_RATE))
-    return heard, (_fit(sound.original, round(seconds * sound.rate)), sound.rate)
+    heard = fit_samples(sound.waveform, round(seconds * SAMPLE_RATE))
+    return heard, (fit_samples(sound.original, round(seconds * sound.rate)), sound.rate)
+
+
+def fit_samples(samples: np.ndarray, length: int) -> np.ndarray:
+    """Cut samples (n,) or (n, channels) to a length, or fill them up with silence."""
+    missing = max(0, length - len(samples))
+    return np.pad(samples[:length], [(0, missing)] + [(0, 0)] * (samples.ndim - 1))
 
 
 def _check_text(request: Request) -> None:
@@ -138,8 +170,3 @@ def _check_size(request: Request, supported: list[list[int]] | None, multiple: i
         if value < multiple or value % multiple:
             nearest = max(multiple, round(value / multiple) * multiple)
             raise ValueError(f"{name} must be a multiple of {multiple} but is {value}: use {nearest}.")
-
-
-def _fit(samples: np.ndarray, length: int) -> np.ndarray:
-    missing = max(0, length - len(samples))
-    return np.pad(samples[:length], [(0, missing)] + [(0, 0)] * (samples.ndim - 1))

@@ -24,6 +24,11 @@ LEAST_SPREAD, MOST_SPREAD = 0.05, 1.95
 """Limits of the gate; a gate of 0 lies in their middle and changes nothing."""
 
 
+def noisy_variance(std: Tensor, sigma: Tensor) -> Tensor:
+    """D: variance of the noisy latents of a channel whose clean ones have the spread `std`; shapes broadcast."""
+    return ((1 - sigma) * std) ** 2 + sigma**2
+
+
 def add_linear_estimate(
     residual: Tensor, noisy: Tensor, sigma: Tensor, std: Tensor, gate: Tensor | None = None
 ) -> Tensor:
@@ -40,8 +45,8 @@ def add_linear_estimate(
         (b, z, f, h, w), float32.
     """
     sigma, std = sigma.float().view(-1, 1, 1, 1, 1), std.view(1, -1, 1, 1, 1)
-    scale = std * (((1 - sigma) * std) ** 2 + sigma**2).rsqrt()
+    scale = std * noisy_variance(std, sigma).rsqrt()
     if gate is not None:
         std = std * (LEAST_SPREAD + (MOST_SPREAD - LEAST_SPREAD) * torch.sigmoid(gate.float()))
-    slope = (sigma - (1 - sigma) * std**2) / (((1 - sigma) * std) ** 2 + sigma**2)
+    slope = (sigma - (1 - sigma) * std**2) / noisy_variance(std, sigma)
     return slope * noisy.float() + scale * residual.float()

@@ -37,7 +37,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatur
 from humo.audio import FPS, FRAMES_PER_LATENT, encode_audio, window_audio
 from humo.focus import FaceMaskPredictor
 from humo.guidance import Rule, describe_rule, make_rule
-from humo.inputs import Request, check_request, choose_num_frames, fit_sound
+from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
 from humo.media import read_picture, read_sound, write_video
 from humo.parallel import draw_seed
 from humo.prompts import PromptCache
@@ -215,15 +215,16 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         image = [image] if isinstance(image, Image.Image | str | Path) else list(image or [])
         rule = config.default_guidance if guidance is None else guidance
         rule = make_rule(rule) if isinstance(rule, Mapping) else rule
-        request = Request(
-            prompt=prompt,
-            negative_prompt=_default(negative_prompt, config.default_negative_prompt),
+        request = make_request(
+            config,
+            prompt,
             num_images=len(image),
             num_frames=num_frames,
-            height=_default(height, config.default_height),
-            width=_default(width, config.default_width),
-            num_inference_steps=_default(num_inference_steps, config.default_num_inference_steps),
             seed=draw_seed(self.transformer) if seed is None else seed,
+            negative_prompt=negative_prompt,
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
         )
         check_request(request, config, self.size_multiple)
         if return_masks and self.focus_head is None:
@@ -363,10 +364,6 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         generator = torch.Generator("cpu").manual_seed(request.seed)
         noise = torch.randn((1, self.transformer.config.out_channels, num_latents, *size), generator=generator)
         return noise.to(self._execution_device)
-
-
-def _default(value: Any, default: Any) -> Any:
-    return default if value is None else value
 
 
 def _num_latents(num_frames: int) -> int:

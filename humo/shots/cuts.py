@@ -22,15 +22,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from humo.audio import FPS, FRAMES_PER_LATENT, SAMPLE_RATE
-from humo.inputs import PUBLISHED_FRAMES
+from humo.audio import FPS, FRAMES_PER_LATENT, SAMPLE_RATE, SAMPLES_PER_FRAME
+from humo.inputs import PUBLISHED_FRAMES, fit_samples
 from humo.media import Sound, read_sound
 
 SILENCE_DB = 35.0
 """What is so much quieter than the loud parts is silence, decibels."""
 MIN_PAUSE = 0.1
 """Seconds; most closures of p, t and k are shorter, and no place to cut."""
-_SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 _HOP = 160  # samples: pauses are found to within 10 ms
 _HALF_COST_DEPTH = 0.1  # seconds of silence on both sides at which a cut in a pause costs half of 1
 _NO_PAUSE_COST, _LOUDNESS_COST = 2.0, 20.0  # at the threshold of silence, and how much more at the loudest
@@ -110,14 +109,9 @@ def cut_sound(sound: Sound, start: int, stop: int) -> Sound:
     Returns:
         Exactly (stop - start) / 25 seconds at 16 kHz, and the same stretch as given, to the nearest sample.
     """
-    heard = _slice(sound.waveform, start * _SAMPLES_PER_FRAME, stop * _SAMPLES_PER_FRAME)
+    heard = fit_samples(sound.waveform[start * SAMPLES_PER_FRAME :], (stop - start) * SAMPLES_PER_FRAME)
     first, last = (round(frame * sound.rate / FPS) for frame in (start, stop))
-    return replace(sound, waveform=heard, original=_slice(sound.original, first, last))
-
-
-def _slice(samples: np.ndarray, start: int, stop: int) -> np.ndarray:
-    part = samples[start:stop]
-    return np.pad(part, [(0, stop - start - len(part))] + [(0, 0)] * (samples.ndim - 1))
+    return replace(sound, waveform=heard, original=fit_samples(sound.original[first:], last - first))
 
 
 def _judge_cuts(waveform: np.ndarray, total: int) -> tuple[np.ndarray, list[str]]:
@@ -143,8 +137,8 @@ def _loudness(waveform: np.ndarray, total: int) -> tuple[np.ndarray, float]:
     """
     from librosa import feature  # slow to import, and only long sounds need it
 
-    padded = _slice(waveform, 0, total * _SAMPLES_PER_FRAME)
-    rms = feature.rms(y=padded, frame_length=2 * _SAMPLES_PER_FRAME, hop_length=_SAMPLES_PER_FRAME)[0]
+    padded = fit_samples(waveform, total * SAMPLES_PER_FRAME)
+    rms = feature.rms(y=padded, frame_length=2 * SAMPLES_PER_FRAME, hop_length=SAMPLES_PER_FRAME)[0]
     loud = float(np.percentile(rms[rms > 0.01 * rms.max()], 95))
     decibels = 20 * np.log10(np.maximum(rms / loud, 1e-6))
     return np.clip(decibels, -SILENCE_DB, 0), loud

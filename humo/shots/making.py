@@ -28,7 +28,7 @@ from PIL import Image
 
 from humo.audio import FPS, FRAMES_PER_LATENT
 from humo.guidance import Rule, describe_rule, make_rule
-from humo.inputs import PUBLISHED_FRAMES, Request, check_request
+from humo.inputs import PUBLISHED_FRAMES, Request, check_request, make_request
 from humo.media import Sound, read_picture, read_sound
 from humo.shots.cuts import Shot as Shot
 from humo.shots.cuts import count_frames, cut_sound
@@ -161,15 +161,16 @@ def make_shots(
     rule = make_rule(rule) if isinstance(rule, Mapping) else rule
     seed = _choose_seed(pipe, store, notes) if seed is None else seed
     requests = [
-        Request(
-            prompt=prompt,
-            negative_prompt=_default(negative_prompt, pipe.config.default_negative_prompt),
+        make_request(
+            pipe.config,
+            prompt,
             num_images=len(pictures),
             num_frames=shot.num_frames_made,
-            height=_default(height, pipe.config.default_height),
-            width=_default(width, pipe.config.default_width),
-            num_inference_steps=_default(num_inference_steps, pipe.config.default_num_inference_steps),
             seed=seed + shot.number - 1,
+            negative_prompt=negative_prompt,
+            height=height,
+            width=width,
+            num_inference_steps=num_inference_steps,
         )
         for shot, prompt in zip(shots, prompt_of_each(prompts, len(shots)), strict=True)
     ]
@@ -252,7 +253,3 @@ def _settings(requests: Sequence[Request], shots: Sequence[Shot], guidance: dict
         "guidance": guidance,
         "shots": cuts,
     }
-
-
-def _default(value: Any, default: Any) -> Any:
-    return default if value is None else value

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
 from humo.focus import FaceMaskPredictor, face_mask_loss, mask_iou
+from humo.linear_estimate import noisy_variance
 from humo.training.attention import MatmulAttnProcessor
 from humo.training.batches import Batch
 from humo.training.codec import cosine_with_warmup
@@ -211,8 +212,7 @@ class Trainer:
         of the world's mouth openness, a correlation of 0.59 is left in the 16 strongest channels and 0.95 in 64.
         """
         std = torch.tensor(self.model.transformer.config.latent_std, device=error.device).view(1, -1, 1, 1, 1)
-        variance = ((1 - sigma) * std) ** 2 + sigma**2
-        return (variance / std.square().mean() * error.square()).mean(1)
+        return (noisy_variance(std, sigma) / std.square().mean() * error.square()).mean(1)
 
     def _encode_text(self, batch: Batch) -> Tensor:
         """Text features with zeros after the last token, as the pipeline gives them, (b, 48, text_dim)."""
