@@ -10,6 +10,7 @@ import tiny
 import torch
 
 from humo.codec import HuMoVideoCodec
+from humo.training.loop import load_reading
 from humo.training.model import MiniModel, ModelSettings, Trainer
 from humo.training.publish import publish, training_record
 from humo.training.run import Run
@@ -20,7 +21,7 @@ from humo.training.start import start_from
 def finished(tmp_path: Path) -> Path:
     """A published model of tiny parts that says it was trained for ten steps a part."""
     tiny.pipeline().save_pretrained(tmp_path / "first" / "pipeline")
-    for part in ("codec", "hearing", "model"):
+    for part in ("codec", "hearing", "reading", "model"):
         Run(tmp_path / "first" / part, 10).log(10, loss=0.5)
     publish(tmp_path / "first", tmp_path / "finished")
     record = json.loads((tmp_path / "finished" / "training.json").read_text())
@@ -40,7 +41,8 @@ def test_every_part_begins_where_the_model_ended(finished: Path, tmp_path: Path)
     trainer = Run(out / "model", 20).load()["trainer"]
     name = "transformer.blocks.0.attn1.to_q.weight"
     assert torch.equal(trainer["model"][name], original.transformer.get_parameter(name[12:]).bfloat16().float())
-    assert (out / "model" / "tokenizer" / "tokenizer.json").is_file()
+    assert (out / "reading" / "tokenizer" / "tokenizer.json").is_file()
+    assert torch.equal(load_reading(out)[1].shared.weight, original.text_encoder.shared.weight.bfloat16().float())
     assert training_record(out)["parts"]["model"]["hours"] == 1.5
 
 
@@ -51,7 +53,7 @@ def test_a_trainer_takes_the_state_and_its_averages(finished: Path, tmp_path: Pa
     trainer = Trainer(MiniModel(parts.transformer, parts.text_encoder, parts.focus_head), ModelSettings())
     trainer.load(Run(tmp_path / "second" / "model", 20).load()["trainer"])
     assert parts.transformer.proj_out.weight.abs().sum() > 0
-    for average, parameter in zip(trainer.ema.shadow_params, trainer.model.parameters(), strict=True):
+    for average, parameter in zip(trainer.ema.shadow_params, trainer.model.learned().values(), strict=True):
         assert torch.equal(average, parameter)
 
 

@@ -17,11 +17,11 @@ from humo.training.attention import MatmulAttnProcessor
 from humo.training.batches import BatchSettings, draw_batch
 from humo.training.data import ClipData, DataSettings, hear, shrink_mask, write_shards
 from humo.training.hearing import HearingSettings, MouthReader, hearing_batch, make_audio_encoder, train_hearing
-from humo.training.loop import load_hearing, train_model
+from humo.training.loop import load_hearing, load_reading, train_model
 from humo.training.model import ModelSettings, Trainer, make_mini
 from humo.training.run import Run
 from humo.training.stages import audio_share, mini_stages, stage_at, trainable_names
-from humo.training.text import UNKNOWN, make_tokenizer
+from humo.training.text import UNKNOWN, make_text_encoder, make_tokenizer
 
 STD = [2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5]
 HEARING = HearingSettings(seconds=1, width=16, batch_size=2, steps=4)
@@ -33,8 +33,8 @@ def tokenizer():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A training's folder with an untrained codec and audio encoder and eight clips."""
+def folder(tmp_path_factory, tokenizer) -> Path:
+    """A training's folder with an untrained codec, audio and text encoder and eight clips."""
     folder = tmp_path_factory.mktemp("training")
     torch.manual_seed(0)
     HuMoVideoCodec(z_dim=8, widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0)).save_pretrained(folder / "codec")
@@ -44,6 +44,8 @@ def folder(tmp_path_factory) -> Path:
     extractor, encoder = make_audio_encoder(HEARING)
     extractor.save_pretrained(folder / "hearing" / "feature_extractor")
     encoder.save_pretrained(folder / "hearing" / "audio_encoder")
+    tokenizer.save_pretrained(folder / "reading" / "tokenizer")
+    make_text_encoder(tokenizer, width=16, layers=1).save_pretrained(folder / "reading" / "text_encoder")
     return folder
 
 
@@ -53,9 +55,9 @@ def data(folder) -> ClipData:
 
 
 @pytest.fixture
-def trainer(tokenizer) -> Trainer:
+def trainer(folder) -> Trainer:
     torch.manual_seed(0)
-    return Trainer(make_mini(STD, 16, tokenizer, layers=2), ModelSettings(steps=20))
+    return Trainer(make_mini(STD, 16, load_reading(folder)[1], layers=2), ModelSettings(steps=20))
 
 
 def sound_stage():
@@ -147,13 +149,20 @@ def test_biases_of_the_audio_projection_learn_slowly(trainer, data, tokenizer):
     assert slow["lr"] == pytest.approx(0.1 * fast["lr"])
 
 
-def test_a_resumed_training_is_the_same_training(trainer, data, tokenizer, tmp_path):
+def test_the_text_encoder_stays_as_it_was_read(trainer, data, tokenizer):
+    before = copy.deepcopy(trainer.model.text_encoder.state_dict())
+    trainer.step(draw(data, tokenizer, 0), sound_stage(), 0.3)
+    after = trainer.model.text_encoder.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_a_resumed_training_is_the_same_training(trainer, folder, data, tokenizer, tmp_path):
     run = Run(tmp_path, 6)
     for step in range(3):
         trainer.step(draw(data, tokenizer, step), sound_stage(), 0.3)
     run.save(step=3, trainer=copy.deepcopy(trainer.state()))
     expected = [trainer.step(draw(data, tokenizer, step), sound_stage(), 0.3) for step in (3, 4)]
-    fresh = Trainer(make_mini(STD, 16, tokenizer, layers=2), ModelSettings(steps=20))
+    fresh = Trainer(make_mini(STD, 16, load_reading(folder)[1], layers=2), ModelSettings(steps=20))
     fresh.load(run.load()["trainer"])
     assert [fresh.step(draw(data, tokenizer, step), sound_stage(), 0.3) for step in (3, 4)] == expected
     for ours, theirs in zip(fresh.ema.shadow_params, trainer.ema.shadow_params, strict=True):

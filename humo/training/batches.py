@@ -17,7 +17,7 @@ from humo.audio import window_audio
 from humo.codec import TIME
 from humo.training.data import ClipData
 from humo.training.stages import Stage, audio_share
-from humo.training.text import UNKNOWN
+from humo.training.text import hide_words
 from humo.world.captions import write_caption
 from humo.world.clips import ClipPlan, plan_clip
 
@@ -34,7 +34,7 @@ class BatchSettings:
     """Share of samples with a reference whose caption says "a person", so that the picture must be used."""
     hidden_words: float = 0.03
     """Share of words replaced by the unknown one."""
-    shift: float = 2.5
+    shift: float = 4.0
     """How much noise levels lean to noise: sigma = s u / (1 + (s - 1) u) with u uniform."""
 
 
@@ -96,13 +96,12 @@ def draw_batch(
     samples = [_draw_sample(data, rng, length, shares, settings) for _ in range(size)]
     texts = [sample.pop("caption") for sample in samples]
     tokens = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
-    hidden = torch.from_numpy(rng.random(tokens.input_ids.shape) < settings.hidden_words) & (tokens.input_ids > UNKNOWN)
     stacked = {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
     u = torch.from_numpy(rng.permutation((np.arange(size) + rng.random()) / size)).float()  # spread over the batch
     generator = torch.Generator().manual_seed(step)
     return Batch(
         **stacked,
-        tokens=torch.where(hidden, UNKNOWN, tokens.input_ids),
+        tokens=hide_words(tokens.input_ids, settings.hidden_words, generator),
         attention_mask=tokens.attention_mask,
         sigma=settings.shift * u / (1 + (settings.shift - 1) * u),
         noise=torch.randn(stacked["latents"].shape, generator=generator),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from transformers import PreTrainedTokenizerFast, WhisperFeatureExtractor
+from transformers import PreTrainedTokenizerFast, UMT5EncoderModel, WhisperFeatureExtractor
 
 from humo.audio import FPS, AudioEncoder
 from humo.checkpoints import load
@@ -20,7 +20,6 @@ from humo.training.data import ClipData
 from humo.training.model import MiniModel, ModelSettings, Trainer, make_mini
 from humo.training.run import Run
 from humo.training.stages import mini_stages, stage_at
-from humo.training.text import make_tokenizer
 from humo.world.clips import plan_clip, render_clip
 from humo.world.speech import SAMPLE_RATE
 
@@ -60,9 +59,9 @@ def train_model(
     extractor, encoder = load_hearing(out)
     data = ClipData(out / "data", extractor, encoder)
     run = Run(out / "model", steps)
-    tokenizer = load_tokenizer(run.folder)
+    tokenizer, text_encoder = load_reading(out)
     torch.manual_seed(0)
-    model = make_mini(data.latent_std(), encoder.config.d_model, tokenizer, layers)
+    model = make_mini(data.latent_std(), encoder.config.d_model, text_encoder, layers)
     settings = ModelSettings(steps=steps)
     trainer = Trainer(model, settings, device)
     state = run.load()
@@ -102,18 +101,24 @@ def load_hearing(out: Path) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
     return WhisperFeatureExtractor.from_pretrained(folder / "feature_extractor"), encoder
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The run's tokenizer, made at the first call."""
-    if not (folder / "tokenizer").exists():
-        make_tokenizer().save_pretrained(folder / "tokenizer")
-    return PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer")
+def load_reading(out: Path) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]:
+    """The trained text encoder with its tokenizer.
+
+    Raises:
+        ValueError: if it has not been trained.
+    """
+    folder = out / "reading"
+    if not (folder / "text_encoder").exists():
+        raise ValueError(f"{folder} has no text encoder: run `python -m humo train reading` first.")
+    encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder").eval().requires_grad_(False)
+    return PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer"), encoder
 
 
 def write_pipeline(out: Path, trainer: Trainer, tokenizer: PreTrainedTokenizerFast) -> None:
     """Saves the averaged weights as a whole pipeline in `out/pipeline`, in bfloat16."""
     model: MiniModel = trainer.model
-    trainer.ema.store(model.parameters())
-    trainer.ema.copy_to(model.parameters())
+    trainer.ema.store(model.learned().values())
+    trainer.ema.copy_to(model.learned().values())
     extractor, encoder = load_hearing(out)
     pipe = HuMoPipeline(
         tokenizer=tokenizer,
@@ -137,7 +142,7 @@ def write_pipeline(out: Path, trainer: Trainer, tokenizer: PreTrainedTokenizerFa
         batch_branches=True,
     )
     pipe.save_pretrained(out / "pipeline")
-    trainer.ema.restore(model.parameters())
+    trainer.ema.restore(model.learned().values())
 
 
 def draw_sheet(pipe: HuMoPipeline, path: Path, num_cases: int) -> None:

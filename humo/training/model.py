@@ -1,4 +1,4 @@
-"""Training of mini's transformer, text encoder and focus head: the loss, the optimisers and one step.
+"""Training of mini's transformer and focus head: the loss, the optimisers and one step.
 
 Loss of a step: flow matching on the video latents, weighted so that the network's own output has unit variance at
 every noise level and so that face and mouth count more, plus the size-aware focus loss of eq. 3.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
+from transformers import UMT5EncoderModel
 
 from humo.focus import FaceMaskPredictor, face_mask_loss, mask_iou
 from humo.linear_estimate import noisy_variance
@@ -45,7 +45,7 @@ class ModelSettings:
 
 
 class MiniModel(nn.Module):
-    """What learns: transformer, text encoder and focus head.
+    """What learns, transformer and focus head, beside the frozen text encoder.
 
     Args:
         transformer, text_encoder, focus_head: the three parts.
@@ -56,6 +56,11 @@ class MiniModel(nn.Module):
     ) -> None:
         super().__init__()
         self.transformer, self.text_encoder, self.focus_head = transformer, text_encoder, focus_head
+        text_encoder.eval().requires_grad_(False)
+
+    def learned(self) -> dict[str, nn.Parameter]:
+        """Parameters of transformer and focus head by name, whether or not a stage freezes some."""
+        return {name: value for name, value in self.named_parameters() if not name.startswith("text_encoder.")}
 
 
 def make_transformer(
@@ -77,13 +82,11 @@ def make_transformer(
 
 
 def make_mini(
-    latent_std: list[float], audio_channels: int, tokenizer: PreTrainedTokenizerFast, layers: int = 6
+    latent_std: list[float], audio_channels: int, text_encoder: UMT5EncoderModel, layers: int = 6
 ) -> MiniModel:
-    """All parts untrained, at mini's sizes."""
+    """Transformer and focus head untrained, at mini's sizes."""
     from humo.training.data import MASK_SIDE
-    from humo.training.text import make_text_encoder
 
-    text_encoder = make_text_encoder(tokenizer)
     transformer = make_transformer(latent_std, text_encoder.config.d_model, audio_channels, layers)
     cells = MASK_SIDE // 4  # of the mask grid along one side of a token, for 4 x 4 tokens a frame
     focus_head = FaceMaskPredictor(dim=256, num_blocks=min(4, layers), hidden_dim=64, patch_size=(1, cells, cells))
@@ -97,9 +100,9 @@ def make_optimizers(model: MiniModel, settings: ModelSettings) -> list[torch.opt
     heard, and at the full rate that pushed all of them below zero for good within 600 steps, so that no sound came
     through any more.
     """
-    layers, tables = ("blocks.", "audio_projection.", "encoder.block."), ("scale_shift_table", "attention_bias.weight")
+    layers, tables = ("blocks.", "audio_projection."), "scale_shift_table"
     hidden, heard, rest = [], [], []
-    for name, parameter in model.named_parameters():
+    for name, parameter in model.learned().items():
         if parameter.ndim == 2 and any(layer in name for layer in layers) and not name.endswith(tables):
             hidden.append(parameter)
         else:
@@ -126,7 +129,9 @@ class Trainer:
         if device == "cpu":
             model.transformer.set_attn_processor(MatmulAttnProcessor())
         self.optimizers = make_optimizers(model, settings)
-        self.ema = EMAModel(model.parameters(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
+        self.ema = EMAModel(
+            model.learned().values(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75, foreach=True
+        )
 
     def state(self) -> dict:
         """Everything a resume needs, as tensors and plain values."""
@@ -166,10 +171,10 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        figures["norm"] = float(nn.utils.clip_grad_norm_(self.model.parameters(), 1.0))
+        figures["norm"] = float(nn.utils.clip_grad_norm_(self.model.learned().values(), 1.0))
         for optimizer in self.optimizers:
             optimizer.step()
-        self.ema.step(self.model.parameters())
+        self.ema.step(self.model.learned().values())
         return figures
 
     def loss(self, batch: Batch, focus: bool) -> tuple[Tensor, dict[str, float]]:

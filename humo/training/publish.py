@@ -68,7 +68,7 @@ def training_record(out: Path) -> dict[str, Any]:
     that this one started from (`humo.training.start`) do.
     """
     parts = {}
-    for part in ("codec", "hearing", "model"):
+    for part in ("codec", "hearing", "reading", "model"):
         path = out / part / "log.jsonl"
         if path.exists():
             lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -116,7 +116,10 @@ def _training_text(record: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     sizes = record.get("parameters", {})
-    names = {"codec": ("vae",), "hearing": ("audio_encoder",), "model": ("transformer", "text_encoder", "focus_head")}
+    names = {
+        "codec": ("vae",), "hearing": ("audio_encoder",), "reading": ("text_encoder",),
+        "model": ("transformer", "focus_head"),
+    }  # fmt: skip
     for part, figures in record["parts"].items():
         millions = sum(sizes.get(name, 0) for name in names[part]) / 1e6
         rest = ", ".join(f"{k} {v:g}" for k, v in figures.items() if k not in ("hours", "step"))

@@ -61,7 +61,7 @@ def mini_stages(audio_end: float = 0.5) -> tuple[Stage, ...]:
             audio_end=audio_end,
             ramp=0.2,
             focus=True,
-            latent_frames=(2, 3, 5, 9, 13),
+            latent_frames=(1, 2, 3, 5, 9, 13),
         ),
     )
 

@@ -31,11 +31,11 @@ def start_from(folder: Path, out: Path) -> dict[str, int]:
     record_path = folder / "training.json"
     if not record_path.is_file():
         raise ValueError(f"{folder.name} has no training.json: give the folder of a model that `train publish` wrote.")
-    if any((out / part).exists() for part in ("codec", "hearing", "model")):
+    if any((out / part).exists() for part in ("codec", "hearing", "reading", "model")):
         raise ValueError(f"{out.name} holds a training already: give a new folder, or go on with that one.")
     pipe = load(folder, device="cpu", dtype=torch.float32)
     record = json.loads(record_path.read_text())["parts"]
-    runs = {part: Run(out / part, record[part]["step"]) for part in ("codec", "hearing", "model")}
+    runs = {part: Run(out / part, record[part]["step"]) for part in ("codec", "hearing", "reading", "model")}
     for part, run in runs.items():
         run.log(record[part]["step"], earlier_hours=record[part]["hours"])
 
@@ -43,7 +43,8 @@ def start_from(folder: Path, out: Path) -> dict[str, int]:
     runs["codec"].save(step=record["codec"]["step"], model=pipe.vae.state_dict(), optimizer=None)
     pipe.audio_encoder.save_pretrained(runs["hearing"].folder / "audio_encoder")
     pipe.feature_extractor.save_pretrained(runs["hearing"].folder / "feature_extractor")
-    pipe.tokenizer.save_pretrained(runs["model"].folder / "tokenizer")
+    pipe.tokenizer.save_pretrained(runs["reading"].folder / "tokenizer")
+    pipe.text_encoder.save_pretrained(runs["reading"].folder / "text_encoder")
     trainer = Trainer(MiniModel(pipe.transformer, pipe.text_encoder, pipe.focus_head), ModelSettings())
     runs["model"].save(step=record["model"]["step"], trainer=trainer.state())
     return {part: record[part]["step"] for part in ("codec", "model")}

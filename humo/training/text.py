@@ -1,13 +1,15 @@
 """Mini's tokenizer and text encoder: every word of the world's grammar, and a small UMT5.
 
-The encoder learns together with the transformer. Some words are hidden from it in training, so that a visitor's
-unknown word does no harm. The published models use umT5-xxl; this one is ours.
+The encoder learns before the transformer (`humo.training.reading`). Some words are hidden in training, so that a
+visitor's unknown word does no harm. The published models use umT5-xxl; this one is ours.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import Tensor
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from humo.world.captions import write_caption
@@ -44,3 +46,9 @@ def make_text_encoder(tokenizer: PreTrainedTokenizerFast, width: int = 192, laye
         dropout_rate=0.0, pad_token_id=PAD, eos_token_id=END, decoder_start_token_id=PAD,
     )  # fmt: skip
     return UMT5EncoderModel(config)
+
+
+def hide_words(tokens: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Token ids (b, n) with a share of the words replaced by the unknown one."""
+    hidden = (torch.rand(tokens.shape, generator=generator) < share) & (tokens > UNKNOWN)
+    return torch.where(hidden, UNKNOWN, tokens)

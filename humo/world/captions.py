@@ -60,7 +60,8 @@ class Caption:
 
     Attributes:
         text: lower-case sentence without a full stop.
-        named: names of the attributes of `humo.world.people` that the text states, such as "hair_colour".
+        named: names of the attributes of `humo.world.people` that the text states, such as "hair_colour"; also "speech"
+            and "distractor".
     """
 
     text: str
@@ -136,6 +137,7 @@ def compose_caption(
         say.name("motion")
     if say.chance(0.4):
         actions.append(say("talks" if talks else "silent"))
+        say.name("speech")
     rng.shuffle(actions)
     sentence = subject + "".join(say.one(" ", ", ") + part for part in parts)
     if actions:
@@ -144,11 +146,11 @@ def compose_caption(
         sentence += say.one(" ", ", ") + say(setting.position)
         say.name("position")
     if distractor == "second" and say.chance(0.8):
-        sentence += ", " + say.one(
-            "someone else listens", "next to a silent person", "with another person behind"
-        )
+        sentence += ", " + say.one("someone else listens", "next to a silent person", "with another person behind")
+        say.name("distractor")
     if distractor == "balloon" and say.chance(0.8):
         sentence += ", " + say.one("with a balloon", "beside a balloon", "a balloon floats by")
+        say.name("distractor")
     if setting.framing != "medium" and say.chance(detail) or say.chance(0.2):
         framing = say(setting.framing)
         say.name("framing")
@@ -196,9 +198,7 @@ def _hair(say: _Words, person: Person, detail: float) -> str:
         return f"{colour} hair"
     say.name("hair_style")
     if person.hair_style == "bun":
-        return say.one(
-            f"{colour} hair in a bun", f"{colour} hair tied up", f"a {colour} bun", f"{colour} hair bun"
-        )
+        return say.one(f"{colour} hair in a bun", f"{colour} hair tied up", f"a {colour} bun", f"{colour} hair bun")
     return say.one(f"{say(person.hair_style)} {colour} hair", f"{colour} {say(person.hair_style)} hair")
 
 

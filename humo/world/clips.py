@@ -28,6 +28,7 @@ from humo.world.shapes import Scene
 from humo.world.speech import SAMPLE_RATE, VOICES, Speech, speak
 from humo.world.visemes import FPS, mouth_curves
 
+DISTRACTORS = ("none", "second", "balloon")
 _SPLITS = {"train": 0, "validation": 1, "test": 2}
 
 
@@ -117,13 +118,11 @@ def plan_clip(seed: int, split: str = "train") -> ClipPlan:
         int(rng.integers(30, 80)),
     )  # fmt: skip
     sentence = "" if rng.random() < 0.06 else sample_sentence(rng, held_out)
-    distractor = str(rng.choice(("none", "second", "balloon"), p=(0.76, 0.12, 0.12)))
+    distractor = str(rng.choice(DISTRACTORS, p=(0.76, 0.12, 0.12)))
     if distractor == "second":
         setting = replace(setting, framing="wide", position=str(rng.choice(("left", "right"))))
     reference = change_clothes(rng, setting)
-    return ClipPlan(
-        int(rng.integers(2**31)), person, setting, reference, sentence, voice, distractor, held_out
-    )
+    return ClipPlan(int(rng.integers(2**31)), person, setting, reference, sentence, voice, distractor, held_out)
 
 
 def speak_plan(plan: ClipPlan) -> Speech:
@@ -170,9 +169,7 @@ def _cut(waveform: np.ndarray, start: int, length: int) -> np.ndarray:
     return np.pad(piece, (0, length - len(piece)))
 
 
-def move(
-    rng: np.random.Generator, motion: str, openness: np.ndarray, width: np.ndarray, blinks: bool = True
-) -> Pose:
+def move(rng: np.random.Generator, motion: str, openness: np.ndarray, width: np.ndarray, blinks: bool = True) -> Pose:
     """Movement of head and eyes around given mouth curves.
 
     Motions are gentle on purpose: nods and shakes of a twentieth of the head, about one a second, so that mouth and
