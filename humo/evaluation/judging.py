@@ -97,18 +97,18 @@ def _mouths(cases: Sequence[Case], readings: Sequence[Reading]) -> dict[str, Any
     figures: dict[str, Any] = {"spoken": len(pairs)}
     for name, key in (("openness", "sync"), ("width", "width_sync")):
         truths = [getattr(clip, name) for clip, _ in pairs]
-        matrix = metrics.sync_matrix([getattr(reading, name) for _, reading in pairs], truths)
-        own = np.diag(matrix)
-        loud = [metrics.loudness(clip.waveform, len(clip.frames)) for clip, _ in pairs]
+        scores = metrics.sync_scores([getattr(reading, name) for _, reading in pairs], truths)
+        lag = metrics.best_lag(scores)
+        own = np.diag(scores[lag])
+        loud = metrics.sync_scores([metrics.loudness(clip.waveform, len(clip.frames)) for clip, _ in pairs], truths)
+        figures[f"{key}_lag"] = lag
         figures[key] = float(own.mean())
         figures[f"{key}_interval"] = metrics.interval(lambda index, own=own: float(own[index].mean()), len(own))
-        figures[f"{key}_shuffled"] = float(metrics.off_diagonal(matrix).mean())
-        figures[f"{key}_loudness"] = float(
-            np.mean([metrics.best_lag_correlation(one, other)[0] for one, other in zip(loud, truths, strict=True)])
-        )
-    lags = [metrics.best_lag_correlation(reading.openness, clip.openness)[1] for clip, reading in pairs]
+        controls = {shift: metrics.off_diagonal(matrix) for shift, matrix in scores.items()}
+        figures[f"{key}_shuffled"] = float(max(control.mean() for control in controls.values()))
+        figures[f"{key}_loudness"] = float(np.diag(loud[metrics.best_lag(loud)]).mean())
     spread = [reading.openness.std() / clip.openness.std() for clip, reading in pairs]
-    return figures | {"lag": float(np.mean(lags)), "openness_spread": float(np.mean(spread))}
+    return figures | {"openness_spread": float(np.mean(spread))}
 
 
 def _is_nan(value: Any) -> bool:
