@@ -25,7 +25,7 @@ _GAP = 6
 _CAPTION_HEIGHT = 30
 _TRUE, _READ = (150, 150, 158), (206, 44, 48)
 _ROWS = (
-    ("lip sync", "sync", "correlation of the mouth's openness with the truth, at the one lag within 2 frames best for all"),
+    ("lip sync", "sync", "correlation of the mouth's openness with the truth, at one lag for all, within 2 frames"),
     ("… of another voice", "sync_shuffled", "control, computed the same way"),
     ("… of loudness alone", "sync_loudness", "baseline, computed the same way"),
     ("mouth width", "width_sync", "as lip sync"),
