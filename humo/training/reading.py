@@ -22,7 +22,7 @@ from humo.training.codec import cosine_with_warmup
 from humo.training.text import hide_words
 from humo.world import people
 from humo.world.captions import compose_caption
-from humo.world.clips import DISTRACTORS, plan_clip
+from humo.world.clips import plan_clip
 
 OPTIONS: dict[str, tuple] = {
     "gender": people.GENDERS,
@@ -39,7 +39,7 @@ OPTIONS: dict[str, tuple] = {
     "position": tuple(people.POSITIONS),
     "motion": people.MOTIONS,
     "speech": (False, True),
-    "distractor": DISTRACTORS,
+    "distractor": ("none", "second", "balloon"),
 }
 """What can be read from a caption: values of each attribute."""
 UNSAID = 0

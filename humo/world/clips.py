@@ -28,7 +28,6 @@ from humo.world.shapes import Scene
 from humo.world.speech import SAMPLE_RATE, VOICES, Speech, speak
 from humo.world.visemes import FPS, mouth_curves
 
-DISTRACTORS = ("none", "second", "balloon")
 _SPLITS = {"train": 0, "validation": 1, "test": 2}
 
 
@@ -118,7 +117,7 @@ def plan_clip(seed: int, split: str = "train") -> ClipPlan:
         int(rng.integers(30, 80)),
     )  # fmt: skip
     sentence = "" if rng.random() < 0.06 else sample_sentence(rng, held_out)
-    distractor = str(rng.choice(DISTRACTORS, p=(0.76, 0.12, 0.12)))
+    distractor = str(rng.choice(("none", "second", "balloon"), p=(0.76, 0.12, 0.12)))
     if distractor == "second":
         setting = replace(setting, framing="wide", position=str(rng.choice(("left", "right"))))
     reference = change_clothes(rng, setting)
