@@ -304,7 +304,7 @@ def test_damaged_shots_are_made_again(mini_pipeline: HuMoPipeline, tmp_path: Pat
         saved.unlink()
     else:
         (tmp_path / "shot-002.json").write_text("{")
-    (tmp_path / ".humo-shot-003.npz").write_bytes(b"left by a kill")
+    (tmp_path / "shot-003.npz.part").write_bytes(b"left by a kill")
     if damage != "record":
         with pytest.raises(ValueError, match="shot-002.npz is missing or damaged: make the shots again"):
             video.save(tmp_path / "out.mp4")
@@ -315,7 +315,7 @@ def test_damaged_shots_are_made_again(mini_pipeline: HuMoPipeline, tmp_path: Pat
     told = "Shot 2 in " + tmp_path.name + " is damaged: it is made again."
     assert (told in again.notes) == (damage != "record")
     np.testing.assert_array_equal(again.frames, frames)
-    assert not list(tmp_path.glob(".humo-*"))
+    assert not [*tmp_path.glob(".humo-*"), *tmp_path.glob("*.part")]
 
 
 def test_a_silent_shot_in_a_sound_is_no_mistake(mini_pipeline: HuMoPipeline, tmp_path: Path) -> None:

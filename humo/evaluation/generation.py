@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,12 @@ from tqdm import tqdm
 from humo.audio import FRAMES_PER_LATENT
 from humo.evaluation.cases import Case
 from humo.evaluation.fingerprint import fingerprint_pipeline
+from humo.files import replaced
 from humo.guidance import make_rule
 from humo.inputs import Request, check_request
 from humo.pipeline import HuMoPipeline
 from humo.references import decode_latents
-from humo.sampling import Conditions, denoise
+from humo.sampling import Conditions, StepState, denoise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,9 +102,13 @@ def generate(
 
 @torch.no_grad()
 def generate_batch(
-    pipe: HuMoPipeline, cases: Sequence[Case], mode: str, settings: GenerationSettings
+    pipe: HuMoPipeline,
+    cases: Sequence[Case],
+    mode: str,
+    settings: GenerationSettings,
+    on_step: Callable[[StepState], None] | None = None,
 ) -> list[np.ndarray]:
-    """Generates a few cases together; see `generate`."""
+    """Generates a few cases together, nothing kept; see `generate` and `humo.sampling.denoise`."""
     conditions = encode_cases(pipe, cases, mode, settings)
     latents = denoise(
         pipe.transformer,
@@ -113,6 +117,7 @@ def generate_batch(
         conditions,
         torch.cat([_noise(pipe, case.noise_seed, settings) for case in cases]),
         settings.num_inference_steps,
+        on_step=on_step,
         batch_branches=pipe.config.batch_branches,
     )
     return [to_frames(decode_latents(one[None], pipe.vae)[0]) for one in latents]
@@ -181,6 +186,5 @@ def _read(path: Path) -> np.ndarray:
 
 def _write(path: Path | None, frames: np.ndarray) -> None:
     if path is not None:
-        part = path.with_suffix(".part.npz")
-        np.savez_compressed(part, frames=frames)
-        os.replace(part, path)
+        with replaced(path) as part, part.open("wb") as file:
+            np.savez_compressed(file, frames=frames)

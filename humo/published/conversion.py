@@ -29,6 +29,7 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from humo.files import replaced
 from humo.published.keys import infer_transformer_config, match_published_keys, refuse_unknown_keys
 from humo.published.parts import check_parts, files_to_link, model_index, read_audio_encoder
 from humo.published.shards import (
@@ -38,7 +39,6 @@ from humo.published.shards import (
     open_pth,
     open_safetensors,
     read_json,
-    replaced,
     shards_of_index,
     write_json,
     write_shards,

@@ -1,7 +1,7 @@
 """Weights in files: looked into without reading them, and written shard by shard.
 
-A file is written under a temporary name, brought to the disk, and renamed, so that what bears its final name is
-whole. A finished shard is recognised by its own header: names, shapes, dtypes, length and the mark of its source.
+What bears its final name is whole (`humo.files`). A finished shard is recognised by its own header: names, shapes,
+dtypes, length and the mark of its source.
 
 Source of the layout: safetensors' header and diffusers' naming of shards; the procedure is ours.
 """
@@ -9,7 +9,6 @@ Source of the layout: safetensors' header and diffusers' naming of shards; the p
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from humo.files import replaced
 
 SHARD_BYTES = 2_000_000_000
 """Largest shard that is written: what a conversion holds in memory."""
@@ -242,19 +243,6 @@ def write_json(file: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON object as diffusers does, whole or not at all."""
     with replaced(file) as temporary:
         temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def replaced(file: Path) -> Iterator[Path]:
-    """Give a temporary name beside `file`; what is there in the end takes the final name, unless an error came."""
-    temporary = file.with_name(f"{file.name}.part")
-    try:
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _plan(tensors: Mapping[str, StoredTensor], max_bytes: int) -> list[list[str]]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import zipfile
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from humo.files import replaced
 from humo.media import write_video
 from humo.shots.cuts import FPS, Shot
 
@@ -95,7 +95,7 @@ class ShotFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for left in self.path.glob(_PART + "*"):  # by a run that was killed while it wrote
+            for left in (*self.path.glob(_PART + "*"), *self.path.glob("shot*.part")):  # by a run that was killed
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
             _write_json(self.path / PLAN, plan)
         except OSError as error:
@@ -222,8 +222,5 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write under another name first, so that the file is there whole or not at all."""
-    part = path.with_name(_PART + path.name)
-    with open(part, "wb") as file:
+    with replaced(path) as part, open(part, "wb") as file:
         write(file)
-    os.replace(part, path)

@@ -8,7 +8,6 @@ Legend: n clips, k latent frames, c latent channels, g side of the mask grid.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from transformers import WhisperFeatureExtractor
 
 from humo.audio import AudioEncoder, merge_bands
 from humo.codec import TIME, HuMoVideoCodec
+from humo.files import replaced
 from humo.training.codec import to_video
 from humo.world.clips import plan_clip, render_clip
 from humo.world.speech import SAMPLE_RATE
@@ -111,9 +111,8 @@ def write_shard(index: int, folder: Path, settings: DataSettings, codec_folder: 
     """Writes a shard unless it is there already; a killed run leaves no half file."""
     path = folder / f"clips-{index:04d}.safetensors"
     if not path.exists():
-        part = path.with_suffix(".part")
-        save_file(render_shard(index, settings, codec_folder), part)
-        os.replace(part, path)
+        with replaced(path) as part:
+            save_file(render_shard(index, settings, codec_folder), part)
     return path
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from humo.files import replaced
 
 
 class Run:
@@ -32,10 +33,9 @@ class Run:
         return torch.load(path, weights_only=True, map_location="cpu") if path.exists() else None
 
     def save(self, **state: Any) -> None:
-        """Writes the state under a temporary name and renames it, so that a killed run leaves a whole file."""
-        path = self.folder / "state.pt"
-        torch.save(state, path.with_suffix(".part"))
-        os.replace(path.with_suffix(".part"), path)
+        """Writes the state, so that a killed run leaves a whole file: this one or the one before."""
+        with replaced(self.folder / "state.pt") as part:
+            torch.save(state, part)
 
     def log(self, step: int, **values: float) -> None:
         """Appends a line to log.jsonl and shows progress with the time left."""
