@@ -14,12 +14,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from humo.sampling import StepState
+
+MASK_SIGMA = 0.5
+"""Face masks are read at the first step at or below this noise level: before it there is hardly a face (ours)."""
 
 
 class FaceMaskPredictor(ModelMixin, ConfigMixin):
@@ -74,6 +82,28 @@ class FaceMaskPredictor(ModelMixin, ConfigMixin):
         logits = sum(readout(states) for readout, states in zip(self.readouts, attended, strict=True))
         logits = (logits / len(attended)).unflatten(2, tuple(self.config.patch_size)).unflatten(1, tuple(grid))
         return logits.permute(0, 1, 4, 2, 5, 3, 6).flatten(5, 6).flatten(3, 4).flatten(1, 2)
+
+
+class MaskKeeper:
+    """Callback of the denoising loop that keeps one face mask: of the first step at or below `MASK_SIGMA`, or of the
+    last step.
+
+    Args:
+        focus_head: the head trained beside the transformer.
+
+    Attributes:
+        best: the mask, float32 (latent frames, rows, columns); None until there is one.
+    """
+
+    def __init__(self, focus_head: FaceMaskPredictor) -> None:
+        self.focus_head = focus_head
+        self.best: np.ndarray | None = None
+
+    def __call__(self, state: StepState) -> None:
+        """Read the mask if this is the step."""
+        is_last = state.index == state.num_steps - 1
+        if self.best is None and (state.sigma <= MASK_SIGMA or is_last):
+            self.best = state.face_mask(self.focus_head)[0].cpu().numpy()
 
 
 def face_mask_loss(logits: Tensor, target: Tensor) -> Tensor:

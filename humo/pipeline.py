@@ -35,7 +35,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
 
 from humo.audio import FPS, FRAMES_PER_LATENT, encode_audio, window_audio
-from humo.focus import FaceMaskPredictor
+from humo.focus import FaceMaskPredictor, MaskKeeper
 from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
 from humo.media import read_picture, read_sound, write_video
@@ -44,9 +44,6 @@ from humo.prompts import PromptCache
 from humo.references import decode_latents, encode_black_video, encode_references
 from humo.sampling import Conditions, StepState, denoise
 from humo.transformer import HuMoTransformer3DModel
-
-MASK_SIGMA = 0.5
-"""Face masks are read at the first step at or below this noise level: before it there is hardly a face (ours)."""
 
 Picture = Image.Image | str | Path
 
@@ -235,26 +232,29 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             request = replace(request, num_frames=choose_num_frames(sound, config, notes))
         heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames, notes)
 
-        # 2. Encode it
-        conditions = self.encode_conditions(request, pictures, heard, notes)
+        masks = MaskKeeper(self.focus_head) if return_masks else None
+        try:
+            # 2. Encode it
+            conditions = self.encode_conditions(request, pictures, heard, notes)
+            self.maybe_free_model_hooks()  # under model offload only a next encoder would send one away; it may not run
 
-        # 3. Denoise
-        masks = _MaskKeeper(self.focus_head) if return_masks else None
-        latents = denoise(
-            self.transformer,
-            self.scheduler,
-            rule,
-            conditions,
-            self._draw_noise(request, conditions.num_references),
-            request.num_inference_steps,
-            on_step=_call_each(masks, on_step),
-            batch_branches=config.batch_branches,
-            window=self._window(request.num_frames, notes),
-        )
+            # 3. Denoise
+            latents = denoise(
+                self.transformer,
+                self.scheduler,
+                rule,
+                conditions,
+                self._draw_noise(request, conditions.num_references),
+                request.num_inference_steps,
+                on_step=_call_each(masks, on_step),
+                batch_branches=config.batch_branches,
+                window=self._window(request.num_frames, notes),
+            )
 
-        # 4. Decode
-        frames = _to_uint8(decode_latents(latents, self.vae)[0])
-        self.maybe_free_model_hooks()
+            # 4. Decode
+            frames = _to_uint8(decode_latents(latents, self.vae)[0])
+        finally:
+            self.maybe_free_model_hooks()  # also when stopped: nothing stays on the GPU
         mode = "T" + "I" * bool(pictures) + "A" * (sound is not None)
         settings = {**asdict(request), "mode": mode, "guidance": describe_rule(rule)}
         best_mask = None if masks is None else masks.best
@@ -382,15 +382,3 @@ def _call_each(*callbacks: Callable[[StepState], None] | None) -> Callable[[Step
                 callback(state)
 
     return call
-
-
-class _MaskKeeper:
-    """Keeps the face mask of the first step at or below `MASK_SIGMA`, or of the last step."""
-
-    def __init__(self, focus_head: FaceMaskPredictor) -> None:
-        self.focus_head, self.best = focus_head, None
-
-    def __call__(self, state: StepState) -> None:
-        is_last = state.index == state.num_steps - 1
-        if self.best is None and (state.sigma <= MASK_SIGMA or is_last):
-            self.best = state.face_mask(self.focus_head)[0].cpu().numpy()

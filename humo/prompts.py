@@ -2,18 +2,21 @@
 
 A prompt's features are looked up by what they depend on: the text, the number of tokens, and the encoder's
 fingerprint. Whoever repeats a prompt (another seed, another size, every shot of a video) then needs no text encoder,
-and `release_text_encoder` takes it out of memory altogether. Note that the texts' features stay on disk.
+and `release_text_encoder` takes it out of memory altogether. Note that the texts' features stay on disk. Several
+processes may share the folder: any file may be gone at any moment, deleted by another one as the longest unused.
 
 All of this file is ours.
 """
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +66,8 @@ class PromptCache:
         path = self.path(text, length)
         kept = _read(path)
         if kept is not None:
-            os.utime(path)  # used just now
+            with suppress(FileNotFoundError):
+                os.utime(path)  # used just now
             return torch.nn.functional.pad(kept, (0, 0, 0, length - kept.shape[1]))
         features = encode()
         self._write(path, features)
@@ -82,19 +86,25 @@ class PromptCache:
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             save_file({"features": features[:, :num_tokens].cpu().contiguous()}, Path(scratch) / path.name)
             os.replace(Path(scratch) / path.name, path)
-        files = sorted(self.folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime_ns)
-        for file in files[: max(0, len(files) - self.max_files)]:
+        self._delete_longest_unused()
+
+    def _delete_longest_unused(self) -> None:
+        used_at = {}
+        for file in self.folder.glob("*.safetensors"):
+            with suppress(FileNotFoundError):
+                used_at[file] = file.stat().st_mtime_ns
+        for file in sorted(used_at, key=used_at.get)[: max(0, len(used_at) - self.max_files)]:
             file.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Tensor | None:
     """Features of a file, or None where there is none or it is damaged: then they are made again."""
-    if not path.is_file():
-        return None
     try:
         return load_file(path)["features"]
+    except FileNotFoundError:
+        return None
     except (SafetensorError, KeyError):
-        path.unlink()
+        path.unlink(missing_ok=True)
         return None
 
 
@@ -138,3 +148,5 @@ def release_text_encoder(pipeline: HuMoPipeline, prompts: Iterable[str]) -> None
         for prompt in [*prompts, pipeline.config.default_negative_prompt]:
             pipeline.encode_prompt(prompt)
     pipeline.register_modules(text_encoder=None)
+    pipeline.maybe_free_model_hooks()  # the hooks of model offload hold the encoder: they are made anew without it
+    gc.collect()  # a module whose forward is wrapped by a hook holds itself, and would wait for this

@@ -1,4 +1,4 @@
-"""One GPU of any size: diffusers' mechanisms give the same video, and the estimates agree with what is counted.
+"""One GPU of any size: diffusers' mechanisms give the same video, and the presets fit by the estimates.
 
 The mechanisms run on the CPU here, from the CPU to the CPU: that shows that our classes work under them, not what they
 save. Run: python -m pytest tests/test_memory.py
@@ -12,16 +12,14 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from diffusers import AutoencoderKLWan
-from transformers import UMT5Config, UMT5EncoderModel, WhisperConfig
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+import humo
 from humo import estimates, memory
-from humo.benchmarks.instruments import count_flops, peak_tensor_bytes
 from humo.guidance import constant
-from humo.memory import PRESETS, Plan, apply_plan, estimate, estimate_run, plan_for
+from humo.memory import PRESETS, Plan, apply_plan, estimate, plan_for
 from humo.pipeline import HuMoPipeline
-from humo.prompts import PromptCache, fingerprint, release_text_encoder
+from humo.prompts import PromptCache
+from humo.sampling import StepState
 
 REQUEST = {"prompt": "a woman talks", "seed": 3, "num_inference_steps": 2}
 SIZES = (480, 832, 97)
@@ -103,6 +101,49 @@ def test_model_offload_follows_the_order_of_use(mini_pipeline: HuMoPipeline):
     # that had come between them.
     assert first_uses == [name for name in stages if name in first_uses]
     assert first_uses[:3] == ["audio_encoder", "text_encoder", "transformer"]
+
+
+def watch_moves(pipe: HuMoPipeline, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Where each component of a pipeline was last sent, kept up to date.
+
+    On the CPU both places are the CPU, but diffusers calls the one to compute on "cpu:0" and the one to rest on "cpu".
+    """
+    names = {id(component): name for name, component in pipe.components.items()}
+    places: dict[str, str] = {}
+    move = torch.nn.Module.to
+
+    def to(module: torch.nn.Module, *args: object, **keywords: object) -> torch.nn.Module:
+        for place in (*args, *keywords.values()):
+            if id(module) in names and str(place).startswith("cpu"):
+                places[names[id(module)]] = str(place)
+        return move(module, *args, **keywords)
+
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    return places
+
+
+def test_model_offload_denoises_with_the_transformer_alone(monkeypatch: pytest.MonkeyPatch):
+    pipe = apply_plan(tiny.pipeline("mini"), "cpu", Plan(model_offload=True, cache_prompts=True))
+    places, seen = watch_moves(pipe, monkeypatch), []
+    pipe.transformer.register_forward_hook(lambda *_: seen.append(dict(places)))
+    for _ in range(2):  # the second time the prompts come from the cache, and no text encoder runs
+        seen.clear()
+        make_video(pipe)
+        assert {name for name, place in seen[0].items() if place == "cpu:0"} == {"transformer"}
+        assert set(places.values()) == {"cpu"}, "at the end nothing is left"
+
+
+@pytest.mark.parametrize("error", [humo.StopGeneration, ValueError])
+def test_model_offload_is_undone_when_a_call_ends_early(error: type[Exception], monkeypatch: pytest.MonkeyPatch):
+    def stop(state: StepState) -> None:
+        assert places["transformer"] == "cpu:0"
+        raise error
+
+    pipe = apply_plan(tiny.pipeline("mini"), "cpu", Plan(model_offload=True))
+    places = watch_moves(pipe, monkeypatch)
+    with pytest.raises(error):
+        pipe(**REQUEST, audio=tiny.voice(0.36), on_step=stop)
+    assert set(places.values()) == {"cpu"}
 
 
 def test_attention_backends_agree(mini_pipeline: HuMoPipeline):
@@ -233,151 +274,3 @@ def test_place_refuses_in_a_sentence(mini_pipeline: HuMoPipeline, monkeypatch: p
     with pytest.raises(ValueError, match="give memory= one of 8GB"):
         memory._check_room(mini_pipeline, 1000, None)
     memory._check_room(mini_pipeline, int(23.6e9), "24GB")
-
-
-# --- prompts on disk
-
-
-def test_prompt_is_encoded_once(mini_pipeline: HuMoPipeline, cache_folder: Path):
-    cache, calls = PromptCache("a"), []
-
-    def encode() -> torch.Tensor:
-        calls.append(1)
-        return mini_pipeline.encode_prompt("a woman talks")
-
-    with torch.no_grad():
-        first = cache.features("a woman talks", 12, encode)
-        again = cache.features("a woman talks", 12, encode)
-        assert len(calls) == 1 and torch.equal(first, again)
-        PromptCache("b").features("a woman talks", 12, encode)
-        cache.features("a man talks", 12, encode)
-        assert len(calls) == 3, "another encoder, another text"
-    assert len(list(cache_folder.iterdir())) == 3, "and nothing else is left"
-
-
-def test_cache_is_bounded_and_survives_damage(cache_folder: Path):
-    cache = PromptCache("a", max_files=2)
-    features = {text: torch.full((1, 4, 3), float(index + 1)) for index, text in enumerate("abc")}
-    for text in "abac":  # b is the one longest unused when c comes
-        cache.features(text, 4, lambda text=text: features[text])
-    assert [cache.path(text, 4).exists() for text in "abc"] == [True, False, True]
-    cache.path("a", 4).write_bytes(b"damaged")
-    assert torch.equal(cache.features("a", 4, lambda: features["a"]), features["a"])
-    assert torch.equal(cache.features("a", 4, lambda: pytest.fail("not encoded again")), features["a"])
-    with pytest.raises(ValueError, match="max_files"):
-        PromptCache("a", max_files=0)
-
-
-def test_empty_text_keeps_its_zeros(cache_folder: Path):
-    zeros = torch.zeros(1, 4, 3)
-    PromptCache("a").features("", 4, lambda: zeros)
-    assert torch.equal(PromptCache("a").features("", 4, lambda: pytest.fail("not encoded again")), zeros)
-
-
-def test_fingerprint_tells_encoders_apart():
-    first, second = tiny.text_encoder(), tiny.text_encoder()
-    assert fingerprint(first) != fingerprint(second), "other weights"
-    second.load_state_dict(first.state_dict())
-    assert fingerprint(first) == fingerprint(second)
-    assert fingerprint(first) != fingerprint(second.to(torch.bfloat16))
-
-
-def test_text_encoder_can_leave_memory():
-    expected = make_video(tiny.pipeline("mini"))
-    pipe = tiny.pipeline("mini")
-    with pytest.raises(ValueError, match="no prompt cache"):
-        release_text_encoder(pipe, ["a woman talks"])
-    apply_plan(pipe, "cpu", Plan(cache_prompts=True))
-    release_text_encoder(pipe, ["a woman talks"])
-    assert pipe.text_encoder is None
-    assert np.array_equal(make_video(pipe), expected)
-    with pytest.raises(ValueError, match="text encoder was released"):
-        pipe(prompt="a man nods")
-
-
-# --- estimates
-
-
-@pytest.mark.parametrize(
-    "changes", [{}, {"in_channels": 20}, {"num_layers": 3, "ffn_dim": 96, "audio_dim": 48, "freq_dim": 32}]
-)
-def test_operations_are_those_that_pytorch_counts(changes: dict):
-    model = tiny.transformer(**changes)
-    frames, height, width, text = 3, 8, 6, 12
-    config = model.config
-    inputs = (
-        torch.randn(1, config.in_channels, frames, height, width),
-        torch.full((1,), 500.0),
-        torch.randn(1, text, config.text_dim),
-        torch.randn(1, frames, config.audio_window, config.audio_bands, config.audio_channels),
-    )
-    tokens = frames * height * width // 4
-    counted = count_flops(lambda: model(*inputs))
-    assert estimates.pass_flops(config, frames, tokens, text) == counted
-
-
-@pytest.mark.parametrize("ffn_dim", [256, 1024])
-def test_activations_are_about_what_is_alive(ffn_dim: int):
-    model = tiny.transformer(num_attention_heads=2, attention_head_dim=64, ffn_dim=ffn_dim).to(torch.bfloat16)
-    frames, side = 3, 24
-    inputs = (
-        torch.zeros(1, 8, frames, side, side, dtype=torch.bfloat16),
-        torch.zeros(1),
-        torch.zeros(1, 4, tiny.TEXT_DIM, dtype=torch.bfloat16),
-        torch.zeros(1, frames, 8, 5, tiny.AUDIO_CHANNELS, dtype=torch.bfloat16),
-    )
-    with torch.no_grad():
-        alive = peak_tensor_bytes(lambda: model(*inputs))
-    assert estimates.pass_bytes(model.config, frames * side * side // 4) == pytest.approx(alive, rel=0.12)
-
-
-def test_codec_needs_what_is_alive():
-    height, width, frames = 64, 96, 9
-    with torch.device("meta"), torch.no_grad():
-        codec = AutoencoderKLWan()
-        latents, pixels = torch.empty(1, 16, 3, height // 8, width // 8), torch.empty(1, 3, frames, height, width)
-        decode = peak_tensor_bytes(lambda: codec.decode(latents))
-        encode = peak_tensor_bytes(lambda: codec.encode(pixels))
-    expected = estimates._codec_bytes(height, width, frames, tiled=False)
-    assert expected == pytest.approx((encode, decode), rel=0.1)
-    assert estimates.count_parameters(codec) == estimates.VAE_PARAMETERS
-
-
-def test_sizes_of_the_published_encoders_are_right():
-    with torch.device("meta"):
-        text = UMT5EncoderModel(
-            UMT5Config(vocab_size=256_384, d_model=4096, d_kv=64, d_ff=10_240, num_layers=24, num_heads=64)
-        )
-        audio = WhisperEncoder(
-            WhisperConfig(
-                d_model=1280, encoder_layers=32, encoder_attention_heads=20, encoder_ffn_dim=5120, num_mel_bins=128
-            )
-        )
-    assert estimates.count_parameters(text) == estimates.TEXT_PARAMETERS
-    assert estimates.count_parameters(text.get_input_embeddings()) == estimates.TEXT_EMBEDDING_PARAMETERS
-    assert estimates.count_parameters(audio) == estimates.AUDIO_PARAMETERS
-
-
-def test_run_is_estimated_before_it_starts(mini_pipeline: HuMoPipeline):
-    assert estimate_run("mini", 128, 128, 49, 16) is None
-    assert estimate_run(mini_pipeline, 64, 64, 9, 2) is None
-    sentence = estimate_run("17B", *SIZES, 50, memory="24GB")
-    assert "50 steps of 3 passes" in sentence and "blocks in turn" in sentence and "an assumed 100 TFLOP/s" in sentence
-    assert "at 400 TFLOP/s" in estimate_run("1.7B", *SIZES, 50, tflops=400.0)
-    with pytest.raises(ValueError, match="no sizes for '3B'"):
-        estimate_run("3B", *SIZES, 50)
-
-
-def test_pipeline_is_estimated_by_its_own_sizes(wan_pipeline: HuMoPipeline, monkeypatch: pytest.MonkeyPatch):
-    sizes = estimates.sizes_of_pipeline(wan_pipeline)
-    assert sizes.branches == 3 and sizes.size_multiple == 16
-    assert sizes.blocks < sizes.transformer
-    monkeypatch.setattr(memory, "SMALL", 0)
-    assert "9 frames of 48x32 in 2 steps of 3 passes" in estimate_run(wan_pipeline, 32, 48, 9, 2)
-
-
-def test_table_has_a_line_for_each_preset_and_model():
-    lines = memory.estimate_table(200.0).splitlines()
-    assert len(lines) == 2 + 2 * len(PRESETS) + 2
-    assert len({line.count("|") for line in lines[:-2]}) == 1
-    assert "at 200 TFLOP/s" in lines[-1]
