@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,6 +41,9 @@ class Hub(BaseHTTPRequestHandler):
 
     root: Path
     asked: list[str]
+    broken: str
+    """Beginning of the paths at which the connection breaks in the middle of a file, or a list cannot be read; "" for
+    none."""
 
     def do_GET(self) -> None:
         """Answer with a list or a file."""
@@ -62,7 +67,10 @@ class Hub(BaseHTTPRequestHandler):
                 }
                 for file in files
             ]
-            return self.send(json.dumps(entries).encode(), {"Content-Type": "application/json"}, with_body)
+            headers = {"Content-Type": "application/json"}
+            if self.broken and path.startswith(self.broken):
+                headers["Content-Encoding"] = "gzip"  # which it is not
+            return self.send(json.dumps(entries).encode(), headers, with_body)
         match = re.fullmatch(r"/[^/]+/([^/]+)/resolve/(\w+)/(.+)", path)
         file = self.root / match[1] / match[3] if match else self.root / "absent"
         if not file.is_file():
@@ -78,7 +86,12 @@ class Hub(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if with_body:
+        if with_body and self.broken and self.path.startswith(self.broken) and "/resolve/" in self.path:
+            self.wfile.write(body[: len(body) // 2])
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.shutdown(socket.SHUT_RD)
+            self.connection.close()  # at once, which the other side reads as "connection reset"
+        elif with_body:
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
@@ -101,7 +114,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def hub(originals: dict[str, Path], name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Address of a Hub with the tiny files of a preset, on this computer, so that it may be asked offline too."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    Hub.root, Hub.asked = originals[name], []
+    Hub.root, Hub.asked, Hub.broken = originals[name], [], ""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -225,6 +238,27 @@ def test_a_refusal_of_the_hub_is_told(hub: str, name: str, tmp_path: Path, origi
     preset = tiny_preset(name, originals[name])
     with pytest.raises(ValueError, match="After the download HuMo/.* still missing|Hub refuses"):
         download(preset, tmp_path / "cache", hub)
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ("/Wan-AI/Wan2.1-T2V-1.3B-Diffusers/resolve/", r"^The download broke off \(.+\): start it again"),
+        ("/api/models/", "and the Hugging Face Hub does not answer as it should: bring HuMo/"),
+    ],
+)
+def test_a_connection_that_breaks_is_one_sentence_and_what_came_is_kept(
+    hub: str, name: str, broken: str, words: str, tmp_path: Path, originals: dict[str, Path]
+) -> None:
+    preset = tiny_preset(name, originals[name])
+    Hub.broken = broken
+    with pytest.raises(ValueError, match=words) as told:
+        download(preset, tmp_path / "cache", hub)
+    assert "\n" not in str(told.value)
+    came = {path for path in Hub.asked if path.startswith("HuMo-")}
+    Hub.broken, Hub.asked = "", []
+    assert download(preset, tmp_path / "cache", hub) == find_downloaded(preset, tmp_path / "cache")
+    assert came.isdisjoint(Hub.asked) and bool(came) == broken.endswith("resolve/")
 
 
 @pytest.fixture

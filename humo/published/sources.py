@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import huggingface_hub
-from huggingface_hub.errors import DryRunError, HfHubHTTPError
+from huggingface_hub.errors import DryRunError, HfHubHTTPError, HTTPError
 
+from humo.files import alone
 from humo.published.shards import shards_of_index
 
 logger = logging.getLogger(__name__)
@@ -224,6 +225,8 @@ def check_download(preset: Preset, cache: Path | None = None, endpoint: str | No
         answer = "cannot be reached"
     except HfHubHTTPError:
         answer = "refuses"
+    except (HTTPError, OSError):  # the Hub's client lets its HTTP library's errors through, which are no OSErrors
+        answer = "does not answer as it should"
     if answer:
         places = [_snapshot(repository, cache) for repository in preset.repositories]
         raise ValueError(
@@ -242,7 +245,8 @@ def check_download(preset: Preset, cache: Path | None = None, endpoint: str | No
 
 
 def download(preset: Preset, cache: Path | None = None, endpoint: str | None = None) -> Sources:
-    """Download the published files from the Hub; a broken-off download is resumed.
+    """Download the published files from the Hub; a broken-off download is resumed, and of several processes that
+    want the same files one downloads them while the others wait.
 
     Args:
         preset: the model.
@@ -255,14 +259,21 @@ def download(preset: Preset, cache: Path | None = None, endpoint: str | None = N
     Raises:
         ValueError: if the Hub cannot be reached or the disk is too small.
     """
+    lock = _cache(cache) / ".locks" / f"humo-{preset.name}.lock"
+    with alone(lock, f"Another process is downloading the published {preset.name}: waiting for it."):
+        return find_downloaded(preset, cache) or _download(preset, cache, endpoint)
+
+
+def _download(preset: Preset, cache: Path | None, endpoint: str | None) -> Sources:
     num_bytes = check_download(preset, cache, endpoint)
     names = ", ".join(repository.name for repository in preset.repositories)
     logger.warning("Downloading the published %s: %s from %s.", preset.name, gigabytes(num_bytes), names)
     try:
         for repository in preset.repositories:
             _snapshot_download(repository, cache, endpoint)
-    except OSError as error:  # the Hub's own errors are of this kind too
-        raise ValueError(f"The download broke off ({error}): start it again, what is here is kept.") from error
+    except (HTTPError, OSError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        raise ValueError(f"The download broke off ({reason}): start it again, what is here is kept.") from error
     places = [_snapshot(repository, cache) for repository in preset.repositories]
     if lacking := _describe_lacking(preset, places):
         raise ValueError(f"After the download {lacking} are still missing: the repositories have changed, tell us.")
