@@ -6,47 +6,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from diffusers.models.transformers.transformer_wan import WanAttention, WanAttnProcessor
 from PIL import Image
 from safetensors.torch import load_file
 
 from humo.audio import encode_audio
-from humo.codec import HuMoVideoCodec
 from humo.training.attention import MatmulAttnProcessor
 from humo.training.batches import BatchSettings, draw_batch
-from humo.training.data import ClipData, DataSettings, hear, shrink_mask, write_shards
+from humo.training.data import ClipData, hear, shrink_mask
 from humo.training.hearing import HearingSettings, MouthReader, hearing_batch, make_audio_encoder, train_hearing
 from humo.training.loop import load_hearing, load_reading, train_model
 from humo.training.model import ModelSettings, Trainer, make_mini
 from humo.training.run import Run
 from humo.training.stages import audio_share, mini_stages, stage_at, trainable_names
-from humo.training.text import UNKNOWN, make_text_encoder, make_tokenizer
+from humo.training.text import UNKNOWN
 
 STD = [2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5]
 HEARING = HearingSettings(seconds=1, width=16, batch_size=2, steps=4)
 
 
 @pytest.fixture(scope="module")
-def tokenizer():
-    return make_tokenizer(num_captions=60)
+def folder(tmp_path_factory) -> Path:
+    return tiny.training_folder(tmp_path_factory.mktemp("training"), num_clips=8, seconds=1)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, tokenizer) -> Path:
-    """A training's folder with an untrained codec, audio and text encoder and eight clips."""
-    folder = tmp_path_factory.mktemp("training")
-    torch.manual_seed(0)
-    HuMoVideoCodec(z_dim=8, widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0)).save_pretrained(folder / "codec")
-    settings = DataSettings(num_clips=8, clips_per_shard=4, num_frames=49, size=128)
-    paths = list(write_shards(folder / "data", settings, folder / "codec", workers=1))
-    assert len(paths) == 2
-    extractor, encoder = make_audio_encoder(HEARING)
-    extractor.save_pretrained(folder / "hearing" / "feature_extractor")
-    encoder.save_pretrained(folder / "hearing" / "audio_encoder")
-    tokenizer.save_pretrained(folder / "reading" / "tokenizer")
-    make_text_encoder(tokenizer, width=16, layers=1).save_pretrained(folder / "reading" / "text_encoder")
-    return folder
+def tokenizer(folder):
+    return load_reading(folder)[0]
 
 
 @pytest.fixture(scope="module")

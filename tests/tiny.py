@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -174,3 +175,22 @@ def voice(seconds: float, rate: int = 16_000) -> tuple[np.ndarray, int]:
     """A tone that swells and fades."""
     time = np.arange(int(seconds * rate)) / rate
     return (0.5 * np.sin(2 * np.pi * 220 * time) * np.abs(np.sin(7 * time)) + 0.01).astype(np.float32), rate
+
+
+def training_folder(folder: Path, num_clips: int, seconds: int) -> Path:
+    """A folder of mini's training: untrained codec (8 channels), audio and text encoder, clips in shards of four."""
+    from humo.training.data import DataSettings, write_shards
+    from humo.training.hearing import HearingSettings, make_audio_encoder
+    from humo.training.text import make_text_encoder, make_tokenizer
+
+    torch.manual_seed(0)
+    HuMoVideoCodec(z_dim=8, widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0)).save_pretrained(folder / "codec")
+    settings = DataSettings(num_clips=num_clips, clips_per_shard=4, num_frames=49, size=128)
+    assert len(list(write_shards(folder / "data", settings, folder / "codec", workers=1))) == num_clips // 4
+    extractor, encoder = make_audio_encoder(HearingSettings(seconds=seconds, width=16))
+    extractor.save_pretrained(folder / "hearing" / "feature_extractor")
+    encoder.save_pretrained(folder / "hearing" / "audio_encoder")
+    tokenizer = make_tokenizer(num_captions=60)
+    tokenizer.save_pretrained(folder / "reading" / "tokenizer")
+    make_text_encoder(tokenizer, width=16, layers=1).save_pretrained(folder / "reading" / "text_encoder")
+    return folder

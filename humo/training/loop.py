@@ -119,8 +119,14 @@ def write_pipeline(out: Path, trainer: Trainer, tokenizer: PreTrainedTokenizerFa
     model: MiniModel = trainer.model
     trainer.ema.store(model.learned().values())
     trainer.ema.copy_to(model.learned().values())
+    make_pipeline(out, model, tokenizer).save_pretrained(out / "pipeline")
+    trainer.ema.restore(model.learned().values())
+
+
+def make_pipeline(out: Path, model: MiniModel, tokenizer: PreTrainedTokenizerFast) -> HuMoPipeline:
+    """A pipeline of the model as it is, with the codec and the audio encoder of the training's folder."""
     extractor, encoder = load_hearing(out)
-    pipe = HuMoPipeline(
+    return HuMoPipeline(
         tokenizer=tokenizer,
         text_encoder=model.text_encoder,
         feature_extractor=extractor,
@@ -141,8 +147,6 @@ def write_pipeline(out: Path, trainer: Trainer, tokenizer: PreTrainedTokenizerFa
         max_references=1,
         batch_branches=True,
     )
-    pipe.save_pretrained(out / "pipeline")
-    trainer.ema.restore(model.learned().values())
 
 
 def draw_sheet(pipe: HuMoPipeline, path: Path, num_cases: int) -> None:

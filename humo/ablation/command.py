@@ -1,0 +1,91 @@
+"""`python -m humo ablate`: trains and measures what the paper compares, with spreads over seeds; resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from humo.ablation.measuring import Bench
+    from humo.ablation.running import AblationSettings, Material
+
+
+def ablate(
+    out: Annotated[Path, typer.Option(help="Folder of the trainings and results.")] = Path("runs/ablation"),
+    training: Annotated[Path, typer.Option(help="Folder of mini's training: codec, hearing, reading, data.")] = Path(
+        "runs/mini"
+    ),
+    seeds: Annotated[int, typer.Option(help="Seeds of each variant.", min=1)] = 3,
+    steps: Annotated[int, typer.Option(help="Training steps of a variant.", min=1)] = 600,
+    base_steps: Annotated[int, typer.Option(help="Training steps of the common start.", min=1)] = 1600,
+    variants: Annotated[str, typer.Option(help="Names with commas between them; empty: all.")] = "",
+    videos: Annotated[int, typer.Option(help="Held-out cases.", min=2)] = 64,
+    frames: Annotated[int, typer.Option(help="4k+1 frames at 25 a second.")] = 49,
+    probes: Annotated[Path | None, typer.Option(help="Trained probes, or their cache; default: OUT/probes.")] = None,
+    device: str = "cpu",
+    threads: Annotated[int | None, typer.Option(help="Threads of PyTorch.", min=1)] = None,
+    layers: int = 6,
+    tokens: Annotated[int, typer.Option(help="Tokens a training step.", min=64)] = 3000,
+) -> None:
+    """Compare the paper's recipe with one change at a time, and time-adaptive guidance with constant ones."""
+    from humo.ablation.variants import VARIANTS
+
+    wanted = [name.strip() for name in variants.split(",") if name.strip()] or list(VARIANTS)
+    if unknown := [name for name in wanted if name not in VARIANTS]:
+        raise ValueError(f"variants names {unknown[0]!r}: use some of {', '.join(VARIANTS)}.")
+    import torch  # after the cheap check, for it takes seconds
+
+    from humo.ablation.measuring import make_bench
+    from humo.ablation.record import Record
+    from humo.ablation.results import write_results
+    from humo.ablation.running import AblationSettings, Material, train_base
+    from humo.evaluation.probe_training import get_probes
+    from humo.training.loop import SIZE
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    settings = AblationSettings(steps=steps, base_steps=base_steps, layers=layers, tokens=tokens)
+    record = Record.open(out, settings, videos, frames, device)
+    material = Material(training)
+    eyes = get_probes(probes or out / "probes")
+    with record.clock():
+        base = train_base(material, out, settings, device)
+        bench = make_bench(eyes, videos, frames, SIZE)
+    for seed in range(seeds):  # all variants of a seed first: a run that is broken off can still be compared
+        for name in wanted:
+            _run(material, base, name, seed, out, settings, bench, record, device)
+            write_results(record.values, out)
+    typer.echo((out / "results.md").read_text())
+
+
+def _run(
+    material: Material,
+    base: Path,
+    name: str,
+    seed: int,
+    out: Path,
+    settings: AblationSettings,
+    bench: Bench,
+    record: Any,
+    device: str,
+) -> None:
+    """Trains one variant with one seed and measures it; what the record holds already is not done again."""
+    from humo.ablation.measuring import measure
+    from humo.ablation.running import load_variant, train_variant
+    from humo.ablation.variants import RULES, VARIANTS
+
+    variant = VARIANTS[name]
+    rules = {"adaptive": RULES["adaptive"], **(RULES if name == "full" else {})}
+    missing = [rule for rule in rules if not record.has(name if rule == "adaptive" else rule, seed)]
+    if not missing:
+        return
+    with record.clock():
+        weights = train_variant(material, base, variant, seed, out, settings, device)
+        model = load_variant(material, weights, settings).to(device)
+        for rule in missing:
+            figures = measure(material, model, variant, rules[rule], bench)
+            record.add(name if rule == "adaptive" else rule, seed, figures)
+            if name == "full" and rule == "adaptive":
+                record.add("adaptive", seed, figures)

@@ -1,0 +1,72 @@
+"""results.json: what was measured so far, how it was asked for, and how long it took. Ours."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from humo.ablation.running import AblationSettings
+
+
+@dataclass(slots=True)
+class Record:
+    """Results by variant and seed, written after each.
+
+    Attributes:
+        path: results.json.
+        values: its content.
+    """
+
+    path: Path
+    values: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path, settings: AblationSettings, videos: int, frames: int, device: str) -> Record:
+        """Reads the record of a folder or begins one.
+
+        Raises:
+            ValueError: if the folder holds results of other settings.
+        """
+        asked = {"settings": asdict(settings), "videos": videos, "frames": frames}
+        path = folder / "results.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        values = json.loads(path.read_text()) if path.exists() else {**asked, "hours": 0.0, "runs": {}}
+        for name, value in asked.items():
+            if values[name] != value:
+                raise ValueError(f"{folder.name} holds results with other {name} ({values[name]}): give a new folder.")
+        values["command"] = " ".join(["python -m humo ablate", *sys.argv[2:]])
+        values["device"] = torch.cuda.get_device_name() if device == "cuda" else f"CPU ({platform.machine()})"
+        return cls(path, values)
+
+    def has(self, name: str, seed: int) -> bool:
+        """Whether a result is there."""
+        return str(seed) in self.values["runs"].get(name, {})
+
+    def add(self, name: str, seed: int, figures: dict[str, float]) -> None:
+        """Keeps a result and writes the file."""
+        self.values["runs"].setdefault(name, {})[str(seed)] = figures
+        self._write()
+
+    @contextmanager
+    def clock(self) -> Iterator[None]:
+        """Adds the time inside to the hours."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.values["hours"] += (time.monotonic() - started) / 3600
+            self._write()
+
+    def _write(self) -> None:
+        part = self.path.with_suffix(".part")
+        part.write_text(json.dumps(self.values, indent=2) + "\n")
+        part.replace(self.path)

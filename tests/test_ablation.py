@@ -1,0 +1,141 @@
+"""The comparison of the paper's choices: changes by hooks, verdicts, and the whole command at tiny size.
+
+Run: pytest tests/test_ablation.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from test_evaluation import QUICK
+from typer.testing import CliRunner
+
+from humo.__main__ import _command
+from humo.ablation.changes import HardGate, references_first
+from humo.ablation.results import differences, interval, verdict
+from humo.ablation.variants import BASE, CLAIMS, RULES, VARIANTS, Claim
+from humo.evaluation.probe_training import get_probes
+from humo.guidance import make_rule
+
+
+def inputs(transformer, frames: int = 3) -> dict[str, torch.Tensor]:
+    config, generator = transformer.config, torch.Generator().manual_seed(0)
+    windows = (2, frames, config.audio_window, config.audio_bands, config.audio_channels)
+    return {
+        "hidden_states": torch.randn((2, config.in_channels, frames, 4, 4), generator=generator),
+        "timestep": torch.full((2,), 500.0),
+        "encoder_hidden_states": torch.randn((2, 5, config.text_dim), generator=generator),
+        "audio_hidden_states": torch.randn(windows, generator=generator),
+    }
+
+
+@torch.no_grad()
+def test_references_first_is_the_same_model_with_time_turned_round():
+    transformer = tiny.transformer()
+    given = inputs(transformer)
+    plain = transformer(**given, return_attended=True)
+    turned = dict(given)
+    turned["hidden_states"] = given["hidden_states"][:, :, [2, 0, 1]]
+    turned["audio_hidden_states"] = given["audio_hidden_states"][:, [2, 0, 1]]
+    expected = transformer(**turned, return_attended=True)
+    with references_first(transformer):
+        first = transformer(*given.values(), return_attended=True)
+        assert torch.equal(transformer(**given, return_dict=False)[0], first.sample)
+    assert torch.equal(first.sample, expected.sample[:, :, [1, 2, 0]])
+    tokens = expected.attended[-1].unflatten(1, (3, -1))[:, [1, 2, 0]].flatten(1, 2)
+    assert torch.equal(first.attended[-1], tokens)
+    assert not torch.allclose(first.sample, plain.sample)
+    assert torch.equal(transformer(**given).sample, plain.sample)
+
+
+@torch.no_grad()
+def test_a_hard_gate_lets_sound_through_at_the_face_alone():
+    transformer = tiny.transformer()
+    given = inputs(transformer)
+    silent = given | {"audio_hidden_states": torch.zeros_like(given["audio_hidden_states"])}
+    heard = transformer(**given).sample
+    assert not torch.allclose(heard, transformer(**silent).sample)
+    with HardGate().on(transformer) as gate:
+        assert torch.equal(transformer(**given).sample, heard)
+        gate.show(torch.zeros(2, 2, 4, 4), side=2)
+        assert gate.mask.shape == (2, 12)
+        assert torch.equal(transformer(**given).sample, transformer(**silent).sample)
+        face = torch.zeros(1, 2, 4, 4)
+        face[:, :, 0, 0] = 1
+        gate.show(face, side=2)
+        assert gate.mask.tolist() == [[1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]]
+        assert not torch.allclose(transformer(**given).sample, transformer(**silent).sample)
+    assert torch.equal(transformer(**given).sample, heard)
+
+
+def runs_of(full: list[float], other: list[float], figure: str = "sync") -> dict:
+    return {
+        name: {str(seed): {figure: value} for seed, value in enumerate(values)}
+        for name, values in (("full", full), ("no_focus", other))
+    }
+
+
+def test_verdicts_follow_from_paired_differences():
+    claim = Claim("It helps.", "full", "no_focus", "sync")
+    assert "Reproduced: sync +0.100" in verdict(runs_of([0.6, 0.7, 0.8], [0.5, 0.61, 0.69]), claim)
+    assert "Not reproduced" in verdict(runs_of([0.5, 0.61, 0.69], [0.6, 0.7, 0.8]), claim)
+    assert "Not decidable here: sync" in verdict(runs_of([0.6, 0.7, 0.8], [0.7, 0.6, 0.8]), claim)
+    assert "Not decidable here: 1 seed." in verdict(runs_of([0.6], [0.5]), claim)
+    lower = Claim("It is nearer.", "full", "no_focus", "frechet", False)
+    np.testing.assert_allclose(differences(runs_of([0.2, 0.3], [0.4, 0.4], "frechet"), lower), [0.2, 0.1])
+    mean, low, high = interval(np.array([0.1, 0.2, 0.3]))
+    assert mean == pytest.approx(0.2) and high - mean == pytest.approx(mean - low) == pytest.approx(0.2484, abs=1e-3)
+
+
+def test_variants_differ_from_the_recipe_in_one_thing_and_claims_name_them():
+    full = VARIANTS["full"]
+    assert [stage.learns for stage in full.stages] == ["self_attention", "self_attention+audio"]
+    assert (full.stages[1].audio_start, full.stages[1].audio_end) == (0.2, 0.5)
+    for name, variant in VARIANTS.items():
+        parts = ("stages", "focus_weight", "change")
+        changed = [part for part in parts if getattr(variant, part) != getattr(full, part)]
+        assert len(changed) == (name != "full")
+    assert {name for claim in CLAIMS for name in (claim.better, claim.worse)} <= {*VARIANTS, *RULES}
+    assert BASE[0].image_share == 0
+    for rule in RULES.values():
+        make_rule(rule)
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.training_folder(tmp_path_factory.mktemp("training"), num_clips=4, seconds=2)
+
+
+def test_the_command_trains_measures_and_resumes(training: Path, tmp_path: Path):
+    torch.set_num_threads(1)
+    get_probes(tmp_path / "probes", QUICK)
+    probes = next((tmp_path / "probes").iterdir())
+    arguments = [
+        "--out", tmp_path / "out", "--training", training, "--seeds", 1, "--steps", 2, "--base-steps", 2,
+        "--videos", 2, "--frames", 9, "--probes", probes, "--layers", 1, "--tokens", 300,
+    ]  # fmt: skip
+
+    def run(*more: str):
+        return CliRunner().invoke(_command("ablate"), [str(argument) for argument in (*arguments, *more)])
+
+    result = run("--variants", "full,hard_gate")
+    assert result.exit_code == 0, result.output
+    record = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert set(record["runs"]) == {"full", *RULES, "hard_gate"}
+    assert set(record["runs"]["full"]["0"]) >= {"sync", "identity", "text", "frechet", "mask_iou"}
+    assert "mask_iou" not in record["runs"]["hard_gate"]["0"]
+    weights = tmp_path / "out" / "full-0" / "weights.safetensors"
+    before = weights.stat().st_mtime_ns
+    result = run("--variants", "full,references_first")
+    assert result.exit_code == 0 and weights.stat().st_mtime_ns == before
+    assert "references_first" in (tmp_path / "out" / "results.md").read_text()
+    assert (tmp_path / "out" / "results.png").stat().st_size > 5000
+    with pytest.raises(ValueError, match="other settings"):
+        raise run("--steps", "3").exception
+    with pytest.raises(ValueError, match="variants names 'nothing'"):
+        raise run("--variants", "nothing").exception
