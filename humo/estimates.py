@@ -27,8 +27,8 @@ from humo.guidance import make_rule
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b, humo_17b
 
 if TYPE_CHECKING:
-    from humo.memory import Plan
     from humo.pipeline import HuMoPipeline
+    from humo.plans import Plan
 
 GB = 10**9
 TEXT_TOKENS = 512
@@ -51,6 +51,8 @@ RESERVE = 1 * GB
 """For CUDA's own context, workspaces and fragmentation: an assumption."""
 ASSUMED_TFLOPS = 100.0
 """10**12 operations a second of a pass where nothing is known of the GPU: an assumption."""
+TYPICAL_TIMESTEP = 500.0
+"""Where passes are counted: below every switch, as most steps are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,10 +75,24 @@ class Sizes:
     """Parameters."""
     vae: int
     """Parameters."""
-    branches: int
-    """Passes a step with text, picture and sound."""
+    guidance: Mapping[str, Any]
+    """The model's own rule, as plain data."""
     size_multiple: int
     """Pixels of a token's side."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """What of a call, beside the video's size, decides its memory and time."""
+
+    num_images: int = 1
+    """Pictures; a slot is kept even without one."""
+    has_audio: bool = True
+    """Whether there is a sound."""
+    guidance: Mapping[str, Any] | None = None
+    """Rule as plain data; None for the model's own."""
+    num_processes: int = 1
+    """That share the tokens, each on a GPU of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +105,8 @@ class Estimate:
     """Floating-point operations of one pass."""
     branches: int
     """Passes a step."""
+    processes: int
+    """That share each pass; the memory is that of one GPU."""
     weights: int
     """On the device while denoising."""
     activations: int
@@ -100,7 +118,7 @@ class Estimate:
     decode: int
     """Peak while the video is decoded."""
     host: int
-    """Weights in the host's memory."""
+    """Weights in the host's memory, those of all processes."""
 
     @property
     def peak(self) -> int:
@@ -112,9 +130,9 @@ class Estimate:
 
         Args:
             num_inference_steps: steps.
-            tflops: 10**12 operations a second that the passes reach.
+            tflops: 10**12 operations a second that the passes of one process reach.
         """
-        return num_inference_steps * self.branches * self.flops / (tflops * 1e12)
+        return num_inference_steps * self.branches * self.flops / (self.processes * tflops * 1e12)
 
 
 @cache
@@ -142,7 +160,7 @@ def sizes_of_preset(preset: str) -> Sizes:
         text_embedding=TEXT_EMBEDDING_PARAMETERS,
         audio_encoder=AUDIO_PARAMETERS,
         vae=VAE_PARAMETERS,
-        branches=len(make_rule({"rule": rule})(500.0)),
+        guidance={"rule": rule},
         size_multiple=16,
     )
 
@@ -160,7 +178,7 @@ def sizes_of_pipeline(pipeline: HuMoPipeline) -> Sizes:
         text_embedding=embedding,
         audio_encoder=count_parameters(pipeline.audio_encoder),
         vae=count_parameters(pipeline.vae),
-        branches=len(make_rule(pipeline.config.default_guidance)(500.0)),
+        guidance=pipeline.config.default_guidance,
         size_multiple=pipeline.size_multiple,
     )
 
@@ -168,6 +186,11 @@ def sizes_of_pipeline(pipeline: HuMoPipeline) -> Sizes:
 def count_parameters(module: torch.nn.Module) -> int:
     """Parameters of a module, shared ones once."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def count_branches(guidance: Mapping[str, Any], has_image: bool = True, has_audio: bool = True) -> int:
+    """Passes of a step under a rule of guidance given as plain data, counted at `TYPICAL_TIMESTEP`."""
+    return len(make_rule(guidance)(TYPICAL_TIMESTEP, has_image, has_audio))
 
 
 def count_tokens(latent_frames: int, height: int, width: int, size_multiple: int = 16) -> int:
@@ -224,25 +247,27 @@ def pass_bytes(config: Mapping[str, Any], tokens: int, itemsize: int = 2) -> int
     return tokens * (block + 8 * config["attention_head_dim"])
 
 
-def estimate(sizes: Sizes, height: int, width: int, num_frames: int, plan: Plan, references: int = 1) -> Estimate:
+def estimate(sizes: Sizes, height: int, width: int, num_frames: int, plan: Plan, call: Call | None = None) -> Estimate:
     """Memory and operations of one video.
 
     The three phases are added up apart: while encoding, the text encoder counts (whole, or only its largest layer
     where it is offloaded layer by layer); while denoising, the transformer (whole, or two of its blocks and what lies
-    outside them); while decoding, the codec. What a plan leaves on the device counts in all of them.
+    outside them); while decoding, the codec. What a plan leaves on the device counts in all of them. Several processes
+    share the tokens of a pass and nothing else.
 
     Args:
         sizes: of the model.
         height: pixels.
         width: pixels.
         num_frames: video frames, 4k + 1.
-        plan: what is kept where (`humo.memory`).
-        references: pictures; a slot is kept even without one.
+        plan: what is kept where (`humo.plans`).
+        call: what else is asked; None for one picture and a sound under the model's own guidance, on one GPU.
 
     Returns:
         The estimate.
     """
-    latent_frames = 1 + (num_frames - 1) // 4 + max(1, references)
+    call = Call() if call is None else call
+    latent_frames = 1 + (num_frames - 1) // 4 + max(1, call.num_images)
     tokens = count_tokens(latent_frames, height, width, sizes.size_multiple)
     transformer, streamed = _transformer_bytes(sizes, plan)
     text, audio, vae = 2 * sizes.text_encoder, 4 * sizes.audio_encoder, 4 * sizes.vae
@@ -251,17 +276,19 @@ def estimate(sizes: Sizes, height: int, width: int, num_frames: int, plan: Plan,
     encoding = 0 if keeps_encoders else max(text, audio) if turns else 2 * sizes.text_embedding
     codec_in, codec_out = _codec_bytes(height, width, num_frames, plan.tile_vae)
     weights = always + (transformer if turns else streamed)
-    activations = pass_bytes(sizes.config, tokens)
+    activations = pass_bytes(sizes.config, math.ceil(tokens / call.num_processes))
+    host = 0 if keeps_encoders else text + audio + (transformer if turns or plan.offload_blocks else 0)
     return Estimate(
         tokens=tokens,
         flops=pass_flops(sizes.config, latent_frames, tokens),
-        branches=sizes.branches,
+        branches=count_branches(call.guidance or sizes.guidance, call.num_images > 0, call.has_audio),
+        processes=call.num_processes,
         weights=weights,
         activations=activations,
         encode=always + max(encoding, codec_in) + RESERVE,
         denoise=weights + activations + RESERVE,
         decode=always + codec_out + RESERVE,
-        host=0 if keeps_encoders else text + audio + (transformer if turns or plan.offload_blocks else 0),
+        host=call.num_processes * host,
     )
 
 

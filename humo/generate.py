@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from humo.guidance import RULES
 from humo.media import Sound, check_video_path, read_sound
+from humo.plans import PRESETS
 from humo.space.request import Defaults, VideoRequest
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from humo.shots.cuts import Shot
 
 GuidanceName = Enum("GuidanceName", {name: name for name in RULES}, type=str)
-Memory = Enum("Memory", {size: size for size in ("8GB", "12GB", "16GB", "24GB", "48GB", "80GB")}, type=str)
+Memory = Enum("Memory", {size: size for size in PRESETS}, type=str)
 Scale = Annotated[float | None, typer.Option(help="Guidance; default: the model's own.")]
 
 
@@ -75,14 +76,15 @@ def generate(
     check_video_path(out)
     texts = _read_prompts(prompt, prompts)
     if plan:
-        typer.echo(_cut_list(_plan(_sound(audio, "--plan"), preset, frames), texts))
+        sound = _given(None if audio is None else read_sound(audio), "--plan")
+        typer.echo(_cut_list(_plan(sound, preset, frames), texts))
         return
     if not texts:
         raise ValueError("No prompt is given: describe with --prompt who and what is to be seen.")
-    cuts, sound = None, None
+    sound = None if audio is None else read_sound(audio)
+    cuts = None
     if shots is not None:
-        sound = _sound(audio, "--shots")
-        cuts = _plan(sound, preset, frames)
+        cuts = _plan(_given(sound, "--shots"), preset, frames)
         listed = _cut_list(cuts, texts)
         if _is_main():
             typer.echo(listed, err=True)
@@ -100,12 +102,12 @@ def generate(
         "width": width,
     }
     is_main = _is_main()
-    if is_main and (told := _estimate(pipe, settings, frames, sound or audio, cuts, memory)):
+    if is_main and (told := _estimate(pipe, settings, frames, len(image or ()), sound, cuts, memory)):
         typer.echo(told, err=True)
     with tqdm(unit="step", desc="generating", file=sys.stderr, disable=not is_main) as bar:
         if cuts is None:
             request = VideoRequest(
-                prompt=texts[0], images=tuple(image or ()), audio=audio, num_frames=frames, **settings
+                prompt=texts[0], images=tuple(image or ()), audio=sound, num_frames=frames, **settings
             )
             video = request.run(pipe, on_step=partial(_advance, bar))
         else:
@@ -142,10 +144,10 @@ def _read_prompts(given: list[str] | None, file: Path | None) -> list[str]:
     return [line for line in lines if line]
 
 
-def _sound(audio: Path | None, option: str) -> Sound:
-    if audio is None:
+def _given(sound: Sound | None, option: str) -> Sound:
+    if sound is None:
         raise ValueError(f"{option} cuts a sound, and none is given: add --audio.")
-    return read_sound(audio)
+    return sound
 
 
 def _plan(sound: Sound, preset: str, frames: int | None) -> list[Shot]:
@@ -203,7 +205,8 @@ def _estimate(
     pipe: HuMoPipeline,
     settings: dict[str, Any],
     frames: int | None,
-    audio: Sound | Path | None,
+    num_images: int,
+    sound: Sound | None,
     cuts: list[Shot] | None,
     memory: Memory | None,
 ) -> str | None:
@@ -214,7 +217,7 @@ def _estimate(
     if cuts is not None:
         frames = max(cut.num_frames_made for cut in cuts)
     elif frames is None:
-        frames = choose_num_frames(None if audio is None else read_sound(audio), pipe.config, [])
+        frames = choose_num_frames(sound, pipe.config, [])
     told = estimate_run(
         pipe,
         settings["height"] or pipe.config.default_height,
@@ -222,6 +225,10 @@ def _estimate(
         frames,
         settings["num_inference_steps"] or pipe.config.default_num_inference_steps,
         None if memory is None else memory.value,
+        num_images=num_images,
+        has_audio=sound is not None,
+        guidance=settings["guidance"],
+        num_processes=_num_processes(),
     )
     return told if told is None or cuts is None else f"{told} That is the longest of {len(cuts)} shots."
 

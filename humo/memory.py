@@ -1,6 +1,6 @@
 """One GPU of any size: which of diffusers' own mechanisms are switched on for how much memory.
 
-`humo.load(..., memory="24GB")` calls `place`, which looks the plan of that memory and model up in `PRESETS` and
+`humo.load(..., memory="24GB")` calls `place`, which looks the plan of that memory and model up in `humo.plans` and
 applies it. Every switch of a `Plan` is a mechanism of diffusers; `apply_plan` shows all calls. A smaller preset always
 works on a larger GPU. What each costs:
 
@@ -32,8 +32,8 @@ All of this file is ours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.hooks import apply_group_offloading
@@ -41,6 +41,7 @@ from diffusers.hooks import apply_group_offloading
 from humo.estimates import (
     ASSUMED_TFLOPS,
     GB,
+    Call,
     Estimate,
     Sizes,
     count_parameters,
@@ -49,6 +50,7 @@ from humo.estimates import (
     sizes_of_preset,
     table,
 )
+from humo.plans import PRESETS, SMALL, Plan, plan_for
 from humo.prompts import PromptCache, fingerprint
 
 if TYPE_CHECKING:
@@ -66,85 +68,10 @@ __all__ = [
     "plan_for",
 ]
 
-SMALL, LARGE = 5 * 10**8, 6 * 10**9
-"""Parameters of a transformer below which nothing needs saving, and from which it is treated as the 17B model."""
 TABLE_SIZES = ((480, 832, 97), (720, 1280, 97))
 """(height, width, frames) of the table of estimates."""
 TOLERANCE = 0.9
 """A GPU sold as 24 GB may report a little less: it counts as one from this share on."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """What is switched on; everything off keeps the whole pipeline on the device."""
-
-    model_offload: bool = False
-    """One component on the device at a time (`enable_model_cpu_offload`)."""
-    offload_encoders: bool = False
-    """Text and audio encoder layer by layer (`apply_group_offloading`, leaf level)."""
-    offload_blocks: bool = False
-    """The transformer block by block (`enable_group_offload`, block level; prefetched in a stream on CUDA)."""
-    layerwise_casting: bool = False
-    """The transformer's blocks rest in float8_e4m3fn (`enable_layerwise_casting`)."""
-    tile_vae: bool = False
-    """The codec in tiles, one video at a time (`enable_tiling`, `enable_slicing`), where it can."""
-    cache_prompts: bool = False
-    """Features of prompts kept on disk."""
-
-    def __post_init__(self) -> None:
-        if self.model_offload and (self.offload_encoders or self.offload_blocks):
-            raise ValueError("model_offload moves whole components: leave offload_encoders and offload_blocks off.")
-
-    def describe(self) -> str:
-        """The switches that are on, in words."""
-        words = {
-            "model_offload": "model offload",
-            "offload_encoders": "encoders by layer",
-            "offload_blocks": "blocks in turn",
-            "layerwise_casting": "float8 storage",
-            "tile_vae": "tiled codec",
-            "cache_prompts": "prompts cached",
-        }
-        return ", ".join(word for name, word in words.items() if getattr(self, name)) or "all on the GPU"
-
-
-_WHOLE = Plan()
-_TURNS = Plan(model_offload=True, cache_prompts=True)
-_BLOCKS = Plan(offload_encoders=True, offload_blocks=True, cache_prompts=True)
-_BLOCKS_TILED = Plan(offload_encoders=True, offload_blocks=True, tile_vae=True, cache_prompts=True)
-
-PRESETS: dict[str, dict[str, Plan]] = {
-    "8GB": {
-        "1.7B": _BLOCKS_TILED,
-        "17B": Plan(
-            offload_encoders=True, offload_blocks=True, layerwise_casting=True, tile_vae=True, cache_prompts=True
-        ),
-    },
-    "12GB": {"1.7B": Plan(offload_encoders=True, tile_vae=True, cache_prompts=True), "17B": _BLOCKS_TILED},
-    "16GB": {"1.7B": Plan(model_offload=True, tile_vae=True, cache_prompts=True), "17B": _BLOCKS_TILED},
-    "24GB": {"1.7B": _TURNS, "17B": _BLOCKS},
-    "48GB": {"1.7B": _WHOLE, "17B": _TURNS},
-    "80GB": {"1.7B": _WHOLE, "17B": _WHOLE},
-}
-"""Plan by memory and model; weights are bfloat16, the codec's float32. Chosen so that 480x832 with 97 frames fits by
-`humo.estimates` (a test holds them to it), with the cheapest switches that do."""
-
-
-def plan_for(memory: str | None, num_parameters: int) -> Plan:
-    """The plan of a memory preset.
-
-    Args:
-        memory: "8GB", "12GB", "16GB", "24GB", "48GB" or "80GB"; None keeps everything on the device.
-        num_parameters: of the transformer. A model as small as mini is always kept on the device.
-
-    Raises:
-        ValueError: if there is no such preset.
-    """
-    if memory is not None and memory not in PRESETS:
-        raise ValueError(f"There is no memory preset {memory!r}: give {', '.join(PRESETS)}, or leave it out.")
-    if memory is None or num_parameters < SMALL:
-        return _WHOLE
-    return PRESETS[memory]["1.7B" if num_parameters < LARGE else "17B"]
 
 
 def place(pipeline: HuMoPipeline, device: torch.device | str, memory: str | None = None) -> HuMoPipeline:
@@ -242,6 +169,11 @@ def estimate_run(
     num_inference_steps: int,
     memory: str | None = None,
     tflops: float | None = None,
+    *,
+    num_images: int = 1,
+    has_audio: bool = True,
+    guidance: Mapping[str, Any] | None = None,
+    num_processes: int = 1,
 ) -> str | None:
     """What a video is expected to take, in a sentence to print before the run.
 
@@ -252,7 +184,11 @@ def estimate_run(
         num_frames: video frames.
         num_inference_steps: steps.
         memory: the preset it was loaded with.
-        tflops: 10**12 operations a second that the passes reach; None assumes `ASSUMED_TFLOPS`.
+        tflops: 10**12 operations a second that the passes of one process reach; None assumes `ASSUMED_TFLOPS`.
+        num_images: pictures given, 0 for T and TA.
+        has_audio: whether a sound is given.
+        guidance: rule as plain data; None for the model's own.
+        num_processes: that share the video (`humo.parallel`), each on a GPU of its own.
 
     Returns:
         The sentence, or None for a model as small as mini, which needs no warning.
@@ -263,15 +199,17 @@ def estimate_run(
     if sizes.transformer < SMALL:
         return None
     plan = plan_for(memory, sizes.transformer)
-    figures = estimate(sizes, height, width, num_frames, plan)
+    call = Call(num_images=num_images, has_audio=has_audio, guidance=guidance, num_processes=num_processes)
+    figures = estimate(sizes, height, width, num_frames, plan, call)
     rate = ASSUMED_TFLOPS if tflops is None else tflops
     operations = num_inference_steps * figures.branches * figures.flops / 1e15
     minutes = figures.seconds(num_inference_steps, rate) / 60
+    shared, where = (f", shared by {num_processes} GPUs", "each") if num_processes > 1 else ("", "the GPU")
     return (
         f"Estimate for {num_frames} frames of {width}x{height} in {num_inference_steps} steps of {figures.branches} "
-        f"passes: up to {figures.peak / GB:.1f} GB on the GPU ({plan.describe()}), {figures.host / GB:.0f} GB of "
-        f"weights on the host, {operations:,.0f} PFLOP, about {minutes:.0f} minutes at "
-        f"{'an assumed ' if tflops is None else ''}{rate:g} TFLOP/s."
+        f"passes{shared}: up to {figures.peak / GB:.1f} GB on {where} ({plan.describe()}), {figures.host / GB:.0f} GB "
+        f"of weights on the host, {operations:,.0f} PFLOP, about {minutes:.0f} minutes at "
+        f"{'an assumed ' if tflops is None else ''}{rate:g} TFLOP/s{' each' if shared else ''}."
     )
 
 

@@ -16,9 +16,11 @@ import tiny
 import torch
 from imageio_ffmpeg import get_ffmpeg_exe
 
+import humo.generate
 from humo.__main__ import COMMANDS, main
 from humo.checkpoints import load
 from humo.generate import Memory, _estimate
+from humo.media import read_sound
 from humo.pipeline import HuMoPipeline
 from humo.shots.cuts import Shot
 from humo.space.request import Defaults
@@ -121,19 +123,37 @@ def test_shots_make_the_whole_sound_and_go_on(
     assert again[0] == times[0] and again[1] > times[1]
 
 
-def test_large_models_are_estimated_before_they_run(mini_pipeline: HuMoPipeline, files: Path) -> None:
-    pipe = tiny.pipeline("mini")
-    settings = dict.fromkeys(["height", "width", "num_inference_steps"])
-    assert _estimate(pipe, settings, None, None, None, None) is None
+def test_large_models_are_estimated_before_they_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe, sound = tiny.pipeline("mini"), read_sound(tiny.voice(0.6))
+    settings = dict.fromkeys(["height", "width", "num_inference_steps", "guidance"])
+    assert _estimate(pipe, settings, None, 0, None, None, None) is None
     with torch.device("meta"):  # true size, no weights
         pipe.register_modules(transformer=HuMoTransformer3DModel(**humo_1_7b()))
-    assert _estimate(pipe, settings, None, None, None, None).startswith("Estimate for 9 frames of 64x64 in 2 steps")
-    settings = {"height": 480, "width": 832, "num_inference_steps": 30}
-    told = _estimate(pipe, settings, None, files / "voice.wav", None, Memory("24GB"))
-    assert told.startswith("Estimate for 13 frames of 832x480 in 30 steps")
+    told = _estimate(pipe, settings, None, 0, None, None, None)
+    assert told.startswith("Estimate for 9 frames of 64x64 in 2 steps of 2 passes:"), "from text alone"
+    settings = {"height": 480, "width": 832, "num_inference_steps": 30, "guidance": {"rule": "paper"}}
+    told = _estimate(pipe, settings, None, 2, sound, None, Memory("24GB"))
+    assert told.startswith("Estimate for 13 frames of 832x480 in 30 steps of 4 passes:")
     cuts = [Shot(1, 0, 50, ""), Shot(2, 50, 100, "")]
-    told = _estimate(pipe, settings, None, files / "voice.wav", cuts, None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    told = _estimate(pipe, settings, None, 1, sound, cuts, None)
     assert told.startswith("Estimate for 53 frames") and told.endswith("That is the longest of 2 shots.")
+    assert "4 passes, shared by 2 GPUs: up to" in told
+
+
+def test_sound_is_read_once(
+    folder: Path, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    voice = shutil.copy(files / "voice.wav", tmp_path / "voice.wav")
+
+    def load_and_delete(preset: str, memory: str | None) -> HuMoPipeline:
+        Path(voice).unlink()  # whoever reads it after this fails
+        return load(preset, memory=memory)
+
+    monkeypatch.setattr(humo.generate, "_load", load_and_delete)
+    out = str(tmp_path / "out.mp4")
+    assert main(["generate", "--prompt", PROMPT, "--preset", str(folder), "--audio", voice, "--out", out]) == 0
+    assert "13 frames, 0.52 s" in capsys.readouterr().out
 
 
 def test_another_rule_of_guidance(folder: Path, tmp_path: Path) -> None:

@@ -14,8 +14,11 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from humo import estimates, memory
 from humo.benchmarks.instruments import count_flops, peak_tensor_bytes
-from humo.memory import PRESETS, estimate_run
+from humo.estimates import Call, estimate
+from humo.memory import estimate_run
 from humo.pipeline import HuMoPipeline
+from humo.plans import PRESETS, Plan
+from humo.sampling import StepState
 
 SIZES = (480, 832, 97)
 
@@ -92,10 +95,61 @@ def test_run_is_estimated_before_it_starts(mini_pipeline: HuMoPipeline):
 
 def test_pipeline_is_estimated_by_its_own_sizes(wan_pipeline: HuMoPipeline, monkeypatch: pytest.MonkeyPatch):
     sizes = estimates.sizes_of_pipeline(wan_pipeline)
-    assert sizes.branches == 3 and sizes.size_multiple == 16
+    assert sizes.guidance["rule"] == "published_17b" and sizes.size_multiple == 16
     assert sizes.blocks < sizes.transformer
     monkeypatch.setattr(memory, "SMALL", 0)
     assert "9 frames of 48x32 in 2 steps of 3 passes" in estimate_run(wan_pipeline, 32, 48, 9, 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "passes"),
+    [
+        ("17B", {}, 3),
+        ("17B", {"num_images": 3}, 3),
+        ("17B", {"has_audio": False}, 2),
+        ("17B", {"num_images": 0}, 3),
+        ("17B", {"num_images": 0, "has_audio": False}, 2),
+        ("17B", {"guidance": {"rule": "paper"}}, 4),
+        ("17B", {"guidance": {"rule": "constant", "text": 1.0, "image": 1.0, "audio": 3.0}}, 2),
+        ("1.7B", {}, 3),  # its scales of text and sound are equal, so the branch of text alone has no weight
+        ("1.7B", {"guidance": {}}, 3),
+        ("1.7B", {"guidance": {"rule": "published_1_7b", "text": 5.0}}, 4),
+        ("1.7B", {"num_images": 0}, 2),
+        ("1.7B", {"num_images": 0, "has_audio": False}, 2),
+    ],
+)
+def test_passes_are_those_of_the_mode_and_the_rule(model: str, inputs: dict, passes: int):
+    assert f"in 50 steps of {passes} passes:" in estimate_run(model, *SIZES, 50, **inputs)
+
+
+def test_passes_are_those_that_the_pipeline_makes(wan_pipeline: HuMoPipeline):
+    passes: list[int] = []
+    picture, voice = tiny.picture(), tiny.voice(0.36)
+    for image, audio in ((None, None), (picture, None), (None, voice), (picture, voice)):
+        states: list[StepState] = []
+        wan_pipeline("a woman", image=image, audio=audio, seed=1, on_step=states.append)
+        passes.append(len(states[-1].weights))
+    own = estimates.sizes_of_pipeline(wan_pipeline).guidance
+    modes = [(False, False), (True, False), (False, True), (True, True)]
+    assert passes == [estimates.count_branches(own, *mode) for mode in modes]
+
+
+def test_every_picture_is_a_latent_frame_more():
+    sizes = estimates.sizes_of_preset("17B")
+    none, one, three = (estimate(sizes, *SIZES, Plan(), Call(num_images=count)) for count in (0, 1, 3))
+    frame = 30 * 52
+    assert none.tokens == one.tokens == 26 * frame and three.tokens == 28 * frame
+    assert three.flops > one.flops and three.activations > one.activations
+
+
+def test_processes_share_the_passes_and_nothing_else():
+    sizes, plan = estimates.sizes_of_preset("17B"), PRESETS["24GB"]["17B"]
+    one, four = (estimate(sizes, *SIZES, plan, Call(num_processes=count)) for count in (1, 4))
+    assert four.seconds(50) == pytest.approx(one.seconds(50) / 4)
+    assert four.activations == pytest.approx(one.activations / 4, rel=1e-4)
+    assert (four.weights, four.encode, four.decode, four.host) == (one.weights, one.encode, one.decode, 4 * one.host)
+    told = estimate_run("17B", *SIZES, 50, num_processes=4)
+    assert "shared by 4 GPUs: up to" in told and "GB on each (" in told and told.endswith("TFLOP/s each.")
 
 
 def test_table_has_a_line_for_each_preset_and_model():

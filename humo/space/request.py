@@ -1,6 +1,6 @@
 """What a visitor asks for, as plain data: the same for the page and the command line.
 
-A request knows neither tensors nor widgets, so that it can be stored beside the video that came of it.
+A request knows neither tensors nor widgets.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from humo.guidance import describe_rule, make_rule
 
 if TYPE_CHECKING:
+    from humo.media import Sound
     from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
     from humo.sampling import StepState
 
@@ -60,8 +61,8 @@ class VideoRequest:
     """Who is seen and what happens."""
     images: tuple[Path, ...] = ()
     """Reference pictures."""
-    audio: Path | None = None
-    """The sound; the video lasts as long as it."""
+    audio: Path | Sound | None = None
+    """The sound, a file or already read; the video lasts as long as it."""
     num_frames: int | None = None
     """4k+1 frames at 25 a second; None for the sound's length or the model's own."""
     num_inference_steps: int | None = None
