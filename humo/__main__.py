@@ -1,7 +1,9 @@
 """The command line: `python -m humo COMMAND`.
 
 Each command lives in its own room and is imported only when it is called, so that help is quick and a command needs
-no more than its own libraries. A `ValueError` is a sentence for the user: it is printed alone, with exit code 2.
+no more than its own libraries. A `ValueError` is a sentence for the user: it is printed alone, with exit code 2. Of
+torchrun's processes each prints its own, for a process cannot know whether the others meet the same mistake, and a
+mistake that only one of them meets must not be silent.
 """
 
 from __future__ import annotations
@@ -43,8 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _command(name)(rest, prog_name=f"python -m humo {name}", standalone_mode=True) or 0
     except ValueError as error:
-        if os.environ.get("RANK", "0") == "0":  # torchrun starts several processes, which all find the same mistake
-            typer.echo(f"Error: {error}", err=True)
+        is_alone = os.environ.get("WORLD_SIZE", "1") == "1"
+        who = "" if is_alone else f"[process {os.environ.get('RANK', '0')}] "
+        typer.echo(f"{who}Error: {error}", err=True)
         return 2
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0

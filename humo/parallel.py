@@ -77,14 +77,30 @@ def local_device() -> torch.device:
     Load with `humo.load(preset, device=local_device())` so that no process fills another's GPU.
 
     Raises:
-        ValueError: if there are more processes than GPUs.
+        ValueError: if there are more processes than GPUs; every process of this computer finds it alike.
     """
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    index, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-    if index >= count:
-        raise ValueError(f"Process {index} has no GPU, for there are {count}: use torchrun --nproc-per-node {count}.")
-    return torch.device("cuda", index)
+    return torch.device("cuda", local_index(torch.cuda.device_count()))
+
+
+def local_index(num_gpus: int) -> int:
+    """The number of this process among those that torchrun started on this computer, 0 without torchrun.
+
+    Args:
+        num_gpus: of this computer.
+
+    Raises:
+        ValueError: if there are more processes than GPUs.
+    """
+    index = int(os.environ.get("LOCAL_RANK", "0"))
+    num_processes = max(index + 1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    if num_processes > num_gpus:
+        raise ValueError(
+            f"torchrun started {num_processes} processes on this computer but it has {num_gpus} "
+            f"GPU{'s' if num_gpus > 1 else ''}: use torchrun --nproc-per-node {num_gpus}."
+        )
+    return index
 
 
 def start(

@@ -22,6 +22,7 @@ import torch.multiprocessing as mp
 from diffusers import ContextParallelConfig, FirstBlockCacheConfig
 
 from humo import parallel
+from humo.__main__ import main
 from humo.guidance import published_17b
 from humo.pipeline import HuMoPipeline
 from humo.sampling import Conditions, denoise, make_scheduler
@@ -202,6 +203,26 @@ def test_only_the_first_process_speaks(two, monkeypatch) -> None:
     assert parallel.is_main()
     monkeypatch.setenv("RANK", "1")
     assert not parallel.is_main()
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2, 3])
+def test_every_process_finds_that_there_are_too_few_gpus(rank: int, monkeypatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", str(rank))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert parallel.local_index(4) == rank
+    with pytest.raises(ValueError, match=r"^torchrun started 4 processes .* has 2 GPUs: use .*--nproc-per-node 2\.$"):
+        parallel.local_index(2)
+
+
+def test_a_mistake_that_only_another_process_meets_is_told(monkeypatch, capsys) -> None:
+    wrong = ["generate", "--prompt", "a man talks", "--out", "out.gif"]
+    for name, value in {"RANK": "3", "WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(wrong) == 2
+    assert capsys.readouterr().err.startswith("[process 3] Error: the video's name out.gif must end in .mp4")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert main(wrong) == 2
+    assert capsys.readouterr().err.startswith("Error: the video's name")
 
 
 def test_not_started_by_torchrun(mini_pipeline, monkeypatch) -> None:
