@@ -2,14 +2,15 @@
 
 A folder is what `HuMoPipeline.save_pretrained` or `python -m humo convert` writes (diffusers' layout, safetensors). It
 is checked file by file before anything is built, so that a missing or truncated file is one clear sentence. The
-published presets are converted once, into the Hugging Face cache.
+published presets are converted once for each dtype that needs files of its own, into the Hugging Face cache
+(`humo.published.conversion`).
 """
 
 from __future__ import annotations
 
-import logging
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import torch
@@ -26,6 +27,7 @@ from humo.published.keys import (
 )
 from humo.published.shards import check_weights, read_json
 from humo.published.sources import PRESETS, Preset, check_download, download, find_downloaded, gigabytes
+from humo.references import MASK_CHANNELS
 from humo.transformer import HuMoTransformer3DModel
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "bytes_of_folder",
     "check_folder",
     "check_memory",
+    "default_dtype",
     "from_wan",
     "infer_transformer_config",
     "load",
@@ -41,7 +44,6 @@ __all__ = [
     "rename_published_key",
 ]
 
-logger = logging.getLogger(__name__)
 MINI = Path(__file__).resolve().parent.parent / "assets" / "humo-mini"
 """Folder of the bundled model."""
 PUBLISHED = tuple(PRESETS)
@@ -81,7 +83,7 @@ def load(
     if memory is not None:
         plan_for(memory, 0)  # an unknown size is refused before gigabytes are loaded
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
+    dtype = dtype or default_dtype(device)
     name = str(preset_or_folder)
     folder = _prepare(PRESETS[name], device, dtype) if name in PRESETS else _resolve(name)
     check_folder(folder)
@@ -91,10 +93,21 @@ def load(
     for name, component in pipeline.components.items():
         if isinstance(component, torch.nn.Module) and any(p.is_meta for p in component.parameters()):
             raise ValueError(f"The weights of {name} in {folder.name} are incomplete: {_FETCH_AGAIN}.")
-    _align(pipeline)
+    if device.type == "cpu":
+        _align(pipeline)
     if memory is None:
         return pipeline.to(device)
     return place(pipeline, device, memory)
+
+
+def default_dtype(device: torch.device | None = None) -> torch.dtype:
+    """The dtype in which `load` loads unless asked otherwise: float32 on a CPU, else bfloat16.
+
+    Args:
+        device: where to compute; default a GPU if there is one, else the CPU.
+    """
+    kind = device.type if device else "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.float32 if kind == "cpu" else torch.bfloat16
 
 
 def check_folder(folder: Path) -> None:
@@ -118,7 +131,13 @@ def check_folder(folder: Path) -> None:
             check_weights(folder / name, _FETCH_AGAIN)
 
 
-def check_memory(name: str, num_bytes: int, device: torch.device | None = None, free: int | None = None) -> None:
+def check_memory(
+    name: str,
+    num_bytes: int,
+    device: torch.device | None = None,
+    free: int | None = None,
+    num_processes: int | None = None,
+) -> None:
     """Refuse a model that does not fit into the memory.
 
     Args:
@@ -126,15 +145,21 @@ def check_memory(name: str, num_bytes: int, device: torch.device | None = None, 
         num_bytes: of its weights as they are loaded.
         device: the GPU that is to hold all of it; None or a CPU asks for the computer's memory alone.
         free: bytes of memory that are free; default those that the computer tells.
+        num_processes: processes of this computer that load it at once, each with weights of its own; default those
+            that torchrun started (LOCAL_WORLD_SIZE), or 1.
 
     Raises:
         ValueError: if the computer's memory, through which the weights pass, or the GPU's is too small.
     """
     free = psutil.virtual_memory().available if free is None else free
-    if num_bytes > free:
+    if num_processes is None:
+        num_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if num_bytes * num_processes > free:
+        several = f" in each of {num_processes} processes" if num_processes > 1 else ""
+        remedy = f"{'start fewer processes, ' if several else ''}close other programs, choose a smaller model"
         raise ValueError(
-            f"{name} takes {gigabytes(num_bytes)} of memory to load but {gigabytes(free)} are free: close other "
-            "programs, choose a smaller model, or give dtype=torch.bfloat16 if you did not."
+            f"{name} takes {gigabytes(num_bytes)} of memory to load{several} but {gigabytes(free)} are free: {remedy}, "
+            "or give dtype=torch.bfloat16 if you did not."
         )
     if device is not None and device.type == "cuda" and num_bytes > (free := torch.cuda.mem_get_info(device)[0]):
         raise ValueError(
@@ -172,24 +197,27 @@ def _resolve(name: str) -> Path:
 
 
 def _prepare(preset: Preset, device: torch.device, dtype: torch.dtype) -> Path:
-    """The converted folder of a published model; downloaded and converted if it is not there."""
-    from humo.published.conversion import convert_with_bar, converted_folder
+    """The converted folder of a published model; downloaded and converted if it is not there.
 
-    folder = converted_folder(preset)
-    if (folder / "model_index.json").is_file():
-        _refuse(_lack_of_gpu(preset, device))
+    Several processes may come here at once: one downloads and converts, and the others wait for it.
+    """
+    from humo.published.conversion import convert_with_bar, converted_folder, find_converted, stored_dtype
+
+    lack = _lack_of_gpu(preset, device)
+    if folder := find_converted(preset, dtype):
+        _refuse(lack)
         return folder
-    lack = _lack_of_gpu(preset, device) or _lack_of_memory(preset, dtype)
+    lack = lack or _lack_of_memory(preset, dtype)
     sources = find_downloaded(preset)
-    if sources is None:
+    if sources is None and lack:  # both mistakes in one sentence
         try:
             check_download(preset)
         except ValueError as error:
-            raise ValueError(f"{error}".rstrip(".") + (f"; besides, {lack}" if lack else ".")) from None
+            raise ValueError(f"{error}".rstrip(".") + f"; besides, {lack}") from None
     _refuse(lack)
     sources = sources or download(preset)
-    logger.warning("Converting the published %s once, into %s.", preset.name, folder)
-    return convert_with_bar(preset, sources, folder)
+    folder = converted_folder(preset, stored_dtype(sources.transformer, dtype))
+    return convert_with_bar(preset, sources, folder, dtype, verify=False)
 
 
 def _lack_of_gpu(preset: Preset, device: torch.device) -> str:
@@ -216,9 +244,9 @@ def _refuse(sentence: str) -> None:
 
 
 def _align(pipeline: HuMoPipeline) -> None:
-    """Bring weights that lie askew in a mapped file to even addresses.
+    """Bring weights that lie askew in a mapped file to even addresses, where the CPU computes with them.
 
-    Kernels on the CPU sum in another order where an address is no multiple of a vector's length, so that the same
+    Its kernels sum in another order where an address is no multiple of a vector's length, so that the same
     weights in other files would give videos that differ in the last bit.
     """
     for component in pipeline.components.values():
@@ -232,27 +260,45 @@ def _itemsize(part: str, dtype: torch.dtype) -> int:
     return torch.float32.itemsize if part in _FULL_PRECISION else dtype.itemsize
 
 
-def from_wan(wan: WanTransformer3DModel, **audio: Any) -> HuMoTransformer3DModel:
+def from_wan(wan: WanTransformer3DModel, form: Literal["1.7B", "17B"] = "1.7B", **audio: Any) -> HuMoTransformer3DModel:
     """Start HuMo's training from Wan: the video and text weights are Wan's, the audio attention adds nothing
     yet.
 
     Args:
         wan: a text-to-video Wan2.1 transformer.
+        form: of the input: "1.7B", where references take the place of the last latents, or "17B", where mask and
+            condition latents are further channels (`humo.references.assemble_input`), not yet looked at.
         **audio: the audio arguments of `HuMoTransformer3DModel`, where they differ from the published ones.
 
     Returns:
-        A transformer whose velocity equals Wan's at step 0, whatever the sound.
+        A transformer whose velocity equals Wan's at step 0, whatever the sound and the further channels hold.
 
     Raises:
-        ValueError: if the model has parts that HuMo has not, such as Wan's own picture embedder.
+        ValueError: if the form is another, or the model has parts that HuMo has not, such as Wan's own picture
+            embedder or condition channels.
 
-    Source: HuMo sec. 3.2 trains from Wan2.1; zero-initialised outputs are our choice, the paper names none.
+    Source: HuMo sec. 3.2 trains from Wan2.1; zero-initialised outputs and channels are our choice, the paper names
+    none.
     """
+    if form not in ("1.7B", "17B"):
+        raise ValueError(f"There is no form {form!r}: give '1.7B' or '17B'.")
+    latent_channels = wan.config.out_channels
+    if wan.config.in_channels != latent_channels:
+        raise ValueError(
+            f"The Wan model has {wan.config.in_channels} input channels for {latent_channels} of the latents: "
+            "give a text-to-video Wan2.1."
+        )
     shared = "patch_size num_attention_heads attention_head_dim in_channels out_channels text_dim freq_dim"
     shared += " ffn_dim num_layers cross_attn_norm eps rope_max_seq_len"
     config = {name: wan.config[name] for name in shared.split()}
+    weights = wan.state_dict()
+    if form == "17B":
+        further = MASK_CHANNELS + latent_channels
+        config["in_channels"] += further
+        kernel = weights["patch_embedding.weight"]  # (dim, in_channels, 1, 2, 2), the noisy latents first
+        weights["patch_embedding.weight"] = torch.nn.functional.pad(kernel, (0, 0) * 3 + (0, further))
     transformer = HuMoTransformer3DModel(**config, **audio)
-    missing, unexpected = transformer.load_state_dict(wan.state_dict(), strict=False)
+    missing, unexpected = transformer.load_state_dict(weights, strict=False)
     foreign = unexpected + [key for key in missing if "audio" not in key]
     if foreign:
         raise ValueError(f"The Wan model does not fit HuMo at {foreign[0]!r}: give a text-to-video Wan2.1.")

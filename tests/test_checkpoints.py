@@ -22,6 +22,7 @@ from humo.checkpoints import (
     load_published_transformer,
 )
 from humo.checkpoints import rename_published_key as rename
+from humo.references import assemble_input
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +107,31 @@ def test_from_wan_equals_wan_at_step_0() -> None:
     torch.testing.assert_close(sample, model(*given).sample)
 
 
+@torch.no_grad()
+def test_from_wan_in_the_17b_form_equals_wan_whatever_the_further_channels_hold() -> None:
+    model = wan()
+    start = from_wan(model, "17B", audio_dim=12, audio_tokens=2, audio_channels=8, audio_hidden_dim=16)
+    assert (start.config.in_channels, start.config.out_channels) == (2 * 8 + 4, 8)
+    latents, time, text = torch.randn(1, 8, 3, 4, 6), torch.tensor([700.0]), torch.randn(1, 5, 16)
+    wanted = model(latents, time, text).sample
+    for references, condition in (
+        (torch.randn(1, 8, 1, 4, 6), torch.randn(1, 8, 3, 4, 6)),
+        (None, torch.ones(8, 1, 1, 1)),
+    ):
+        given = assemble_input(latents, start.config.in_channels, 1, references, condition)
+        sample = start(given, time, text, torch.randn(1, 3, 8, 5, 8)).sample
+        torch.testing.assert_close(sample, wanted)
+    assert start.patch_embedding.weight.requires_grad and not torch.equal(given[:, 8:], torch.zeros_like(given[:, 8:]))
+
+
 def test_from_wan_refuses_picture_models() -> None:
-    with pytest.raises(ValueError, match="text-to-video"):
-        from_wan(wan(image_dim=16, added_kv_proj_dim=48), audio_dim=12)
+    for form in ("1.7B", "17B"):
+        with pytest.raises(ValueError, match="text-to-video"):
+            from_wan(wan(image_dim=16, added_kv_proj_dim=48), form, audio_dim=12)
+        with pytest.raises(ValueError, match="20 input channels for 8 of the latents: give a text-to-video"):
+            from_wan(wan(in_channels=20), form, audio_dim=12)
+    with pytest.raises(ValueError, match="There is no form '14B': give '1.7B' or '17B'"):
+        from_wan(wan(), "14B")
 
 
 def test_a_saved_pipeline_is_loaded(saved: Path) -> None:
@@ -135,6 +158,18 @@ def test_too_little_memory_is_one_sentence() -> None:
     check_memory("17B", 62_000_000_000, free=64_000_000_000)
     with pytest.raises(ValueError, match=r"^17B takes 62.0 GB of memory to load but 17.0 GB are free: .*\.$"):
         check_memory("17B", 62_000_000_000, free=17_000_000_000)
+
+
+def test_processes_that_load_at_once_are_counted(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    check_memory("17B", 15_000_000_000, free=64_000_000_000)
+    with pytest.raises(
+        ValueError, match=r"17.0 GB of memory to load in each of 4 processes but 64.0 GB .*: start fewer"
+    ):
+        check_memory("17B", 17_000_000_000, free=64_000_000_000)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(10**9))
+    with pytest.raises(ValueError, match="in each of 1000000000 processes"):
+        humo.load(saved, device="cpu")
 
 
 def test_the_memory_asked_for_is_that_of_the_loaded_weights(saved: Path) -> None:

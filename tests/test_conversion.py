@@ -219,11 +219,11 @@ def test_views_and_wider_floats_are_taken(weights: dict[str, Path], converted: d
 def test_extra_tensors_of_ema_are_kept_aside_and_told(
     weights: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    extra = {"mask_predictor.0.weight": torch.randn(3, 128), "blocks.1.mask.bias": torch.randn(3)}
+    extra = {"mask_predictor.0.weight": torch.randn(3, 128), "mask_head.bias": torch.randn(3)}
     torch.save({**layout.published_state_dict("1.7B"), **extra}, weights["1.7B"] / layout.CHECKPOINT["1.7B"])
     with caplog.at_level(logging.WARNING):
         out = run("1.7B", weights["1.7B"], tmp_path / "out")
-    assert "mask_predictor.0.weight (3, 128), blocks.1.mask.bias (3,)" in caplog.text
+    assert "mask_predictor.0.weight (3, 128), mask_head.bias (3,)" in caplog.text
     kept = load_file(out / EXTRA)
     assert all(torch.equal(kept[name], tensor) for name, tensor in extra.items()) and len(kept) == 2
     assert humo.load(out, device="cpu").focus_head is None

@@ -283,9 +283,9 @@ def test_load_without_a_network_says_which_files(offline: Path, name: str, capsy
 
 def test_load_takes_what_was_converted_before(offline: Path, originals: dict[str, Path]) -> None:
     preset = get_preset("1.7B")
-    folder = converted_folder(preset)
-    assert folder == offline / "humo" / "1.7B-3a4a1610"
-    convert(preset, find_sources(preset, originals["1.7B"]), folder)
+    folder = converted_folder(preset, torch.float32)
+    assert folder == offline / "humo" / "1.7B-3a4a1610-float32"
+    convert(preset, find_sources(preset, originals["1.7B"]), folder, torch.float32)
     pipeline = humo.load("1.7B", device="cpu")
     assert pipeline.transformer.config.num_layers == 2
     assert pipeline.config.default_guidance["rule"] == "published_1_7b"
@@ -293,6 +293,7 @@ def test_load_takes_what_was_converted_before(offline: Path, originals: dict[str
 
 def test_17b_is_refused_without_a_gpu(offline: Path, originals: dict[str, Path]) -> None:
     preset = get_preset("17B")
-    convert(preset, find_sources(preset, originals["17B"]), converted_folder(preset))
+    folder = converted_folder(preset, torch.float32)
+    convert(preset, find_sources(preset, originals["17B"]), folder, torch.float32)
     with pytest.raises(ValueError, match=r"^The 17B model needs a GPU and .*: load '1.7B' or 'mini'\.$"):
         humo.load("17B", device="cpu")
