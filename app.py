@@ -7,7 +7,6 @@ and events stand here, everything else in `humo.space`. Nothing is fetched from 
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,10 +26,11 @@ from humo.space import html  # noqa: E402
 from humo.space.examples import FOLDER as EXAMPLES  # noqa: E402
 from humo.space.examples import Example, read_examples  # noqa: E402
 from humo.space.jobs import Model, Phase, Progress  # noqa: E402
-from humo.space.request import FPS, MODES, Defaults, Mode, VideoRequest, frames_for  # noqa: E402
+from humo.space.request import FPS, MODES, Defaults, Mode  # noqa: E402
+from humo.space.scales import SCALES, rule_choices, rule_note  # noqa: E402
 from humo.space.studio import Studio  # noqa: E402
 from humo.space.theme import CSS, ICON, make_theme  # noqa: E402
-from humo.space.widgets import Inputs, Panel, PictureFile, Settings  # noqa: E402
+from humo.space.widgets import Inputs, Panel, PictureFile, Settings, read_request  # noqa: E402
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -49,21 +49,6 @@ and heard synthetic voices. A photograph comes back as a drawing that is at best
 <div><h2>Real faces and voices</h2><p>Use them only if they are yours or their owner has agreed. Every video says in
 its own data that it is AI-generated. What you upload stays on this computer and is deleted within a day.</p></div>
 </div>"""
-
-SCALES = (
-    ("text", "Text", "Higher follows the words more closely; too high burns the colours.", 0, 10, 0.1),
-    ("image", "Picture", "Higher keeps the person's looks more strictly.", 0, 10, 0.1),
-    ("audio", "Voice", "Higher moves the mouth more clearly.", 0, 10, 0.1),
-    (
-        "switch",
-        "Switch",
-        "Timestep, of 1000 to 0, at which the early scales give way to the late ones.",
-        0,
-        1000,
-        10,
-    ),
-)
-"""Name in the guidance rule, label, explanation, lowest, highest, step."""
 
 # On a narrow screen the result is below the inputs: show it when a job starts. At once, for the updates of the panel
 # would end a smooth scroll. Here and not on the buttons, whose own scripts do not always run in tabs opened later.
@@ -102,7 +87,10 @@ def build_page(studio: Studio, defaults: Defaults, examples: list[Example]) -> g
         gr.HTML(KNOW)
         for inputs in tabs:
             _connect(inputs, settings, panel, [tab.generate for tab in tabs], studio)
-        panel.stop.click(_stop(studio), queue=False, show_progress="hidden", api_visibility="private")
+        quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        panel.stop.click(_stop(studio), **quick)
+        shown = [settings.note, *settings.scales.values()]
+        settings.rule.input(_rule_chooser(settings), settings.rule, shown, **quick)
     return page
 
 
@@ -166,11 +154,22 @@ def _settings(defaults: Defaults) -> Settings:
             )
         is_random = gr.Checkbox(True, label="A new seed each time", elem_id="random")
         with gr.Accordion("How strongly each input is followed", open=False, elem_id="advanced"):
+            own = defaults.guidance["rule"]
+            rule = gr.Dropdown(
+                rule_choices(own),
+                value=own,
+                label="Guidance rule",
+                info="How text, picture and voice are weighed against each other. Each rule sets its own scales.",
+                elem_id="rule",
+            )
+            told = rule_note(defaults)
+            note = gr.HTML(html.note(told), visible=bool(told), elem_id="rule-note")
             scales = {}
             for name, label, info, low, high, step in SCALES:
-                if (value := defaults.scale(name)) is not None:
-                    scales[name] = gr.Slider(low, high, value=value, step=step, label=label, info=info)
-    return Settings(seed, is_random, steps, scales, defaults)
+                value = defaults.scale(name)
+                look = {"visible": value is not None, "value": low if value is None else value}
+                scales[name] = gr.Slider(low, high, step=step, label=label, info=info, **look)
+    return Settings(seed, is_random, steps, rule, note, scales, defaults)
 
 
 def _panel() -> Panel:
@@ -196,13 +195,7 @@ def _connect(inputs: Inputs, settings: Settings, panel: Panel, all_generate: lis
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     inputs.generate.click(
         _generate(inputs, settings, panel, all_generate, studio),
-        inputs={
-            *inputs.widgets(),
-            settings.seed,
-            settings.is_random,
-            settings.steps,
-            *settings.scales.values(),
-        },
+        inputs={*inputs.widgets(), *settings.widgets()},
         outputs=[
             panel.stage,
             panel.video,
@@ -251,6 +244,21 @@ def _filler(example: Example, inputs: Inputs, settings: Settings) -> Callable[[]
     return fill
 
 
+def _rule_chooser(settings: Settings) -> Callable[[str], dict]:
+    """Shows the scales that a rule has, at the values it comes with."""
+
+    def choose(rule: str) -> dict:
+        defaults = settings.defaults.with_rule(rule)
+        told = rule_note(defaults)
+        view: dict = {settings.note: gr.update(value=html.note(told), visible=bool(told))}
+        for name, slider in settings.scales.items():
+            value = defaults.scale(name)
+            view[slider] = gr.update(visible=False) if value is None else gr.update(visible=True, value=value)
+        return view
+
+    return choose
+
+
 def _stop(studio: Studio) -> Callable[[gr.Request], None]:
     def stop(request: gr.Request) -> None:
         studio.stop(request.session_hash)
@@ -262,8 +270,8 @@ def _generate(
     inputs: Inputs, settings: Settings, panel: Panel, all_generate: list[gr.Button], studio: Studio
 ) -> Callable[[dict, gr.Request], Iterator[dict]]:
     def generate(values: dict, request: gr.Request) -> Iterator[dict]:
-        ask, name = _request(values, inputs, settings)
         try:
+            ask, name = read_request(values, inputs, settings)
             job = studio.start(request.session_hash, ask, name)
         except ValueError as error:
             raise _as_toast(error) from None
@@ -303,35 +311,6 @@ def _last_view(progress: Progress, panel: Panel, all_generate: list[gr.Button]) 
             panel.download: gr.update(value=path, visible=True),
         }
     return view
-
-
-def _request(values: dict, inputs: Inputs, settings: Settings) -> tuple[VideoRequest, str]:
-    """What a visitor asks for, and a name for the file.
-
-    Raises:
-        gr.Error: if the mode lacks an input.
-    """
-    image, audio = values.get(inputs.image), values.get(inputs.audio)
-    try:
-        inputs.mode.check(image, audio)
-    except ValueError as error:
-        raise _as_toast(error) from None
-    seed = values[settings.seed]
-    if values[settings.is_random] or seed is None:
-        seed = secrets.randbelow(2**31)
-    scales = {name: values[slider] for name, slider in settings.scales.items()}
-    request = VideoRequest(
-        prompt=values[inputs.prompt] or "",
-        images=(Path(image),) if image else (),
-        audio=Path(audio) if audio else None,
-        num_frames=frames_for(values[inputs.seconds], settings.defaults.max_frames)
-        if inputs.seconds is not None
-        else None,
-        num_inference_steps=values[settings.steps],
-        guidance=settings.defaults.with_scales(**scales),
-        seed=seed,
-    )
-    return request, f"humo-{inputs.mode.key.lower()}-{seed}"
 
 
 def _as_toast(error: Exception) -> gr.Error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,16 @@ import tiny
 from PIL import Image
 
 import app
+from humo.guidance import RULES
 from humo.pipeline import HuMoPipeline
 from humo.space import html
 from humo.space.examples import read_examples
 from humo.space.jobs import Device, Job, Model, Phase, Progress, Result, Stopped
 from humo.space.request import MODES, Defaults, VideoRequest, frames_for
+from humo.space.scales import rule_choices, rule_note
 from humo.space.studio import MAX_JOBS, Studio
 from humo.space.theme import make_theme
+from humo.space.widgets import Inputs, Settings, read_request
 
 PROMPT = "a woman with red hair talks"
 
@@ -189,7 +193,7 @@ def test_summary_tells_seed_length_and_notes() -> None:
 def test_lengths_scales_and_modes() -> None:
     assert [frames_for(seconds) for seconds in (0.2, 1.0, 2.0, 4.0)] == [5, 25, 49, 101]
     assert [frames_for(1.9, longest) for longest in (None, 49, 48)] == [49, 49, 45]
-    paper = {"rule": "paper", "text": 2.5, "image": 2.0, "audio": 3.0}
+    paper = {"rule": "paper", "text": 2.5, "image": 2.0, "audio": 3.0, "early": [4.0, 3.0, 1.0]}
     defaults = Defaults(guidance=paper, num_inference_steps=20, num_frames=49, max_frames=None)
     assert defaults.scale("image") == 2.0 and defaults.scale("switch") == 980 and defaults.scale("rule") is None
     assert defaults.with_scales(text=4.0, audio=None, other=1.0) == {**paper, "text": 4.0}
@@ -200,12 +204,62 @@ def test_lengths_scales_and_modes() -> None:
         max_frames=None,
     )
     assert ramp.scale("text") is None and ramp.scale("image") is None and ramp.with_scales(text=1.0) == ramp.guidance
+    same = defaults.with_rule("published_17b").with_rule("paper")  # not the model's own: the same scales throughout
+    assert same.scale("switch") is None and defaults.with_rule("published_17b").scale("switch") == 980
     by_key = {mode.key: mode for mode in MODES}
     by_key["TA"].check(None, "voice.wav")
     with pytest.raises(ValueError, match="needs a picture"):
         by_key["TIA"].check(None, "voice.wav")
     with pytest.raises(ValueError, match="needs a voice"):
         by_key["TIA"].check("face.png", None)
+
+
+OWN = {"rule": "paper", "text": 2.5, "image": 2.0, "audio": 3.0, "early": [4.5, 3.5, 1.0], "switch": 900.0}
+SCALES_OF = {
+    "paper": {"text": 2.5, "image": 2.0, "audio": 3.0, "switch": 900.0},
+    "published_17b": {"text": 5.0, "audio": 5.5, "switch": 980.0},
+    "published_1_7b": {"text": 7.5, "image": 4.0, "audio": 7.5},
+    "constant": {"text": 2.5, "image": 2.0, "audio": 2.5},
+}
+
+
+def test_rules_tell_what_no_slider_shows() -> None:
+    own = Defaults(guidance=OWN, num_inference_steps=20, num_frames=49, max_frames=None)
+    assert rule_choices("paper")[0] == ("paper (this model's own)", "paper")
+    assert {name for _, name in rule_choices("paper")} == set(RULES) == set(SCALES_OF)
+    assert own.with_rule(None) is own.with_rule("paper") is own
+    assert rule_note(own).endswith("which stay as they are: text 4.5, picture 3.5, voice 1.")
+    assert rule_note(own.with_rule("published_17b")) == "This rule has no scale for the picture."
+    assert rule_note(own.with_rule("constant")) == ""
+    ramp = replace(own, guidance={"rule": "constant", "text": {"ramp": "linear", "early": 6.0, "late": 3.0}})
+    assert rule_note(ramp) == "Its scale for the text changes with time and stays as it is."
+
+
+def test_choosing_a_rule_shows_its_scales_and_asks_for_it(mini_pipeline: HuMoPipeline) -> None:
+    own = Defaults(guidance=OWN, num_inference_steps=2, num_frames=5, max_frames=None)
+
+    async def build() -> tuple[Inputs, Settings]:
+        with app.gr.Blocks(analytics_enabled=False):
+            return app._tab(MODES[0], own, []), app._settings(own)
+
+    inputs, settings = asyncio.run(build())
+    assert settings.rule.value == "paper" and settings.note.visible
+    assert {name: slider.value for name, slider in settings.scales.items() if slider.visible} == SCALES_OF["paper"]
+    values = {widget: widget.value for widget in (*inputs.widgets(), *settings.widgets())}
+    values |= {inputs.prompt: PROMPT, inputs.seconds: 0.2}
+    for rule in ("published_17b", "published_1_7b", "constant", "paper"):
+        view = app._rule_chooser(settings)(rule)
+        shown = {name: view[slider]["value"] for name, slider in settings.scales.items() if view[slider]["visible"]}
+        assert shown == SCALES_OF[rule]
+        assert view[settings.note]["visible"] is bool(rule_note(own.with_rule(rule)))
+        values |= {settings.rule: rule, **{settings.scales[name]: value for name, value in shown.items()}}
+        values[settings.scales["text"]] = 3.5  # the visitor's own
+        request, _ = read_request(values | {inputs.image: "face.png"}, inputs, settings)
+        expected = {"rule": rule, **SCALES_OF[rule], "text": 3.5}
+        assert {key: request.guidance[key] for key in request.guidance if key != "early"} == expected
+        video = replace(request, images=()).run(mini_pipeline)
+        assert expected.items() <= video.settings["guidance"].items(), "remembered in the video"
+    assert request.guidance["early"] == [4.5, 3.5, 1.0], "back at the model's own"
 
 
 def test_examples_are_whole_and_every_tab_has_one() -> None:

@@ -252,6 +252,29 @@ def test_two_visitors_take_turns_and_a_closed_tab_frees_the_device(visit: Visit,
     context.close()
 
 
+def test_rule_of_guidance_brings_its_scales(visit: Visit) -> None:
+    page = visit.page
+    visit.set_steps(2)
+    visit.set_number("Seconds", 0.2)
+    page.get_by_role("button", name="How strongly each input is followed").click()
+    picture, text = (page.get_by_label(f"number input for {label}") for label in ("Picture", "Text"))
+    expect(picture).to_be_visible()
+    page.get_by_label("Guidance rule").click()
+    page.get_by_role("option", name="published_17b").click()
+    expect(picture).to_be_hidden(timeout=PATIENCE)  # the model is being loaded at the same time
+    expect(text).to_have_value("5")
+    expect(page.locator("#rule-note")).to_have_text("This rule has no scale for the picture.")
+    page.locator(".humo-examples:visible button").first.click()
+    page.locator("#image-TI img").wait_for()
+    visit.set_number("Seconds", 0.2)
+    page.locator("#generate-TI").click()
+    _video_facts(page)
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    assert b'"rule": "published_17b", "text": 5' in download.value.path().read_bytes(), "remembered in the video"
+    assert visit.complaints == []
+
+
 def test_bad_files_and_texts_are_sentences_and_the_page_goes_on(visit: Visit, tmp_path: Path) -> None:
     page = visit.page
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(80))

@@ -89,6 +89,11 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def note(text: str) -> str:
+    """Something to know about a setting, read out when it changes."""
+    return f'<p class="humo-label" role="status">{html.escape(text)}</p>'
+
+
 def data_uri(picture: Image.Image) -> str:
     """The picture inside the page itself: no file on the server's disk for something seen for a second."""
     buffer = io.BytesIO()

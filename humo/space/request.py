@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,9 +135,20 @@ class Defaults:
                 f"{folder.name} holds no HuMo pipeline: model_index.json is missing or incomplete."
             ) from None
 
+    def with_rule(self, name: str | None) -> Defaults:
+        """The same with another rule of `humo.guidance` and that rule's scales; None keeps the model's own."""
+        is_own = name is None or name == self.guidance["rule"]
+        return self if is_own else replace(self, guidance={"rule": name})
+
     def scale(self, name: str) -> float | None:
-        """A scale ("text", "image", "audio", "switch"); None if the rule has none or it is not a number."""
-        value = describe_rule(make_rule(self.guidance)).get(name)
+        """A scale ("text", "image", "audio", "switch") that can be set.
+
+        None if the rule has none, it is not a number, or it is a switch between scales that are the same.
+        """
+        values = describe_rule(make_rule(self.guidance))
+        if name == "switch" and values.get("early", ()) is None:
+            return None
+        value = values.get(name)
         return value if isinstance(value, int | float) else None
 
     def with_scales(self, **scales: float | None) -> dict[str, Any]:
