@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,6 +42,8 @@ class Hub(BaseHTTPRequestHandler):
 
     root: Path
     asked: list[str]
+    gate: threading.Event
+    """Until it is set no file is sent."""
     broken: str
     """Beginning of the paths at which the connection breaks in the middle of a file, or a list cannot be read; "" for
     none."""
@@ -77,6 +80,7 @@ class Hub(BaseHTTPRequestHandler):
             return self.send_error(404)
         if with_body:
             self.asked.append(match[3])
+            self.gate.wait(20)
         headers = {"ETag": f'"{abs(hash(file)):040x}"', "X-Repo-Commit": match[2], "Accept-Ranges": "bytes"}
         self.send(file.read_bytes(), headers, with_body)
 
@@ -114,7 +118,8 @@ def name(request: pytest.FixtureRequest) -> str:
 def hub(originals: dict[str, Path], name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Address of a Hub with the tiny files of a preset, on this computer, so that it may be asked offline too."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    Hub.root, Hub.asked, Hub.broken = originals[name], [], ""
+    Hub.root, Hub.asked, Hub.broken, Hub.gate = originals[name], [], "", threading.Event()
+    Hub.gate.set()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -238,6 +243,21 @@ def test_a_refusal_of_the_hub_is_told(hub: str, name: str, tmp_path: Path, origi
     preset = tiny_preset(name, originals[name])
     with pytest.raises(ValueError, match="After the download HuMo/.* still missing|Hub refuses"):
         download(preset, tmp_path / "cache", hub)
+
+
+def test_of_two_that_want_the_same_files_one_downloads_them(
+    hub: str, name: str, tmp_path: Path, originals: dict[str, Path]
+) -> None:
+    preset, told = tiny_preset(name, originals[name]), []
+    logger = logging.getLogger("humo.files")
+    logger.addFilter(lambda record: told.append(record.getMessage()) or Hub.gate.set() or True)
+    Hub.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: download(preset, tmp_path / "cache", hub), range(2))
+    logger.filters.clear()
+    assert first == second == find_downloaded(preset, tmp_path / "cache")
+    assert told == [f"Another process is downloading the published {name}: waiting for it."]
+    assert len(Hub.asked) == len(set(Hub.asked)) > 5
 
 
 @pytest.mark.parametrize(
