@@ -9,8 +9,8 @@ import math
 
 from humo.dataset.settings import PrepareSettings
 
-RATIOS = (16 / 9, 3 / 2, 4 / 3, 1.0, 3 / 4, 2 / 3, 9 / 16)
-"""Width over height of the buckets (ours)."""
+RATIOS = (16 / 9, 3 / 2, 4 / 3, 1.0)
+"""Width over height of the buckets, which also stand upright (ours)."""
 PUBLISHED_SIZE = 480, 832
 """Height and width of HuMo's training."""
 
@@ -28,8 +28,8 @@ def bucket_sizes(settings: PrepareSettings) -> list[tuple[int, int]]:
         return [tuple(size) for size in settings.sizes]
     sizes = [_largest(ratio, settings.area, settings.multiple) for ratio in RATIOS]
     if settings.area == math.prod(PUBLISHED_SIZE) and settings.multiple == 16:
-        sizes[0], sizes[-1] = PUBLISHED_SIZE, PUBLISHED_SIZE[::-1]
-    return list(dict.fromkeys(sizes))
+        sizes[0] = PUBLISHED_SIZE
+    return list(dict.fromkeys(sizes + [size[::-1] for size in reversed(sizes)]))
 
 
 def choose_size(height: int, width: int, settings: PrepareSettings) -> tuple[int, int]:

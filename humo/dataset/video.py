@@ -54,7 +54,8 @@ def probe(path: Path) -> VideoInfo:
     stream = next((line for line in text.splitlines() if "Video:" in line and "attached pic" not in line), None)
     size = re.search(r"[\s,](\d{1,5})x(\d{1,5})[\s,]", stream or "")
     if stream is None or size is None:
-        raise Drop("corrupt video", _last_line(text, path))
+        # A whole container with nothing in it tells its duration; a damaged one is not opened.
+        raise Drop("zero-length video" if "Duration:" in text else "corrupt video", _last_line(text, path))
     width, height = int(size[1]), int(size[2])
     if aspect := re.search(r"SAR (\d+):(\d+)", stream):
         width = max(1, round(width * int(aspect[1]) / max(1, int(aspect[2]))))
@@ -141,7 +142,7 @@ def _ffmpeg(path: Path, wanted: list[str], demuxers: dict[str, str] = DEMUXERS) 
     if demuxer is None:
         raise Drop("corrupt video" if demuxers is DEMUXERS else "corrupt sound", f"{path.name} holds {kind} data")
     level = "error" if wanted else "info"
-    given = f"-hide_banner -v {level} -nostdin -threads 1 -protocol_whitelist file,pipe -f {demuxer} -i".split()
+    given = f"-hide_banner -v {level} -nostdin -protocol_whitelist file,pipe -f {demuxer} -i".split()
     try:
         return subprocess.run(
             [get_ffmpeg_exe(), *given, str(path.resolve()), *wanted], capture_output=True, check=False, timeout=TIMEOUT
