@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)  # tiny tensors: more threads only wait for one another
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what is marked `gpu` where there is none."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+
+
 @pytest.fixture(scope="session")
 def mini_pipeline() -> HuMoPipeline:
     """A tiny whole pipeline like mini: 1.7B form, own codec, focus head."""
