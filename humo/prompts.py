@@ -14,7 +14,6 @@ import gc
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +23,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from humo.files import replaced
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -83,9 +84,8 @@ class PromptCache:
         used = features[0].ne(0).any(dim=1).nonzero()
         num_tokens = 1 + int(used.max()) if len(used) else 0
         self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
-            save_file({"features": features[:, :num_tokens].cpu().contiguous()}, Path(scratch) / path.name)
-            os.replace(Path(scratch) / path.name, path)
+        with replaced(path, by_several=True) as temporary:
+            save_file({"features": features[:, :num_tokens].cpu().contiguous()}, temporary)
         self._delete_longest_unused()
 
     def _delete_longest_unused(self) -> None:
