@@ -19,7 +19,6 @@ from humo.dataset.faces import DetectedFaces, main_track, mask_on_grid, opencv_d
 from humo.dataset.filters import brightness, motion, sharpness
 from humo.dataset.rows import Row, RowTable, find_files
 from humo.dataset.settings import PrepareSettings
-from humo.dataset.sync import mouth_loudness_correlation
 from humo.dataset.video import check_rate, probe, read_frames, read_waveform
 from humo.media import SAMPLE_RATE, write_video
 
@@ -214,17 +213,6 @@ def test_quality_measures_tell_good_from_bad(source):
     assert brightness(np.full((3, 8, 8, 3), 255, np.uint8)) == pytest.approx(1, abs=1e-5)
 
 
-def test_sync_prefers_a_clips_own_sound():
-    from humo.world.clips import plan_clip, render_clip
-
-    clips = [clip for seed in range(14) if (clip := render_clip(plan_clip(seed), 49, 64)).plan.sentence]
-    scores = np.array([[mouth_loudness_correlation(a.frames, a.face, b.waveform) for b in clips] for a in clips])
-    own, other = np.diag(scores), scores[~np.eye(len(clips), dtype=bool)]
-    assert (own[:, None] > other).mean() > 0.8  # 0.9 on many clips; chance is 0.5
-    assert mouth_loudness_correlation(clips[0].frames, np.zeros_like(clips[0].face), clips[0].waveform) == 0
-    assert mouth_loudness_correlation(clips[0].frames, clips[0].face, np.zeros_like(clips[0].waveform)) == 0
-
-
 # Hostile rows
 
 
@@ -237,7 +225,7 @@ def test_a_good_row_is_kept(source):
     assert np.abs(result.frames.astype(float) - clips[1].frames[:17]).mean() < 6  # H.264 at 64x64 blurs colours
     assert np.corrcoef(result.waveform, clips[1].waveform[: 17 * 640])[0, 1] > 0.95
     np.testing.assert_array_equal(result.references[0], clips[1].reference)
-    assert set(result.scores) == {"brightness", "sharpness", "motion", "sync"}
+    assert set(result.scores) == {"brightness", "sharpness", "motion", "mouth_loudness"}
 
 
 def _video(folder, name, frames=NOISE, fps=25, audio=VOICE):

@@ -27,6 +27,7 @@ def prepare(
     max_references: Annotated[int, typer.Option(help="Reference pictures of a clip at most.")] = 1,
     min_sync: Annotated[float | None, typer.Option(help="Drop clips below this sync score; default keep all.")] = None,
     face_weights: Annotated[Path | None, typer.Option(help="YuNet's file; default OpenCV's cascade.")] = None,
+    sync_weights: Annotated[Path | None, typer.Option(help="SyncNet's file; default mouth against loudness.")] = None,
     allow_faceless: Annotated[bool, typer.Option("--allow-faceless", help="Keep clips without a face.")] = False,
     allow_silent: Annotated[bool, typer.Option("--allow-silent", help="Keep clips without sound.")] = False,
     rows_per_unit: Annotated[int, typer.Option(help="Rows of the table in a shard.")] = 64,
@@ -52,7 +53,8 @@ def prepare(
     pipe = load(model, device=device)
     settings = settings_for(
         pipe, max_frames=max_frames, min_frames=min_frames, area=area, max_references=max_references,
-        min_sync=min_sync, face_weights=None if face_weights is None else str(face_weights),
+        min_sync=min_sync, face_weights=face_weights and str(face_weights),
+        sync_weights=sync_weights and str(sync_weights),
         need_face=not allow_faceless, need_sound=not allow_silent, rows_per_unit=rows_per_unit,
     )  # fmt: skip
 

@@ -22,6 +22,7 @@ from humo.audio import NUM_BANDS, encode_audio
 from humo.dataset.dropping import Drop
 from humo.dataset.examine import Examined
 from humo.dataset.settings import PrepareSettings
+from humo.dataset.syncnet import load_syncnet
 from humo.pipeline import HuMoPipeline
 from humo.references import encode_references, encode_video
 
@@ -42,6 +43,8 @@ class ClipEncoder:
     def __init__(self, pipe: HuMoPipeline, settings: PrepareSettings) -> None:
         self.pipe, self.settings = pipe, settings
         self.dtype = getattr(torch, settings.dtype)
+        weights = settings.sync_weights
+        self.syncnet = None if weights is None else load_syncnet(weights).to(pipe._execution_device)
 
     @torch.no_grad()
     def __call__(self, clip: Examined, seconds: dict[str, float] | None = None) -> dict[str, Tensor]:
@@ -56,9 +59,11 @@ class ClipEncoder:
             with no row for a silent clip, all of the settings' dtype; face (k, h, w) bool. On the CPU.
 
         Raises:
-            Drop: if a value is not finite, in the settings' dtype too.
+            Drop: if a value is not finite, in the settings' dtype too, or SyncNet refuses the clip.
         """
         clock = _DeviceClock(self.pipe, seconds)
+        self._check_sync(clip)
+        clock("sync")
         device = self.pipe._execution_device
         height, width = clip.frames.shape[1:3]
         latents = encode_video(pixels_of(clip.frames).to(device), self.pipe.vae)[0]
@@ -85,6 +90,15 @@ class ClipEncoder:
     def is_cut(self, caption: str) -> bool:
         """Whether a caption has more tokens than the model reads."""
         return len(self.pipe.tokenizer(caption).input_ids) > self.pipe.config.max_sequence_length
+
+    def _check_sync(self, clip: Examined) -> None:
+        """Adds SyncNet's scores to the clip's."""
+        if self.syncnet is None or clip.face_crops is None:
+            return
+        score = self.syncnet.score(clip.face_crops, clip.waveform)
+        clip.scores |= {"sync_c": score.confidence, "sync_d": score.distance, "sync_offset": score.offset}
+        if self.settings.min_sync is not None and score.confidence < self.settings.min_sync:
+            raise Drop("out of sync", f"Sync-C {score.confidence:.2f}")
 
     def _stored(self, name: str, tensor: Tensor) -> Tensor:
         tensor = tensor.to("cpu", self.dtype).contiguous()

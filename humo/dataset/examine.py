@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from humo.dataset.buckets import choose_length, choose_size
+from humo.dataset.crops import crop_faces
 from humo.dataset.dropping import Drop
 from humo.dataset.faces import face_finder, mask_on_grid
 from humo.dataset.filters import check_quality
@@ -44,6 +45,8 @@ class Examined:
     """Mono at 16 kHz, float32 (640 f,); None for a silent clip."""
     face: np.ndarray | None = None
     """Mask on the latent grid, (k, g, g) bool."""
+    face_crops: np.ndarray | None = None
+    """For SyncNet (f, 224, 224, 3) uint8; None unless its weights are used and there is sound and a face."""
     scores: dict[str, float] = field(default_factory=dict)
     """Quality and sync."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -72,7 +75,7 @@ def examine(row: Row, folder: Path, settings: PrepareSettings) -> Examined:
     except Exception as error:  # the last guard: among a million rows somebody's file is stranger than we thought
         result.reason, result.detail = "unexpected", f"{type(error).__name__}: {error}"[:160]
     if result.reason:
-        result.frames = result.waveform = result.face = None
+        result.frames = result.waveform = result.face = result.face_crops = None
         result.references = []
     return result
 
@@ -96,11 +99,17 @@ def _examine(row: Row, folder: Path, settings: PrepareSettings, result: Examined
         raise Drop("no face", f"in {share:.0%} of the latent frames")
     clock("face")
     if result.waveform is not None:
-        score = mouth_loudness_correlation(frames, mask, result.waveform)
-        result.scores["sync"] = score
-        if settings.min_sync is not None and score < settings.min_sync:
-            raise Drop("out of sync", f"{score:.2f}")
+        _check_sync(frames, mask, settings, result)
     clock("sync")
+
+
+def _check_sync(frames: np.ndarray, mask: np.ndarray, settings: PrepareSettings, result: Examined) -> None:
+    """Score without weights; with weights, cut out what SyncNet will see."""
+    score = result.scores["mouth_loudness"] = mouth_loudness_correlation(frames, mask, result.waveform)
+    if settings.sync_weights is not None:
+        result.face_crops = crop_faces(frames, mask) if mask.any() else None
+    elif settings.min_sync is not None and score < settings.min_sync:
+        raise Drop("out of sync", f"mouth_loudness {score:.2f}")
 
 
 def _read_video(files: Files, settings: PrepareSettings) -> tuple[np.ndarray, bool]:

@@ -52,6 +52,8 @@ class PrepareSettings:
     """Smallest sync score; None measures and keeps all (ours)."""
     face_weights: str | None = None
     """File of YuNet's weights; None for the cascade that OpenCV carries."""
+    sync_weights: str | None = None
+    """File of SyncNet's weights, whose Sync-C `min_sync` then means; None for the correlation of mouth and loudness."""
     rows_per_unit: int = 64
     """Rows of the table that make one shard (ours)."""
     dtype: str = "float16"

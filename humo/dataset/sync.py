@@ -1,7 +1,7 @@
 """How well the lips follow the sound: a filter for pairs that do not belong together.
 
-HuMo filters by a network that was trained for it and does not name it. A score here is any function of frames, face
-and sound; `mouth_loudness_correlation` is ours and needs no weights. On 40 clips of the world it tells a clip's own
+HuMo filters by a network that was trained for it and does not name it; `humo.dataset.syncnet` is the usual one and
+needs weights. `mouth_loudness_correlation` is ours and needs none. On 40 clips of the world it tells a clip's own
 sound from another's in nine pairs of ten: enough to drop music and voices from elsewhere, too coarse to tell a delay
 of two frames.
 """
@@ -9,8 +9,6 @@ of two frames.
 # f frames, h w pixels
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -24,13 +22,6 @@ MAX_LAG = 2
 """Frames by which sound and mouth may be apart."""
 DARKEST = 10
 """Percent of the crop's pixels that count as the open mouth's inside."""
-
-
-class SyncScore(Protocol):
-    """Scores a clip; larger is better, and what is good depends on the score."""
-
-    def __call__(self, frames: np.ndarray, face: np.ndarray, waveform: np.ndarray) -> float:
-        """Frames (f, h, w, 3) uint8, face (f, h, w) bool, 640 samples a frame at 16 kHz -> the score."""
 
 
 def mouth_loudness_correlation(frames: np.ndarray, face: np.ndarray, waveform: np.ndarray) -> float:
