@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tiny
 import torch
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, DistributedType, PartialState
 from diffusers import WanTransformer3DModel
 
 from humo.dataset.batch import TrainingBatch
@@ -103,9 +103,18 @@ def settings(stage: int = 2, **changes: Any) -> FinetuneSettings:
     return FinetuneSettings(stage=stage, **{**quick, **rates, "focus_hidden_dim": 8, **changes})
 
 
-def training(folder: Path | str, out: Path, chosen: FinetuneSettings, data: Any = None, **audio: Any) -> Finetuning:
-    """A training on the CPU from a folder; from Wan with tiny audio modules."""
+def training(
+    folder: Path | str, out: Path, chosen: FinetuneSettings, data: Any = None, is_split: bool = False, **audio: Any
+) -> Finetuning:
+    """A training on the CPU from a folder; from Wan with tiny audio modules.
+
+    Accelerate uses FSDP on accelerators alone. With `is_split` it is told that the processes had some, so that it runs
+    the same code on the CPU.
+    """
     AcceleratorState._reset_state(reset_partial_state=True)
+    if is_split:
+        PartialState(cpu=True)
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
     source = find_source(str(folder))
     audio = {**AUDIO, **audio} if source.is_wan else audio
     return Finetuning(chosen, source, data or Clips(), out, make_accelerator(chosen, out, cpu=True), **audio)

@@ -211,7 +211,7 @@ class Finetuning:
         record = {
             "steps": self.step,
             "clips": self.step * self.settings.accumulation * self.settings.batch_size * self.accelerator.num_processes,
-            "source": self.source.transformer.parent.name,
+            "source": self.source.name,
             "learned_parameters": self.num_learned,
             "parameters": self.num_parameters,
         }

@@ -49,11 +49,12 @@ class FinetuneModel(nn.Module):
         output = self.transformer(
             hidden_states, timestep, encoder_hidden_states, audio_hidden_states, return_attended=has_focus
         )
+        velocity = output.sample.clone()  # FSDP warns of a view, on which its hook could be lost
         if not has_focus:
-            return output.sample, None
+            return velocity, None
         patch = self.transformer.config.patch_size
         grid = tuple(length // step for length, step in zip(hidden_states.shape[2:], patch, strict=True))
-        return output.sample, self.focus_head(output.attended, grid)
+        return velocity, self.focus_head(output.attended, grid).clone()
 
 
 def learned_names(model: FinetuneModel, settings: FinetuneSettings) -> list[str]:

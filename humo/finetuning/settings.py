@@ -92,7 +92,7 @@ class FinetuneSettings:
     lora_alpha: int = 0
     """Scale of LoRA, alpha; 0 for the rank. Ours."""
     condition_channels: bool = False
-    """Start the 17B's input form (36 channels) from a Wan of 16. The new channels begin at zero, so the patch embedding
+    """Begin the 17B's input form (36 channels) from a Wan of 16. The new channels begin at zero, so the patch embedding
     learns too, which the paper's list does not say. Ours."""
 
     mixed_precision: str = "bf16"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ from torch import Tensor, nn
 from humo.checkpoints import MINI, from_wan
 from humo.codec import HuMoVideoCodec
 from humo.focus import FaceMaskPredictor
+from humo.published.conversion import find_converted
 from humo.published.parts import BLACK_LEVEL
 from humo.published.shards import check_weights, read_json
 from humo.published.sources import PRESETS
-from humo.references import MASK_CHANNELS, encode_black_video
-from humo.transformer import HuMoTransformer3DModel
+from humo.references import encode_black_video
+from humo.transformer import NUM_ATTENDED_BLOCKS, HuMoTransformer3DModel
 
 RECORD = "finetune.json"
 """What a finished training tells about itself."""
@@ -32,6 +32,8 @@ _CODECS = {"AutoencoderKLWan": AutoencoderKLWan, "HuMoVideoCodec": HuMoVideoCode
 class Source:
     """The parts of a folder with which a training begins; what is None is not there."""
 
+    name: str
+    """Of the folder, for sentences and records."""
     transformer: Path
     """Folder of a WanTransformer3DModel or a HuMoTransformer3DModel."""
     config: dict[str, Any]
@@ -55,7 +57,7 @@ def find_source(name: str, vae: Path | None = None) -> Source:
     """Look into a folder or preset, file by file, without reading weights.
 
     Args:
-        name: a folder, or "mini".
+        name: a folder, or "1.7B", "17B" (once converted) or "mini".
         vae: folder of the video codec, if the folder has none and the 17B form needs it.
 
     Raises:
@@ -72,6 +74,7 @@ def find_source(name: str, vae: Path | None = None) -> Source:
     record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
     index = read_json(folder / "model_index.json") if (folder / "model_index.json").is_file() else {}
     return Source(
+        name=folder.name,
         transformer=transformer,
         config=config,
         focus_head=_part(folder / "focus_head"),
@@ -96,21 +99,27 @@ def load_transformer(
         A transformer whose velocity equals Wan's if the source is Wan; new modules come from torch's generator.
 
     Raises:
-        ValueError: if the model has parts that HuMo has not, weights are incomplete, or the input has the form already.
+        ValueError: if the model has parts that HuMo has not, weights are incomplete, or what is to be
+            widened is no Wan.
     """
-    kind = _KINDS[source.config["_class_name"]]
+    if has_condition_channels and not source.is_wan:
+        raise ValueError(
+            f"condition_channels is on but {source.name} is a HuMo already, whose form stays: "
+            "leave it out, or begin from Wan."
+        )
+    kind, form = _KINDS[source.config["_class_name"]], "17B" if has_condition_channels else "1.7B"
     if is_empty:
         with init_empty_weights(include_buffers=False):
-            transformer = _as_humo(kind.from_config(source.config), **audio)
+            transformer = _as_humo(kind.from_config(source.config), form, **audio)
         _allocate(transformer)
-    else:
-        loaded = kind.from_pretrained(source.transformer, torch_dtype=torch.float32, local_files_only=True)
-        if any(parameter.is_meta for parameter in loaded.parameters()):
-            raise ValueError(f"The weights in {source.transformer.parent.name} are incomplete: {_REMEDY}.")
-        transformer = _as_humo(loaded, **audio)
-        if source.lora is not None:
-            _merge_lora(transformer, source.lora)
-    return _widen(transformer) if has_condition_channels else transformer
+        return transformer
+    loaded = kind.from_pretrained(source.transformer, torch_dtype=torch.float32, local_files_only=True)
+    if any(parameter.is_meta for parameter in loaded.parameters()):
+        raise ValueError(f"The weights in {source.name} are incomplete: {_REMEDY}.")
+    transformer = _as_humo(loaded, form, **audio)
+    if source.lora is not None:
+        _merge_lora(transformer, source.lora)
+    return transformer
 
 
 def load_focus_head(source: Source, transformer: HuMoTransformer3DModel, hidden_dim: int) -> FaceMaskPredictor:
@@ -124,8 +133,6 @@ def load_focus_head(source: Source, transformer: HuMoTransformer3DModel, hidden_
     Raises:
         ValueError: if the source's head does not fit its transformer.
     """
-    from humo.transformer import NUM_ATTENDED_BLOCKS
-
     config = transformer.config
     wanted = {
         "dim": config.num_attention_heads * config.attention_head_dim,
@@ -136,7 +143,7 @@ def load_focus_head(source: Source, transformer: HuMoTransformer3DModel, hidden_
     head = FaceMaskPredictor.from_pretrained(source.focus_head, local_files_only=True)
     given = {name: head.config[name] for name in wanted}
     if given != wanted:
-        raise ValueError(f"The focus head in {source.focus_head.parent.name} has {given} but {wanted} are needed.")
+        raise ValueError(f"The focus head in {source.name} has {given} but {wanted} are needed.")
     return head
 
 
@@ -153,7 +160,7 @@ class NullVideo:
     def __init__(self, source: Source) -> None:
         if source.vae is None:
             raise ValueError(
-                f"{source.transformer.parent.name} has no video codec, whose null video a transformer of "
+                f"{source.name} has no video codec, whose null video a transformer of "
                 "this input form needs: give its folder with --vae."
             )
         config = read_json(source.vae / "config.json")
@@ -180,7 +187,10 @@ class NullVideo:
 
 def _resolve(name: str) -> Path:
     if name in PRESETS:
-        raise ValueError(f"Give the folder of the {name} model: `python -m humo convert {name} --out FOLDER` makes it.")
+        converted = find_converted(PRESETS[name], torch.float32) or find_converted(PRESETS[name], torch.bfloat16)
+        if converted is None:
+            raise ValueError(f"The {name} model is not converted yet: run `python -m humo convert --preset {name}`.")
+        return converted
     folder = MINI if name == "mini" else Path(name)
     if not folder.is_dir():
         raise ValueError(f"There is no folder {name!r}: {_REMEDY}.")
@@ -191,8 +201,8 @@ def _part(folder: Path) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _as_humo(loaded: nn.Module, **audio: Any) -> HuMoTransformer3DModel:
-    return loaded if isinstance(loaded, HuMoTransformer3DModel) else from_wan(loaded, **audio)
+def _as_humo(loaded: nn.Module, form: str, **audio: Any) -> HuMoTransformer3DModel:
+    return loaded if isinstance(loaded, HuMoTransformer3DModel) else from_wan(loaded, form, **audio)
 
 
 def _merge_lora(transformer: HuMoTransformer3DModel, folder: Path) -> None:
@@ -202,29 +212,9 @@ def _merge_lora(transformer: HuMoTransformer3DModel, folder: Path) -> None:
     transformer.unload_lora()
 
 
-def _widen(transformer: HuMoTransformer3DModel) -> HuMoTransformer3DModel:
-    """Gives the 17B's input form to a transformer of the 1.7B's; the new channels count nothing yet."""
-    config, old = transformer.config, transformer.patch_embedding
-    if config.in_channels != config.out_channels:
-        raise ValueError(f"condition_channels is on but the transformer has {config.in_channels} input channels.")
-    in_channels = 2 * config.out_channels + MASK_CHANNELS
-    new = nn.Conv3d(in_channels, old.out_channels, kernel_size=old.kernel_size, stride=old.stride)
-    with torch.no_grad():
-        new.weight.zero_()
-        new.weight[:, : config.in_channels] = old.weight
-        new.bias.copy_(old.bias)
-    transformer.patch_embedding = new
-    transformer.register_to_config(in_channels=in_channels)
-    return transformer
-
-
 def _allocate(module: nn.Module) -> None:
     """Replaces parameters without memory by ones whose memory is set aside but not written."""
-    _for_each(module, lambda parameter: torch.empty_like(parameter, device="cpu") if parameter.is_meta else parameter)
-
-
-def _for_each(module: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
     for child in module.modules():
-        for name, parameter in list(child._parameters.items()):
-            if parameter is not None:
-                child._parameters[name] = nn.Parameter(change(parameter.data), requires_grad=False)
+        for name, parameter in child._parameters.items():
+            if parameter is not None and parameter.is_meta:
+                child._parameters[name] = nn.Parameter(torch.empty_like(parameter, device="cpu"))
