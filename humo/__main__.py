@@ -18,6 +18,8 @@ COMMANDS = {
     "generate": ("humo.generate:generate", "make a video from text, pictures and sound"),
     "convert": ("humo.published.conversion:convert_command", "turn the published weights into a folder to load"),
     "train": ("humo.training.command:train", "train the mini model from nothing"),
+    "prepare": ("humo.dataset.command:prepare", "turn clips with captions into batches for training"),
+    "finetune": ("humo.finetuning.command:finetune", "train a real backbone as the paper does"),
     "ablate": ("humo.ablation.command:ablate", "train and measure what the paper compares"),
     "evaluate": ("humo.evaluation.command:evaluate", "measure what a model can do, and write the report"),
     "benchmark": ("humo.benchmarks.command:benchmark", "time every part of a generation"),

@@ -147,9 +147,11 @@ def test_every_third_party_import_is_declared():
             continue
         allowed = base
         if path.parent.name == "tests":
-            allowed = base | world | groups["test"]
+            allowed = base | world | groups["test"] | groups["finetune"]
         elif "world" in path.parts:
             allowed = base | world
+        elif {"dataset", "finetuning"} & set(path.parts):
+            allowed = base | groups["finetune"]
         for package in imported_packages(path):
             owners = {canonicalize_name(name) for name in distributions.get(package, [package])}
             if not owners & allowed:
