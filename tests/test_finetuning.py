@@ -11,10 +11,14 @@ import pytest
 import recipe
 import tiny
 import torch
-from safetensors.torch import load_file
+import typer
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from humo.dataset.shards import FORMAT, INDEX, NULL_TEXT, PREPARED, tensor_name, write_unit
 from humo.finetuning.checkpoint import find_states
+from humo.finetuning.command import finetune
 from humo.finetuning.model import FinetuneModel, learned_names, make_optimizer, prepare_model, set_rates
 from humo.finetuning.objective import check_batch, draw_chance, flow_loss, pose, shared_focus_loss, with_slot
 from humo.finetuning.settings import FinetuneSettings, paper_stage, with_changes
@@ -454,3 +458,55 @@ def test_training_lowers_the_loss(wan: Path, tmp_path: Path) -> None:
     recipe.training(wan, tmp_path, replace(settings, learning_rate=3e-3, mixed_precision="bf16")).run()
     losses = [line["flow"] for line in recipe.read_log(tmp_path)]
     assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
+
+
+# The command
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    """Two clips as `python -m humo prepare` writes them."""
+    folder = tmp_path / "prepared"
+    (folder / "shards").mkdir(parents=True)
+    tensors = {}
+    for row in (0, 1):
+        clip = recipe.batch(1, first=row)
+        tensors |= {
+            tensor_name(row, name): getattr(clip, name)[0] for name in ("latents", "references", "text", "face")
+        }
+        tensors[tensor_name(row, "audio")] = torch.randn(9, 5, tiny.AUDIO_CHANNELS)
+    write_unit(folder, 0, tensors, {"samples": [], "dropped": [], "seconds": {}})
+    save_file({"text": torch.zeros(12, tiny.TEXT_DIM)}, folder / NULL_TEXT)
+    size = (folder / "shards" / "clips-000000.safetensors").stat().st_size
+    index = {"format": FORMAT, "units": 1, "units_total": 1, "bytes": [[0, size]]}
+    samples = [[row, f"clip{row}", 0, 3, 4, 6, 1] for row in (0, 1)]
+    (folder / INDEX).write_text(json.dumps({**index, "samples": samples}))
+    (folder / PREPARED).write_text("{}")
+    return folder
+
+
+def call(*arguments: object) -> None:
+    """`python -m humo finetune` with arguments."""
+    app = typer.Typer()
+    app.command()(finetune)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    app([str(argument) for argument in arguments], standalone_mode=False)
+
+
+def test_the_command(prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    tiny.pipeline("mini").save_pretrained(tmp_path / "pipe")
+    begin = ["--stage", 2, "--from", tmp_path / "pipe", "--out", tmp_path / "out", "--steps", 2, "--cpu"]
+    quick = ["--set", "checkpoint_every=1", "--mixed-precision", "no"]
+    call(*begin, "--data", prepared, *quick, "--stop-at", 1)
+    assert not capsys.readouterr().out
+    call(*begin, "--data", prepared, *quick)
+    told = capsys.readouterr()
+    assert told.out.strip() == str(tmp_path / "out")
+    assert "Stage 2 on 1 x cpu: 0.0 of 0.1 million weights learn" in told.err
+    assert HuMoTransformer3DModel.from_pretrained(tmp_path / "out" / "transformer").config.num_layers == 2
+    with pytest.raises(ValueError, match="stage is 4"):
+        call("--stage", 4, *begin[2:], "--data", prepared)
+    with pytest.raises(ValueError, match=r"index.json is missing: run `python -m humo prepare`"):
+        call(*begin, "--data", tmp_path)
+    with pytest.raises(ValueError, match="begun with seed 0 and not 5"):
+        call(*begin, "--data", prepared, *quick, "--seed", 5)

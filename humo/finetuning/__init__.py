@@ -5,7 +5,10 @@
     accelerate launch --num_processes 8 -m humo finetune ...                                  several GPUs
     accelerate launch --num_processes 8 --use_fsdp --fsdp_version 2 -m humo finetune ...      split over them
 
-The same command goes on where a run stopped. Mini's own training, from nothing, is in `humo.training`.
+The same command goes on where a run stopped. `accelerate launch` takes the machines too (--num_machines,
+--machine_rank, --main_process_ip); `--out` then lies on a disk that all of them see. Without GPUs it starts one process
+only: several come by `torchrun --nproc_per_node 2 -m humo finetune --cpu ...`. `tensorboard --logdir OUT/logs` shows
+the log. Mini's own training, from nothing, is in `humo.training`.
 
 | module | what it holds |
 |---|---|

@@ -50,8 +50,10 @@ def finetune(
     accelerator = make_accelerator(chosen, out, cpu)
     training = Finetuning(chosen, source, prepared, out, accelerator)
     if accelerator.is_main_process:
-        billions = f"{training.num_learned / 1e9:.2f} of {training.num_parameters / 1e9:.2f} billion weights learn"
-        typer.echo(f"Stage {stage} on {accelerator.num_processes} x {accelerator.device.type}: {billions}.", err=True)
+        learn = f"{training.num_learned / 1e6:,.1f} of {training.num_parameters / 1e6:,.1f} million weights learn"
+        held = f"weights, gradients, moments and averages take {training.held_bytes / 1e9:.1f} GB of each process"
+        where = f"Stage {stage} on {accelerator.num_processes} x {accelerator.device.type}"
+        typer.echo(f"{where}: {learn}; {held}, activations come on top.", err=True)
     training.run(stop_at)
     if accelerator.is_main_process and training.step == chosen.steps:
         typer.echo(str(out))

@@ -29,10 +29,11 @@ from humo.finetuning.objective import (
     count_faces,
     draw_chance,
     flow_loss,
+    on_grid,
     pose,
     shared_focus_loss,
 )
-from humo.finetuning.processes import loads_nothing
+from humo.finetuning.processes import is_split, loads_nothing
 from humo.finetuning.settings import FinetuneSettings, paper_stage
 from humo.finetuning.source import NullVideo, Source, load_focus_head, load_transformer
 from humo.focus import mask_iou
@@ -90,6 +91,7 @@ class Finetuning:
         self.frozen = _from_main(accelerator, fingerprint(model) if accelerator.is_main_process else None)
         self.num_parameters = sum(p.numel() for p in model.parameters())
         self.num_learned = sum(p.numel() for p in learned(model).values())
+        self.held_bytes = _held_bytes(model, settings) // (accelerator.num_processes if is_split(accelerator) else 1)
         self.model, self.optimizer = accelerator.prepare(model, make_optimizer(model, settings))
         self.average = make_average(self.model, settings)
         self._resume()
@@ -167,10 +169,11 @@ class Finetuning:
         loss = flow
         if logits is not None:
             logits = logits[:, : batch.latents.shape[2]]
-            num_faces = float(self.accelerator.reduce(count_faces(question.face), "sum"))
-            focus = shared_focus_loss(logits, question.face, num_faces, self.accelerator.num_processes)
+            face = on_grid(question.face, logits)
+            num_faces = float(self.accelerator.reduce(count_faces(face), "sum"))
+            focus = shared_focus_loss(logits, face, num_faces, self.accelerator.num_processes)
             loss = flow + settings.focus_weight * focus
-            parts |= {"focus": focus.detach(), "iou": mask_iou(logits.detach(), question.face)}
+            parts |= {"focus": focus.detach(), "iou": mask_iou(logits.detach(), face)}
         return loss, {"loss": loss.detach(), **parts}
 
     def _log(self, run: Run | None, figures: dict[str, Tensor | float]) -> None:
@@ -226,6 +229,13 @@ class Finetuning:
     def _optimizer(self) -> torch.optim.Optimizer:
         """The optimiser itself, which accelerate wraps."""
         return getattr(self.optimizer, "optimizer", self.optimizer)
+
+
+def _held_bytes(model: FinetuneModel, settings: FinetuneSettings) -> int:
+    """Bytes of the weights, and of gradient, two moments and average of what learns."""
+    copies = 4 if settings.ema_decay else 3
+    further = sum(copies * parameter.nbytes for parameter in learned(model).values())
+    return further + sum(parameter.nbytes for parameter in model.parameters())
 
 
 def _from_main(accelerator: Accelerator, value: Any) -> Any:

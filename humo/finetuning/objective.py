@@ -202,6 +202,19 @@ def shared_focus_loss(logits: Tensor, face: Tensor, num_faces: float, num_proces
     return face_mask_loss(logits, face) * own * num_processes / max(num_faces, 1.0)
 
 
+def on_grid(face: Tensor, logits: Tensor) -> Tensor:
+    """The face mask on the focus head's grid, which is finer than the latents' in mini: a cell is as what it lies in.
+
+    Args:
+        face: (b, k, h, w).
+        logits: of the head, (b, k, rows, columns).
+
+    Returns:
+        (b, k, rows, columns); the mask itself where the grids are the same.
+    """
+    return F.interpolate(face, size=logits.shape[-2:], mode="nearest")
+
+
 def count_faces(face: Tensor) -> Tensor:
     """Number of frames with a face, float32."""
     return face.flatten(2).any(dim=-1).sum().float()
