@@ -1,0 +1,195 @@
+"""Sync-C and Sync-D: whether the lips follow the sound, by SyncNet.
+
+The face that covers most of the video is followed, cut out with room around it, and every window of five frames is
+compared with the sound of the same moment, shifted by up to 15 frames either way. Sync-D is the mean distance at the
+best shift, Sync-C how far it stands out from the median shift. Both forgive a constant delay, as published.
+
+What differs from syncnet_python: faces are found by YuNet instead of S3FD, whose boxes are not quite the same; frames
+go from the decoder to the network without a JPEG in between; a track may be as short as 30 frames, because a clip of
+97 has none of the 100 that the published pipeline asks for. Expect figures near the published ones, not equal.
+
+Source: syncnet_python, `run_pipeline.py` and `SyncNetInstance.py`.
+"""
+
+# f frames, t frames of the track, h w pixels
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.signal import medfilt
+from torch import Tensor
+
+from humo.audio import SAMPLES_PER_FRAME
+from humo.bench.cases import BenchCase
+from humo.bench.faces import OPENCV, YUNET, FindFaces, load_detector
+from humo.bench.metric import Video
+from humo.bench.mfcc import mfcc
+from humo.bench.syncnet import COEFFICIENTS_A_FRAME, SIDE, WINDOW, SyncNet, score_sync, shifted_distances
+from humo.bench.weights import Weights, WeightsFile
+from humo.dataset.faces import main_track
+
+SYNCNET = WeightsFile(
+    path="syncnet_v2.model",
+    num_bytes=54_573_114,
+    url="http://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model",
+    sha256="961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442",
+    licence="MIT",
+)
+MARGIN = 0.4
+"""Room around a face, of half its side."""
+GREY = 110
+"""Beyond the picture's edge."""
+SMOOTHING = 13
+"""Frames over which the box's median is taken."""
+MIN_FRAMES = 30
+"""Of a track; ours."""
+BATCH = 20
+"""Windows a pass."""
+
+
+@dataclass(eq=False, slots=True)
+class SyncReader:
+    """Follows, cuts and compares; remembers the last video, which two metrics ask for."""
+
+    find: FindFaces
+    network: SyncNet
+    device: torch.device
+    min_frames: int = MIN_FRAMES
+    _last: tuple[Video, tuple[float, float, int] | None] | None = field(default=None)
+
+    def read(self, video: Video) -> tuple[float, float, int] | None:
+        """Confidence, distance and offset; None without a face for `min_frames` frames, or without sound."""
+        if self._last is None or self._last[0] is not video:
+            self._last = video, self._read(video)
+        return self._last[1]
+
+    def _read(self, video: Video) -> tuple[float, float, int] | None:
+        if video.waveform is None:
+            return None
+        boxes = track_face(video.frames, self.find)
+        if len(boxes) < self.min_frames:
+            return None
+        start = min(boxes)
+        crops = cut_faces(video.frames[start : start + len(boxes)], np.array([boxes[frame] for frame in sorted(boxes)]))
+        heard = video.waveform[start * SAMPLES_PER_FRAME : (start + len(boxes)) * SAMPLES_PER_FRAME]
+        return score_sync(shifted_distances(*self.embed(crops, heard)))
+
+    @torch.no_grad()
+    def embed(self, crops: Tensor, waveform: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Embeddings of mouth and sound of each window, (t - 5, 1024) each.
+
+        Args:
+            crops: uint8 RGB, (t, 3, 224, 224).
+            waveform: mono at 16 kHz, (640 t,).
+        """
+        coefficients = torch.from_numpy(mfcc(waveform).T).float()[None]
+        mouth, sound = [], []
+        length = WINDOW * COEFFICIENTS_A_FRAME
+        last = len(crops) - WINDOW  # one window fewer than there are, as published
+        for start in range(0, last, BATCH):
+            windows = range(start, min(last, start + BATCH))
+            seen = torch.stack([crops[at : at + WINDOW].flip(1).transpose(0, 1) for at in windows])
+            steps = [at * COEFFICIENTS_A_FRAME for at in windows]
+            heard = torch.stack([coefficients[..., step : step + length] for step in steps])
+            mouth.append(self.network.embed_mouth(seen.float().to(self.device)).cpu())
+            sound.append(self.network.embed_sound(heard.to(self.device)).cpu())
+        return torch.cat(mouth), torch.cat(sound)
+
+
+def track_face(frames: np.ndarray, find: Callable) -> dict[int, np.ndarray]:
+    """Follow the face that covers most.
+
+    Args:
+        frames: (f, h, w, 3) uint8.
+        find: a detector.
+
+    Returns:
+        Frame: box (left, top, width, height), from its first frame to its last without a gap.
+    """
+    boxes = [[face.box for face in find(frame)] for frame in frames]
+    track = main_track([np.array(found, np.float32).reshape(-1, 4) for found in boxes])
+    if not track:
+        return {}
+    seen = np.array(list(track))
+    every = np.arange(seen[0], seen[-1] + 1)
+    sides = [np.interp(every, seen, side) for side in np.array(list(track.values())).T]
+    return dict(zip(every.tolist(), np.stack(sides, axis=1), strict=True))
+
+
+def cut_faces(frames: np.ndarray, boxes: np.ndarray) -> Tensor:
+    """Squares around faces, with more room below than above.
+
+    Args:
+        frames: (t, h, w, 3) uint8.
+        boxes: (t, 4): left, top, width, height; t at least `SMOOTHING`.
+
+    Returns:
+        uint8 RGB, (t, 3, 224, 224).
+    """
+    half = medfilt(boxes[:, 2:].max(1) / 2, SMOOTHING)
+    across = medfilt(boxes[:, 0] + boxes[:, 2] / 2, SMOOTHING)
+    down = medfilt(boxes[:, 1] + boxes[:, 3] / 2, SMOOTHING)
+    crops = []
+    for frame, size, x, y in zip(frames, half, across, down, strict=True):
+        room = int(size * (1 + 2 * MARGIN))
+        padded = np.pad(frame, ((room, room), (room, room), (0, 0)), constant_values=GREY)
+        rows = slice(int(y + room - size), int(y + room + size * (1 + 2 * MARGIN)))
+        columns = slice(int(x + room - size * (1 + MARGIN)), int(x + room + size * (1 + MARGIN)))
+        cut = torch.from_numpy(padded[rows, columns].transpose(2, 0, 1).copy()).float()[None]
+        crops.append(F.interpolate(cut, (SIDE, SIDE), mode="bilinear", align_corners=False).round().byte()[0])
+    return torch.stack(crops)
+
+
+@dataclass(eq=False, slots=True)
+class _Sync:
+    """See the module."""
+
+    name: ClassVar[str]
+    family: ClassVar[str] = "sync"
+    needs: ClassVar[tuple[WeightsFile, ...]] = (SYNCNET, YUNET)
+    packages: ClassVar[tuple[str, ...]] = (OPENCV,)
+    conditions: ClassVar[str] = "A"
+
+    reader: SyncReader
+
+    @classmethod
+    def load(cls, weights: Weights) -> Self:
+        """See `humo.bench.metric.Metric`."""
+        weights.require(cls.name, cls.needs, cls.packages)
+
+        def make() -> SyncReader:
+            network = weights.fill(SyncNet(), SYNCNET, weights.state_dict(SYNCNET))
+            return SyncReader(load_detector(weights), network, weights.device)
+
+        return cls(weights.once("sync reader", make))
+
+
+class SyncConfidence(_Sync):
+    """The metric Sync-C."""
+
+    name: ClassVar[str] = "Sync-C"
+    meaning: ClassVar[str] = "confidence, higher is better; the face detector is our choice"
+
+    def measure(self, video: Video, case: BenchCase) -> float:
+        """0 or more; NaN without a face for 30 frames, or without sound."""
+        read = self.reader.read(video)
+        return math.nan if read is None else read[0]
+
+
+class SyncDistance(_Sync):
+    """The metric Sync-D."""
+
+    name: ClassVar[str] = "Sync-D"
+    meaning: ClassVar[str] = "distance at the best shift, lower is better; the face detector is our choice"
+
+    def measure(self, video: Video, case: BenchCase) -> float:
+        """0 or more; NaN without a face for 30 frames, or without sound."""
+        read = self.reader.read(video)
+        return math.nan if read is None else read[1]
