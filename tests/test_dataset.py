@@ -22,7 +22,6 @@ from humo.dataset.settings import PrepareSettings
 from humo.dataset.video import check_rate, probe, read_frames, read_waveform
 from humo.media import SAMPLE_RATE, write_video
 
-pytest.importorskip("pyarrow")
 SETTINGS = PrepareSettings(area=64 * 64, multiple=32, spatial_scale=16, max_frames=17, min_frames=9, frame_step=8)
 NOISE = np.random.default_rng(0).integers(0, 255, (20, 64, 64, 3)).astype(np.uint8)
 VOICE = tiny.voice(0.8)
@@ -188,7 +187,6 @@ def test_the_face_that_covers_most_is_followed():
 
 
 def test_opencvs_detector_finds_a_photographed_face():
-    pytest.importorskip("cv2")
     with Image.open(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg") as opened:
         photo = np.asarray(opened.convert("RGB").resize((256, 300)))
     frames = np.stack([np.roll(photo, 2 * step, axis=1) for step in range(9)])

@@ -63,7 +63,8 @@ def prepare(
         typer.echo(f"unit {index}: {kept} kept, {dropped} dropped, {facts['seconds']['wall']:.1f} s", err=True)
 
     report = prepare_dataset(table, pipe, out, settings, workers, share_from_environment(*machine), tell)
-    typer.echo(as_markdown(report))
+    if os.environ.get("RANK", "0") == "0":  # the others write the same files when they are done
+        typer.echo(as_markdown(report))
 
 
 def settings_for(pipe: HuMoPipeline, **changes: Any) -> PrepareSettings:

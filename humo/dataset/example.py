@@ -1,10 +1,15 @@
-"""A small data set in HuMoSet's layout, rendered by the world: to try the preparation, and to test it."""
+"""A small data set in HuMoSet's layout, rendered by the world: `python -m humo.dataset.example FOLDER`.
+
+To try the preparation, and to test it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 from PIL import Image
 
 from humo.dataset.rows import MASK, REFERENCE, TABLE, VIDEO
@@ -64,6 +69,18 @@ def write_table(folder: Path, videos: list[str | None], captions: list[str | Non
         import pyarrow
         from pyarrow.parquet import write_table as write_parquet
     except ImportError:
-        raise ValueError('The table is written with pyarrow: pip install "humo-compact[dataset]".') from None
+        raise ValueError('The table is written with pyarrow: pip install "humo-compact[finetune]".') from None
     columns = {"video": pyarrow.array(videos, pyarrow.string()), "caption": pyarrow.array(captions, pyarrow.string())}
     write_parquet(pyarrow.table(columns), folder / TABLE, row_group_size=4)
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="To be made.")],
+    clips: Annotated[int, typer.Option(help="How many.")] = 12,
+) -> None:
+    """Render talking people into a folder in HuMoSet's layout."""
+    write_example(folder, clips)
+
+
+if __name__ == "__main__":
+    typer.run(main)

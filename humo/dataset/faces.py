@@ -192,7 +192,7 @@ def _opencv() -> Any:
         import cv2
     except ImportError:
         raise ValueError(
-            'Faces are found with OpenCV, which is missing: pip install "humo-compact[dataset]", or put masks into '
+            'Faces are found with OpenCV, which is missing: pip install "humo-compact[finetune]", or put masks into '
             "the folder face_mask."
         ) from None
     return cv2

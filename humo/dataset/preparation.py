@@ -28,8 +28,8 @@ from humo.dataset.report import write_report
 from humo.dataset.rows import MASK, Row, RowTable
 from humo.dataset.settings import PrepareSettings
 from humo.dataset.shards import NULL_TEXT, claim, is_done, tensor_name, write_index, write_unit
+from humo.files import replaced
 from humo.pipeline import HuMoPipeline
-from humo.published.shards import replaced
 
 AHEAD = 2
 """Rows that are examined before they are needed, for each process."""
@@ -89,6 +89,7 @@ def prepare_dataset(
         if index % share[1] == share[0] and not is_done(out, index)
     )
     with _Examiners(table.folder, settings, workers) as examiners:
+        encoder.warm_up()
         where = {"workers": workers, "device": pipe._execution_device.type}
         begin = time.perf_counter()
         for index, clips in examiners.units(todo):

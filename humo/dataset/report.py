@@ -145,7 +145,7 @@ def _cost_lines(report: dict[str, Any]) -> list[str]:
         "|---|---|",
         *(f"| {name} | {round(value):,} |" for name, value in sizes.items()),
         "",
-        "| part | seconds for each kept clip |",
+        "| part | seconds for each kept clip (of a core; on a GPU of the clock) |",
         "|---|---|",
         *times,
         "",
@@ -156,16 +156,21 @@ def _cost_lines(report: dict[str, Any]) -> list[str]:
         f"| rows of such a table | {million['rows']:,} |",
         f"| shards | {million['bytes'] / 1e12:.3g} TB |",
         f"| reading, measuring, finding faces | {examine:,.0f} core hours |",
-        f"| encoding | {encode:,.0f} hours of a process on {report['device']} |",
-        f"| as it was run here | {million['measured_wall_hours']:,.0f} hours |",
+        f"| encoding | {encode:,.0f} {_unit(report['device'])} |",
+        f"| by the clock, as it was run here | {million['measured_wall_hours']:,.0f} hours |",
         *(
             f"| {number} encoding processes, each with the examiners of this run | {hours:,.0f} hours |"
             for number, hours in zip(PROCESSES, slowest, strict=True)
         ),
         "",
-        f"An encoding process is kept busy by {million['cores_per_device']:.1f} examining cores.",
+        f"An encoding process is kept busy by {million['cores_per_device']:.1f} examining cores. "
+        "Units are independent: n machines take an n-th of the time.",
         "",
     ]
+
+
+def _unit(device: str) -> str:
+    return "core hours" if device == "cpu" else f"hours of a process on {device}"
 
 
 def _shape(sample: dict[str, Any]) -> str:

@@ -205,7 +205,7 @@ def _open(file: Path) -> Any:
         from pyarrow.parquet import ParquetFile
     except ImportError:
         raise ValueError(
-            'The table is read with pyarrow, which is missing: pip install "humo-compact[dataset]".'
+            'The table is read with pyarrow, which is missing: pip install "humo-compact[finetune]".'
         ) from None
     try:
         return ParquetFile(file)

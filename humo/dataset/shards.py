@@ -21,7 +21,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from humo.published.shards import read_json, replaced
+from humo.files import replaced
+from humo.published.shards import read_json
 
 FORMAT = 1
 """Of the folder; another one is refused."""
