@@ -12,6 +12,7 @@ import pytest
 import soundfile
 import tiny
 import torch
+import typer
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers import models as token_models
@@ -26,7 +27,7 @@ from transformers import (
     ViTModel,
 )
 
-from humo.bench import aesthetics, face_network, faces, identity, language, similarity, sync
+from humo.bench import aesthetics, command, face_network, faces, identity, language, similarity, sync
 from humo.bench.cases import BENCH, BenchCase, Question, read_bench
 from humo.bench.command import describe_needs, find_videos, run_bench
 from humo.bench.face_network import DEPTHS, FaceNetwork, read_published
@@ -175,8 +176,9 @@ def test_a_missing_file_is_one_sentence_with_size_and_source(tmp_path):
         with pytest.raises(ValueError) as error:
             Weights(tmp_path).require(name, metric.needs)
         text = str(error.value)
-        assert text.startswith(f"{name} needs {metric.needs[0].path} (") and "--download" in text
+        assert text.startswith(f"{name} needs {metric.needs[0].path.partition('/')[0]}") and "--download" in text
         assert metric.needs[0].url.partition("/resolve/")[0] in text and re.search(r"\d (GB|MB|kB)\)", text)
+        assert len(text) < 500
     with pytest.raises(ValueError, match="package that is missing: pip install no-such-thing"):
         Weights(tmp_path).require("X", (), ("no_such_module:no-such-thing",))
 
@@ -226,7 +228,7 @@ def test_a_download_is_told_checked_and_whole_or_not_there(tmp_path, caplog):
     wanted = WeightsFile(path="sub/w.pt", num_bytes=7_000_000, url=source.as_uri(), sha256=digest)
     fetch([wanted], tmp_path / "weights")
     assert (tmp_path / "weights/sub/w.pt").read_bytes() == b"numbers"
-    assert "Downloading 7.0 MB of weights into weights: sub/w.pt (7.0 MB)" in caplog.text
+    assert "Downloading 7.0 MB of weights into weights: sub/ (7.0 MB)" in caplog.text
     caplog.clear()
     fetch([wanted], tmp_path / "weights")
     assert not caplog.text
@@ -244,7 +246,7 @@ def test_names_of_metrics():
             read_names(text)
     told = describe_needs(list(METRICS))
     assert "opencv-python-headless" in told and "syncnet_v2.model (54.6 MB)" in told
-    assert told.count("face_detection_yunet_2023mar.onnx (") == 5 and re.search(r"In all \d+\.\d GB of weights", told)
+    assert told.count("face_detection_yunet_2023mar.onnx (") == 6 and re.search(r"In all \d+\.\d GB of weights", told)
 
 
 # Aesthetics, quality, likeness of pictures
@@ -365,6 +367,16 @@ def test_incomplete_transformers_weights_are_refused(weights, tmp_path):
         similarity.DinoSimilarity.load(Weights(tmp_path, is_verified=False))
 
 
+def test_pickled_transformers_weights_cannot_run_code(weights, tmp_path):
+    folder = tmp_path / similarity.DINO
+    folder.mkdir()
+    (folder / "config.json").write_bytes((weights.folder / similarity.DINO / "config.json").read_bytes())
+    torch.save({"layernorm.weight": Harmful(tmp_path / "made")}, folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="dino-vits16 cannot be loaded"):
+        similarity.DinoSimilarity.load(Weights(tmp_path, is_verified=False))
+    assert not (tmp_path / "made").exists()
+
+
 # Faces and identity
 
 
@@ -423,6 +435,15 @@ def test_a_second_look_has_grey_around_the_picture():
     (face,) = faces.find_padded(find, picture)
     assert seen[1].shape == (60, 120, 3) and (seen[1][:10] == 128).all()
     assert face.box.tolist() == [30, 10, 10, 10]
+
+
+def test_a_huge_picture_is_shrunk_for_the_detector():
+    seen = []
+    picture = np.zeros((1000, 2000, 3), np.uint8)
+    picture[250:500, 500:1000] = 255
+    (face,) = faces.find_shrunk(lambda small: seen.append(small.shape) or find_square(small), picture)
+    assert seen == [(320, 640, 3)] and face.box == pytest.approx([500, 250, 500, 250], abs=8)
+    assert np.allclose(face.points[:, 0], 500 + faces.TEMPLATE[:, 0] * 500 / 112, atol=8)
 
 
 def small_network():
@@ -590,6 +611,12 @@ def syncnet(tmp_path_factory):
     folder = tmp_path_factory.mktemp("syncnet")
     torch.save(SyncNet().state_dict(), folder / sync.SYNCNET.path)
     assert (folder / sync.SYNCNET.path).stat().st_size == pytest.approx(sync.SYNCNET.num_bytes, rel=0.001)
+    shapes = {name: tuple(value.shape) for name, value in SyncNet().state_dict().items() if value.ndim > 1}
+    published = {0: (64, 1, 3, 3), 4: (192, 64, 3, 3), 8: (384, 192, 3, 3), 11: (256, 384, 3, 3), 18: (512, 256, 5, 4)}
+    assert {index: shapes[f"netcnnaud.{index}.weight"] for index in published} == published
+    published = {0: (96, 3, 5, 7, 7), 4: (256, 96, 1, 5, 5), 14: (256, 256, 1, 3, 3), 18: (512, 256, 1, 6, 6)}
+    assert {index: shapes[f"netcnnlip.{index}.weight"] for index in published} == published
+    assert shapes["netfcaud.3.weight"] == shapes["netfclip.3.weight"] == (1024, 512)
     weights = Weights(folder, is_verified=False)
     return weights.fill(SyncNet(), sync.SYNCNET, weights.state_dict(sync.SYNCNET))
 
@@ -882,6 +909,25 @@ def test_run_bench_from_folder_to_report_and_on_from_there(bench, tmp_path, weig
     assert not (tmp_path / "none").exists(), "refused before anything is made"
     with pytest.raises(ValueError, match="bench has no video of the bench: name them after the ids"):
         run_bench(folder, tmp_path / "none", metrics=["DINO-I"], videos=folder, weights=weights.folder)
+
+
+def test_the_command_tells_needs_and_refuses_wrong_calls(bench, tmp_path, capsys):
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command.bench)
+
+    def run(*arguments):
+        app([str(argument) for argument in arguments], standalone_mode=False)
+        return capsys.readouterr().out
+
+    assert "Sync-C: confidence" in run("--needs", "--metrics", "sync-c")
+    with pytest.raises(ValueError, match="No bench is given: add --bench FOLDER"):
+        run()
+    with pytest.raises(ValueError, match="metrics names 'fid'"):
+        run("--metrics", "fid")
+    folder = bench(line())
+    with pytest.raises(ValueError, match="None of the 11 metrics can be loaded. AES needs"):
+        run("--bench", folder, "--out", tmp_path / "out", "--weights", tmp_path / "none")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_no_video_is_refused(tmp_path):

@@ -3,6 +3,8 @@
 Each frame's CLIP ViT-L/14 embedding, of length 1, goes through one linear layer that was fitted to people's ratings
 of 1 to 10; the mean over all frames is divided by 10.
 
+VBench computes CLIP in half precision on a GPU; here it is float32.
+
 Source: VBench (arXiv 2311.17982), `vbench/aesthetic_quality.py`; predictor: LAION-AI/aesthetic-predictor.
 """
 

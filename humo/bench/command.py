@@ -95,6 +95,7 @@ def run_bench(
     from humo.bench.judging import judge
     from humo.bench.report import write_report
 
+    _silence_libraries()
     tell = tell or (lambda text: None)
     names = list(METRICS) if metrics is None else metrics
     cases = read_bench(bench)
@@ -133,17 +134,21 @@ def find_videos(cases: list[BenchCase], folder: Path) -> dict[str, Path]:
 
 def describe_needs(names: list[str]) -> str:
     """What metrics need, as lines: files with sizes, sources and licences, packages, and the total."""
-    from humo.bench.weights import describe
+    from humo.bench.weights import describe, sources
     from humo.published.sources import gigabytes
 
     lines, files = [], {}
     for name in names:
         metric = metric_class(name)
-        lines.append(f"{name}: {metric.meaning}")
-        lines += [f"    {describe(file)}, {file.licence}: {file.url}" for file in metric.needs]
-        lines += [f"    package {package.partition(':')[2] or package}" for package in metric.packages]
-        files |= {file.path: file.num_bytes for file in metric.needs}
-    return "\n".join([*lines, f"In all {gigabytes(sum(files.values()))} of weights, each file counted once."])
+        packages = [package.partition(":")[2] or package for package in metric.packages]
+        lines += [f"{name}: {metric.meaning}", f"    {', '.join([*describe(metric.needs), *packages])}"]
+        files |= {file.path: file for file in metric.needs}
+    lines.append("Sources and licences of the weights:")
+    for source in sources(files.values()):
+        held = [file for file in files.values() if sources([file]) == [source]]
+        lines.append(f"    {', '.join(describe(held))}, {held[0].licence}: {source}")
+    total = gigabytes(sum(file.num_bytes for file in files.values()))
+    return "\n".join([*lines, f"In all {total} of weights."])
 
 
 def _open_weights(folder: Path, names: list[str], download: bool) -> Weights:
@@ -185,13 +190,21 @@ def _generate(
     if rule is not None:
         make_rule(rule)  # refuses what it does not know before gigabytes are loaded
     pipe = load(preset, memory=memory)
-    pipe.set_progress_bar_config(disable=True)
     done = iter(range(1, len(cases) + 1))
 
     def show(case: BenchCase, is_new: bool) -> None:
         tell(f"video {next(done)} of {len(cases)}: {case.id}{'' if is_new else ', there already'}")
 
     return generate_bench(pipe, cases, folder, Settings(num_inference_steps=steps, guidance=rule), show)
+
+
+def _silence_libraries() -> None:
+    """No progress bars of the libraries between ours."""
+    import diffusers
+    import transformers
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
 
 
 def _read_rule(text: str) -> dict[str, Any]:

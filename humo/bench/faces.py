@@ -27,6 +27,8 @@ YUNET = WeightsFile(
 OPENCV = "cv2:opencv-python-headless"
 CONFIDENCE = 0.7
 """Least score of a face; ours."""
+LONGEST = 640
+"""Longer side of what the detector sees, pixels: larger pictures are shrunk, for it learned no huge faces; ours."""
 SIDE = 112
 """Of an aligned face, pixels."""
 TEMPLATE = np.array(
@@ -84,7 +86,19 @@ def yunet(path: str) -> FindFaces:
         network.setInputSize((picture.shape[1], picture.shape[0]))
         return faces_of_rows(network.detect(np.ascontiguousarray(picture[..., ::-1]))[1])
 
-    return find
+    return lambda picture: find_shrunk(find, picture)
+
+
+def find_shrunk(find: FindFaces, picture: np.ndarray) -> list[Face]:
+    """Faces of a picture in its own pixels, found in one whose longer side has at most `LONGEST`."""
+    height, width = picture.shape[:2]
+    factor = max(height, width) / LONGEST
+    if factor <= 1:
+        return find(picture)
+    size = max(1, round(width / factor)), max(1, round(height / factor))
+    small = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+    back = np.array([width / size[0], height / size[1]], np.float32)
+    return [Face(face.box * np.tile(back, 2), face.points * back, face.score) for face in find(small)]
 
 
 def faces_of_rows(rows: Any) -> list[Face]:

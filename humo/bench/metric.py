@@ -14,8 +14,8 @@ from humo.bench.weights import Weights, WeightsFile
 from humo.dataset.dropping import Drop
 from humo.dataset.video import probe, read_frames, read_waveform
 
-MAX_FRAMES = 25 * 600
-"""Of a video that is judged: ten minutes."""
+MAX_FRAMES = 25 * 120
+"""Of a video that is judged: two minutes, 3.6 GB of pixels at 480x832."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -72,10 +72,12 @@ def read_video(path: Path) -> Video:
         raise ValueError(f"video {path.name} does not exist: check the folder.")
     try:
         info = probe(path)
-        frames = read_frames(path, info.height, info.width, MAX_FRAMES)
+        frames = read_frames(path, info.height, info.width, MAX_FRAMES + 1)
         waveform = read_waveform(path, len(frames) / FPS) if info.has_sound else None
     except Drop as drop:
         raise ValueError(f"video {path.name} cannot be judged, {drop.reason} ({drop.detail}): make it again.") from None
+    if len(frames) > MAX_FRAMES:
+        raise ValueError(f"video {path.name} lasts more than {MAX_FRAMES // FPS} s: cut it.")
     return Video(frames, None if waveform is None else fit(waveform, len(frames)))
 
 

@@ -119,8 +119,8 @@ class Weights:
         files = tuple(files)
         if lacking := [file for file in files if not (self.folder / file.path).is_file()]:
             raise ValueError(
-                f"{metric} needs {', '.join(describe(file) for file in lacking)}, missing in the weights' folder "
-                f"{self.folder.name}: add --download, or put there what {_sources(lacking)} holds."
+                f"{metric} needs {', '.join(describe(lacking))}, missing in the weights' folder "
+                f"{self.folder.name}: add --download, or put there what {', '.join(sources(lacking))} holds."
             )
         for file in files:
             self.once(f"checked {file.path}", lambda file=file: self._check(file) or True)
@@ -138,7 +138,7 @@ class Weights:
         """
         try:
             made, told = model.from_pretrained(
-                str(self.folder / folder), local_files_only=True, output_loading_info=True, **options
+                str(self.folder / folder), local_files_only=True, weights_only=True, output_loading_info=True, **options
             )
         except Exception as error:  # transformers raises many kinds on damaged folders
             reason = str(error).partition("\n")[0][:120]
@@ -209,9 +209,13 @@ class Weights:
             logger.info("The check of %s cannot be noted beside it.", path.name)
 
 
-def describe(file: WeightsFile) -> str:
-    """Name and size in words."""
-    return f"{file.path} ({gigabytes(file.num_bytes)})"
+def describe(files: Iterable[WeightsFile]) -> list[str]:
+    """Names and sizes in words, a folder's files as one."""
+    sizes: dict[str, int] = {}
+    for file in files:
+        folder, slash, name = file.path.rpartition("/")
+        sizes[f"{folder}/" if slash else name] = sizes.get(f"{folder}/" if slash else name, 0) + file.num_bytes
+    return [f"{name} ({gigabytes(size)})" for name, size in sizes.items()]
 
 
 def fetch(files: Iterable[WeightsFile], folder: Path) -> None:
@@ -228,7 +232,7 @@ def fetch(files: Iterable[WeightsFile], folder: Path) -> None:
     if not missing:
         return
     total = sum(file.num_bytes for file in missing.values())
-    named = ", ".join(describe(file) for file in missing.values())
+    named = ", ".join(describe(missing.values()))
     logger.warning("Downloading %s of weights into %s: %s.", gigabytes(total), folder.name, named)
     for file in missing.values():
         target = folder / file.path
@@ -247,10 +251,10 @@ def _download(file: WeightsFile, part: Path) -> None:
     except (OSError, urllib.error.URLError) as error:
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
         raise ValueError(
-            f"{describe(file)} cannot be fetched ({reason}): connect to the network, or bring it from {file.url}."
+            f"{_name(file)} cannot be fetched ({reason}): connect to the network, or bring it from {file.url}."
         ) from None
     if file.sha256 is not None and not digest.hexdigest().startswith(file.sha256):
-        raise ValueError(f"{file.url} gave another file than the known one: bring {describe(file)} from elsewhere.")
+        raise ValueError(f"{file.url} gave another file than the known one: bring {_name(file)} from elsewhere.")
 
 
 def _digest(path: Path) -> str:
@@ -258,7 +262,15 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sources(files: list[WeightsFile]) -> str:
-    """The files' addresses; of a repository with many files the repository."""
-    pages = dict.fromkeys(file.url.partition("/resolve/")[0] for file in files)
-    return ", ".join(pages)
+def _name(file: WeightsFile) -> str:
+    return f"{file.path} ({gigabytes(file.num_bytes)})"
+
+
+def sources(files: Iterable[WeightsFile]) -> list[str]:
+    """The files' addresses; of a whole repository at one revision its page."""
+    return list(
+        dict.fromkeys(
+            file.url.replace("/resolve/", "/tree/").rpartition("/")[0] if "/" in file.path else file.url
+            for file in files
+        )
+    )
