@@ -22,6 +22,7 @@ COMMANDS = {
     "finetune": ("humo.finetuning.command:finetune", "train a real backbone as the paper does"),
     "ablate": ("humo.ablation.command:ablate", "train and measure what the paper compares"),
     "evaluate": ("humo.evaluation.command:evaluate", "measure what a model can do, and write the report"),
+    "bench": ("humo.bench.command:bench", "measure a published model as the paper does"),
     "benchmark": ("humo.benchmarks.command:benchmark", "time every part of a generation"),
 }
 """Name: (module:function or module:Typer, what it does)."""

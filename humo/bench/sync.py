@@ -21,19 +21,15 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from scipy.signal import medfilt
-from torch import Tensor
 
 from humo.audio import SAMPLES_PER_FRAME
 from humo.bench.cases import BenchCase
 from humo.bench.faces import OPENCV, YUNET, FindFaces, load_detector
 from humo.bench.metric import Video
-from humo.bench.mfcc import mfcc
-from humo.bench.syncnet import COEFFICIENTS_A_FRAME, SIDE, WINDOW, SyncNet, score_sync, shifted_distances
 from humo.bench.weights import Weights, WeightsFile
+from humo.dataset.crops import crop_boxes
 from humo.dataset.faces import main_track
+from humo.dataset.syncnet import SyncNet, SyncNetScore
 
 SYNCNET = WeightsFile(
     path="syncnet_v2.model",
@@ -42,16 +38,8 @@ SYNCNET = WeightsFile(
     sha256="961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442",
     licence="MIT",
 )
-MARGIN = 0.4
-"""Room around a face, of half its side."""
-GREY = 110
-"""Beyond the picture's edge."""
-SMOOTHING = 13
-"""Frames over which the box's median is taken."""
 MIN_FRAMES = 30
 """Of a track; ours."""
-BATCH = 20
-"""Windows a pass."""
 
 
 @dataclass(eq=False, slots=True)
@@ -60,47 +48,27 @@ class SyncReader:
 
     find: FindFaces
     network: SyncNet
-    device: torch.device
     min_frames: int = MIN_FRAMES
-    _last: tuple[Video, tuple[float, float, int] | None] | None = field(default=None)
+    _last: tuple[Video, SyncNetScore | None] | None = field(default=None)
 
-    def read(self, video: Video) -> tuple[float, float, int] | None:
-        """Confidence, distance and offset; None without a face for `min_frames` frames, or without sound."""
+    def read(self, video: Video) -> SyncNetScore | None:
+        """What SyncNet says; None without a face for `min_frames` frames, or without sound."""
         if self._last is None or self._last[0] is not video:
             self._last = video, self._read(video)
         return self._last[1]
 
-    def _read(self, video: Video) -> tuple[float, float, int] | None:
+    def _read(self, video: Video) -> SyncNetScore | None:
         if video.waveform is None:
             return None
         boxes = track_face(video.frames, self.find)
         if len(boxes) < self.min_frames:
             return None
         start = min(boxes)
-        crops = cut_faces(video.frames[start : start + len(boxes)], np.array([boxes[frame] for frame in sorted(boxes)]))
+        corners = np.array([boxes[frame] for frame in sorted(boxes)])
+        corners[:, 2:] += corners[:, :2]
+        crops = crop_boxes(video.frames[start : start + len(boxes)], corners)
         heard = video.waveform[start * SAMPLES_PER_FRAME : (start + len(boxes)) * SAMPLES_PER_FRAME]
-        return score_sync(shifted_distances(*self.embed(crops, heard)))
-
-    @torch.no_grad()
-    def embed(self, crops: Tensor, waveform: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Embeddings of mouth and sound of each window, (t - 5, 1024) each.
-
-        Args:
-            crops: uint8 RGB, (t, 3, 224, 224).
-            waveform: mono at 16 kHz, (640 t,).
-        """
-        coefficients = torch.from_numpy(mfcc(waveform).T).float()[None]
-        mouth, sound = [], []
-        length = WINDOW * COEFFICIENTS_A_FRAME
-        last = len(crops) - WINDOW  # one window fewer than there are, as published
-        for start in range(0, last, BATCH):
-            windows = range(start, min(last, start + BATCH))
-            seen = torch.stack([crops[at : at + WINDOW].flip(1).transpose(0, 1) for at in windows])
-            steps = [at * COEFFICIENTS_A_FRAME for at in windows]
-            heard = torch.stack([coefficients[..., step : step + length] for step in steps])
-            mouth.append(self.network.embed_mouth(seen.float().to(self.device)).cpu())
-            sound.append(self.network.embed_sound(heard.to(self.device)).cpu())
-        return torch.cat(mouth), torch.cat(sound)
+        return self.network.score(crops, heard)
 
 
 def track_face(frames: np.ndarray, find: Callable) -> dict[int, np.ndarray]:
@@ -123,30 +91,6 @@ def track_face(frames: np.ndarray, find: Callable) -> dict[int, np.ndarray]:
     return dict(zip(every.tolist(), np.stack(sides, axis=1), strict=True))
 
 
-def cut_faces(frames: np.ndarray, boxes: np.ndarray) -> Tensor:
-    """Squares around faces, with more room below than above.
-
-    Args:
-        frames: (t, h, w, 3) uint8.
-        boxes: (t, 4): left, top, width, height; t at least `SMOOTHING`.
-
-    Returns:
-        uint8 RGB, (t, 3, 224, 224).
-    """
-    half = medfilt(boxes[:, 2:].max(1) / 2, SMOOTHING)
-    across = medfilt(boxes[:, 0] + boxes[:, 2] / 2, SMOOTHING)
-    down = medfilt(boxes[:, 1] + boxes[:, 3] / 2, SMOOTHING)
-    crops = []
-    for frame, size, x, y in zip(frames, half, across, down, strict=True):
-        room = int(size * (1 + 2 * MARGIN))
-        padded = np.pad(frame, ((room, room), (room, room), (0, 0)), constant_values=GREY)
-        rows = slice(int(y + room - size), int(y + room + size * (1 + 2 * MARGIN)))
-        columns = slice(int(x + room - size * (1 + MARGIN)), int(x + room + size * (1 + MARGIN)))
-        cut = torch.from_numpy(padded[rows, columns].transpose(2, 0, 1).copy()).float()[None]
-        crops.append(F.interpolate(cut, (SIDE, SIDE), mode="bilinear", align_corners=False).round().byte()[0])
-    return torch.stack(crops)
-
-
 @dataclass(eq=False, slots=True)
 class _Sync:
     """See the module."""
@@ -166,7 +110,7 @@ class _Sync:
 
         def make() -> SyncReader:
             network = weights.fill(SyncNet(), SYNCNET, weights.state_dict(SYNCNET))
-            return SyncReader(load_detector(weights), network, weights.device)
+            return SyncReader(load_detector(weights), network)
 
         return cls(weights.once("sync reader", make))
 
@@ -180,7 +124,7 @@ class SyncConfidence(_Sync):
     def measure(self, video: Video, case: BenchCase) -> float:
         """0 or more; NaN without a face for 30 frames, or without sound."""
         read = self.reader.read(video)
-        return math.nan if read is None else read[0]
+        return math.nan if read is None else read.confidence
 
 
 class SyncDistance(_Sync):
@@ -192,4 +136,4 @@ class SyncDistance(_Sync):
     def measure(self, video: Video, case: BenchCase) -> float:
         """0 or more; NaN without a face for 30 frames, or without sound."""
         read = self.reader.read(video)
-        return math.nan if read is None else read[1]
+        return math.nan if read is None else read.distance

@@ -37,7 +37,20 @@ def crop_faces(frames: np.ndarray, face: np.ndarray) -> np.ndarray:
     """
     boxes = boxes_of(face)
     seen = np.flatnonzero(~np.isnan(boxes[:, 0]))
-    left, top, right, bottom = (np.interp(np.arange(len(frames)), seen, side[seen]) for side in boxes.T)
+    return crop_boxes(frames, np.stack([np.interp(np.arange(len(frames)), seen, side[seen]) for side in boxes.T], 1))
+
+
+def crop_boxes(frames: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Crop a followed face out of every frame, with more room below than above.
+
+    Args:
+        frames: (f, h, w, 3) uint8.
+        boxes: left, top, right, bottom in every frame, (f, 4) pixels.
+
+    Returns:
+        (f, 224, 224, 3) uint8.
+    """
+    left, top, right, bottom = boxes.T
     half = _median(np.maximum(right - left, bottom - top) / 2)
     middle, centre = _median((left + right) / 2), _median((top + bottom) / 2)
     crops = np.empty((len(frames), SIDE, SIDE, 3), np.uint8)

@@ -37,8 +37,17 @@ def evaluate(
     ] = False,
     batch: Annotated[int, typer.Option(help="Videos denoised together.", min=1)] = 8,
     threads: Annotated[int | None, typer.Option(help="Threads of PyTorch.", min=1)] = None,
+    bench: Annotated[
+        Path | None, typer.Option(help="For the published models: cases and metrics as `python -m humo bench` has them.")
+    ] = None,
 ) -> None:
     """Measure what a model can do on people, words and voices that it has never met, and write the report."""
+    if bench is not None:
+        from humo.bench.command import run_bench
+
+        told = run_bench(bench, out, preset=preset, steps=steps, guidance=guidance, tell=_tell)
+        typer.echo(str(told))
+        return
     wanted = _read_modes(modes)
     import torch  # after the cheap check, for it takes seconds
 
@@ -73,6 +82,10 @@ def evaluate(
         typer.echo(summary(mode, figures))
     typer.echo(f"mask IoU at timestep 500: {report['mask_iou'].get('500', float('nan')):.2f}")
     typer.echo(str(path))
+
+
+def _tell(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _read_modes(text: str) -> tuple[str, ...]:
