@@ -278,7 +278,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         length = self.config.max_sequence_length
         prompt = " ".join(html.unescape(html.unescape(prompt)).split())  # twice, as released
         tokens = self.tokenizer(prompt, truncation=True, max_length=length, padding="max_length", return_tensors="pt")
-        given = len(self.tokenizer(prompt).input_ids)
+        given = len(self.tokenizer(prompt, verbose=False).input_ids)
         if notes is not None and given > length:
             notes.append(f"The text has {given} tokens; the model reads the first {length}.")
         device = self._execution_device
