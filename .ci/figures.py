@@ -38,7 +38,7 @@ def quality(report: dict) -> str:
     """A table with one line a mode, and a sentence on the masks."""
     lines = ["| from | " + " | ".join(COLUMNS.values()) + " |", "|---" * (1 + len(COLUMNS)) + "|"]
     for mode, values in report["modes"].items():
-        cells = [f"{values[key]:.2f}" if values.get(key) is not None else "–" for key in COLUMNS]
+        cells = [f"{values[key]:z.2f}" if values.get(key) is not None else "–" for key in COLUMNS]
         lines.append(f"| {NAMES[mode]} | " + " | ".join(cells) + " |")
     lines += ["", f"{report['settings']['num_videos']} videos a mode."]
     if report.get("mask_iou"):

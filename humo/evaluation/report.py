@@ -125,7 +125,7 @@ def probe_table(accuracy: dict[str, Any]) -> str:
 def summary(mode: str, figures: dict[str, Any]) -> str:
     """One line of a mode's figures for the terminal."""
     names = ("sync", "sync_shuffled", "sync_loudness", "identity", "text", "faces", "grain")
-    return f"{mode:<4}" + "  ".join(f"{name} {figures[name]:.2f}" for name in names if name in figures)
+    return f"{mode:<4}" + "  ".join(f"{name} {figures[name]:z.2f}" for name in names if name in figures)
 
 
 def _draw_curve(draw: ImageDraw.ImageDraw, corner: tuple[int, int], curve: np.ndarray, colour: tuple) -> None:
@@ -158,7 +158,7 @@ def _cell(figures: dict[str, Any], key: str) -> str:
     if key not in figures:
         return ""
     bounds = figures.get(f"{key}_interval")
-    return f"{figures[key]:.2f}" + (f" ({bounds[0]:.2f}–{bounds[1]:.2f})" if bounds else "")
+    return f"{figures[key]:z.2f}" + (f" ({bounds[0]:.2f}–{bounds[1]:.2f})" if bounds else "")
 
 
 def _other_figures(report: dict[str, Any]) -> str:

@@ -139,7 +139,7 @@ def _figures_text(report: dict[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, int | float) else ""
+    return f"{value:z.2f}" if isinstance(value, int | float) else ""
 
 
 def publish(out: Path, target: Path) -> Path:
