@@ -64,10 +64,11 @@ class MiniModel(nn.Module):
 
 
 def make_transformer(
-    latent_std: list[float], text_dim: int, audio_channels: int, layers: int = 6
+    latent_std: list[float], text_dim: int, audio_channels: int, layers: int = 6, patch: int = 2
 ) -> HuMoTransformer3DModel:
     """Mini's transformer: 4 heads of 64, 1.7B form; audio attention starts at zero, so that sound does no harm."""
     transformer = HuMoTransformer3DModel(
+        patch_size=(1, patch, patch),
         num_attention_heads=4, attention_head_dim=64, in_channels=len(latent_std),
         out_channels=len(latent_std), text_dim=text_dim,
         ffn_dim=1024, num_layers=layers, audio_dim=256, audio_channels=audio_channels, audio_hidden_dim=256,
@@ -82,13 +83,13 @@ def make_transformer(
 
 
 def make_mini(
-    latent_std: list[float], audio_channels: int, text_encoder: UMT5EncoderModel, layers: int = 6
+    latent_std: list[float], audio_channels: int, text_encoder: UMT5EncoderModel, layers: int = 6, patch: int = 2
 ) -> MiniModel:
-    """Transformer and focus head untrained, at mini's sizes."""
-    from humo.training.data import MASK_SIDE
+    """Transformer and focus head untrained, at mini's sizes; a token is a square of `patch` latents a side."""
+    from humo.training.data import MASK_SIDE, DataSettings, codec_grid
 
-    transformer = make_transformer(latent_std, text_encoder.config.d_model, audio_channels, layers)
-    cells = MASK_SIDE // 4  # of the mask grid along one side of a token, for 4 x 4 tokens a frame
+    transformer = make_transformer(latent_std, text_encoder.config.d_model, audio_channels, layers, patch)
+    cells = MASK_SIDE * patch // codec_grid(DataSettings().size)  # of the mask grid along one side of a token
     focus_head = FaceMaskPredictor(dim=256, num_blocks=min(4, layers), hidden_dim=64, patch_size=(1, cells, cells))
     return MiniModel(transformer, text_encoder, focus_head)
 
@@ -201,7 +202,8 @@ class Trainer:
             "mouth": float(((mouth * error).sum() / mouth.sum().clamp_min(1e-6)).detach()),
         }
         if focus:
-            grid = (latents.shape[2] + 1, *(side // 2 for side in latents.shape[-2:]))
+            patch = self.model.transformer.config.patch_size[-1]
+            grid = (latents.shape[2] + 1, *(side // patch for side in latents.shape[-2:]))
             logits = self.model.focus_head([states.float() for states in output.attended], grid)[:, :-1]
             face = batch.face.to(self.device)
             focus_loss = face_mask_loss(logits, face)
