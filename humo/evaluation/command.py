@@ -38,7 +38,7 @@ def evaluate(
     batch: Annotated[int, typer.Option(help="Videos denoised together.", min=1)] = 8,
     threads: Annotated[int | None, typer.Option(help="Threads of PyTorch.", min=1)] = None,
     bench: Annotated[
-        Path | None, typer.Option(help="For the published models: cases and metrics as `python -m humo bench` has them.")
+        Path | None, typer.Option(help="Measure as `python -m humo bench` does, for the published models.")
     ] = None,
 ) -> None:
     """Measure what a model can do on people, words and voices that it has never met, and write the report."""
