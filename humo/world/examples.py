@@ -84,7 +84,8 @@ PORTRAITS = (
 )
 """The people; each gives a picture and a voice."""
 
-# Tab, button, text, whose picture, whose voice, seed (chosen by eye among eight). Texts ask for other clothes than the pictures show.
+# Tab, button, text, whose picture, whose voice, seed (chosen by eye among eight).
+# Texts ask for other clothes than the pictures show.
 _EXAMPLES = (
     ("TI", "She nods",
      "a woman with curly red hair and round glasses, in a green shirt, in front of a grey background, nods",
