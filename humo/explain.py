@@ -26,7 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 from humo.guidance import Branch, Rule, Weights
-from humo.references import decode_latents
+from humo.references import decode_latents, to_frames
 from humo.sampling import Conditions, StepState, branch_inputs, make_scheduler, set_timesteps
 
 if TYPE_CHECKING:
@@ -334,8 +334,7 @@ def _audio_shares(transformer: HuMoTransformer3DModel) -> Iterator[list[Tensor]]
 
 
 def _decode(pipeline: HuMoPipeline, latents: Tensor) -> np.ndarray:
-    pixels = decode_latents(latents.to(pipeline._execution_device), pipeline.vae)[0]
-    return ((pixels + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
+    return to_frames(decode_latents(latents.to(pipeline._execution_device), pipeline.vae)[0])
 
 
 def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, np.ndarray]:

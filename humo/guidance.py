@@ -26,6 +26,7 @@ Source: HuMo sec. 3.4, Eq. 4 (arXiv 2509.08519) and the released code (`generate
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -243,6 +244,20 @@ def make_rule(settings: Mapping[str, Any]) -> Rule:
         ValueError: if the rule, the ramp or an argument is unknown.
     """
     return _build(settings, "rule", RULES)
+
+
+def parse_rule(text: str) -> dict[str, Any]:
+    """Plain data of a rule from the command line.
+
+    Raises:
+        ValueError: if the text is no JSON object, or `make_rule` refuses it.
+    """
+    try:
+        settings = dict(json.loads(text))
+    except (ValueError, TypeError):
+        raise ValueError(f'guidance is {text!r}: give JSON such as {{"rule": "constant", "text": 2.5}}.') from None
+    make_rule(settings)
+    return settings
 
 
 def describe_rule(rule: Rule) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from humo.inputs import Request, check_request, choose_num_frames, fit_sound, ma
 from humo.media import read_picture, read_sound, write_video
 from humo.parallel import draw_seed
 from humo.prompts import PromptCache
-from humo.references import decode_latents, encode_black_video, encode_references
+from humo.references import decode_latents, encode_black_video, encode_references, to_frames
 from humo.sampling import Conditions, StepState, denoise
 from humo.transformer import HuMoTransformer3DModel
 
@@ -252,7 +252,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             )
 
             # 4. Decode
-            frames = _to_uint8(decode_latents(latents, self.vae)[0])
+            frames = to_frames(decode_latents(latents, self.vae)[0])
         finally:
             self.maybe_free_model_hooks()  # also when stopped: nothing stays on the GPU
         mode = "T" + "I" * bool(pictures) + "A" * (sound is not None)
@@ -345,7 +345,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         middle = clean_latents.shape[2] // 2
         start = max(0, middle - 1)
         pixels = decode_latents(clean_latents[:1, :, start : middle + 2], self.vae)
-        frames = _to_uint8(pixels[0])
+        frames = to_frames(pixels[0])
         return Image.fromarray(frames[min(len(frames) - 1, (middle - start) * FRAMES_PER_LATENT)])
 
     def _window(self, num_frames: int, notes: list[str]) -> int | None:
@@ -368,11 +368,6 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
 
 def _num_latents(num_frames: int) -> int:
     return 1 + (num_frames - 1) // FRAMES_PER_LATENT
-
-
-def _to_uint8(pixels: Tensor) -> np.ndarray:
-    """(3, f, height, width) in [-1, 1] -> (f, height, width, 3)."""
-    return ((pixels + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
 
 
 def _call_each(*callbacks: Callable[[StepState], None] | None) -> Callable[[StepState], None]:

@@ -52,6 +52,16 @@ def picture_to_pixels(picture: Image.Image) -> Tensor:
     return (pixels / 127.5 - 1).permute(2, 0, 1)[None, :, None]
 
 
+def to_pixels(frames: np.ndarray) -> Tensor:
+    """Turn a video's frames (f, height, width, 3) uint8 into pixels (1, 3, f, height, width) in [-1, 1], float32."""
+    return torch.from_numpy(np.ascontiguousarray(frames.transpose(3, 0, 1, 2))).float()[None] / 127.5 - 1
+
+
+def to_frames(pixels: Tensor) -> np.ndarray:
+    """Turn a video's pixels (3, f, height, width) in [-1, 1] into frames (f, height, width, 3) uint8."""
+    return ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
+
+
 def encode_video(pixels: Tensor, vae: Any) -> Tensor:
     """Encode pixels into normalised latents.
 

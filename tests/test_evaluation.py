@@ -19,7 +19,7 @@ from humo.evaluation import examples as example_frames
 from humo.evaluation import metrics
 from humo.evaluation.cases import Case, make_cases
 from humo.evaluation.command import _read_guidance, _read_modes
-from humo.evaluation.generation import generate, settings_for, to_frames, to_pixels
+from humo.evaluation.generation import generate, settings_for
 from humo.evaluation.judging import judge
 from humo.evaluation.masks import mask_iou_by_noise
 from humo.evaluation.measure import EvaluationSettings, evaluate_pipeline, quick_check
@@ -38,6 +38,7 @@ from humo.evaluation.probes import (
     world_version,
 )
 from humo.evaluation.report import probe_table, write_report, write_samples, write_sheet
+from humo.references import to_frames, to_pixels
 from humo.world.captions import compose_caption, write_caption
 from humo.world.clips import plan_clip
 from humo.world.people import IDENTITY_ATTRIBUTES

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from humo.ablation.running import AblationSettings
+from humo.files import replaced
 
 
 @dataclass(slots=True)
@@ -67,6 +68,5 @@ class Record:
             self._write()
 
     def _write(self) -> None:
-        part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(self.values, indent=2) + "\n")
-        part.replace(self.path)
+        with replaced(self.path) as part:
+            part.write_text(json.dumps(self.values, indent=2) + "\n")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from humo.ablation.changes import HardGate, references_first
 from humo.ablation.variants import BASE, Variant
+from humo.files import replaced
 from humo.training.batches import BatchSettings, draw_batch
 from humo.training.data import ClipData
 from humo.training.loop import load_hearing, load_reading
@@ -150,6 +151,5 @@ def _save_average(trainer: Trainer, path: Path) -> None:
         name: value.detach().cpu().contiguous().clone()
         for name, value in zip(names, trainer.ema.shadow_params, strict=True)
     }
-    part = path.with_suffix(".part")
-    save_file(averages, part)
-    part.replace(path)
+    with replaced(path) as part:
+        save_file(averages, part)

@@ -184,11 +184,9 @@ def _generate(
 ) -> dict[str, Path]:
     from humo.bench.generating import Settings, generate_bench
     from humo.checkpoints import load
-    from humo.guidance import make_rule
+    from humo.guidance import parse_rule
 
-    rule = None if guidance is None else _read_rule(guidance)
-    if rule is not None:
-        make_rule(rule)  # refuses what it does not know before gigabytes are loaded
+    rule = None if guidance is None else parse_rule(guidance)  # before gigabytes are loaded
     pipe = load(preset, memory=memory)
     done = iter(range(1, len(cases) + 1))
 
@@ -205,12 +203,3 @@ def _silence_libraries() -> None:
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-
-
-def _read_rule(text: str) -> dict[str, Any]:
-    import json
-
-    try:
-        return dict(json.loads(text))
-    except (ValueError, TypeError):
-        raise ValueError(f'guidance is {text!r}: give JSON such as {{"rule": "constant", "text": 5}}.') from None

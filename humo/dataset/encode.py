@@ -24,7 +24,7 @@ from humo.dataset.examine import Examined
 from humo.dataset.settings import SAMPLES_PER_FRAME, PrepareSettings
 from humo.dataset.syncnet import load_syncnet
 from humo.pipeline import HuMoPipeline
-from humo.references import encode_references, encode_video
+from humo.references import encode_references, encode_video, to_pixels
 
 PARTS = ("latents", "references", "text", "audio", "face")
 """Tensors of a clip."""
@@ -66,7 +66,7 @@ class ClipEncoder:
         clock("sync")
         device = self.pipe._execution_device
         height, width = clip.frames.shape[1:3]
-        latents = encode_video(pixels_of(clip.frames).to(device), self.pipe.vae)[0]
+        latents = encode_video(to_pixels(clip.frames).to(device), self.pipe.vae)[0]
         clock("latents")
         pictures = [Image.fromarray(picture) for picture in clip.references]
         references = encode_references(pictures, self.pipe.vae, height, width, device)[0]
@@ -112,11 +112,6 @@ class ClipEncoder:
         if not torch.isfinite(tensor).all():
             raise Drop("not finite", name)
         return tensor
-
-
-def pixels_of(frames: np.ndarray) -> Tensor:
-    """Frames (f, h, w, 3) uint8 -> pixels (1, 3, f, h, w) in [-1, 1], float32; as the pipeline scales pictures."""
-    return (torch.from_numpy(frames.astype(np.float32)) / 127.5 - 1).permute(3, 0, 1, 2)[None]
 
 
 def without_padding(text: Tensor) -> Tensor:

@@ -98,14 +98,9 @@ def _read_modes(text: str) -> tuple[str, ...]:
 
 def _read_guidance(text: str | None, default: dict, scales: dict[str, float | None]) -> dict:
     """The rule as plain data: the given one or the default, with the given scales in it."""
-    import json
+    from humo.guidance import make_rule, parse_rule
 
-    from humo.guidance import make_rule
-
-    try:
-        rule = dict(default if text is None else json.loads(text))
-    except (ValueError, TypeError):
-        raise ValueError(f'guidance is {text!r}: give JSON such as {{"rule": "constant", "text": 2.5}}.') from None
+    rule = dict(default) if text is None else parse_rule(text)
     rule |= {name: value for name, value in scales.items() if value is not None}
     make_rule(rule)  # refuses what it does not know before anything is generated
     return rule

@@ -21,7 +21,7 @@ from humo.files import replaced
 from humo.guidance import make_rule
 from humo.inputs import Request, check_request
 from humo.pipeline import HuMoPipeline
-from humo.references import decode_latents
+from humo.references import decode_latents, to_frames
 from humo.sampling import Conditions, StepState, denoise
 
 
@@ -130,16 +130,6 @@ def encode_cases(pipe: HuMoPipeline, cases: Sequence[Case], mode: str, settings:
     return Conditions(
         **{field.name: _stack([getattr(each, field.name) for each in told]) for field in fields(Conditions)}
     )
-
-
-def to_frames(pixels: Tensor) -> np.ndarray:
-    """(3, f, h, w) in -1..1 to (f, h, w, 3) uint8."""
-    return ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
-
-
-def to_pixels(frames: np.ndarray) -> Tensor:
-    """(f, h, w, 3) uint8 to (1, 3, f, h, w) in -1..1."""
-    return torch.from_numpy(np.ascontiguousarray(frames.transpose(3, 0, 1, 2))).float()[None] / 127.5 - 1
 
 
 def _encode_case(pipe: HuMoPipeline, case: Case, mode: str, settings: GenerationSettings) -> Conditions:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from humo.evaluation.cases import Case
-from humo.evaluation.generation import GenerationSettings, encode_cases, to_pixels
+from humo.evaluation.generation import GenerationSettings, encode_cases
 from humo.focus import mask_iou
 from humo.guidance import Branch
 from humo.pipeline import HuMoPipeline
-from humo.references import encode_video
+from humo.references import encode_video, to_pixels
 from humo.sampling import Conditions, branch_inputs
 from humo.training.data import shrink_mask
 

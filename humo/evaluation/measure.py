@@ -14,12 +14,12 @@ from tqdm import tqdm
 from humo.evaluation import metrics
 from humo.evaluation.cases import MODES, Case, make_cases
 from humo.evaluation.fingerprint import fingerprint_pipeline
-from humo.evaluation.generation import GenerationSettings, generate, settings_for, to_frames, to_pixels
+from humo.evaluation.generation import GenerationSettings, generate, settings_for
 from humo.evaluation.judging import judge
 from humo.evaluation.masks import mask_iou_by_noise
 from humo.evaluation.probes import Probes, Reading
 from humo.pipeline import HuMoPipeline
-from humo.references import decode_latents, encode_video
+from humo.references import decode_latents, encode_video, to_frames, to_pixels
 
 OnVideos = Callable[[str, list[Case], list[np.ndarray], list[Reading]], None]
 

@@ -23,24 +23,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from humo.world import people
+from humo.world.attributes import OPTIONS
 
-OPTIONS: dict[str, tuple[str, ...]] = {
-    "gender": people.GENDERS,
-    "skin": tuple(people.SKINS),
-    "hair_style": people.HAIR_STYLES,
-    "hair_colour": tuple(people.HAIR_COLOURS),
-    "glasses": people.GLASSES,
-    "beard": people.BEARDS,
-    "garment": people.GARMENTS,
-    "colour": tuple(people.COLOURS),
-    "background": tuple(people.BACKGROUNDS),
-    "pattern": people.PATTERNS,
-    "framing": tuple(people.FRAMINGS),
-    "position": tuple(people.POSITIONS),
-    "motion": people.MOTIONS,
-}
-"""What each attribute can be."""
 FRAME_ATTRIBUTES = tuple(name for name in OPTIONS if name != "motion")
 PLACES = ("head x", "head y", "features x", "features y", "torso x", "head radius")
 """Places that the frame network reads, as fractions of the picture's side."""

@@ -10,7 +10,7 @@ that it is not mentioned. Ours.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -20,24 +20,12 @@ from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
 from humo.training.codec import cosine_with_warmup
 from humo.training.text import hide_words
-from humo.world import people
+from humo.world import attributes
 from humo.world.captions import compose_caption
 from humo.world.clips import plan_clip
 
 OPTIONS: dict[str, tuple] = {
-    "gender": people.GENDERS,
-    "skin": tuple(people.SKINS),
-    "hair_style": people.HAIR_STYLES,
-    "hair_colour": tuple(people.HAIR_COLOURS),
-    "glasses": people.GLASSES,
-    "beard": people.BEARDS,
-    "garment": people.GARMENTS,
-    "colour": tuple(people.COLOURS),
-    "background": tuple(people.BACKGROUNDS),
-    "pattern": people.PATTERNS,
-    "framing": tuple(people.FRAMINGS),
-    "position": tuple(people.POSITIONS),
-    "motion": people.MOTIONS,
+    **attributes.OPTIONS,
     "speech": (False, True),
     "distractor": ("none", "second", "balloon"),
 }
@@ -91,21 +79,12 @@ def reading_batch(seed: int, size: int, split: str = "train") -> tuple[list[str]
         plan = plan_clip(int(rng.integers(100_000)), split)
         person = plan.person if rng.random() < 0.7 else None
         caption = compose_caption(rng, person, plan.setting, bool(plan.sentence), plan.distractor)
-        values = {"speech": bool(plan.sentence), "distractor": plan.distractor}
-        classes.append([_class_of(name, caption.named, plan.person, plan.setting, values) for name in OPTIONS])
+        values = asdict(plan.person) | asdict(plan.setting)
+        values |= {"speech": bool(plan.sentence), "distractor": plan.distractor}
+        named = [(options, values[name], name in caption.named) for name, options in OPTIONS.items()]
+        classes.append([1 + options.index(value) if is_named else UNSAID for options, value, is_named in named])
         captions.append(caption.text)
     return captions, torch.tensor(classes)
-
-
-def _class_of(
-    name: str, named: frozenset[str], person: people.Person, setting: people.Setting, values: dict[str, object]
-) -> int:
-    if name not in named:
-        return UNSAID
-    for owner in (person, setting):
-        if hasattr(owner, name):
-            return 1 + OPTIONS[name].index(getattr(owner, name))
-    return 1 + OPTIONS[name].index(values[name])
 
 
 def train_reading(
