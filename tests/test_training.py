@@ -49,7 +49,7 @@ def trainer(folder) -> Trainer:
 
 
 def sound_stage():
-    return replace(mini_stages()[-1], latent_frames=(3, 5))
+    return replace(mini_stages()[2], latent_frames=(3, 5))
 
 
 def draw(data, tokenizer, step: int, stage=None, **settings):
@@ -58,14 +58,14 @@ def draw(data, tokenizer, step: int, stage=None, **settings):
 
 def test_stages_follow_each_other():
     stages = mini_stages()
-    assert [stage_at(stages, progress)[0].name for progress in (0.0, 0.2, 0.5, 1.0)] == [
-        "text", "references", "sound", "sound",
+    assert [stage_at(stages, progress)[0].name for progress in (0.0, 0.15, 0.5, 1.0)] == [
+        "text", "references", "sound", "movement",
     ]  # fmt: skip
     assert stage_at(stages, 1.0)[1] == 1.0
 
 
 def test_the_sync_task_grows_from_a_fifth_to_a_half_as_in_the_paper():
-    stage = mini_stages()[-1]
+    stage = mini_stages()[2]
     assert audio_share(stage, 0.0) == pytest.approx(0.2)
     assert audio_share(stage, 1.0) == pytest.approx(0.5)
     shares = [audio_share(stage, progress) for progress in np.linspace(0, 1, 21)]
@@ -98,7 +98,7 @@ def test_batches_follow_from_the_step(data, tokenizer):
 
 
 def test_batches_hide_what_the_stage_hides(data, tokenizer):
-    text, references, _ = mini_stages()
+    text, references, *_ = mini_stages()
     batch = draw(data, tokenizer, 0, text)
     assert not batch.references.any() and not batch.audio.any()
     seen = [draw(data, tokenizer, step, references) for step in range(4)]
@@ -123,6 +123,26 @@ def test_steps_lower_the_loss_and_audio_modules_learn(trainer, data, tokenizer):
     assert trainer.model.transformer.blocks[0].audio_attn.attn.to_out[0].weight.abs().max() > 0
     heard = trainer.model.transformer.audio_projection(batch.audio)
     assert heard.flatten(0, 1).std(0).mean() > 0.1  # the units are alive: other sounds, other tokens
+
+
+def test_movement_counts_what_frames_have_different(trainer, data, tokenizer):
+    """An error that all frames share costs the same; one that differs between them costs more."""
+    batch = draw(data, tokenizer, 0)
+    with torch.no_grad():
+        plain, weighted = (float(trainer.loss(batch, focus=False, movement=extra)[0]) for extra in (0.0, 2.0))
+        batch.latents, batch.noise = (part[:, :, :1].expand_as(part) for part in (batch.latents, batch.noise))
+        still, same = (float(trainer.loss(batch, focus=False, movement=extra)[0]) for extra in (0.0, 2.0))
+    assert weighted > 1.5 * plain
+    assert same < 1.01 * still  # the untrained network answers with zeros, so the error is alike in all frames
+
+
+def test_a_stage_may_begin_anew_with_its_own_rate(trainer, data, tokenizer):
+    anew = replace(sound_stage(), restart=0.4)
+    rates = []
+    for stage, stage_progress in ((sound_stage(), 0.5), (anew, 0.5), (anew, 1.0)):
+        trainer.step(draw(data, tokenizer, 0), stage, 1.0, stage_progress)
+        rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+    assert rates[0] < rates[2] * 3 and rates[1] > 5 * rates[0]
 
 
 def test_biases_of_the_audio_projection_learn_slowly(trainer, data, tokenizer):

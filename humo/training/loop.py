@@ -74,7 +74,7 @@ def train_model(
     for step in range(first, steps):
         stage, stage_progress = stage_at(stages, step / steps)
         batch = draw_batch(data, tokenizer, stage, stage_progress, step, drawing)
-        for name, value in trainer.step(batch, stage, step / steps).items():
+        for name, value in trainer.step(batch, stage, step / steps, stage_progress).items():
             means[name] = value if name not in means else 0.95 * means[name] + 0.05 * value
         done = step + 1
         if done % 20 == 0:

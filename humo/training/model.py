@@ -149,26 +149,31 @@ class Trainer:
             optimizer.load_state_dict(saved)
         self.ema.load_state_dict(state["ema"])
 
-    def step(self, batch: Batch, stage: Stage, progress: float) -> dict[str, float]:
+    def step(self, batch: Batch, stage: Stage, progress: float, stage_progress: float = 1.0) -> dict[str, float]:
         """Learns from a batch.
 
         Args:
             batch: from `draw_batch`.
-            stage: what learns and whether the focus loss is on.
+            stage: what learns and which losses are on.
             progress: 0..1 of the whole training, for the learning rate.
+            stage_progress: 0..1 of the stage, for the learning rate of one that begins anew.
 
         Returns:
             Figures for the log.
         """
         settings = self.settings
-        rate = settings.learning_rate * cosine_with_warmup(progress, settings.warmup, settings.floor)
+        if stage.restart:
+            factor = stage.restart * cosine_with_warmup(stage_progress, settings.warmup, settings.floor)
+        else:
+            factor = cosine_with_warmup(progress, settings.warmup, settings.floor)
+        rate = settings.learning_rate * factor
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = rate * group["factor"]
         names = [name for name, _ in self.model.transformer.named_parameters()]
         learns = set(trainable_names(names, stage.learns))
         for name, parameter in self.model.transformer.named_parameters():
             parameter.requires_grad_(name in learns)
-        loss, figures = self.loss(batch, stage.focus)
+        loss, figures = self.loss(batch, stage.focus, stage.movement)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -178,8 +183,14 @@ class Trainer:
         self.ema.step(self.model.learned().values())
         return figures
 
-    def loss(self, batch: Batch, focus: bool) -> tuple[Tensor, dict[str, float]]:
-        """Loss of a batch and its parts."""
+    def loss(self, batch: Batch, focus: bool, movement: float = 0.0) -> tuple[Tensor, dict[str, float]]:
+        """Loss of a batch and its parts.
+
+        Args:
+            batch: from `draw_batch`.
+            focus: whether the focus head learns.
+            movement: extra weight of what the velocity's error has different from frame to frame.
+        """
         latents, noise, references = (part.to(self.device) for part in (batch.latents, batch.noise, batch.references))
         sigma = batch.sigma.to(self.device).view(-1, 1, 1, 1, 1)
         noisy = (1 - sigma) * latents + sigma * noise
@@ -193,7 +204,10 @@ class Trainer:
                 return_attended=focus,
             )
         velocity = output.sample[:, :, : latents.shape[2]].float()
-        error = self._channel_error(velocity - (noise - latents), sigma)
+        wrong = velocity - (noise - latents)
+        error = self._channel_error(wrong, sigma)
+        if movement:
+            error = error + movement * self._channel_error(wrong - wrong.mean(2, keepdim=True), sigma)
         mouth = batch.mouth.to(self.device)
         weights = self._region_weights(batch.face.to(self.device), mouth)
         loss = (weights * error).sum() / weights.sum()
