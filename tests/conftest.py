@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from humo.pipeline import HuMoPipeline
 
 torch.set_num_threads(1)  # tiny tensors: more threads only wait for one another
@@ -33,3 +36,21 @@ def wan_pipeline() -> HuMoPipeline:
     import tiny
 
     return tiny.pipeline("17B")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the page with the bundled model, of this test file alone."""
+    import pages
+
+    with pages.serve(tmp_path_factory.mktemp("log")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, of this test file alone."""
+    import pages
+
+    with pages.chromium() as browser:
+        yield browser

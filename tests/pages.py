@@ -1,0 +1,117 @@
+"""The page in a process of its own and Chromium to look at it: what the tests in a browser share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "assets" / "examples"
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+    "--autoplay-policy=no-user-gesture-required",
+]
+SECOND = 1000
+PATIENCE = 180 * SECOND
+"""Milliseconds for a generation on a busy machine."""
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """Address of `python app.py`, with the bundled model, in a process of its own and another folder.
+
+    Args:
+        folder: where it runs and its log stays; existing.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = folder / "server.txt"
+    with open(log, "w") as file:
+        command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
+        environment = {key: value for key, value in os.environ.items() if key != "HUMO_MODEL"}
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(address, process, log)
+        yield address
+        assert process.poll() is None, log.read_text()
+    finally:
+        process.terminate()
+        process.wait(20)
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(f"{address}/config", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"no answer: {log.read_text()}")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """An open page and everything it complained about."""
+
+    page: Page
+    address: str
+    complaints: list[str] = field(default_factory=list)
+
+    def watch(self) -> Visit:
+        page, own = self.page, (self.address, "data:", "blob:")
+        page.on("console", lambda m: self._note(m.type == "error", f"{m.type}: {m.text}"))
+        page.on("pageerror", lambda error: self._note(True, f"page error: {error}"))
+        page.on("request", lambda request: self._note(not request.url.startswith(own), f"outside: {request.url}"))
+        page.on("response", lambda answer: self._note(answer.status >= 400, f"{answer.status}: {answer.url}"))
+        page.goto(self.address)
+        page.locator("#generate-TI").wait_for()
+        return self
+
+    def _note(self, is_complaint: bool, text: str) -> None:
+        if is_complaint:
+            self.complaints.append(text)
+
+    def open_tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name, exact=True).click()
+
+    def set_number(self, label: str, value: float) -> None:
+        """Types into the number field of a slider."""
+        box, slider = (self.page.get_by_label(f"{part} for {label}") for part in ("number input", "range slider"))
+        for _ in range(50):  # a field that has only just appeared may not listen yet
+            box.fill(str(value))
+            box.press("Enter")
+            self.page.wait_for_timeout(100)
+            if slider.input_value() == str(value):
+                return
+        raise AssertionError(f"{label} stays at {slider.input_value()}")
+
+    def set_steps(self, steps: int) -> None:
+        if not self.page.get_by_text("A new seed each time").is_visible():
+            self.page.get_by_role("button", name="Settings").first.click()
+        self.set_number("Steps", steps)
