@@ -19,6 +19,7 @@ from humo.training.data import ClipData, hear, shrink_mask
 from humo.training.hearing import HearingSettings, MouthReader, hearing_batch, make_audio_encoder, train_hearing
 from humo.training.loop import load_hearing, load_reading, train_model
 from humo.training.model import ModelSettings, Trainer, make_mini
+from humo.training.precision import mixed_precision
 from humo.training.run import Run
 from humo.training.stages import audio_share, mini_stages, stage_at, trainable_names
 from humo.training.text import UNKNOWN
@@ -186,6 +187,14 @@ def test_the_loop_trains_resumes_and_writes_a_pipeline_that_talks(folder):
     assert any(not torch.equal(before[name], after[name]) for name in before)
     with Image.open(folder / "model" / "sheet-000003.png") as sheet:
         assert sheet.size == (10 * 128, 3 * 128)
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_precision_follows_the_processor(monkeypatch, is_fast):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: is_fast)
+    with mixed_precision("cpu"):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype is (torch.bfloat16 if is_fast else torch.float32)
 
 
 def test_matmul_attention_equals_wans():

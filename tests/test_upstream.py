@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import diffusers
 import numpy as np
@@ -140,3 +141,12 @@ def test_missing_keys_stay_on_the_meta_device(tmp_path) -> None:
     small.save_config(tmp_path)
     loaded = humo.transformer.HuMoTransformer3DModel.from_pretrained(tmp_path)
     assert loaded.blocks[1].attn1.to_q.weight.is_meta
+
+
+def test_torch_tells_whether_the_processor_multiplies_bfloat16() -> None:
+    """`humo.training.precision` asks; the answer agrees with what torch says of the processor where it says it."""
+    flags = Path("/proc/cpuinfo")
+    told = torch.cpu._is_avx512_bf16_supported()
+    assert isinstance(told, bool)
+    if flags.exists():
+        assert told == ("avx512_bf16" in flags.read_text())

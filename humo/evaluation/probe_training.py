@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from humo.evaluation.probes import (
     ProbeSettings,
     probe_key,
 )
+from humo.training.precision import mixed_precision
 from humo.world.clips import plan_clip
 
 MOTION_FRAMES = 49
@@ -134,12 +134,11 @@ def _train_frame_probe(probes: Probes, examples: Examples, empty: Tensor, settin
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.steps + 1, pct_start=0.1
     )
-    precision = torch.autocast("cpu", torch.bfloat16) if _has_fast_bf16() else nullcontext()
     source = batches(examples, empty, settings)
     with tqdm(range(settings.steps), desc="probes: frames", unit="step") as steps:
         for _ in steps:
             batch = next(source)
-            with precision:
+            with mixed_precision("cpu"):
                 read = network(batch.frames)
             loss = probe_loss({name: value.float() for name, value in read.items()}, batch)
             optimizer.zero_grad()
@@ -195,8 +194,3 @@ def _read_places(probes: Probes, tracks: list[np.ndarray]) -> Tensor:
 def _read_all(probes: Probes, frames: Tensor) -> dict[str, Tensor]:
     parts = [probes.frame(part) for part in frames.split(128)]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-def _has_fast_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware; elsewhere it is slower than float32."""
-    return torch.cpu._is_avx512_bf16_supported()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from humo.codec import SPACE, TIME, HuMoVideoCodec
+from humo.training.precision import mixed_precision
 from humo.world.clips import plan_clip, render_clip
 
 
@@ -149,7 +150,7 @@ def _decoder_loss(codec: HuMoVideoCodec, video: Tensor, weights: Tensor, setting
         strength = settings.latent_noise * torch.rand(len(latents), 1, 1, 1, 1, generator=generator)
         latents = latents + strength * torch.randn(latents.shape, generator=generator)
         sketch = codec.sketch(codec.denormalize(latents))
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed_precision("cpu"):
         decoded = codec.decoder(latents.contiguous(memory_format=torch.channels_last_3d), sketch)
     error = decoded[:, :, TIME - 1 :].float() - video
     weighted = (error.abs() + 4 * error.square()).mean(1) * weights
@@ -176,7 +177,7 @@ def measure_codec(
     for seed in range(num_clips):
         clip = render_clip(plan_clip(5_000_000 + seed, split), num_frames, size)
         video = to_video(clip.frames)[None]
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision("cpu"):
             decoded = codec.decode(codec.encode(video).latent_dist.mode()).sample
         decoded = decoded[0].float().clamp(-1, 1)
         error = (decoded - video[0]).square().mean(0).numpy()

@@ -18,6 +18,7 @@ from humo.linear_estimate import noisy_variance
 from humo.training.attention import MatmulAttnProcessor
 from humo.training.batches import Batch
 from humo.training.codec import cosine_with_warmup
+from humo.training.precision import mixed_precision
 from humo.training.stages import Stage, trainable_names
 from humo.transformer import HuMoTransformer3DModel
 
@@ -194,7 +195,7 @@ class Trainer:
         latents, noise, references = (part.to(self.device) for part in (batch.latents, batch.noise, batch.references))
         sigma = batch.sigma.to(self.device).view(-1, 1, 1, 1, 1)
         noisy = (1 - sigma) * latents + sigma * noise
-        with torch.autocast(self.device, torch.bfloat16):
+        with mixed_precision(self.device):
             text = self._encode_text(batch)
             output = self.model.transformer(
                 torch.cat([noisy, references], dim=2),
