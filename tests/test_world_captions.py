@@ -10,12 +10,12 @@ import re
 import numpy as np
 
 from humo.world import plan_clip, render_clip
-from humo.world.captions import _SYNONYMS, compose_caption, write_caption
+from humo.world.captions import SYNONYMS, compose_caption, write_caption
 from humo.world.people import IDENTITY_ATTRIBUTES, Setting, sample_person, sample_setting
 
 
 def _says(key: str, caption: str) -> bool:
-    return any(re.search(rf"\b{re.escape(word)}\b", caption) for word in _SYNONYMS.get(key, (key,)))
+    return any(re.search(rf"\b{re.escape(word)}\b", caption) for word in SYNONYMS.get(key, (key,)))
 
 
 def test_what_a_caption_names_is_there_in_one_of_its_words():

@@ -8,7 +8,7 @@ import numpy as np
 
 from humo.world.people import Person, Setting
 
-_SYNONYMS: dict[str, tuple[str, ...]] = {
+SYNONYMS: dict[str, tuple[str, ...]] = {
     "woman": ("woman", "woman", "lady", "girl", "female person"),
     "man": ("man", "man", "guy", "gentleman", "male person"),
     "person": ("person", "character", "someone", "somebody"),
@@ -52,6 +52,7 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "talks": ("talks", "is talking", "speaks", "is speaking", "says something", "tells a story"),
     "silent": ("is silent", "says nothing", "listens", "is quiet", "keeps quiet"),
 }
+"""Ways to say a thing, by thing; what is missing is said in its own name only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class _Words:
         self.named.update(attributes)
 
     def __call__(self, key: str) -> str:
-        options = _SYNONYMS.get(key, (key,))
+        options = SYNONYMS.get(key, (key,))
         return options[self.rng.integers(len(options))]
 
     def chance(self, probability: float) -> bool:
