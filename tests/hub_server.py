@@ -50,6 +50,8 @@ class State:
     """Method and path of every request."""
     refusals: list[tuple[str, int, str]] = field(default_factory=list)
     """(pattern of "METHOD path body", status, words): the first that matches answers."""
+    once: list[tuple[str, int, str]] = field(default_factory=list)
+    """The same, each for one request."""
     breaks: list[str] = field(default_factory=list)
     """Patterns of requests at which the connection is closed without an answer, each once."""
     stages: list[str] = field(default_factory=lambda: ["BUILDING", "APP_STARTING", "RUNNING"])
@@ -63,6 +65,8 @@ class State:
     """Answers of the app, one a request; the last one stays, None is no answer."""
     gate: threading.Event = field(default_factory=threading.Event)
     """Until it is set no large file is taken."""
+    end: threading.Event = field(default_factory=threading.Event)
+    """Set when the server ends, for requests that are never answered."""
     has_upload_begun: threading.Event = field(default_factory=threading.Event)
     authorization: list[str | None] = field(default_factory=list)
     """Header of every request to the app."""
@@ -84,9 +88,11 @@ class Hub(BaseHTTPRequestHandler):
                 self.state.breaks.remove(pattern)
                 self.close_connection = True
                 return self.connection.close()
-        for pattern, status, words in self.state.refusals:
+        for refusal in (*self.state.once, *self.state.refusals):
+            pattern, status, words = refusal
             if re.search(pattern, asked):
-                return self.send({"error": words}, status)
+                self.state.once = [other for other in self.state.once if other is not refusal]
+                return self.send({"error": words}, status, **({"X-Error-Code": words} if status == 404 else {}))
         is_of_hub = path.startswith("/api/")
         if is_of_hub and self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self.send({"error": "Invalid user token."}, 401)
@@ -273,7 +279,7 @@ class Hub(BaseHTTPRequestHandler):
         if len(self.state.health) > 1:
             self.state.health.pop(0)
         if status is None:
-            self.state.gate.wait(30)
+            self.state.end.wait(30)
             self.close_connection = True
             return None
         return self.send({}, status)
@@ -284,7 +290,7 @@ CALLS: dict[str, Callable[..., None]] = {
     "GET /api/whoami-v2": Hub.whoami,
     "POST /api/validate-yaml": Hub.validate,
     "POST /api/repos/create": Hub.create,
-    f"GET {_SPACE}": Hub.info,
+    f"GET {_SPACE}(?:/revision/main)?": Hub.info,
     f"GET {_SPACE}/runtime": Hub.runtime,
     f"POST {_SPACE}/hardware": Hub.hardware,
     f"PUT {_SPACE}/volumes": Hub.volumes,
@@ -318,6 +324,7 @@ class HubServer:
 
     def __exit__(self, *_: object) -> None:
         self.state.gate.set()
+        self.state.end.set()
         self._server.shutdown()
         self._server.server_close()
 

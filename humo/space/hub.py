@@ -332,13 +332,16 @@ def check_health(api: HfApi, space: str, path: str, expect: int, within: float, 
     with in_one_sentence("Asking where the Space is"):
         info = api.space_info(space)
     headers = build_hf_headers(token=api.token) if info.private else {}  # nobody else need know it
-    url, deadline, answer = f"{(info.host or '').rstrip('/')}{path}", time.monotonic() + within, "nothing"
-    while (left := deadline - time.monotonic()) > 0:
+    url, deadline, answer = f"{(info.host or '').rstrip('/')}{path}", time.monotonic() + within, None
+    while True:
+        left = deadline - time.monotonic()
         try:
-            answer = get_session().get(url, headers=headers, timeout=min(REQUEST_SECONDS, left)).status_code
+            answer = get_session().get(url, headers=headers, timeout=min(REQUEST_SECONDS, max(1.0, left))).status_code
         except HTTPError as error:
-            answer = _first_line(error)
+            answer = answer or _first_line(error)  # the last status says more than that the time is over
         if answer == expect:
             return url
-        time.sleep(min(poll, max(0.0, left)))
+        if left <= 0:
+            break
+        time.sleep(min(poll, left))
     raise ValueError(f"{url} answered {answer} and not {expect} for {within:.0f} s: look at {_page(api, space)}.")
