@@ -1,4 +1,4 @@
-"""humo.space.vocabulary and sentence: words to choose, and the sentences that they make in any order.
+"""humo.space.vocabulary, sentence and dense_caption: words to choose, and what they make in any order.
 
 Run: python -m pytest tests/test_vocabulary.py
 """
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from humo.space.dense_caption import FIELDS, dense_caption
 from humo.space.vocabulary import BUN, GROUPS, NO_HAIR, add_words, find_words
 from humo.world.attributes import OPTIONS
 from humo.world.captions import compose_caption
@@ -179,3 +180,31 @@ def test_the_words_load_without_renderers_and_speech() -> None:
     code = "import sys, humo.space.vocabulary; print({'scipy', 'torch', 'espeakng_loader'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_fields_become_one_dense_caption() -> None:
+    assert dense_caption(**{field.key: field.example for field in FIELDS}) == (
+        "A young woman with short black hair and freckles, wearing a grey wool coat over a white blouse, speaks to the "
+        "camera with a calm smile. The scene is set in a small kitchen with plants on the window sill. A steady medium "
+        "close-up at eye level. Soft morning light from the left, warm colours."
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"subject": "an old man "}, "The video shows an old man."),
+        ({"subject": "a man.", "action": "reading\n a letter"}, "A man is reading a letter."),
+        ({"subject": "a man", "clothes": "in a suit"}, "The video shows a man, wearing a suit."),
+        ({"subject": "a man", "surroundings": "on a beach"}, "The video shows a man. The scene is on a beach."),
+        ({"subject": "Mia", "clothes": "She wears a hat.", "action": "sings"}, "Mia sings. She wears a hat."),
+        ({"subject": "Mia", "surroundings": "The scene is dark"}, "The video shows Mia. The scene is dark."),
+    ],
+)
+def test_fields_as_people_fill_them_in(fields: dict[str, str], expected: str) -> None:
+    assert dense_caption(**fields) == expected
+
+
+def test_a_dense_caption_is_about_somebody() -> None:
+    with pytest.raises(ValueError, match="say in a few words who"):
+        dense_caption(subject=" .", action="sings")
