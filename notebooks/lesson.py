@@ -133,11 +133,15 @@ def check(function: Callable[..., Any], test: Callable[[Callable[..., Any]], Non
     try:
         test(function)
     except AssertionError as error:
-        print(f"✗ {error or 'that is not the right value.'} Hint: {hint}")
+        print(f"✗ {_first_line(error) or 'that is not the right value.'} Hint: {hint}")
     except Exception as error:  # noqa: BLE001 (whatever a learner's code raises is told, not raised)
-        print(f"✗ {type(error).__name__}: {error}. Hint: {hint}")
+        print(f"✗ {type(error).__name__}: {_first_line(error)}. Hint: {hint}")
     else:
         print("✓ correct")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n")[0]
 
 
 def is_unattempted(function: Callable[..., Any]) -> bool:
@@ -220,11 +224,11 @@ def figure(width: float = 7.0, height: float = 3.0, rows: int = 1, columns: int 
         The figure, and one axes or an array of them as `Figure.subplots` gives it.
     """
     import matplotlib
-    from cycler import cycler
     from matplotlib.figure import Figure
+    from matplotlib.rcsetup import cycler
 
     colours = [COLOURS[name] for name in ("text", "image", "audio", "mask", "null")]
-    cycle = cycler(color=colours) + cycler(linestyle=["-", "--", "-.", ":", (0, (1, 3))])
+    cycle = cycler("color", colours) + cycler("linestyle", ["-", "--", "-.", ":", (0, (1, 3))])
     matplotlib.rcParams.update({**_STYLE, "axes.prop_cycle": cycle})
     drawn = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     return drawn, drawn.subplots(rows, columns)
@@ -317,15 +321,15 @@ def _player(frames: np.ndarray, fps: float, sound: tuple | None, picture: bytes,
 
 def png(picture: Figure | Image.Image) -> bytes:
     """A figure or picture as PNG of at most `MAX_PNG` bytes: with fewer colours, then smaller, where it must be."""
-    image = picture if isinstance(picture, Image.Image) else _rendered(picture)
-    data = _bytes(image.convert("RGB"))
-    colours = 256
+    image = (picture if isinstance(picture, Image.Image) else _rendered(picture)).convert("RGB")
+    data = _bytes(image)
+    for colours in (256, 64):
+        if len(data) > MAX_PNG:
+            data = _bytes(image.quantize(colours, dither=Image.Dither.NONE))
     while len(data) > MAX_PNG:
-        data = _bytes(image.convert("RGB").quantize(colours, dither=Image.Dither.NONE))
-        if colours > 32:
-            colours //= 2
-        else:
-            image = image.resize((image.width * 4 // 5, image.height * 4 // 5), Image.Resampling.LANCZOS)
+        factor = min(0.9, (MAX_PNG / len(data)) ** 0.5)
+        image = image.resize((int(image.width * factor), int(image.height * factor)), Image.Resampling.LANCZOS)
+        data = _bytes(image.quantize(64, dither=Image.Dither.NONE))
     return data
 
 
@@ -337,7 +341,7 @@ def _rendered(figure: Figure) -> Image.Image:
 
 def _bytes(image: Image.Image) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, "PNG", optimize=True)
+    image.save(stream, "PNG")
     return stream.getvalue()
 
 

@@ -57,7 +57,7 @@ def imported_packages(path: Path) -> set[str]:
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names.add(node.module.split(".")[0])
-    ours = {"humo", "app", *(p.stem for p in path.parent.glob("*.py"))}
+    ours = {"humo", "app", "notebooks", *(p.stem for p in path.parent.glob("*.py"))}
     return names - set(sys.stdlib_module_names) - ours
 
 
