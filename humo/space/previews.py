@@ -1,0 +1,219 @@
+"""What the model will really see and hear: the picture in its white frame, the sound with its windows.
+
+Each is HTML with the same in words. The sound is drawn with the page's own colours, so that it is read in light and
+dark, from numbers that the pipeline would take too (`humo.inputs`, `humo.audio`), without importing torch. Ours.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from humo.media import SAMPLE_RATE, Sound
+from humo.space.html import data_uri
+from humo.space.request import FPS
+
+FRAMES_PER_LATENT, WINDOW = 4, 8
+"""Video frames of a latent frame, and the features that it hears: two more on each side (`humo.audio`)."""
+SMALL_SIDE = 256
+"""Pictures with no longer side show their pixels as squares, for a smooth enlargement would show more than there is."""
+QUIET_DB, MIN_QUIET = 35.0, 0.2
+"""What is so many decibels below the loud parts for so many seconds is called silent."""
+COLUMNS, HEIGHT, LANE = 320, 64, 7
+"""Of the drawing: bars, units of the wave's height, height of a lane of windows."""
+MAX_DRAWN = 160
+"""Windows; more would be thinner than a pixel."""
+
+
+def seen_html(picture: Image.Image, height: int, width: int) -> str:
+    """A picture as the model sees it: fitted into its frame, the rest white.
+
+    Args:
+        picture: RGB, as `humo.media.read_picture` gives it.
+        height: pixels of the video.
+        width: pixels of the video.
+
+    Returns:
+        HTML of a figure; small pictures are shown pixel by pixel.
+    """
+    from humo.references import letterbox  # imports torch, which the model's own loading needs too
+
+    shown = letterbox(picture, height, width)
+    words = describe_picture(picture.size, height, width)
+    pixels = "image-rendering:pixelated;" if max(height, width) <= SMALL_SIDE else ""
+    style = f"{pixels}width:100%;max-width:{SMALL_SIDE}px;aspect-ratio:{width}/{height};margin:0;display:block;"
+    style += "border:1px solid var(--border-color-primary);border-radius:var(--radius-md)"
+    image = f'<img src="{data_uri(shown)}" alt="Your picture as the model sees it" style="{style}">'
+    return _figure("humo-seen", image, words)
+
+
+def describe_picture(size: tuple[int, int], height: int, width: int) -> str:
+    """In words what `seen_html` shows.
+
+    Args:
+        size: width and height of the given picture.
+        height: pixels of the video.
+        width: pixels of the video.
+    """
+    scale = min(width / size[0], height / size[1])
+    shares = {"left and right": 1 - size[0] * scale / width, "above and below": 1 - size[1] * scale / height}
+    where, share = max(shares.items(), key=lambda each: each[1])
+    white = f"white {where}: {share:.0%} of the frame" if share > 0.02 else "filling the frame"
+    enlarged = f" It is enlarged from {size[0]} x {size[1]}: a larger one shows more." if scale > 1.5 else ""
+    return f"The model sees {width} x {height} pixels, {white}.{enlarged}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heard:
+    """What the model makes of a sound."""
+
+    duration: float
+    """Seconds of the sound."""
+    num_frames: int
+    """Video frames, 4k+1."""
+    silences: tuple[tuple[float, float], ...]
+    """(begin, end) in seconds of what is silent within the video."""
+
+    @property
+    def seconds(self) -> float:
+        """Length of the video."""
+        return self.num_frames / FPS
+
+    @property
+    def num_windows(self) -> int:
+        """Latent frames, each of which hears a window of its own."""
+        return 1 + (self.num_frames - 1) // FRAMES_PER_LATENT
+
+    def window(self, index: int) -> tuple[float, float]:
+        """(begin, end) in seconds of what a latent frame hears; may reach beyond the sound, where there is silence."""
+        end = FRAMES_PER_LATENT * index + WINDOW - FRAMES_PER_LATENT - 1
+        return (end - WINDOW) / FPS, end / FPS
+
+
+def listen(sound: Sound, max_frames: int | None, num_frames: int | None = None) -> Heard:
+    """Find out what the model will hear, as `humo.inputs.choose_num_frames` decides.
+
+    Args:
+        sound: as `humo.media.read_sound` gives it.
+        max_frames: longest video in frames, None for no limit.
+        num_frames: of the video, where it does not follow the sound.
+    """
+    if num_frames is None:
+        covered = max(1, len(sound.waveform) * FPS // SAMPLE_RATE)
+        covered = covered if max_frames is None else min(covered, max_frames)
+        num_frames = 1 + (covered - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT
+    quiet = _quiet_frames(sound.waveform)[:num_frames]
+    return Heard(duration=sound.duration, num_frames=num_frames, silences=_stretches(quiet))
+
+
+def _quiet_frames(waveform: np.ndarray) -> np.ndarray:
+    """Whether each video frame's stretch of sound is silent, (frames,) bool."""
+    samples = SAMPLE_RATE // FPS
+    whole = waveform[: len(waveform) // samples * samples].reshape(-1, samples)
+    loudness = np.sqrt(np.mean(whole**2, axis=1))
+    heard = loudness[loudness > 0.01 * loudness.max(initial=0.0)]
+    loud = np.percentile(heard, 95) if len(heard) else 0.0
+    return loudness <= loud * 10 ** (-QUIET_DB / 20)
+
+
+def _stretches(quiet: np.ndarray) -> tuple[tuple[float, float], ...]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet, [0]]))).reshape(-1, 2) / FPS
+    return tuple((begin, end) for begin, end in edges.tolist() if end - begin >= MIN_QUIET)
+
+
+def heard_html(sound: Sound, max_frames: int | None, num_frames: int | None = None) -> str:
+    """A sound as the model hears it: its wave, the windows of the latent frames, what is cut and what is silent.
+
+    Args:
+        sound: as `humo.media.read_sound` gives it.
+        max_frames: longest video in frames, None for no limit.
+        num_frames: of the video, where it does not follow the sound.
+
+    Returns:
+        HTML of a figure.
+    """
+    heard = listen(sound, max_frames, num_frames)
+    return _figure("humo-heard", draw_sound(sound, heard), describe_sound(heard))
+
+
+def describe_sound(heard: Heard) -> str:
+    """In words what `draw_sound` shows."""
+    frames = "1 frame" if heard.num_frames == 1 else f"{heard.num_frames} frames"
+    words = f"The model hears {heard.seconds:.2f} s: {frames}"
+    windows = "in one window" if heard.num_windows == 1 else f"in {heard.num_windows} overlapping windows"
+    words += f", {windows} of {WINDOW / FPS:.2f} s."
+    if heard.duration - heard.seconds >= 0.5 / FPS:
+        words += f" The last {heard.duration - heard.seconds:.2f} s are cut off (grey)."
+    elif heard.seconds - heard.duration >= 0.5 / FPS:
+        words += f" Silence fills the last {heard.seconds - heard.duration:.2f} s."
+    if heard.silences:
+        spans = [f"{begin:.1f} to {end:.1f} s" for begin, end in heard.silences[:4]]
+        more = f" and {len(heard.silences) - 4} times more" if len(heard.silences) > 4 else ""
+        words += f" Silent from {', from '.join(spans)}{more}: there the mouth should rest."
+    return words
+
+
+def draw_sound(sound: Sound, heard: Heard) -> str:
+    """The wave as an SVG, silence shaded: what is heard in colour, what is cut grey, the windows below."""
+    total = max(heard.duration, heard.seconds)
+    scale = COLUMNS / total
+    silences = (*heard.silences, (heard.duration, total))
+    shapes = [
+        *(_box(begin * scale, 0, (end - begin) * scale, HEIGHT, "silence") for begin, end in silences if end > begin),
+        *_wave(sound, heard, total),
+        *(_windows(heard, scale) if heard.num_windows <= MAX_DRAWN else ()),
+        f'<path d="M{heard.seconds * scale:.1f} 0V{HEIGHT}" style="{_STYLES["end"]}"/>',
+    ]
+    size = f'viewBox="0 0 {COLUMNS} {HEIGHT + 2 * LANE + 2}" preserveAspectRatio="none"'
+    label = f"Wave of the sound, {heard.duration:.2f} s"
+    svg = f'<svg {size} role="img" aria-label="{label}" style="display:block;width:100%;height:5.5rem">'
+    scale_words = f"<span>0 s</span><span>{total:.2f} s</span>"
+    axis = f'<div aria-hidden="true" style="display:flex;justify-content:space-between;{_SMALL}">{scale_words}</div>'
+    return f"{svg}{''.join(shapes)}</svg>{axis}"
+
+
+_SMALL = "font-size:.85rem;color:var(--body-text-color-subdued);font-variant-numeric:tabular-nums"
+_STYLES = {
+    "heard": "fill:var(--slider-color)",
+    "cut": "fill:var(--body-text-color-subdued);opacity:.45",
+    "silence": "fill:var(--border-color-primary);opacity:.6",
+    "window": "fill:var(--slider-color);opacity:.35",
+    "end": "stroke:var(--body-text-color);stroke-width:1;stroke-dasharray:3 3;vector-effect:non-scaling-stroke",
+}
+
+
+def _wave(sound: Sound, heard: Heard, total: float) -> list[str]:
+    """One bar a column, from the lowest to the highest sample."""
+    samples = round(total * SAMPLE_RATE)
+    waveform = np.pad(sound.waveform[:samples], (0, max(0, samples - len(sound.waveform))))
+    edges = np.linspace(0, samples, COLUMNS + 1).astype(int)[:-1]
+    peak = max(float(np.abs(waveform).max()), 1e-6)
+    low, high = (ufunc.reduceat(waveform, edges) / peak for ufunc in (np.minimum, np.maximum))
+    top, bottom = ((1 - side) * HEIGHT / 2 for side in (np.maximum(high, 0.01), np.minimum(low, -0.01)))
+    bars = [f"M{x} {a:.1f}h.8V{b:.1f}h-.8z" for x, (a, b) in enumerate(zip(top, bottom, strict=True))]
+    end = round(heard.seconds / total * COLUMNS)
+    parts = {"heard": "".join(bars[:end]), "cut": "".join(bars[end:])}
+    return [f'<path d="{path}" style="{_STYLES[kind]}"/>' for kind, path in parts.items() if path]
+
+
+def _windows(heard: Heard, scale: float) -> list[str]:
+    """Windows overlap by half: they take turns in two lanes."""
+    boxes = []
+    for index in range(heard.num_windows):
+        begin, end = (min(max(0.0, edge), heard.seconds) for edge in heard.window(index))
+        lane = HEIGHT + 2 + LANE * (index % 2)
+        boxes.append(_box(begin * scale + 0.4, lane, (end - begin) * scale - 0.8, LANE - 1, "window"))
+    return boxes
+
+
+def _box(x: float, y: float, width: float, height: float, kind: str) -> str:
+    size = f'x="{x:.1f}" y="{y}" width="{max(width, 0.4):.1f}" height="{height}"'
+    return f'<rect {size} style="{_STYLES[kind]}"/>'
+
+
+def _figure(name: str, picture: str, words: str) -> str:
+    caption = f'<figcaption style="margin-top:.35rem;{_SMALL}">{html.escape(words)}</figcaption>'
+    return f'<figure class="{name}" style="margin:0">{picture}{caption}</figure>'
