@@ -22,12 +22,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from humo.guidance import Branch, Rule, Weights
+from humo.audio import FRAMES_PER_LATENT
+from humo.guidance import Branch, Weights
+from humo.overlays import describe_masks as describe_masks
+from humo.overlays import grey_frame, peak, stretch
+from humo.overlays import mask_overlay as mask_overlay
 from humo.references import decode_latents, to_frames
-from humo.sampling import Conditions, StepState, branch_inputs, make_scheduler, set_timesteps
+from humo.sampling import Conditions, StepState, branch_inputs
+from humo.schedules import BRANCH_COLOURS, make_schedule
+from humo.schedules import COLOURS as COLOURS
+from humo.schedules import Schedule as Schedule
+from humo.schedules import describe_schedule as describe_schedule
+from humo.schedules import schedule as schedule
+from humo.windows import blend_windows, plan_windows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,65 +44,11 @@ if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
     from humo.transformer import HuMoTransformer3DModel
 
-COLOURS = {"text": "#0072B2", "image": "#D55E00", "audio": "#009E73", "null": "#8C8C8C", "mask": "#7B3294"}
-"""Colour of each concept, safe for the colour-blind; the lessons and the page use the same."""
-_BRANCH_STYLES = {
-    "TIA": ("#009E73", ""),
-    "TA": ("#56B4E9", "//"),
-    "TI": ("#D55E00", "\\\\"),
-    "T": ("#0072B2", ".."),
-    "I": ("#E69F00", "xx"),
-    "null": ("#8C8C8C", ""),
-}
+_HATCHES = {"TA": "//", "TI": "\\\\", "T": "..", "I": "xx"}
 SENSES = ("text", "image", "audio")
 
 
 # 1. The schedule
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """Weights of every branch at every step.
-
-    Attributes:
-        timesteps: (s,), 1000 (noise) to 0.
-        branches: names, the fullest first.
-        weights: (s, branches); each row sums to 1, 0 where a branch is not run.
-    """
-
-    timesteps: np.ndarray
-    branches: tuple[str, ...]
-    weights: np.ndarray
-
-    @property
-    def passes(self) -> int:
-        """Passes of the network in all."""
-        return int((self.weights != 0).sum())
-
-
-def schedule(
-    rule: Rule, num_inference_steps: int, shift: float = 5.0, has_image: bool = True, has_audio: bool = True
-) -> Schedule:
-    """The schedule that a rule would give.
-
-    Args:
-        rule: of `humo.guidance`.
-        num_inference_steps: steps of the solver.
-        shift: of the schedule of noise (`humo.sampling.make_scheduler`).
-        has_image: whether a picture is given.
-        has_audio: whether a sound is given.
-    """
-    scheduler = make_scheduler(shift)
-    set_timesteps(scheduler, num_inference_steps)
-    timesteps = scheduler.timesteps.tolist()
-    return _schedule(timesteps, [rule(t, has_image=has_image, has_audio=has_audio) for t in timesteps])
-
-
-def _schedule(timesteps: Sequence[float], weights: Sequence[Weights]) -> Schedule:
-    used = {branch for step in weights for branch in step}
-    branches = sorted(used, key=lambda branch: (-len(branch.name.replace("null", "")), branch.name))
-    table = np.array([[step.get(branch, 0.0) for branch in branches] for step in weights])
-    return Schedule(np.array(timesteps), tuple(branch.name for branch in branches), table)
 
 
 def draw_schedule(shown: Schedule) -> Figure:
@@ -102,9 +57,9 @@ def draw_schedule(shown: Schedule) -> Figure:
     steps = np.arange(len(shown.timesteps))
     above, below = np.zeros(len(steps)), np.zeros(len(steps))
     for name, weights in zip(shown.branches, shown.weights.T, strict=True):
-        colour, hatch = _BRANCH_STYLES[name]
         bottom = np.where(weights >= 0, above, below)
-        axes.bar(steps, weights, bottom=bottom, width=0.85, color=colour, hatch=hatch, edgecolor="white", label=name)
+        look = {"color": BRANCH_COLOURS[name], "hatch": _HATCHES.get(name), "edgecolor": "white", "label": name}
+        axes.bar(steps, weights, bottom=bottom, width=0.85, **look)
         above, below = above + weights.clip(min=0), below + weights.clip(max=0)
     axes.axhline(0, color="0.2", linewidth=0.8)
     every = max(1, len(steps) // 8)
@@ -114,19 +69,6 @@ def draw_schedule(shown: Schedule) -> Figure:
     axes.legend(title="shown to the network", ncols=len(shown.branches), loc="upper center", fontsize=8)
     axes.margins(y=0.25)
     return figure
-
-
-def describe_schedule(shown: Schedule) -> str:
-    """The schedule as a table; steps with the same weights share a row."""
-    lines = ["| timestep | " + " | ".join(shown.branches) + " |", "|---" * (1 + len(shown.branches)) + "|"]
-    start = 0
-    for index in range(1, len(shown.timesteps) + 1):
-        if index == len(shown.timesteps) or not np.allclose(shown.weights[index], shown.weights[start]):
-            first, last = shown.timesteps[start], shown.timesteps[index - 1]
-            place = f"{first:.0f}" if index - start == 1 else f"{first:.0f} to {last:.0f}"
-            lines.append(f"| {place} | " + " | ".join(f"{weight:g}" for weight in shown.weights[start].round(3)) + " |")
-            start = index
-    return "\n".join([*lines, "", f"{shown.passes} passes of the network in {len(shown.timesteps)} steps."])
 
 
 # 2. What was done, step by step
@@ -165,46 +107,12 @@ class Trace:
     @property
     def schedule(self) -> Schedule:
         """The weights that were used."""
-        return _schedule(self.timesteps, self.weights)
+        return make_schedule(self.timesteps, self.weights)
 
     @torch.no_grad()
     def frames(self, step: int) -> np.ndarray:
         """The video as it was predicted at a step, (frames, height, width, 3) uint8."""
         return _decode(self.pipeline, self.clean[step])
-
-
-def mask_overlay(frame: np.ndarray, mask: np.ndarray, strength: float = 0.55) -> Image.Image:
-    """A frame with the face mask laid over it in purple.
-
-    Args:
-        frame: (height, width, 3) uint8.
-        mask: probability, (g, g).
-        strength: how much the colour covers where the probability is 1.
-
-    Returns:
-        RGB picture of the frame's size.
-    """
-    height, width = frame.shape[:2]
-    wide = Image.fromarray((mask * 255).astype(np.uint8)).resize((width, height), Image.Resampling.BILINEAR)
-    share = strength * np.asarray(wide, dtype=np.float32)[..., None] / 255
-    colour = np.array([int(COLOURS["mask"][i : i + 2], 16) for i in (1, 3, 5)], dtype=np.float32)
-    return Image.fromarray((frame * (1 - share) + colour * share).round().astype(np.uint8))
-
-
-def describe_masks(masks: Sequence[np.ndarray], timesteps: Sequence[float]) -> str:
-    """Where the face was expected, step by step, as a table: share of the frame, and its middle."""
-    lines = ["| timestep | share of the frame | middle (across, down) |", "|---|---|---|"]
-    for timestep, mask in zip(timesteps, masks, strict=True):
-        across, down = _middle(mask.mean(0))
-        lines.append(f"| {timestep:.0f} | {mask.mean():.0%} | {across:.0%}, {down:.0%} |")
-    return "\n".join(lines)
-
-
-def _middle(mask: np.ndarray) -> tuple[float, float]:
-    """Centre of mass of a mask (g, g), as shares of width and height."""
-    total = mask.sum() or 1.0
-    rows, columns = np.indices(mask.shape) + 0.5
-    return float((mask * columns).sum() / total / mask.shape[1]), float((mask * rows).sum() / total / mask.shape[0])
 
 
 # 3. What each sense did
@@ -240,20 +148,19 @@ def senses(pipeline: HuMoPipeline, latents: Tensor, timestep: float, conditions:
     """
     full = Branch(True, conditions.references is not None, conditions.audio is not None)
     shown = [name for name in SENSES if getattr(full, name)]
-    video = _predict(pipeline, latents, timestep, full, conditions)
-    without = {}
-    for name in shown:
-        rest = Branch(**{other: getattr(full, other) and other != name for other in SENSES})
-        without[name] = _predict(pipeline, latents, timestep, rest, conditions)
+    asked = {name: Branch(**{other: getattr(full, other) and other != name for other in SENSES}) for name in shown}
+    clean = [_predict(pipeline, latents, timestep, branch, conditions) for branch in (full, *asked.values())]
+    video, *others = (_decode(pipeline, each) for each in clean)  # after all passes: one of both may be on the GPU
+    without = dict(zip(shown, others, strict=True))
     change = {name: np.abs(video.astype(np.int16) - other).mean(-1) for name, other in without.items()}
     return Senses(video, without, change)
 
 
 def describe_senses(seen: Senses) -> str:
     """How much each sense changed, and where, as a table."""
-    lines = ["| sense | mean change of 255 | middle of the change (across, down) |", "|---|---|---|"]
+    lines = ["| sense | mean change of 255 | strongest (across, down) |", "|---|---|---|"]
     for name, change in seen.change.items():
-        across, down = _middle(change.mean(0))
+        across, down = peak(change.mean(0))
         lines.append(f"| {name} | {change.mean():.1f} | {across:.0%}, {down:.0%} |")
     return "\n".join(lines)
 
@@ -277,11 +184,14 @@ def draw_senses(seen: Senses, frame: int) -> Figure:
 
 def _predict(
     pipeline: HuMoPipeline, latents: Tensor, timestep: float, branch: Branch, conditions: Conditions
-) -> np.ndarray:
-    inputs = branch_inputs(pipeline.transformer, latents, timestep, branch, conditions)
-    velocity = pipeline.transformer(**inputs, return_dict=False)[0].float()
-    clean = (latents - timestep / 1000 * velocity)[:, :, : latents.shape[2] - conditions.num_references]
-    return _decode(pipeline, clean)
+) -> Tensor:
+    """Predicted clean latents of the video, (1, z, f, h, w)."""
+    windows = _windows(pipeline, latents, conditions)
+    parts = [
+        _run(pipeline, part, timestep, branch, told)[:, :, : place.stop - place.start]
+        for place, part, told in _cut(latents, conditions, windows)
+    ]
+    return latents[:, :, : windows[-1].stop] - timestep / 1000 * blend_windows(parts, windows)
 
 
 # 4. Where the sound acts
@@ -308,14 +218,48 @@ def sound_map(pipeline: HuMoPipeline, latents: Tensor, timestep: float, conditio
     """
     if conditions.audio is None:
         raise ValueError("The conditions hold no sound: give one to see where it acts.")
-    transformer = pipeline.transformer
+    windows, parts = _windows(pipeline, latents, conditions), []
     branch = Branch(True, conditions.references is not None, True)
-    with _audio_shares(transformer) as shares:
-        transformer(**branch_inputs(transformer, latents, timestep, branch, conditions), return_dict=False)
-    patch = transformer.config.patch_size
-    grid = latents.shape[2], latents.shape[3] // patch[1], latents.shape[4] // patch[2]
-    maps = torch.stack(shares)[:, 0].unflatten(1, grid)
-    return maps[:, : grid[0] - conditions.num_references].float().cpu().numpy()
+    _, *patch = pipeline.transformer.config.patch_size
+    grid = -1, latents.shape[3] // patch[0], latents.shape[4] // patch[1]
+    for place, part, told in _cut(latents, conditions, windows):
+        with _audio_shares(pipeline.transformer) as shares:
+            _run(pipeline, part, timestep, branch, told)
+        parts.append(torch.stack(shares, dim=1).unflatten(2, grid)[:, :, : place.stop - place.start])
+    return blend_windows(parts, windows)[0].cpu().numpy()
+
+
+def describe_sound_map(maps: np.ndarray) -> str:
+    """How much the audio attention adds in each block, and where, as a table."""
+    lines = ["| block | mean share added | strongest (across, down) |", "|---|---|---|"]
+    for block, each in enumerate(maps, start=1):
+        across, down = peak(each.mean(0))
+        lines.append(f"| {block} | {each.mean():.1%} | {across:.0%}, {down:.0%} |")
+    return "\n".join(lines)
+
+
+def draw_sound_map(frames: np.ndarray, maps: np.ndarray, frame: int) -> Figure:
+    """One frame in grey with what the audio attention adds in green: all blocks, then each, from least to most.
+
+    Args:
+        frames: the video, (frames, height, width, 3) uint8.
+        maps: of `sound_map`.
+        frame: of the video, counted from 0.
+    """
+    grey, place = grey_frame(frames[frame]), latent_of(frame)
+    shown = {"all blocks": maps.mean(0)[place], **{f"block {n}": each[place] for n, each in enumerate(maps, start=1)}}
+    figure, axes = _figure(1.7 * min(7, len(shown)), 1.9 * -(-len(shown) // 7), -(-len(shown) // 7), min(7, len(shown)))
+    for each in axes.flat:
+        each.axis("off")
+    for each, (title, values) in zip(axes.flat, shown.items(), strict=False):
+        each.imshow(mask_overlay(grey, stretch(values), 0.9, COLOURS["audio"]))
+        each.set_title(title, fontsize=9)
+    return figure
+
+
+def latent_of(frame: int) -> int:
+    """The latent frame that holds a video frame, both counted from 0: the first holds one, every other holds four."""
+    return (frame + FRAMES_PER_LATENT - 1) // FRAMES_PER_LATENT
 
 
 @contextmanager
@@ -331,6 +275,25 @@ def _audio_shares(transformer: HuMoTransformer3DModel) -> Iterator[list[Tensor]]
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _windows(pipeline: HuMoPipeline, latents: Tensor, conditions: Conditions) -> list[slice]:
+    """What the network sees at once of a video that is longer than it was trained for."""
+    num_video, trained = latents.shape[2] - conditions.num_references, pipeline.config.max_trained_frames
+    return plan_windows(num_video, num_video if trained is None else 1 + latent_of(trained - 1))
+
+
+def _cut(
+    latents: Tensor, conditions: Conditions, windows: Sequence[slice]
+) -> Iterator[tuple[slice, Tensor, Conditions]]:
+    references = latents[:, :, latents.shape[2] - conditions.num_references :]
+    for place in windows:
+        yield place, torch.cat([latents[:, :, place], references], dim=2), conditions.window(place)
+
+
+def _run(pipeline: HuMoPipeline, latents: Tensor, timestep: float, branch: Branch, conditions: Conditions) -> Tensor:
+    inputs = branch_inputs(pipeline.transformer, latents, timestep, branch, conditions)
+    return pipeline.transformer(**inputs, return_dict=False)[0].float()
 
 
 def _decode(pipeline: HuMoPipeline, latents: Tensor) -> np.ndarray:

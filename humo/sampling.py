@@ -23,10 +23,9 @@ from torch import Tensor
 from humo.focus import FaceMaskPredictor
 from humo.guidance import Branch, Rule, Weights
 from humo.references import assemble_input
+from humo.schedules import FIRST_SIGMA
 from humo.transformer import HuMoTransformer3DModel
 from humo.windows import blend_windows, plan_windows
-
-FIRST_SIGMA = 0.999
 
 
 class StopGeneration(Exception):  # noqa: N818 (a wish, not an error)
@@ -82,6 +81,10 @@ class StepState:
     """Clean latents that the velocity predicts, same shape."""
     weights: Weights
     """Weight of each branch that was run."""
+    noisy: Tensor
+    """What the network saw: latents before the step, references' slots included, (b, z, f, h, w), float32."""
+    conditions: Conditions
+    """What the network was told."""
     _windows: list[slice] = field(repr=False)
     _token_grid: tuple[int, int] = field(repr=False)
     _attend: Callable[[slice], tuple[Tensor, ...]] = field(repr=False)
@@ -202,6 +205,8 @@ def denoise(
                     latents=latents[:, :, :num_video],
                     clean=(before - sigma * velocity)[:, :, :num_video],
                     weights=weights,
+                    noisy=before,
+                    conditions=conditions,
                     _windows=windows,
                     _token_grid=token_grid,
                     _attend=partial(_attended, transformer, before, timestep, conditions),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from io import BytesIO
 
 import numpy as np
@@ -10,10 +12,12 @@ import tiny
 import torch
 
 from humo import explain
-from humo.guidance import Branch, paper, published_17b
+from humo.guidance import Branch, constant, paper, published_17b
 from humo.inputs import Request
+from humo.overlays import peak, share_on, stretch
 from humo.references import decode_latents
-from humo.sampling import guided_velocity
+from humo.sampling import guided_velocity, make_scheduler, set_timesteps
+from humo.schedules import solver_timesteps
 
 FRAMES, SIZE = 9, 32
 
@@ -57,6 +61,37 @@ def test_a_schedule_is_the_rules_own():
     words = explain.describe_schedule(shown)
     assert len(words.splitlines()) == 2 + 2 + 2 and "150 passes of the network in 50 steps" in words
     assert is_drawn(explain.draw_schedule(shown))
+
+
+@pytest.mark.parametrize(("steps", "shift"), [(1, 5.0), (3, 6.0), (8, 1.0), (16, 6.0), (50, 5.0), (100, 0.5)])
+def test_timesteps_are_those_of_the_solver(steps, shift):
+    scheduler = make_scheduler(shift)
+    set_timesteps(scheduler, steps)
+    assert solver_timesteps(steps, shift).tolist() == scheduler.timesteps.tolist()
+
+
+@pytest.mark.parametrize(
+    ("steps", "shift", "words"), [(0, 5.0, "num_inference_steps"), (4, 0.0, "shift"), (4, float("nan"), "shift")]
+)
+def test_impossible_steps_are_refused(steps, shift, words):
+    with pytest.raises(ValueError, match=words):
+        solver_timesteps(steps, shift)
+
+
+def test_a_schedule_needs_no_torch():
+    code = "import sys, humo.schedules, humo.overlays; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_step_shows_what_the_network_saw(pipe):
+    seen = []
+    pipe("a woman", image=tiny.picture(), num_frames=FRAMES, num_inference_steps=2, seed=1, on_step=seen.append,
+         guidance=constant(text=1.0, image=1.0))  # fmt: skip
+    state = seen[1]
+    assert state.noisy.shape[2] == state.latents.shape[2] + state.conditions.num_references
+    torch.testing.assert_close(state.noisy[:, :, :-1], seen[0].latents)
+    velocity = guided_velocity(pipe.transformer, state.noisy, state.timestep, state.weights, state.conditions)
+    torch.testing.assert_close((state.noisy - state.sigma * velocity)[:, :, :-1], state.clean)
 
 
 def test_a_trace_keeps_what_was_done(pipe):
@@ -111,6 +146,38 @@ def test_sound_acts_where_it_is_heard(pipe, conditions, latents):
     assert places.shape[:2] == (blocks, latents.shape[2] - 1) and places.min() >= 0 and places.max() > 0
     again = explain.sound_map(pipe, latents, 700.0, conditions)
     assert np.array_equal(places, again)  # the hooks are gone
+    assert len(explain.describe_sound_map(places).splitlines()) == 2 + blocks
+    frames = np.random.default_rng(0).integers(0, 255, (FRAMES, SIZE, SIZE, 3), dtype=np.uint8)
+    assert is_drawn(explain.draw_sound_map(frames, places, FRAMES - 1))
     silent = type(conditions)(conditions.text, conditions.negative_text, None, conditions.references, 1)
     with pytest.raises(ValueError, match="no sound"):
         explain.sound_map(pipe, latents, 700.0, silent)
+
+
+def test_a_long_video_is_looked_at_in_its_windows():
+    long = tiny.pipeline("mini", max_trained_frames=FRAMES)
+    seen = []
+    arguments = {"audio": tiny.voice(1.0), "num_frames": 17, "height": SIZE, "width": SIZE, "num_inference_steps": 1}
+    long("a woman", seed=1, on_step=seen.append, **arguments)
+    state = seen[0]
+    asked = long, state.noisy, state.timestep, state.conditions
+    velocity = guided_velocity(
+        long.transformer, state.noisy, state.timestep, {Branch(True, False, True): 1.0}, state.conditions, window=3
+    )
+    clean = (state.noisy - state.timestep / 1000 * velocity)[:, :, :-1]
+    expected = ((decode_latents(clean, long.vae)[0] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).numpy()
+    assert np.array_equal(explain.senses(*asked).frames, expected)
+    assert explain.sound_map(*asked).shape[1] == 5
+
+
+def test_words_for_a_map():
+    values = np.zeros((16, 16))
+    values[8:10, 4:6] = 3.0
+    assert peak(values) == (0.3125, 0.5625)
+    assert share_on(values, values[::4, ::4] > 0) == share_on(values, values) == 1.0
+    assert share_on(values, np.eye(16)) == 0.0 and share_on(np.zeros((4, 4)), np.ones((2, 2))) == 0.0
+    assert stretch(values + 5).tolist() == (values / 3).tolist() and stretch(np.ones((2, 2))).tolist() == [[0, 0]] * 2
+
+
+def test_the_latent_of_a_frame():
+    assert [explain.latent_of(frame) for frame in (0, 1, 4, 5, 8, 48)] == [0, 1, 1, 2, 2, 12]
