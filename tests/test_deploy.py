@@ -130,7 +130,7 @@ def test_again_it_changes_only_what_differs(hub: HubServer, project: Callable[..
     assert set(space.files) == LISTED - {"LICENSE"} | {"humo/new.py"} and space.num_commits == 2
     assert space.variables["HUMO_MODEL"] == "mini" and space.variables["MINE"] == "1"
     assert "Left alone variables that the Spacefile does not name: MINE." in made.text
-    assert "1 were deleted" in made.text
+    assert "Deleted LICENSE." in made.told
     assert len(hub.asked("POST /cas/v1/xorbs")) <= 1, "weights that are there are not sent again"
 
 

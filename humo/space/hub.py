@@ -253,7 +253,9 @@ def commit_files(api: HfApi, space: str, files: Mapping[str, Path], tell: Tell) 
             space, [*additions, *deletions], commit_message="Deploy with python -m humo deploy", repo_type="space"
         )
     size = sum(addition.upload_info.size for addition in additions)
-    tell(f"The Space has {len(files)} files of {size / 1e6:.1f} MB at {commit.oid[:8]}; {len(gone)} were deleted.")
+    tell(f"The Space has {len(files)} files of {size / 1e6:.1f} MB at commit {commit.oid[:8]}.")
+    if gone:
+        tell(f"Deleted {', '.join(gone)}.")
     return commit.oid
 
 
