@@ -256,7 +256,8 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         finally:
             self.maybe_free_model_hooks()  # also when stopped: nothing stays on the GPU
         mode = "T" + "I" * bool(pictures) + "A" * (sound is not None)
-        settings = {**asdict(request), "mode": mode, "guidance": describe_rule(rule)}
+        model = Path(self.name_or_path or "").name  # never the whole path: the settings travel with the video
+        settings = {**asdict(request), "mode": mode, "guidance": describe_rule(rule), "model": model}
         best_mask = None if masks is None else masks.best
         return HuMoPipelineOutput(frames, FPS, played, request.seed, settings, best_mask, notes)
 

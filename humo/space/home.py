@@ -1,0 +1,38 @@
+"""Where the records of visitors go on this computer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+BUCKET = Path("/data")
+"""Where a Space's bucket is mounted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Home:
+    """A folder for records."""
+
+    folder: Path
+    is_lasting: bool
+    """False in a Space without a bucket, whose disk is emptied at every restart."""
+
+
+def find_home(environment: Mapping[str, str] = os.environ, bucket: Path = BUCKET) -> Home:
+    """Choose a folder: HUMO_RECORDS, else a Space's bucket, else the user's data folder.
+
+    Args:
+        environment: variables of the process.
+        bucket: where a Space's would be mounted.
+    """
+    if chosen := environment.get("HUMO_RECORDS"):
+        return Home(folder=Path(chosen).expanduser().absolute(), is_lasting=True)
+    in_space = bool(environment.get("SPACE_ID"))
+    if in_space and bucket.is_dir() and os.access(bucket, os.W_OK):
+        return Home(folder=bucket / "generations", is_lasting=True)
+    data = Path(environment.get("XDG_DATA_HOME", ""))
+    if not data.is_absolute():  # as the XDG specification asks
+        data = Path(environment.get("HOME") or Path.home()) / ".local" / "share"
+    return Home(folder=data / "humo-compact" / "generations", is_lasting=not in_space)

@@ -1,0 +1,178 @@
+"""The settings of a finished video, as its file and its record keep them: all that repeats it but the inputs.
+
+They come back from files that anybody may have written, so an object of this class exists only if every value can
+be used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from humo.guidance import make_rule
+
+MODES = ("T", "TI", "TA", "TIA")
+"""Letters of the inputs: text, image, audio."""
+MAX_TEXT = 2_000
+"""Characters of a prompt, as the pipeline allows."""
+MAX_NAME = 255
+"""Characters of a model's name."""
+MAX_RULE_NAME = 20
+"""Characters of a name in the guidance."""
+_SCALE = (-100.0, 100.0)
+"""Lowest and highest guidance scale; useful ones are between 0 and 10."""
+_SWITCH = (0.0, 1_000.0)
+"""Timesteps."""
+_WHOLE = {
+    "seed": (0, 2**63 - 1),
+    "num_inference_steps": (1, 1_000),
+    "num_frames": (1, 15_001),
+    "num_images": (0, 16),
+    "height": (16, 8_192),
+    "width": (16, 8_192),
+}
+"""Lowest and highest value of each whole number."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoSettings:
+    """What a video was made with; `humo.pipeline.HuMoPipelineOutput.settings`, checked."""
+
+    mode: str
+    """T, TI, TA or TIA."""
+    prompt: str
+    """1 to 2,000 characters."""
+    negative_prompt: str
+    """Up to 2,000 characters."""
+    seed: int
+    num_inference_steps: int
+    num_frames: int
+    """4k+1, at 25 a second."""
+    num_images: int
+    """Reference pictures; 0 where the mode has no I."""
+    height: int
+    """Pixels as generated, before any enlargement."""
+    width: int
+    """Pixels as generated."""
+    guidance: dict[str, Any]
+    """Rule and scales as `humo.guidance.make_rule` reads them."""
+    model: str = ""
+    """Name of the model's folder; empty in videos of versions that did not tell."""
+
+    def __post_init__(self) -> None:
+        _check_words(self)
+        for name, (lowest, highest) in _WHOLE.items():
+            _check_whole(name, getattr(self, name), lowest, highest)
+        if self.num_frames % 4 != 1:
+            raise ValueError(f"num_frames must be 4k+1 (1, 5, … 97) but is {self.num_frames}.")
+        if ("I" in self.mode) != (self.num_images > 0):
+            raise ValueError(f"mode {self.mode} and {self.num_images} pictures do not go together.")
+        check_guidance(self.guidance)
+
+    @classmethod
+    def of_plain(cls, plain: object) -> VideoSettings:
+        """Read them from parsed JSON; keys that this version does not know are passed over.
+
+        Raises:
+            ValueError: in one sentence, naming the first setting that is missing or cannot be used.
+        """
+        if not isinstance(plain, dict):
+            raise ValueError("the settings are no JSON object.")
+        for field in fields(cls):
+            if field.name not in plain and field.default is MISSING:
+                raise ValueError(f"the setting {field.name} is missing.")
+        return cls(**{field.name: plain[field.name] for field in fields(cls) if field.name in plain})
+
+
+def check_guidance(guidance: object) -> None:
+    """See that a rule given as plain data can be built and called.
+
+    Raises:
+        ValueError: if the rule is unknown, or a scale is no finite number within ±100 and no ramp.
+    """
+    if not isinstance(guidance, dict):
+        raise ValueError("guidance is no JSON object.")
+    check_text("guidance rule", guidance.get("rule"), MAX_RULE_NAME)
+    make_rule({"rule": guidance["rule"]})  # every rule has scales of its own; an unknown one is named first
+    for name, value in guidance.items():
+        check_text("a name in guidance", name, MAX_RULE_NAME)
+        _check_part(name, value)
+    try:
+        make_rule(guidance)
+    except TypeError:
+        raise ValueError("guidance has a ramp without its ends.") from None
+
+
+def _check_part(name: str, value: object) -> None:
+    if name == "early":
+        _check_early(value)
+    elif name == "switch":
+        _check_number("guidance switch", value, *_SWITCH)
+    elif name != "rule":
+        _check_scale(f"guidance {name}", value)
+
+
+def _check_early(value: object) -> None:
+    if value is not None and (not isinstance(value, list) or len(value) != 3):
+        raise ValueError("guidance early must be three scales, of text, picture and voice.")
+    for scale in value or []:
+        _check_scale("guidance early", scale)
+
+
+def _check_scale(name: str, value: object) -> None:
+    """A number, or a ramp: {"ramp": name, "early": number, "late": number}."""
+    if not isinstance(value, dict):
+        _check_number(name, value, *_SCALE)
+        return
+    for key, end in value.items():
+        check_text("a name in guidance", key, MAX_RULE_NAME)
+        if key == "ramp":
+            check_text(f"{name} ramp", end, MAX_RULE_NAME)
+        else:
+            _check_number(f"{name} {key}", end, *(_SWITCH if key == "switch" else _SCALE))
+
+
+def _check_number(name: str, value: object, lowest: float, highest: float) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not lowest <= value <= highest:  # not a number is between none
+        raise ValueError(f"{name} is {_short(value)}: it must be a number from {lowest:g} to {highest:g}.")
+
+
+def _check_whole(name: str, value: object, lowest: int, highest: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+        raise ValueError(f"{name} is {_short(value)}: it must be a whole number from {lowest} to {highest}.")
+
+
+def _check_words(settings: VideoSettings) -> None:
+    if settings.mode not in MODES:
+        raise ValueError(f"mode is {_short(settings.mode)}: it must be one of {', '.join(MODES)}.")
+    check_text("prompt", settings.prompt, MAX_TEXT)
+    check_text("negative_prompt", settings.negative_prompt, MAX_TEXT)
+    check_text("model", settings.model, MAX_NAME)
+    if not settings.prompt.strip():
+        raise ValueError("prompt is empty.")
+    if "/" in settings.model:
+        raise ValueError("model is a path: it must be a name.")
+
+
+def check_text(name: str, value: object, longest: int) -> None:
+    """See that a value is text that can be written as UTF-8.
+
+    Raises:
+        ValueError: if it is not, or has more than `longest` characters.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {_short(value)}: it must be text.")
+    if len(value) > longest:
+        raise ValueError(f"{name} has {len(value):,} characters: at most {longest:,} are allowed.")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ValueError(f"{name} holds half a letter (a lone surrogate).")
+
+
+def _short(value: object) -> str:
+    """A value of anybody's on one line, so that a sentence stays a sentence."""
+    try:
+        told = repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return "a number of thousands of digits"
+    return told if len(told) <= 40 else f"{told[:37]}..."
