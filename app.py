@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 # Before gradio is imported, which reads them then. Uploads and results live in a folder of this process.
 TEMPORARY = tempfile.TemporaryDirectory(prefix="humo-page-", ignore_cleanup_errors=True)
@@ -21,80 +20,82 @@ os.environ.setdefault("GRADIO_TEMP_DIR", TEMPORARY.name)
 import gradio as gr  # noqa: E402
 import typer  # noqa: E402
 
-from humo.media import read_picture, read_sound, warm_up  # noqa: E402
-from humo.space import html  # noqa: E402
+from humo.media import read_picture, read_sound  # noqa: E402
+from humo.space import api, filling, generating, html, looking, parts, sharing, texts  # noqa: E402
+from humo.space.behind import Behind  # noqa: E402
+from humo.space.curves import schedule_svg  # noqa: E402
+from humo.space.dense_caption import FIELDS  # noqa: E402
 from humo.space.examples import FOLDER as EXAMPLES  # noqa: E402
-from humo.space.examples import Example, read_examples  # noqa: E402
-from humo.space.jobs import Model, Phase, Progress  # noqa: E402
+from humo.space.gallery import read_gallery  # noqa: E402
+from humo.space.model_choice import LARGE  # noqa: E402
 from humo.space.request import FPS, MODES, Defaults, Mode  # noqa: E402
 from humo.space.scales import SCALES, rule_choices, rule_note  # noqa: E402
-from humo.space.studio import Studio  # noqa: E402
+from humo.space.speaking import VOICES, is_available  # noqa: E402
 from humo.space.theme import CSS, ICON, make_theme  # noqa: E402
-from humo.space.widgets import Inputs, Panel, PictureFile, Settings, read_request  # noqa: E402
+from humo.space.vocabulary import GROUPS  # noqa: E402
+from humo.space.widgets import (  # noqa: E402
+    QUEUED,
+    QUICK,
+    Comparing,
+    Inputs,
+    Looking,
+    Opened,
+    Panel,
+    PictureFile,
+    Settings,
+    Sharing,
+    Speaking,
+)
 
-if TYPE_CHECKING:
-    from humo.pipeline import HuMoPipeline
-
-MINI = Path(__file__).parent / "assets" / "humo-mini"
 HOUR = 3600
 
-HEAD = """<div class="humo-head"><svg viewBox="0 0 120 120" aria-hidden="true">
-<rect class="ground" width="120" height="120" rx="30"/><g class="line"><path d="M22 112c4-22 20-30 38-30s34 8 38 30"/>
-<circle cx="60" cy="48" r="28"/><path d="M50 42v5M70 42v5M50 58q10 10 20 0z"/></g></svg>
-<div><h1>HuMo, compact</h1><p>A talking video from a text, a picture and a voice.</p></div></div>"""
 
-KNOW = """<div class="humo-know">
-<div><h2>Drawn people, not photographs</h2><p>The small model behind this page has only ever seen drawn characters
-and heard synthetic voices. A photograph comes back as a drawing that is at best a little like it.</p></div>
-<div><h2>Real faces and voices</h2><p>Use them only if they are yours or their owner has agreed. Every video says in
-its own data that it is AI-generated. What you upload stays on this computer and is deleted within a day.</p></div>
-</div>"""
-
-# On a narrow screen the result is below the inputs: show it when a job starts. At once, for the updates of the panel
-# would end a smooth scroll. Here and not on the buttons, whose own scripts do not always run in tabs opened later.
-SHOW_RESULT = """
-let wasRunning = false;
-const look = () => {
-    const isRunning = element.querySelector('.is-running') !== null;
-    if (isRunning && !wasRunning && window.innerWidth < 900) document.getElementById('result').scrollIntoView();
-    wasRunning = isRunning;
-};
-watch('value', look);
-look();
-"""
-
-
-def build_page(studio: Studio, defaults: Defaults, examples: list[Example]) -> gr.Blocks:
+def build_page(behind: Behind) -> gr.Blocks:
     """Lay out the page and connect its events.
 
     Args:
-        studio: makes the videos.
-        defaults: where the sliders stand at first.
-        examples: what the buttons under the inputs fill in.
+        behind: model, store and examples.
 
     Returns:
         The page, for `launch`.
     """
+    defaults, shown = behind.serving.defaults, read_gallery(behind.gallery, behind.examples)
     with gr.Blocks(title="HuMo, compact", analytics_enabled=False, delete_cache=(HOUR, 23 * HOUR)) as page:
-        gr.HTML(HEAD)
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=6, min_width=320):
-                with gr.Tabs(overflow_behavior="wrap", elem_id="modes"):
-                    tabs = [_tab(mode, defaults, [e for e in examples if e.mode == mode.key]) for mode in MODES]
-                settings = _settings(defaults)
-            with gr.Column(scale=5, min_width=320, elem_id="result"):
-                panel = _panel()
-        gr.HTML(KNOW)
-        for inputs in tabs:
-            _connect(inputs, settings, panel, [tab.generate for tab in tabs], studio)
-        quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        panel.stop.click(_stop(studio), **quick)
-        shown = [settings.note, *settings.scales.values()]
-        settings.rule.input(_rule_chooser(settings), settings.rule, shown, **quick)
+        gr.HTML(texts.HEAD)
+        notice = gr.HTML(html.notice(behind.serving.notice), visible=bool(behind.serving.notice))
+        opened = parts.opened()
+        with gr.Column(elem_id="maker") as maker:
+            with gr.Row(equal_height=False):
+                with gr.Column(scale=6, min_width=320):
+                    with gr.Tabs(overflow_behavior="wrap", elem_id="modes") as modes:
+                        tabs = [_tab(mode, behind) for mode in MODES]
+                        gallery = _gallery(sharing.posters(behind.store, behind.folder, shown))
+                    settings = _settings(defaults)
+                with gr.Column(scale=5, min_width=320, elem_id="result"):
+                    panel = parts.panel()
+                    links = parts.sharing()
+            views, other = parts.looking(), parts.comparing()
+        gr.HTML(texts.KNOW)
+        _connect_making(tabs, settings, panel, links, views, other, behind)
+        _connect_settings(modes, tabs, settings, panel, behind)
+        _connect_links(page, modes, tabs, settings, panel, links, opened, maker, behind)
+        gallery.select(
+            sharing.gallery_opener(behind.store, behind.folder, opened, maker, [record for _, record in shown]),
+            None,
+            [*opened.parts(), maker],
+            **QUICK,
+        )
+        page.load(lambda: html.notice(behind.serving.notice), None, notice, **QUICK)
+        api.offer(behind.entrance, defaults)
     return page
 
 
-def _tab(mode: Mode, defaults: Defaults, examples: list[Example]) -> Inputs:
+# 1. Layout
+
+
+def _tab(mode: Mode, behind: Behind) -> Inputs:
+    defaults, examples = behind.serving.defaults, [each for each in behind.examples if each.mode == mode.key]
+    image = seen = audio = heard = speaking = seconds = None
     with gr.Tab(mode.title, id=mode.key):
         prompt = gr.Textbox(
             label="Text",
@@ -104,64 +105,90 @@ def _tab(mode: Mode, defaults: Defaults, examples: list[Example]) -> Inputs:
             max_lines=6,
             elem_id=f"prompt-{mode.key}",
         )
-        image = audio = seconds = None
+        if behind.serving.name in LARGE:
+            _captioning(prompt)
+        with gr.Accordion("Words that the small model knows", open=False, visible=behind.serving.name not in LARGE):
+            words = gr.HTML(html.chips(GROUPS), js_on_load=texts.CHIPS, elem_id=f"words-{mode.key}")
         with gr.Row():
             if mode.needs_image:
-                image = PictureFile(
-                    label="Picture of the person",
-                    type="filepath",
-                    sources=["upload", "clipboard"],
-                    height=220,
-                    buttons=[],
-                    min_width=200,
-                    elem_id=f"image-{mode.key}",
-                )
+                with gr.Column(min_width=200):
+                    image = PictureFile(
+                        label="Picture of the person",
+                        type="filepath",
+                        sources=["upload", "webcam", "clipboard"],
+                        height=220,
+                        buttons=[],
+                        elem_id=f"image-{mode.key}",
+                    )
+                    seen = gr.HTML(visible=False)
             if mode.needs_audio:
-                audio = gr.Audio(
-                    label="Voice (sets the length)",
-                    type="filepath",
-                    buttons=[],
-                    min_width=200,
-                    elem_id=f"audio-{mode.key}",
-                )
-        if not mode.needs_audio:
-            longest = (defaults.max_frames or 10 * FPS) / FPS
-            seconds = gr.Slider(
-                0.2,
-                int(longest * 10) / 10,
-                value=round(defaults.num_frames / FPS, 1),
-                step=0.1,
-                label="Seconds",
-            )
+                with gr.Column(min_width=200):
+                    audio = gr.Audio(
+                        label="Voice (sets the length)",
+                        type="filepath",
+                        sources=["upload", "microphone"],
+                        buttons=[],
+                        elem_id=f"audio-{mode.key}",
+                    )
+                    heard = gr.HTML(visible=False)
+        if mode.needs_audio:
+            speaking = _speaking(mode)
+        else:
+            longest = int((defaults.max_frames or 10 * FPS) / FPS * 10) / 10
+            start = round(defaults.num_frames / FPS, 1)
+            seconds = gr.Slider(0.2, longest, value=start, step=0.1, label="Seconds")
+        gr.HTML(texts.CONSENT)
         gr.HTML('<p class="humo-label">Examples: one click fills everything in</p>')
         with gr.Row(elem_classes="humo-examples"):
             buttons = [gr.Button(each.title, icon=each.image, size="md", min_width=140) for each in examples]
         generate = gr.Button("Generate", variant="primary", elem_id=f"generate-{mode.key}")
-    return Inputs(mode, prompt, image, audio, seconds, generate, list(zip(examples, buttons, strict=True)))
+        estimate = gr.HTML(elem_id=f"estimate-{mode.key}")
+    return Inputs(
+        mode, prompt, words, image, seen, audio, heard, speaking, seconds, generate, estimate,
+        list(zip(examples, buttons, strict=True)),
+    )  # fmt: skip
+
+
+def _captioning(prompt: gr.Textbox) -> None:
+    with gr.Accordion("Write a dense caption: the large models follow it best", open=False):
+        fields = [gr.Textbox(label=field.title, placeholder=field.example) for field in FIELDS]
+        gr.Button("Write it", size="md").click(filling.write_caption, fields, prompt, **QUEUED)
+
+
+def _speaking(mode: Mode) -> Speaking:
+    can_speak = is_available()
+    with gr.Accordion("Or type what they should say", open=False, elem_id=f"speaking-{mode.key}"):
+        if not can_speak:
+            gr.HTML(texts.NO_SPEECH)
+        text = gr.Textbox(label="Sentence", lines=2, max_lines=4, interactive=can_speak, elem_id=f"say-{mode.key}")
+        with gr.Row():
+            voice = gr.Dropdown([*VOICES], label="Speaker", interactive=can_speak)
+            rate = gr.Slider(80, 300, value=150, step=5, label="Words a minute", interactive=can_speak)
+        speak = gr.Button("Speak", size="md", interactive=can_speak, elem_id=f"speak-{mode.key}")
+    return Speaking(text, voice, rate, speak)
+
+
+def _gallery(pictures: list[tuple[str, str]]) -> gr.Gallery:
+    with gr.Tab("Gallery", id="gallery"):
+        gr.HTML('<p class="humo-label">Made by the bundled model: a click opens the video and what made it.</p>')
+        return gr.Gallery(
+            pictures, columns=3, show_label=False, allow_preview=False, buttons=[], height="auto", elem_id="gallery"
+        )
 
 
 def _settings(defaults: Defaults) -> Settings:
     with gr.Accordion("Settings", open=False, elem_id="settings"):
         with gr.Row():
             seed = gr.Number(0, label="Seed", info="The same seed gives the same video.", precision=0, minimum=0)
-            steps = gr.Slider(
-                2,
-                50,
-                value=defaults.num_inference_steps,
-                step=1,
-                label="Steps",
-                info="More are slower and finer.",
-            )
+            start = defaults.num_inference_steps
+            steps = gr.Slider(2, 50, value=start, step=1, label="Steps", info="More are slower and finer.")
         is_random = gr.Checkbox(True, label="A new seed each time", elem_id="random")
+        sizes = defaults.size_choices()
+        size = gr.Dropdown(sizes, value=sizes[0][1], label="Size", interactive=len(sizes) > 1, elem_id="size")
         with gr.Accordion("How strongly each input is followed", open=False, elem_id="advanced"):
             own = defaults.guidance["rule"]
-            rule = gr.Dropdown(
-                rule_choices(own),
-                value=own,
-                label="Guidance rule",
-                info="How text, picture and voice are weighed against each other. Each rule sets its own scales.",
-                elem_id="rule",
-            )
+            info = "How text, picture and voice are weighed against each other. Each rule sets its own scales."
+            rule = gr.Dropdown(rule_choices(own), value=own, label="Guidance rule", info=info, elem_id="rule")
             told = rule_note(defaults)
             note = gr.HTML(html.note(told), visible=bool(told), elem_id="rule-note")
             scales = {}
@@ -169,172 +196,107 @@ def _settings(defaults: Defaults) -> Settings:
                 value = defaults.scale(name)
                 look = {"visible": value is not None, "value": low if value is None else value}
                 scales[name] = gr.Slider(low, high, step=step, label=label, info=info, **look)
-    return Settings(seed, is_random, steps, rule, note, scales, defaults)
+            curve = gr.HTML(schedule_svg(defaults.guidance, start, defaults.shift), elem_id="curve")
+        with gr.Accordion("Settings of an earlier video", open=False):
+            restore = gr.File(label="A video made here", file_types=[".mp4"], height=120, elem_id="restore")
+    return Settings(seed, is_random, steps, size, rule, note, scales, curve, restore, defaults)
 
 
-def _panel() -> Panel:
-    stage = gr.HTML(html.stage(None), elem_id="stage", js_on_load=SHOW_RESULT)
-    video = gr.Video(
-        visible=False,
-        show_label=False,
-        autoplay=True,
-        buttons=[],
-        elem_id="video",
-        interactive=False,
-        container=False,
-    )
-    summary = gr.HTML(visible=False)
-    stop = gr.Button("Stop", variant="stop", size="md", visible=False, elem_id="stop")
-    download = gr.DownloadButton("Download the video", size="md", visible=False, elem_id="download")
-    return Panel(stage, video, summary, stop, download)
+# 2. Events
 
 
-def _connect(inputs: Inputs, settings: Settings, panel: Panel, all_generate: list[gr.Button], studio: Studio) -> None:
-    # Only events of gradio's queue can show a toast; how many run at a time is the studio's matter.
-    queued: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
-    quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    inputs.generate.click(
-        _generate(inputs, settings, panel, all_generate, studio),
-        inputs={*inputs.widgets(), *settings.widgets()},
-        outputs=[
-            panel.stage,
-            panel.video,
-            panel.summary,
-            panel.stop,
-            panel.download,
-            settings.seed,
-            *all_generate,
-        ],
-        **queued,
-    )
-    if inputs.image is not None:
-        inputs.image.upload(_checker(read_picture), inputs.image, inputs.image, **queued)
-    if inputs.audio is not None:
-        inputs.audio.upload(_checker(read_sound), inputs.audio, inputs.audio, **queued)
-    for example, button in inputs.examples:
-        outputs = [*inputs.widgets(), settings.seed, settings.is_random]
-        button.click(_filler(example, inputs, settings), None, outputs, **quick)
+def _connect_making(
+    tabs: list[Inputs],
+    settings: Settings,
+    panel: Panel,
+    links: Sharing,
+    views: Looking,
+    other: Comparing,
+    behind: Behind,
+) -> None:
+    starts = [*(tab.generate for tab in tabs), views.look, other.compare]
+    groups = [links.group, views.group, other.group]
+    cleared = sharing.cleared(links) | looking.cleared(views, other)
+    done = {group: gr.update(visible=True) for group in groups}
+    for inputs in tabs:
+        make = generating.generator(inputs, settings, panel, starts, cleared, done, behind.entrance, behind.serving)
+        outputs = [*panel.parts(), settings.seed, *starts, *cleared, *groups]
+        inputs.generate.click(make, {*inputs.widgets(), *settings.widgets()}, [*dict.fromkeys(outputs)], **QUEUED)
+    panel.stop.click(generating.stopper(behind.entrance.studio), **QUICK)
+    look = looking.looker(views, starts, behind.entrance)
+    views.look.click(look, panel.made, [*views.parts(), *starts], **QUEUED)
+    turn, place = looking.turner(views), [views.inside, views.step, views.frame]
+    for slider in place[1:]:
+        slider.release(turn, place, [*views.pictures.values()], **QUICK)
+    compare = looking.comparer(other, starts, behind.entrance)
+    other.compare.click(compare, panel.made, [*other.parts(), *starts], **QUEUED)
 
 
-def _checker(read: Callable[[str], object]) -> Callable[[str | None], Any]:
-    """Looks at an upload at once, and takes it out again with a sentence if it is no good."""
-
-    def check(path: str | None) -> Any:
-        if path is None:
-            return None
-        try:
-            read(path)
-        except ValueError as error:
-            gr.Warning(html.sentence(str(error)))
-            return None
-        return gr.skip()
-
-    return check
-
-
-def _filler(example: Example, inputs: Inputs, settings: Settings) -> Callable[[], dict]:
-    def fill() -> dict:
-        values: dict = {inputs.prompt: example.prompt, settings.seed: example.seed, settings.is_random: False}
+def _connect_settings(
+    modes: gr.Tabs, tabs: list[Inputs], settings: Settings, panel: Panel, behind: Behind
+) -> None:
+    for inputs in tabs:
+        inputs.words.click(filling.add_word, inputs.prompt, inputs.prompt, **QUICK)
         if inputs.image is not None:
-            values[inputs.image] = str(example.image)
+            inputs.image.upload(filling.checker(read_picture), inputs.image, inputs.image, **QUEUED)
+            inputs.image.change(filling.shower(settings.defaults), inputs.image, inputs.seen, **QUICK)
         if inputs.audio is not None:
-            values[inputs.audio] = str(example.audio)
-        return values
-
-    return fill
-
-
-def _rule_chooser(settings: Settings) -> Callable[[str], dict]:
-    """Shows the scales that a rule has, at the values it comes with."""
-
-    def choose(rule: str) -> dict:
-        defaults = settings.defaults.with_rule(rule)
-        told = rule_note(defaults)
-        view: dict = {settings.note: gr.update(value=html.note(told), visible=bool(told))}
-        for name, slider in settings.scales.items():
-            value = defaults.scale(name)
-            view[slider] = gr.update(visible=False) if value is None else gr.update(visible=True, value=value)
-        return view
-
-    return choose
-
-
-def _stop(studio: Studio) -> Callable[[gr.Request], None]:
-    def stop(request: gr.Request) -> None:
-        studio.stop(request.session_hash)
-
-    return stop
+            inputs.audio.upload(filling.checker(read_sound), inputs.audio, inputs.audio, **QUEUED)
+            inputs.audio.change(filling.hearer(settings.defaults), inputs.audio, inputs.heard, **QUICK)
+            asked = [inputs.speaking.text, inputs.speaking.voice, inputs.speaking.rate]
+            inputs.speaking.speak.click(filling.speaker(behind.folder), asked, inputs.audio, **QUEUED)
+        for example, button in inputs.examples:
+            outputs = [*inputs.widgets(), settings.seed, settings.is_random]
+            button.click(filling.filler(example, inputs, settings), None, outputs, **QUICK)
+        known = filling.estimator(inputs, settings, behind.serving)
+        told = [panel.made, settings.steps, settings.rule, settings.size, inputs.seconds, inputs.audio]
+        for widget in filter(None, told):
+            widget.change(known, {*inputs.widgets(), *settings.widgets()}, inputs.estimate, **QUICK)
+    shown = [settings.note, *settings.scales.values()]
+    settings.rule.input(filling.rule_chooser(settings), settings.rule, shown, **QUICK)
+    drawn = [settings.steps, settings.rule, *settings.scales.values()]
+    for widget in drawn:
+        widget.change(filling.drawer(settings), set(drawn), settings.curve, **QUICK)
+    outputs = [modes, *settings.widgets(), *(each for tab in tabs for each in tab.widgets())]
+    settings.restore.upload(filling.restorer(modes, tabs, settings), settings.restore, outputs, **QUEUED)
 
 
-def _generate(
-    inputs: Inputs, settings: Settings, panel: Panel, all_generate: list[gr.Button], studio: Studio
-) -> Callable[[dict, gr.Request], Iterator[dict]]:
-    def generate(values: dict, request: gr.Request) -> Iterator[dict]:
-        try:
-            ask, name = read_request(values, inputs, settings)
-            job = studio.start(request.session_hash, ask, name)
-        except ValueError as error:
-            raise _as_toast(error) from None
-        try:
-            yield {
-                panel.video: gr.update(value=None, visible=False),
-                panel.summary: gr.update(visible=False),
-                panel.download: gr.update(visible=False),
-                panel.stop: gr.update(visible=True),
-                panel.stage: gr.update(value=html.stage(job.progress), visible=True),
-                settings.seed: ask.seed,
-                **{button: gr.update(interactive=False) for button in all_generate},
-            }
-            progress = None
-            while progress is None or not progress.phase.is_over:
-                # Half a second at most: the clock moves on, and a closed tab is noticed here.
-                progress = job.wait(progress, timeout=0.5)
-                yield {panel.stage: html.stage(progress)}
-            yield _last_view(progress, panel, all_generate)
-        finally:
-            job.stop()  # only sets a flag: gradio may close this generator on its event loop
-        if progress.phase is Phase.FAILED:
-            raise _as_toast(ValueError(progress.error))
-
-    return generate
+def _connect_links(
+    page: gr.Blocks,
+    modes: gr.Tabs,
+    tabs: list[Inputs],
+    settings: Settings,
+    panel: Panel,
+    links: Sharing,
+    opened: Opened,
+    maker: gr.Column,
+    behind: Behind,
+) -> None:
+    store, folder = behind.store, behind.folder
+    make = sharing.sharer(store, behind.serving.fingerprint, links)
+    links.share.click(make, [panel.made, links.keeps_inputs], links.parts(), **QUEUED)
+    links.delete.click(sharing.deleter(store, links), [links.id, links.token], links.parts(), **QUEUED)
+    page.load(sharing.opener(store, folder, opened, maker), None, [*opened.parts(), maker], **QUICK)
+    opened.close.click(sharing.closer(opened, maker), None, [opened.group, maker], **QUICK)
+    remix = sharing.remixer(store, folder, opened, maker, modes, tabs, settings)
+    outputs = [opened.group, maker, modes, *settings.widgets(), *(each for tab in tabs for each in tab.widgets())]
+    opened.remix.click(remix, opened.id, outputs, **QUEUED)
+    opened.delete.click(sharing.opened_deleter(store, opened), [opened.id, opened.key], opened.parts(), **QUEUED)
 
 
-def _last_view(progress: Progress, panel: Panel, all_generate: list[gr.Button]) -> dict:
-    view: dict = {panel.stop: gr.update(visible=False)}
-    view |= {button: gr.update(interactive=True) for button in all_generate}
-    if progress.phase is Phase.DONE:
-        path = str(progress.result.path)
-        view |= {
-            panel.stage: gr.update(visible=False),
-            panel.video: gr.update(value=path, visible=True),
-            panel.summary: gr.update(value=html.summary(progress.result, progress.elapsed), visible=True),
-            panel.download: gr.update(value=path, visible=True),
-        }
-    return view
-
-
-def _as_toast(error: Exception) -> gr.Error:
-    return gr.Error(html.sentence(str(error)), print_exception=False)
-
-
-def _load(folder: Path) -> HuMoPipeline:
-    # Imported here, in the loader's thread: it takes seconds, and the page opens without them.
-    from humo.checkpoints import load
-
-    pipe = load(str(folder))
-    warm_up()
-    return pipe
+# 3. Start
 
 
 def main(
     port: Annotated[int | None, typer.Option(help="Where the page is served; default: 7860 or the next.")] = None,
     host: Annotated[str | None, typer.Option(help="0.0.0.0 lets other computers in.")] = None,
-    model: Annotated[Path, typer.Option(envvar="HUMO_MODEL", help="A saved pipeline.")] = MINI,
+    model: Annotated[str, typer.Option(envvar="HUMO_MODEL", help="mini, 1.7B, 17B or a saved pipeline.")] = "mini",
+    records: Annotated[Path | None, typer.Option(envvar="HUMO_RECORDS", help="Folder of the shared links.")] = None,
 ) -> None:
     """Open the page."""
-    studio = Studio(Model(lambda: _load(model)), Path(TEMPORARY.name))
     try:
-        page = build_page(studio, Defaults.of_folder(model), read_examples())
+        behind = Behind.open(Path(TEMPORARY.name), model, records)
+        page = build_page(behind)
     except ValueError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from None
@@ -352,7 +314,7 @@ def main(
         ssr_mode=False,
         prevent_thread_lock=True,
     )
-    studio.model.start_loading()  # only now, for it would slow the start of the page
+    behind.serving.model.start_loading()  # only now, for it would slow the start of the page
     page.block_thread()
 
 

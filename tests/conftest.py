@@ -9,6 +9,7 @@ import pytest
 import torch
 
 if TYPE_CHECKING:
+    from pages import Visit
     from playwright.sync_api import Browser
 
     from humo.pipeline import HuMoPipeline
@@ -54,3 +55,13 @@ def browser() -> Iterator[Browser]:
 
     with pages.chromium() as browser:
         yield browser
+
+
+@pytest.fixture
+def visit(browser: Browser, server: str) -> Iterator[Visit]:
+    """The page in a window of its own."""
+    from pages import Visit
+
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield Visit(context.new_page(), server).watch()
+    context.close()

@@ -28,12 +28,28 @@ PATIENCE = 180 * SECOND
 """Milliseconds for a generation on a busy machine."""
 
 
+_FACTS = """async (player) => {
+    const video = document.querySelector(`${player} video`);
+    const ready = video.readyState;  // before playing: at the end it falls to 2
+    video.currentTime = 0;
+    await video.play();
+    await new Promise(done => setTimeout(done, 500));
+    return {
+        ready, duration: video.duration, width: video.videoWidth,
+        moved: video.currentTime > 0 || video.ended, muted: video.muted,
+        sound: video.webkitAudioDecodedByteCount > 0,
+    };
+}"""
+
+
 @contextmanager
-def serve(folder: Path) -> Iterator[str]:
+def serve(folder: Path, records: Path | None = None, is_killed: bool = False) -> Iterator[str]:
     """Address of `python app.py`, with the bundled model, in a process of its own and another folder.
 
     Args:
         folder: where it runs and its log stays; existing.
+        records: folder of the shared links; by default one in `folder`.
+        is_killed: end it at once and without a word, as a power cut would.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -42,6 +58,7 @@ def serve(folder: Path) -> Iterator[str]:
     with open(log, "w") as file:
         command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
         environment = {key: value for key, value in os.environ.items() if key != "HUMO_MODEL"}
+        environment["HUMO_RECORDS"] = str(records or folder / "records")
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
     address = f"http://127.0.0.1:{port}"
     try:
@@ -49,7 +66,7 @@ def serve(folder: Path) -> Iterator[str]:
         yield address
         assert process.poll() is None, log.read_text()
     finally:
-        process.terminate()
+        process.kill() if is_killed else process.terminate()
         process.wait(20)
     assert "Traceback" not in log.read_text(), log.read_text()
 
@@ -83,14 +100,20 @@ class Visit:
     address: str
     complaints: list[str] = field(default_factory=list)
 
-    def watch(self) -> Visit:
+    def watch(self, path: str = "", waits_for: str = "#generate-TI") -> Visit:
+        """Opens the page and listens to it.
+
+        Args:
+            path: after the address, as `/?g=...`.
+            waits_for: what is there once the page can be used.
+        """
         page, own = self.page, (self.address, "data:", "blob:")
         page.on("console", lambda m: self._note(m.type == "error", f"{m.type}: {m.text}"))
         page.on("pageerror", lambda error: self._note(True, f"page error: {error}"))
         page.on("request", lambda request: self._note(not request.url.startswith(own), f"outside: {request.url}"))
         page.on("response", lambda answer: self._note(answer.status >= 400, f"{answer.status}: {answer.url}"))
-        page.goto(self.address)
-        page.locator("#generate-TI").wait_for()
+        page.goto(self.address + path)
+        page.locator(waits_for).wait_for()
         return self
 
     def _note(self, is_complaint: bool, text: str) -> None:
@@ -111,7 +134,17 @@ class Visit:
                 return
         raise AssertionError(f"{label} stays at {slider.input_value()}")
 
+    def video_facts(self, player: str = "#video") -> dict:
+        """What a player knows once it can play to the end, and whether it does."""
+        self.page.locator(f"{player} video").wait_for(timeout=PATIENCE)
+        self.page.wait_for_function(f"document.querySelector('{player} video').readyState === 4", timeout=20 * SECOND)
+        return self.page.evaluate(_FACTS, player)
+
     def set_steps(self, steps: int) -> None:
+        self.open_settings()
+        self.set_number("Steps", steps)
+
+    def open_settings(self) -> None:
+        """Opens the settings, if they are closed."""
         if not self.page.get_by_text("A new seed each time").is_visible():
             self.page.get_by_role("button", name="Settings").first.click()
-        self.set_number("Steps", steps)

@@ -9,41 +9,12 @@ import re
 import shutil
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import soundfile
 from pages import EXAMPLES, PATIENCE, SECOND, Visit
 from playwright.sync_api import Browser, Page, expect
-
-
-@pytest.fixture
-def visit(browser: Browser, server: str) -> Iterator[Visit]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    visit = Visit(context.new_page(), server).watch()
-    yield visit
-    context.close()
-
-
-def _video_facts(page: Page) -> dict:
-    """What the player knows once it can play to the end."""
-    page.locator("#video video").wait_for(timeout=PATIENCE)
-    page.wait_for_function("document.querySelector('#video video').readyState === 4", timeout=20 * SECOND)
-    return page.evaluate(
-        """async () => {
-            const video = document.querySelector('#video video');
-            const ready = video.readyState;  // before playing: at the end it falls to 2
-            video.currentTime = 0;
-            await video.play();
-            await new Promise(done => setTimeout(done, 500));
-            return {
-                ready, duration: video.duration, width: video.videoWidth,
-                moved: video.currentTime > 0 || video.ended, muted: video.muted,
-                sound: video.webkitAudioDecodedByteCount > 0,
-            };
-        }"""
-    )
 
 
 def _follow_progress(page: Page) -> list[tuple[int, int]]:
@@ -69,7 +40,7 @@ def test_text_and_image_from_upload_to_a_playing_silent_video(visit: Visit) -> N
     page.locator("#generate-TI").click()
     shown = _follow_progress(page)
     assert shown == sorted(shown) and all(of == 8 for _, of in shown)
-    facts = _video_facts(page)
+    facts = visit.video_facts()
     assert facts["ready"] == 4 and facts["duration"] == pytest.approx(1.0, abs=0.05)
     assert facts["moved"] and not facts["sound"]
     seed = page.get_by_label("Seed", exact=True).input_value()
@@ -90,7 +61,7 @@ def test_example_gives_a_playing_video_with_sound(visit: Visit, tab: str, key: s
     expect(page.locator(f"#prompt-{key} textarea")).not_to_be_empty()
     page.locator(f"#generate-{key}").click()
     expect(page.locator("#stop")).to_be_visible()
-    facts = _video_facts(page)
+    facts = visit.video_facts()
     voice = soundfile.info(EXAMPLES / "woman.wav")
     assert facts["ready"] == 4 and facts["moved"] and facts["sound"] and not facts["muted"]
     assert facts["duration"] == pytest.approx(voice.duration, abs=0.2)
@@ -124,7 +95,7 @@ def test_stop_ends_soon_and_generate_works_again(visit: Visit) -> None:
     visit.set_steps(2)
     visit.set_number("Seconds", 0.2)
     page.locator("#generate-TI").click()
-    assert _video_facts(page)["duration"] == pytest.approx(0.2, abs=0.05)
+    assert visit.video_facts()["duration"] == pytest.approx(0.2, abs=0.05)
     assert visit.complaints == []
 
 
@@ -148,7 +119,7 @@ def test_two_visitors_take_turns_and_a_closed_tab_frees_the_device(visit: Visit,
         "Waiting: 1 video is before yours", timeout=10 * SECOND
     )
     page.close()
-    assert _video_facts(other.page)["ready"] == 4
+    assert other.video_facts()["ready"] == 4
     assert visit.complaints == other.complaints == []
     context.close()
 
@@ -169,7 +140,7 @@ def test_rule_of_guidance_brings_its_scales(visit: Visit) -> None:
     page.locator("#image-TI img").wait_for()
     visit.set_number("Seconds", 0.2)
     page.locator("#generate-TI").click()
-    _video_facts(page)
+    visit.video_facts()
     with page.expect_download() as download:
         page.locator("#download").click()
     assert b'"rule": "published_17b", "text": 5' in download.value.path().read_bytes(), "remembered in the video"
@@ -190,7 +161,7 @@ def test_bad_files_and_texts_are_sentences_and_the_page_goes_on(visit: Visit, tm
     page.locator("#image-TI img").wait_for()
     page.locator("#prompt-TI textarea").fill("")
     page.locator("#generate-TI").click()
-    expect(page.locator("#stage [role=status]")).to_contain_text("Prompt is empty", timeout=PATIENCE)
+    expect(page.get_by_text("Prompt is empty")).to_be_visible(timeout=10 * SECOND)
     expect(page.locator("#generate-TI")).to_be_enabled()
 
     visit.open_tab("Text + Audio")
@@ -204,7 +175,7 @@ def test_bad_files_and_texts_are_sentences_and_the_page_goes_on(visit: Visit, tm
     page.locator("#prompt-TI textarea").fill("a man nods")
     visit.set_number("Seconds", 0.2)
     page.locator("#generate-TI").click()
-    assert _video_facts(page)["ready"] == 4
+    assert visit.video_facts()["ready"] == 4
 
 
 @pytest.mark.parametrize("width", [390, 1280])

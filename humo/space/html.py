@@ -5,10 +5,17 @@ from __future__ import annotations
 import base64
 import html
 import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from humo.space.jobs import Phase, Progress, Result
+from humo.space.jobs import Phase, Progress
+
+if TYPE_CHECKING:
+    from humo.space.making import Result
+    from humo.space.records import Record
+    from humo.space.vocabulary import Group
 
 _FACE = (
     '<svg viewBox="0 0 120 120" aria-hidden="true"><path d="M22 112c4-24 20-34 38-34s34 10 38 34"/>'
@@ -28,26 +35,39 @@ def stage(progress: Progress | None) -> str:
         not each second.
     """
     if progress is None:
-        return _frame(_FACE, "is-empty", "Your video appears here.", "", None)
-    words, detail = _words(progress)
-    share = progress.step / progress.num_steps if progress.num_steps else None
+        return _frame(_FACE, "is-empty", _line("Your video appears here.", ""))
     picture = _picture(progress) or _FACE
     state = "is-running" if not progress.phase.is_over else "is-over"
-    return _frame(picture, state, words, detail, None if progress.phase.is_over else (share,))
+    return _frame(picture, state, _words_and_bar(progress))
 
 
-def _frame(picture: str, state: str, words: str, detail: str, bar: tuple[float | None] | None) -> str:
-    if bar is None:
-        progress = ""
-    elif bar[0] is None:
-        progress = '<progress aria-label="Progress"></progress>'
-    else:
-        progress = f'<progress aria-label="Progress" max="100" value="{100 * bar[0]:.0f}"></progress>'
+def progress(now: Progress) -> str:
+    """Words and bar for a moment of a job that has no stage of its own."""
+    return f'<div class="humo-stage">{_words_and_bar(now)}</div>'
+
+
+def paragraphs(sentences: Sequence[str]) -> str:
+    """Sentences below each other."""
+    return "".join(f"<p>{html.escape(each)}</p>" for each in sentences)
+
+
+def _frame(picture: str, state: str, below: str) -> str:
+    return f'<div class="humo-stage {state}"><div class="humo-picture">{picture}</div>{below}</div>'
+
+
+def _line(words: str, detail: str) -> str:
     return (
-        f'<div class="humo-stage {state}"><div class="humo-picture">{picture}</div>'
         f'<div class="humo-words"><span role="status" aria-atomic="true">{html.escape(words)}</span>'
-        f'<span class="humo-detail">{html.escape(detail)}</span></div>{progress}</div>'
+        f'<span class="humo-detail">{html.escape(detail)}</span></div>'
     )
+
+
+def _words_and_bar(now: Progress) -> str:
+    line = _line(*_words(now))
+    if now.phase.is_over:
+        return line
+    share = f'max="100" value="{100 * now.step / now.num_steps:.0f}"' if now.num_steps else ""
+    return f'{line}<progress aria-label="Progress" {share}></progress>'
 
 
 def _words(progress: Progress) -> tuple[str, str]:
@@ -62,9 +82,10 @@ def _words(progress: Progress) -> tuple[str, str]:
     if progress.phase is Phase.PREPARING:
         return "Reading your text, picture and voice", ""
     if progress.phase is Phase.DENOISING:
-        return f"Step {progress.step} of {progress.num_steps}", _seconds_left(progress.seconds_left)
+        step = progress.words or f"Step {progress.step} of {progress.num_steps}"
+        return step, _seconds_left(progress.seconds_left)
     if progress.phase is Phase.FINISHING:
-        return f"Step {progress.num_steps} of {progress.num_steps}", "writing the video"
+        return progress.words or f"Step {progress.num_steps} of {progress.num_steps}", "writing the video"
     if progress.phase is Phase.STOPPED:
         return "Stopped", f"after step {progress.step} of {progress.num_steps}" if progress.num_steps else ""
     if progress.phase is Phase.FAILED:
@@ -75,7 +96,11 @@ def _words(progress: Progress) -> tuple[str, str]:
 def _seconds_left(seconds: float | None) -> str:
     if seconds is None:
         return ""
-    return f"about {max(1, round(seconds))} s left" if seconds < 90 else f"about {seconds / 60:.0f} minutes left"
+    return f"{_rounded(seconds)} left"
+
+
+def _rounded(seconds: float) -> str:
+    return f"about {max(1, round(seconds))} s" if seconds < 90 else f"about {seconds / 60:.0f} minutes"
 
 
 def _picture(progress: Progress) -> str:
@@ -87,6 +112,18 @@ def _picture(progress: Progress) -> str:
 def sentence(text: str) -> str:
     """The text with a capital letter at its beginning: errors begin with the name of an argument."""
     return text[:1].upper() + text[1:]
+
+
+def notice(text: str) -> str:
+    """Something to know about the page as a whole; empty for nothing."""
+    return f'<p class="humo-notice" role="status">{html.escape(text)}</p>' if text else ""
+
+
+def estimate(seconds: float | None) -> str:
+    """How long a video will take; empty if nobody knows yet."""
+    if seconds is None:
+        return ""
+    return f'<p class="humo-label" role="status">Takes {_rounded(seconds)}.</p>'
 
 
 def note(text: str) -> str:
@@ -108,3 +145,78 @@ def summary(result: Result, seconds_taken: float) -> str:
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in result.notes)
     notes = f"<ul>{notes}</ul>" if notes else ""
     return f'<div class="humo-summary"><span role="status">Done</span> · {html.escape(facts)}{notes}</div>'
+
+
+def chips(groups: Sequence[Group]) -> str:
+    """Buttons for words, a row for each group."""
+    rows = "".join(
+        f'<div class="humo-chips" role="group" aria-label="{html.escape(group.title)}"><span>{html.escape(group.title)}'
+        f"</span>{''.join(_chip(group.key, word) for word in group.words)}</div>"
+        for group in groups
+    )
+    return f'<div class="humo-words-known">{rows}</div>'
+
+
+def _chip(key: str, word: str) -> str:
+    word = html.escape(word, quote=True)
+    return f'<button type="button" class="humo-chip" data-group="{key}" data-word="{word}">{word}</button>'
+
+
+def link(address: str) -> str:
+    """The address of a shared generation: to be clicked, selected, or copied where the browser allows it."""
+    safe = html.escape(address, quote=True)
+    return (
+        f'<div class="humo-link"><a href="{safe}" target="_blank" rel="noopener">{safe}</a>'
+        f'<button type="button" class="humo-chip" data-copy="{safe}">Copy</button>'
+        '<span role="status"></span></div>'
+    )
+
+
+COPY = """
+element.addEventListener('click', async (event) => {
+    const button = event.target.closest('[data-copy]');
+    if (!button) return;
+    const told = button.nextElementSibling;
+    try {
+        await navigator.clipboard.writeText(button.dataset.copy);
+        told.textContent = 'Copied.';
+    } catch {  // refused, as in a frame of another site: the address is selected, so that a key copies it
+        getSelection().selectAllChildren(button.previousElementSibling);
+        told.textContent = 'Not copied: the browser refused. The address is selected, copy it with Ctrl+C.';
+    }
+});
+"""
+"""Script of a `gr.HTML` that holds `link`."""
+
+
+def facts(record: Record) -> str:
+    """Inputs and settings of a shared generation as a table."""
+    settings = record.settings
+    scales = ", ".join(f"{name} {_plain(value)}" for name, value in settings.guidance.items())
+    rows = {
+        "Made from": _MADE_FROM[settings.mode],
+        "Length": f"{record.seconds:.2f} s, {settings.num_frames} frames of {settings.width} × {settings.height}",
+        "Seed": settings.seed,
+        "Steps": settings.num_inference_steps,
+        "Guidance": scales,
+        "Model": " ".join(filter(None, (settings.model, record.fingerprint))),
+        "Made": record.created.replace("T", " ").replace("Z", " UTC"),
+    }
+    cells = "".join(f"<tr><th scope='row'>{name}</th><td>{html.escape(str(v))}</td></tr>" for name, v in rows.items())
+    told = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in (*record.notes, record.told) if sentence)
+    return f'<table class="humo-facts">{cells}</table><div class="humo-told">{told}</div>'
+
+
+_MADE_FROM = {
+    "T": "text",
+    "TI": "text and picture",
+    "TA": "text and voice",
+    "TIA": "text, picture and voice",
+}
+
+
+def _plain(value: object) -> str:
+    """A scale of a rule as a visitor reads it."""
+    if isinstance(value, list):
+        return "/".join(f"{each:g}" for each in value)
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

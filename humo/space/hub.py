@@ -31,6 +31,7 @@ LOG_LINES = 15
 REQUEST_SECONDS = 10.0
 """One request of the health check."""
 _BUILDING = {SpaceStage.BUILDING, SpaceStage.RUNNING_BUILDING, SpaceStage.APP_STARTING, SpaceStage.RUNNING_APP_STARTING}
+_RESTING = {SpaceStage.PAUSED, SpaceStage.STOPPED, "SLEEPING"}
 _BUILD_STAGES = {SpaceStage.BUILD_ERROR, SpaceStage.CONFIG_ERROR, SpaceStage.NO_APP_FILE}
 
 
@@ -135,13 +136,14 @@ def create_space(
                 )
             except HfHubHTTPError as error:
                 if error.response.status_code == 409:
-                    return tell(f"{space} is there already.")
+                    tell(f"{space} is there already.")
+                    return
                 if choice == choices[-1] or not is_refusal(error):
                     raise
                 tell(f"The Hub refuses {choice}, {reason(error)}.")
             else:
-                return tell(f"Created {space} on {choice}.")
-    return None
+                tell(f"Created {space} on {choice}.")
+                return
 
 
 def change_hardware(
@@ -150,8 +152,8 @@ def change_hardware(
     """Put a Space that is there on the hardware or its fallback; where both are refused it stays where it is."""
     with in_one_sentence("Changing the hardware"):
         runtime = api.get_space_runtime(space)
-        present = runtime.requested_hardware or runtime.hardware
-        if present == hardware:
+        present, sleep_time = runtime.requested_hardware or runtime.hardware, _sleep_time(file, hardware)
+        if present == hardware and sleep_time in (None, runtime.sleep_time):
             return
         for choice in [hardware, *([fallback] if fallback and fallback != present else [])]:
             try:
@@ -161,7 +163,8 @@ def change_hardware(
                     raise
                 tell(f"The Hub refuses {choice}, {reason(error)}.")
             else:
-                return tell(f"The Space moves from {present} to {choice}.")
+                tell(f"The Space goes from {present} to {choice}.")
+                return
     tell(f"The Space stays on {present}.")
 
 
@@ -190,10 +193,10 @@ def mount_volumes(api: HfApi, space: str, volumes: tuple[spacefile.Volume, ...],
         except HfHubHTTPError as error:
             if not is_refusal(error) or not all(volume.optional for volume in mounted):
                 raise
-            return tell(f"The Hub refuses the volumes, {reason(error)}: the Space goes without them.")
+            tell(f"The Hub refuses the volumes, {reason(error)}: the Space goes without them.")
+            return
     for volume in wanted:
         tell(f"Mounted the bucket {volume.source} at {volume.mount_path}.")
-    return None
 
 
 def _make_bucket(api: HfApi, bucket: str, volume: spacefile.Volume, tell: Tell) -> bool:
@@ -262,7 +265,7 @@ def commit_files(api: HfApi, space: str, files: Mapping[str, Path], tell: Tell) 
 def wait_until_running(
     api: HfApi, space: str, commit: str, within: float, tell: Tell, poll: float = 5.0, settle: float = 20.0
 ) -> SpaceRuntime:
-    """Wait for the Space to be built and started.
+    """Wait for the Space to be built and started; one that rests is started.
 
     Args:
         api: the Hub's client.
@@ -279,7 +282,7 @@ def wait_until_running(
     Raises:
         ValueError: if the Space fails or takes longer.
     """
-    deadline, since, told = time.monotonic() + within, None, None
+    deadline, since, told, was_woken = time.monotonic() + within, 0.0, None, False
     while True:
         with in_one_sentence("Waiting for the Space"):
             runtime = api.get_space_runtime(space)
@@ -290,9 +293,13 @@ def wait_until_running(
         if stage == SpaceStage.RUNNING and running == commit:
             return runtime
         if stage not in _BUILDING and now - since >= settle:
-            if stage != SpaceStage.RUNNING:
+            if stage in _RESTING and not was_woken:
+                was_woken = True
+                with in_one_sentence("Starting the Space"):
+                    api.restart_space(space)
+            elif stage != SpaceStage.RUNNING:
                 raise _failure(api, space, runtime, tell)
-            if running is None:
+            elif running is None:
                 return runtime
         if now > deadline:
             raise ValueError(f"{space} is {stage} after {within:.0f} s: look at {_page(api, space)}, it may go on.")

@@ -1,4 +1,4 @@
-"""One video after the other on one device: jobs that run in threads, tell how far they are, and stop.
+"""One task after the other on one device: jobs that run in threads, tell how far they are, and stop.
 
 The page only looks: it waits for a change of `Job.progress` and shows it. Notable choices (all ours):
 - The queue is ours and not Gradio's, whose cancel frees a place while the cancelled function still computes:
@@ -9,37 +9,32 @@ The page only looks: it waits for a change of `Job.progress` and shows it. Notab
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image
 
-from humo.media import write_video
-from humo.space.request import VideoRequest
+from humo.space.accelerator import accelerate, stream
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
-    from humo.sampling import StepState
 
 logger = logging.getLogger(__name__)
+Run = Callable[["Task"], Generator[Any]]
+"""A generator function: yields a task's moments, then its result."""
 
-SHOWN_SIDE = 512
-"""Small results are enlarged by a whole number up to this many pixels, for players blur small videos."""
 
 
 class Stopped(Exception):  # noqa: N818 (a wish, not an error)
-    """Ends a job: also within the pipeline, whose callbacks may raise.
-
-    Not `humo.StopGeneration`, which means the same: importing it takes seconds that the page opens without.
-    """
+    """Ends a job."""
 
 
 class Phase(Enum):
@@ -60,18 +55,27 @@ class Phase(Enum):
         return self in (Phase.DONE, Phase.STOPPED, Phase.FAILED)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
-    """A finished video."""
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a task tells while it runs; can be pickled, for on ZeroGPU it comes from another process."""
 
-    path: Path
-    seed: int
-    num_frames: int
-    seconds: float
-    """Length of the video."""
-    has_sound: bool
-    notes: tuple[str, ...]
-    """What the pipeline wants the visitor to know, in sentences."""
+    step: int
+    """Parts done: denoising steps, or whatever the task counts."""
+    num_steps: int
+    words: str = ""
+    """What is being done, where it is not a denoising step."""
+    preview: Image.Image | None = None
+    """A picture of what there is so far; None leaves the last one."""
+
+
+class Task(Protocol):
+    """What a job does with the model: a video, a look inside one, a comparison. Can be pickled, its result as well."""
+
+    def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> Any:
+        """Do it. `tell` is to be called after every part; it may raise, and then everything is to end."""
+
+    def seconds(self, pipe: HuMoPipeline) -> float:
+        """Expected time on a GPU, for one that is lent by the second."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,12 +88,17 @@ class Progress:
     step: int = 0
     """Denoising steps done."""
     num_steps: int = 0
+    words: str = ""
+    """What is being done, where it is not a denoising step."""
     seconds_left: float | None = None
     """Estimate, None while unknown."""
     elapsed: float = 0.0
     """Seconds since the device was free for this job."""
+    loading: float = 0.0
+    """Seconds of them that went into waiting for the model."""
     preview: Image.Image | None = None
-    result: Result | None = None
+    result: Any = None
+    """What the task returned, once the job is done."""
     error: str | None = None
     """One sentence, if the job failed."""
 
@@ -175,27 +184,29 @@ class Model:
 
 
 class Job:
-    """A request on its way to a video, in a thread of its own."""
+    """A task on its way, in a thread of its own."""
 
-    def __init__(self, request: VideoRequest, model: Model, device: Device, path: Path) -> None:
+    def __init__(self, task: Task, model: Model, device: Device, run: Run | None = None) -> None:
         """Prepare a job; `start` starts it.
 
         Args:
-            request: what to make.
-            model: what makes it.
+            task: what to do.
+            model: with which it is done.
             device: where; shared by all jobs.
-            path: the mp4 to write.
+            run: how a task is run; by default `moments_of` the model.
         """
         self.progress = Progress()
-        self._request, self._model, self._device, self._path = request, model, device, path
+        self._task, self._model, self._device = task, model, device
+        self._run_task = run or moments_of(model)
         self._stop = threading.Event()
         self._changed = threading.Condition()
-        self._started_at = self._first_step_at = self._previewed_at = time.monotonic()
-        self._preview_cost = 0.0
+        self._started_at = self._first_step_at = time.monotonic()
 
     def start(self) -> None:
         """Go to the end of the queue."""
-        threading.Thread(target=self._run, name="job", daemon=True).start()
+        # In the visitor's context: ZeroGPU reads from it whose quota a call takes.
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(self._run,), name="job", daemon=True).start()
 
     def stop(self) -> None:
         """Ask the job to end at its next step; returns at once."""
@@ -228,8 +239,9 @@ class Job:
             with self._device.turn(self._stop.is_set, lambda position: self._tell(position=position)):
                 self._started_at = time.monotonic()
                 self._tell(phase=Phase.LOADING, position=0)
-                pipe = self._model.get(self._stop.is_set)
-                result = self._generate(pipe)
+                self._model.get(self._stop.is_set)
+                self._tell(phase=Phase.PREPARING, loading=time.monotonic() - self._started_at)
+                result = self._do()
             self._tell(phase=Phase.DONE, result=result, seconds_left=0.0)
         except Stopped:
             self._tell(phase=Phase.STOPPED)
@@ -242,45 +254,40 @@ class Job:
                 error="Something went wrong on the server, its log says what: please try again.",
             )
 
-    def _generate(self, pipe: HuMoPipeline) -> Result:
-        self._tell(phase=Phase.PREPARING)
-        output = self._request.run(pipe, on_step=lambda state: self._on_step(pipe, state))
-        if self._stop.is_set():
-            raise Stopped
-        scale = max(1, SHOWN_SIDE // max(output.frames.shape[1:3]))
-        write_video(self._path, output.frames, output.fps, output.audio, output.settings, scale)
-        return Result(
-            path=self._path,
-            seed=output.seed,
-            num_frames=len(output.frames),
-            seconds=len(output.frames) / output.fps,
-            has_sound=output.audio is not None,
-            notes=tuple(output.notes),
-        )
+    def _do(self) -> Any:
+        values = self._run_task(self._task)
+        try:
+            for value in values:
+                if self._stop.is_set():
+                    raise Stopped
+                if not isinstance(value, Moment):
+                    return value
+                self._show(value)
+        finally:
+            values.close()
+        raise ValueError("the video's process ended before the video was made: please try again.")
 
-    def _on_step(self, pipe: HuMoPipeline, state: StepState) -> None:
-        if self._stop.is_set():
-            raise Stopped
-        now, step = time.monotonic(), state.index + 1
-        if step == 1:  # encoding came before it, so it says nothing about the others
+    def _show(self, moment: Moment) -> None:
+        now = time.monotonic()
+        if moment.step <= 1:  # encoding came before it, so it says nothing about the others
             self._first_step_at, per_step = now, None
         else:
-            per_step = (now - self._first_step_at) / (step - 1)
-        is_last = step == state.num_steps
+            per_step = (now - self._first_step_at) / (moment.step - 1)
+        is_last = moment.step == moment.num_steps
         self._tell(
             phase=Phase.FINISHING if is_last else Phase.DENOISING,
-            step=step,
-            num_steps=state.num_steps,
-            seconds_left=None if per_step is None else per_step * (state.num_steps - step),
-            preview=self._preview(pipe, state, is_last),
+            step=moment.step,
+            num_steps=moment.num_steps,
+            words=moment.words,
+            seconds_left=None if per_step is None else per_step * (moment.num_steps - moment.step),
+            preview=moment.preview or self.progress.preview,
         )
 
-    def _preview(self, pipe: HuMoPipeline, state: StepState, is_last: bool) -> Image.Image | None:
-        """The picture of this step, or the last one where a new one would slow the job by over a tenth."""
-        now = time.monotonic()
-        if now - self._previewed_at < 10 * self._preview_cost and not is_last:
-            return self.progress.preview
-        preview = pipe.preview(state.clean)
-        self._previewed_at = time.monotonic()
-        self._preview_cost = self._previewed_at - now
-        return preview
+
+def moments_of(model: Model) -> Run:
+    """How a task is run here: its moments one after the other, and at last its result."""
+
+    def moments(task: Task) -> Generator[Any]:
+        yield from stream(lambda tell: task.run(model.get(), tell))
+
+    return accelerate(moments, lambda task: task.seconds(model.get()))

@@ -6,7 +6,7 @@ A request knows neither tensors nor widgets.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,10 @@ MODES = (
     Mode("TA", "Text + Audio", needs_image=False, needs_audio=True),
     Mode("TIA", "Text + Image + Audio", needs_image=True, needs_audio=True),
 )
+
+
+LARGE_SIZES = ((480, 832), (832, 480), (480, 480), (720, 1280), (1280, 720))
+"""Height and width offered where the model itself names none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,16 +113,35 @@ class Defaults:
     num_frames: int
     max_frames: int | None
     """Longest video in frames, None for no limit."""
+    size: tuple[int, int]
+    """Height and width in pixels."""
+    sizes: tuple[tuple[int, int], ...]
+    """Those to choose from, the model's own first."""
+    trained_frames: int | None
+    """Longer videos are made of overlapping windows of this many frames; None for no limit."""
+    shift: float
+    """Of the schedule of noise."""
 
     @classmethod
-    def of_config(cls, config: dict[str, Any]) -> Defaults:
-        """Read them from a pipeline's config (`pipe.config`, or the saved model_index.json)."""
+    def of_config(cls, config: Mapping[str, Any], shift: float) -> Defaults:
+        """Read them from a pipeline's config (`pipe.config`, or the saved model_index.json) and its scheduler's."""
+        size = config["default_height"], config["default_width"]
+        allowed = config.get("supported_sizes") or LARGE_SIZES
         return cls(
             guidance=dict(config["default_guidance"]),
             num_inference_steps=config["default_num_inference_steps"],
             num_frames=config["default_num_frames"],
             max_frames=config.get("max_frames"),
+            size=size,
+            sizes=(size, *(tuple(each) for each in allowed if tuple(each) != size)),
+            trained_frames=config.get("max_trained_frames"),
+            shift=shift,
         )
+
+    @classmethod
+    def of_pipeline(cls, pipe: HuMoPipeline) -> Defaults:
+        """Read them from a pipeline that is loaded."""
+        return cls.of_config(pipe.config, pipe.scheduler.config.flow_shift)
 
     @classmethod
     def of_folder(cls, folder: Path) -> Defaults:
@@ -127,13 +150,30 @@ class Defaults:
         Raises:
             ValueError: if the folder holds no pipeline of ours.
         """
-        index = folder / "model_index.json"
         try:
-            return cls.of_config(json.loads(index.read_text(encoding="utf-8")))
+            config = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+            scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+            return cls.of_config(config, scheduler["flow_shift"])
         except (OSError, KeyError, ValueError):
             raise ValueError(
-                f"{folder.name} holds no HuMo pipeline: model_index.json is missing or incomplete."
+                f"{folder.name} holds no HuMo pipeline: its configuration is missing or incomplete."
             ) from None
+
+    def size_choices(self) -> list[tuple[str, str]]:
+        """Label and name of every size, for a menu."""
+        shapes = ("square" if h == w else "wide" if w > h else "upright" for h, w in self.sizes)
+        return [(f"{w} × {h}, {shape}", f"{w}x{h}") for (h, w), shape in zip(self.sizes, shapes, strict=True)]
+
+    def read_size(self, name: str | None) -> tuple[int, int]:
+        """Height and width of a name from `size_choices`; None for the model's own.
+
+        Raises:
+            ValueError: if the name is none of them.
+        """
+        names = {f"{w}x{h}": (h, w) for h, w in self.sizes}
+        if name is not None and name not in names:
+            raise ValueError(f"The size is {str(name)[:20]!r}: use {', '.join(names)}.")
+        return self.size if name is None else names[name]
 
     def with_rule(self, name: str | None) -> Defaults:
         """The same with another rule of `humo.guidance` and that rule's scales; None keeps the model's own."""

@@ -1,4 +1,4 @@
-"""The visitors' jobs: one each, all on one device, and the files they write."""
+"""The visitors' jobs: one each, all on one device, and the folder of the files they write."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import secrets
 import threading
 from pathlib import Path
 
-from humo.space.jobs import Device, Job, Model
-from humo.space.request import VideoRequest
+from humo.space.jobs import Device, Job, Model, Task, moments_of
 
 MAX_JOBS = 10
 """Jobs at a time, the running one and those that wait."""
@@ -27,17 +26,16 @@ class Studio:
         """
         self.model = model
         self._folder = folder
-        self._device = Device()
+        self._device, self._run = Device(), moments_of(model)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
 
-    def start(self, visitor: str, request: VideoRequest, name: str) -> Job:
-        """Queue a visitor's request.
+    def start(self, visitor: str, task: Task) -> Job:
+        """Queue a visitor's task.
 
         Args:
             visitor: whose it is; each has one job at a time.
-            request: what to make.
-            name: of the file, without its ending.
+            task: what to do.
 
         Raises:
             ValueError: in one sentence, if this visitor's job or too many others are under way.
@@ -48,7 +46,7 @@ class Studio:
                 raise ValueError("Your last video is still being made: wait for it, or press Stop.")
             if len(self._jobs) >= MAX_JOBS:
                 raise ValueError(f"{len(self._jobs)} videos are already waiting: please try again in a minute.")
-            job = Job(request, self.model, self._device, self._new_path(name))
+            job = Job(task, self.model, self._device, self._run)
             self._jobs[visitor] = job
             job.start()
             return job
@@ -60,7 +58,8 @@ class Studio:
         if job is not None:
             job.stop()
 
-    def _new_path(self, name: str) -> Path:
+    def new_path(self, name: str) -> Path:
+        """Where to write a video called `name`, without its ending; the oldest ones make room."""
         videos = sorted(self._folder.glob("*/*.mp4"), key=lambda path: path.stat().st_mtime)
         for old in videos[: max(0, len(videos) - KEPT_FILES + 1)]:
             old.unlink()

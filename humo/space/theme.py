@@ -11,7 +11,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes.utils.colors import Color
 
-CSS = Path(__file__).with_name("page.css")
+CSS = [Path(__file__).with_name(name) for name in ("page.css", "inside.css")]
 ICON = Path(__file__).with_name("icon.png")
 
 _SANS = [

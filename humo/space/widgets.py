@@ -1,9 +1,9 @@
-"""The page's widgets, named: what a tab holds, what all tabs share, the result panel; and what they ask for."""
+"""The page's widgets, named: what a tab holds, what all tabs share, the result's panel and what hangs on it."""
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,11 @@ import gradio as gr
 
 from humo.space.examples import Example
 from humo.space.request import Defaults, Mode, VideoRequest, frames_for
+
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""For events that answer at once."""
+QUEUED: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+"""For events that may show a toast, which only those of gradio's queue can; how many run is the studio's matter."""
 
 
 class PictureFile(gr.Image):
@@ -27,15 +32,34 @@ class PictureFile(gr.Image):
 
 
 @dataclass(frozen=True)
+class Speaking:
+    """Widgets with which a sentence becomes a voice."""
+
+    text: gr.Textbox
+    voice: gr.Dropdown
+    rate: gr.Slider
+    speak: gr.Button
+
+
+@dataclass(frozen=True)
 class Inputs:
     """The widgets of one tab."""
 
     mode: Mode
     prompt: gr.Textbox
+    words: gr.HTML
+    """Chips that write words into the prompt."""
     image: PictureFile | None
+    seen: gr.HTML | None
+    """The picture as the model sees it."""
     audio: gr.Audio | None
+    heard: gr.HTML | None
+    """The sound as the model hears it."""
+    speaking: Speaking | None
     seconds: gr.Slider | None
     generate: gr.Button
+    estimate: gr.HTML
+    """How long the video will take."""
     examples: list[tuple[Example, gr.Button]]
 
     def widgets(self) -> list[gr.components.Component]:
@@ -50,27 +74,121 @@ class Settings:
     seed: gr.Number
     is_random: gr.Checkbox
     steps: gr.Slider
+    size: gr.Dropdown
     rule: gr.Dropdown
     note: gr.HTML
     """What the chosen rule does that no slider shows."""
     scales: dict[str, gr.Slider]
     """Of every rule; those that the chosen one lacks are hidden."""
+    curve: gr.HTML
+    """The schedule that the scales give."""
+    restore: gr.File
+    """A video made here gives back its settings."""
     defaults: Defaults
 
     def widgets(self) -> list[gr.components.Component]:
         """Those that hold a value of the request."""
-        return [self.seed, self.is_random, self.steps, self.rule, *self.scales.values()]
+        return [self.seed, self.is_random, self.steps, self.size, self.rule, *self.scales.values()]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The result side."""
+    """The result's side."""
 
     stage: gr.HTML
     video: gr.Video
     summary: gr.HTML
     stop: gr.Button
     download: gr.DownloadButton
+    made: gr.State
+    """`humo.space.generating.Made` of the video that is shown, or None."""
+
+    def parts(self) -> list[gr.components.Component]:
+        """All of them."""
+        return _parts(self)
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What makes a link to a result."""
+
+    group: gr.Group
+    keeps_inputs: gr.Checkbox
+    share: gr.Button
+    link: gr.HTML
+    token: gr.Textbox
+    delete: gr.Button
+    told: gr.HTML
+    id: gr.State
+    """Id of the link, or None."""
+
+    def parts(self) -> list[gr.components.Component]:
+        """All of them."""
+        return _parts(self)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A generation that a link or the gallery opened: read-only."""
+
+    group: gr.Column
+    title: gr.HTML
+    video: gr.Video
+    facts: gr.HTML
+    image: gr.Image
+    audio: gr.Audio
+    remix: gr.Button
+    close: gr.Button
+    id: gr.State
+    """Id of the record, or None."""
+    removal: gr.Accordion
+    key: gr.Textbox
+    delete: gr.Button
+
+    def parts(self) -> list[gr.components.Component]:
+        """All of them."""
+        return _parts(self)
+
+
+@dataclass(frozen=True)
+class Looking:
+    """The view inside a result."""
+
+    group: gr.Accordion
+    look: gr.Button
+    told: gr.HTML
+    """How far it is."""
+    shown: gr.Column
+    step: gr.Slider
+    frame: gr.Slider
+    pictures: dict[str, gr.HTML]
+    """Name of the view: picture and words."""
+    inside: gr.State
+    """`humo.space.inside.Inside` of the video that is shown, or None."""
+
+    def parts(self) -> list[gr.components.Component]:
+        """All that a look changes."""
+        return [self.look, self.told, self.shown, self.step, self.frame, *self.pictures.values(), self.inside]
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """The same seed under two rules."""
+
+    group: gr.Accordion
+    compare: gr.Button
+    told: gr.HTML
+    """How far it is."""
+    video: gr.Video
+    words: gr.HTML
+
+    def parts(self) -> list[gr.components.Component]:
+        """All that a comparison changes."""
+        return [self.compare, self.told, self.video, self.words]
+
+
+def _parts(group: Any) -> list[gr.components.Component]:
+    return [getattr(group, each.name) for each in fields(group)]
 
 
 def read_request(values: dict, inputs: Inputs, settings: Settings) -> tuple[VideoRequest, str]:
@@ -91,14 +209,22 @@ def read_request(values: dict, inputs: Inputs, settings: Settings) -> tuple[Vide
         seed = secrets.randbelow(2**31)
     if inputs.seconds is not None:
         num_frames = frames_for(values[inputs.seconds], settings.defaults.max_frames)
-    scales = {name: values[slider] for name, slider in settings.scales.items()}
+    height, width = settings.defaults.read_size(values[settings.size])
     request = VideoRequest(
         prompt=values[inputs.prompt] or "",
         images=(Path(image),) if image else (),
         audio=Path(audio) if audio else None,
         num_frames=num_frames,
         num_inference_steps=values[settings.steps],
-        guidance=settings.defaults.with_rule(values[settings.rule]).with_scales(**scales),
+        guidance=read_guidance(values, settings),
         seed=seed,
+        height=height,
+        width=width,
     )
     return request, f"humo-{inputs.mode.key.lower()}-{seed}"
+
+
+def read_guidance(values: dict, settings: Settings) -> dict[str, Any]:
+    """Rule and scales as `humo.guidance.make_rule` reads them, from the values of the settings."""
+    scales = {name: values[slider] for name, slider in settings.scales.items()}
+    return settings.defaults.with_rule(values[settings.rule]).with_scales(**scales)

@@ -1,0 +1,143 @@
+"""The page's functions for programs: one typed endpoint a mode, and one that takes any mix.
+
+Called with `gradio_client`, or over HTTP as `/gradio_api/call/<name>`. Each tells its steps while it runs and ends
+with the video and its settings; a client that goes away stops its job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import FileData
+
+from humo.space.entrance import Entrance
+from humo.space.generating import as_toast, follow
+from humo.space.jobs import Phase
+from humo.space.making import MakeVideo
+from humo.space.request import MODES, Defaults, VideoRequest, frames_for
+
+Answer = tuple[FileData | None, dict[str, Any]]
+"""The video once it is done, and what is known: phase and step, at last all settings."""
+_TITLES = {mode.key: mode for mode in MODES}
+
+
+def offer(entrance: Entrance, defaults: Defaults) -> None:
+    """Add the endpoints to the page that is being laid out.
+
+    Args:
+        entrance: starts the jobs.
+        defaults: what is taken where a call leaves something out.
+    """
+
+    def run(
+        mode: str | None,
+        request: gr.Request,
+        prompt: str,
+        image: FileData | None,
+        audio: FileData | None,
+        seconds: float | None,
+        seed: int | None,
+        steps: int | None,
+        guidance: dict[str, Any] | None,
+    ) -> Iterator[Answer]:
+        try:
+            if seconds is not None:
+                seconds = entrance.limits.check_seconds(seconds)
+            ask = _read(defaults, prompt, image, audio, seconds, seed, steps, guidance)
+            if mode is not None:
+                _TITLES[mode].check(image, audio)
+            job = entrance.start(request, ask, lambda: MakeVideo(ask, entrance.studio.new_path("humo")))
+        except ValueError as error:
+            raise as_toast(error) from None
+        for progress in follow(job):
+            if progress.phase is Phase.DONE:
+                result = progress.result
+                yield FileData(path=str(result.path)), {**result.settings, "notes": list(result.notes)}
+            else:
+                yield None, {"phase": progress.phase.value, "step": progress.step, "num_steps": progress.num_steps}
+
+    def text_image(
+        prompt: str,
+        image: FileData,
+        request: gr.Request,
+        seconds: float | None = None,
+        seed: int | None = None,
+        steps: int | None = None,
+        guidance: dict[str, Any] | None = None,
+    ) -> Iterator[Answer]:
+        """A video from a text and a reference picture. Seconds, seed, steps and guidance may be left out."""
+        yield from run("TI", request, prompt, image, None, seconds, seed, steps, guidance)
+
+    def text_audio(
+        prompt: str,
+        audio: FileData,
+        request: gr.Request,
+        seed: int | None = None,
+        steps: int | None = None,
+        guidance: dict[str, Any] | None = None,
+    ) -> Iterator[Answer]:
+        """A video from a text and a voice, as long as the voice. Seed, steps and guidance may be left out."""
+        yield from run("TA", request, prompt, None, audio, None, seed, steps, guidance)
+
+    def text_image_audio(
+        prompt: str,
+        image: FileData,
+        audio: FileData,
+        request: gr.Request,
+        seed: int | None = None,
+        steps: int | None = None,
+        guidance: dict[str, Any] | None = None,
+    ) -> Iterator[Answer]:
+        """A video from a text, a reference picture and a voice. Seed, steps and guidance may be left out."""
+        yield from run("TIA", request, prompt, image, audio, None, seed, steps, guidance)
+
+    def generate(
+        prompt: str,
+        request: gr.Request,
+        image: FileData | None = None,
+        audio: FileData | None = None,
+        seconds: float | None = None,
+        seed: int | None = None,
+        steps: int | None = None,
+        guidance: dict[str, Any] | None = None,
+    ) -> Iterator[Answer]:
+        """A video from a text and whatever else is given: picture, voice, both or neither."""
+        yield from run(None, request, prompt, image, audio, seconds, seed, steps, guidance)
+
+    for endpoint in (text_image, text_audio, text_image_audio, generate):
+        gr.api(endpoint, concurrency_limit=None)
+
+
+def _read(
+    defaults: Defaults,
+    prompt: str,
+    image: FileData | None,
+    audio: FileData | None,
+    seconds: float | None,
+    seed: int | None,
+    steps: int | None,
+    guidance: dict[str, Any] | None,
+) -> VideoRequest:
+    height, width = defaults.size
+    return VideoRequest(
+        prompt=prompt,
+        images=(_path(image, "image"),) if image else (),
+        audio=_path(audio, "audio") if audio else None,
+        num_frames=None if seconds is None else frames_for(seconds, defaults.max_frames),
+        num_inference_steps=defaults.num_inference_steps if steps is None else steps,
+        guidance=defaults.guidance if guidance is None else guidance,
+        seed=seed,
+        height=height,
+        width=width,
+    )
+
+
+def _path(file: Any, name: str) -> Path:
+    """Where gradio put an upload: it comes as plain data."""
+    path = file.get("path") if isinstance(file, dict) else getattr(file, "path", None)
+    if not isinstance(path, str) or not path:
+        raise ValueError(f"{name} is no uploaded file: give a file of yours.")
+    return Path(path)

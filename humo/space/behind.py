@@ -1,0 +1,53 @@
+"""What stands behind the page: the model with its jobs, the records of shared links, the examples."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from humo.space.entrance import Entrance
+from humo.space.examples import FOLDER as EXAMPLES
+from humo.space.examples import Example, read_examples
+from humo.space.home import Home, find_home
+from humo.space.limits import Limits
+from humo.space.model_choice import wanted_model
+from humo.space.serving import Serving
+from humo.space.store import GALLERY, FolderStore, ReadOnlyStore, Store, Stores
+from humo.space.studio import Studio
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What the page's events work with."""
+
+    serving: Serving
+    entrance: Entrance
+    gallery: Store
+    store: Store
+    """The gallery's records and the visitors'."""
+    home: Home
+    """Where the visitors' are."""
+    folder: Path
+    """For files of this process."""
+    examples: list[Example]
+
+    @classmethod
+    def open(cls, folder: Path, model: str | None = None, records: Path | None = None) -> Behind:
+        """Find all of it; nothing heavy is loaded but a model that is not on disk as a folder.
+
+        Args:
+            folder: for files of this process, existing.
+            model: "mini", "1.7B", "17B" or a folder; None for what the environment says.
+            records: folder of the shared links; None for what the environment says.
+
+        Raises:
+            ValueError: in one sentence, if a part is missing or damaged.
+        """
+        home = find_home({"HUMO_RECORDS": str(records)}) if records else find_home()
+        gallery = ReadOnlyStore(GALLERY)
+        serving = Serving.open(wanted_model({"HUMO_MODEL": model}) if model else wanted_model())
+        uploads = [folder, Path(os.environ.get("GRADIO_TEMP_DIR", folder)), EXAMPLES]
+        entrance = Entrance(Studio(serving.model, folder), Limits.from_environment(), uploads)
+        store = Stores(gallery, FolderStore(home.folder))
+        return cls(serving, entrance, gallery, store, home, folder, read_examples())

@@ -1,0 +1,140 @@
+"""What happens between Generate and the video: the job is started, its progress shown, its end told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+
+from humo.space import html
+from humo.space.entrance import Entrance
+from humo.space.jobs import Job, Phase, Progress
+from humo.space.making import MakeVideo, Result
+from humo.space.request import VideoRequest
+from humo.space.serving import Serving
+from humo.space.studio import Studio
+from humo.space.widgets import Inputs, Panel, Settings, read_request
+
+View = dict[Any, Any]
+"""Values or updates by widget."""
+QUIET = 0.5
+"""Seconds between two looks at a job at the most: the clock moves on, and a closed tab is noticed here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The video that a visitor sees, with what made it."""
+
+    request: VideoRequest
+    result: Result
+
+    def repeated(self) -> VideoRequest:
+        """The request that makes the same video again."""
+        return replace(self.request, seed=self.result.seed, num_frames=self.result.num_frames)
+
+
+def as_toast(error: Exception) -> gr.Error:
+    """The sentence of an error, for the page."""
+    return gr.Error(html.sentence(str(error)), print_exception=False)
+
+
+def follow(job: Job) -> Iterator[Progress]:
+    """Every moment of a job until it is over; the job stops if nobody follows any more.
+
+    Raises:
+        gr.Error: at the end, with the job's sentence, if it failed.
+    """
+    try:
+        progress = None
+        while progress is None or not progress.phase.is_over:
+            progress = job.wait(progress, QUIET)
+            yield progress
+    finally:
+        job.stop()  # only sets a flag: gradio may close this generator on its event loop
+    if progress.phase is Phase.FAILED:
+        raise as_toast(ValueError(progress.error))
+
+
+def generator(
+    inputs: Inputs,
+    settings: Settings,
+    panel: Panel,
+    starts: Sequence[gr.Button],
+    cleared: View,
+    done: View,
+    entrance: Entrance,
+    serving: Serving,
+) -> Callable[[dict, gr.Request], Iterator[View]]:
+    """The event of a tab's Generate button.
+
+    Args:
+        inputs: of the tab.
+        settings: what all tabs share.
+        panel: where the video appears.
+        starts: buttons that start a job; they rest while one runs.
+        cleared: updates that take away what hangs on the last video.
+        done: updates when there is a new one.
+        entrance: starts the jobs.
+        serving: learns how long they take.
+    """
+
+    def make(values: dict, request: gr.Request) -> Iterator[View]:
+        try:
+            ask, name = read_request(values, inputs, settings)
+            job = entrance.start(request, ask, lambda: MakeVideo(ask, entrance.studio.new_path(name)))
+        except ValueError as error:
+            raise as_toast(error) from None
+        yield {**cleared, **_first_view(job, ask, settings, panel), **rest(starts)}
+        for progress in follow(job):
+            if progress.phase is Phase.DONE:
+                serving.learn(progress.result, progress.elapsed - progress.loading)
+            view = _view(progress, ask, panel)
+            if progress.phase.is_over:
+                view |= rest(starts, False)
+            yield view | done if progress.phase is Phase.DONE else view
+
+    return make
+
+
+def rest(buttons: Sequence[gr.Button], is_resting: bool = True) -> View:
+    """Updates that let buttons rest, or wake them."""
+    return {button: gr.update(interactive=not is_resting) for button in buttons}
+
+
+def stopper(studio: Studio) -> Callable[[gr.Request], None]:
+    """The event of Stop."""
+
+    def stop(request: gr.Request) -> None:
+        studio.stop(request.session_hash)
+
+    return stop
+
+
+def _first_view(job: Job, ask: VideoRequest, settings: Settings, panel: Panel) -> View:
+    return {
+        panel.video: gr.update(value=None, visible=False),
+        panel.summary: gr.update(visible=False),
+        panel.download: gr.update(visible=False),
+        panel.stop: gr.update(visible=True),
+        panel.stage: gr.update(value=html.stage(job.progress), visible=True),
+        panel.made: None,
+        settings.seed: ask.seed,
+    }
+
+
+def _view(progress: Progress, ask: VideoRequest, panel: Panel) -> View:
+    view: View = {panel.stage: html.stage(progress)}
+    if progress.phase.is_over:
+        view[panel.stop] = gr.update(visible=False)
+    if progress.phase is Phase.DONE:
+        path = str(progress.result.path)
+        view |= {
+            panel.stage: gr.update(visible=False),
+            panel.video: gr.update(value=path, visible=True),
+            panel.summary: gr.update(value=html.summary(progress.result, progress.elapsed), visible=True),
+            panel.download: gr.update(value=path, visible=True),
+            panel.made: Made(ask, progress.result),
+        }
+    return view

@@ -1,0 +1,50 @@
+"""The page's fixed texts, and the scripts that a few of its parts carry."""
+
+from __future__ import annotations
+
+HEAD = """<div class="humo-head"><svg viewBox="0 0 120 120" aria-hidden="true">
+<rect class="ground" width="120" height="120" rx="30"/><g class="line"><path d="M22 112c4-22 20-30 38-30s34 8 38 30"/>
+<circle cx="60" cy="48" r="28"/><path d="M50 42v5M70 42v5M50 58q10 10 20 0z"/></g></svg>
+<div><h1>HuMo, compact</h1><p>A talking video from a text, a picture and a voice.</p></div></div>"""
+
+KNOW = """<div class="humo-know">
+<div><h2>Drawn people, not photographs</h2><p>The small model behind this page has only ever seen drawn characters
+and heard synthetic voices. A photograph comes back as a drawing that is at best a little like it.</p></div>
+<div><h2>What is kept</h2><p>What you upload stays on the computer that serves this page and is deleted within a day.
+A link keeps the video and its settings; the picture and the voice only if you say so. Every video says in its own
+data that it is AI-generated, by which model and with which settings.</p></div>
+</div>"""
+
+CONSENT = """<p class="humo-consent">Real faces and voices: only your own, or with their owner's consent.</p>"""
+
+NO_SPEECH = """<p class="humo-label">Speech is an optional extra here (espeak-ng, GPL-3):
+<code>pip install -e ".[world]"</code> brings it.</p>"""
+
+KEY = "Keep it if you may want to delete the link; it is shown only now."
+
+INSIDE = """<p class="humo-detail">Makes the video once more and keeps what the network did at every step: where it
+expected the face, which branches guidance weighed, and what text, picture and voice each changed.</p>"""
+
+COMPARE = """<p class="humo-detail">The same inputs and the same seed, once with scales that change with time and once
+with scales that stay, side by side.</p>"""
+
+# On a narrow screen the result is below the inputs: show it when a job starts. At once, for the updates of the panel
+# would end a smooth scroll. Here and not on the buttons, whose own scripts do not always run in tabs opened later.
+SHOW_RESULT = """
+let wasRunning = false;
+const look = () => {
+    const isRunning = element.querySelector('.is-running') !== null;
+    if (isRunning && !wasRunning && window.innerWidth < 900) document.getElementById('result').scrollIntoView();
+    wasRunning = isRunning;
+};
+watch('value', look);
+look();
+"""
+
+CHIPS = """
+element.addEventListener('click', (event) => {
+    const chip = event.target.closest('button[data-word]');
+    if (chip) trigger('click', {group: chip.dataset.group, word: chip.dataset.word});
+});
+"""
+"""Tells the page which chip was pressed."""

@@ -1,0 +1,120 @@
+"""The page's functions for programs, called as programs do.
+
+Run: python -m pytest tests/test_api.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from pages import EXAMPLES
+
+from humo.media import read_sound
+from humo.space.restore import read_settings
+
+PROMPT = "a woman with red hair, in a blue shirt, talks"
+QUICK = {"prompt": PROMPT, "steps": 2, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def client(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    downloads = str(tmp_path_factory.mktemp("downloads"))
+    client = Client(server, verbose=False, download_files=downloads, analytics_enabled=False)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half a second of the bundled voice."""
+    import soundfile
+
+    samples, rate = soundfile.read(EXAMPLES / "woman.wav")
+    path = tmp_path_factory.mktemp("voice") / "voice.wav"
+    soundfile.write(path, samples[: rate // 2], rate)
+    return path
+
+
+def _path(video: Any) -> Path:
+    return Path(video["video"] if isinstance(video, dict) and "video" in video else video)
+
+
+def test_every_mode_has_an_endpoint_with_types(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/text_image", "/text_audio", "/text_image_audio", "/generate"}
+    parameters = {each["parameter_name"]: each for each in endpoints["/generate"]["parameters"]}
+    assert parameters["prompt"]["parameter_has_default"] is False
+    assert all(parameters[name]["parameter_has_default"] for name in ("image", "audio", "seed", "steps", "guidance"))
+
+
+def test_text_and_image(client: Client) -> None:
+    video, told = client.predict(
+        **QUICK, image=handle_file(EXAMPLES / "woman.png"), seconds=0.2, api_name="/text_image"
+    )
+    settings = read_settings(_path(video))
+    assert (settings.mode, settings.seed, settings.num_frames) == ("TI", 3, 5)
+    assert told["prompt"] == PROMPT and told["num_inference_steps"] == 2
+
+
+def test_text_and_audio_and_all_three(client: Client, voice: Path) -> None:
+    for name, files in (
+        ("/text_audio", {"audio": handle_file(voice)}),
+        ("/text_image_audio", {"audio": handle_file(voice), "image": handle_file(EXAMPLES / "woman.png")}),
+    ):
+        video, told = client.predict(**QUICK, **files, api_name=name)
+        assert told["mode"] == name.removeprefix("/").replace("text", "T").replace("_image", "I").replace("_audio", "A")
+        assert read_sound(_path(video)).duration == pytest.approx(told["num_frames"] / 25, abs=0.1)
+
+
+def test_files_may_be_left_out(client: Client) -> None:
+    _, told = client.predict(**QUICK, seconds=0.2, guidance={"rule": "constant", "text": 2.0}, api_name="/generate")
+    assert told["mode"] == "T" and told["guidance"]["rule"] == "constant"
+
+
+def test_steps_are_told_on_the_way(client: Client) -> None:
+    job = client.submit(**QUICK, seconds=0.2, api_name="/generate")
+    job.result(timeout=120)
+    phases = [told.get("phase") for _, told in job.outputs()[:-1]]
+    assert "denoising" in phases or "finishing" in phases
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"prompt": ""}, "prompt is empty"),
+        ({"prompt": "a" * 2_001}, "2,001 characters"),
+        ({"prompt": 5}, "prompt"),
+        ({"steps": 0}, "steps"),
+        ({"steps": 100_000}, "steps"),
+        ({"seconds": 1e9}, "seconds"),
+        ({"seed": -1}, "seed"),
+        ({"guidance": {"rule": "no such rule"}}, "rule"),
+        ({"guidance": {"rule": "constant", "text": 1e9}}, "text"),
+    ],
+)
+def test_what_is_not_allowed_is_a_sentence(client: Client, wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(AppError) as caught:
+        client.predict(**{**QUICK, "seconds": 0.2, **wrong}, api_name="/generate")
+    assert words.lower() in str(caught.value).lower()
+    assert "/home" not in str(caught.value) and "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "http://127.0.0.1:1/x.png", 7, {}])
+def test_files_of_the_server_and_private_addresses_are_refused(client: Client, path: Any) -> None:
+    hostile = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises((AppError, ValueError)) as caught:
+        client.predict(**QUICK, image=hostile, seconds=0.2, api_name="/text_image")
+    assert "root:" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["torn.png", "drawing.svg", "empty.png", "sound.png"])
+def test_bad_pictures_are_sentences(client: Client, tmp_path: Path, kind: str) -> None:
+    contents = {"torn.png": b"\x89PNG\r\n\x1a\n" + bytes(80), "drawing.svg": b"<svg/>", "empty.png": b""}
+    (tmp_path / kind).write_bytes(contents.get(kind) or (EXAMPLES / "woman.wav").read_bytes() * (kind == "sound.png"))
+    with pytest.raises(AppError, match=r"[Pp]icture|empty"):
+        client.predict(**QUICK, image=handle_file(tmp_path / kind), seconds=0.2, api_name="/text_image")
