@@ -183,6 +183,11 @@ class Hub(BaseHTTPRequestHandler):
         self.state.spaces[name].sleep_time = asked.get("sleepTimeSeconds")
         self.runtime(name)
 
+    def restart(self, name: str, body: bytes) -> None:
+        """Start a Space that rests."""
+        self.state.spaces[name].stages = ["APP_STARTING", "RUNNING"]
+        self.runtime(name)
+
     def volumes(self, name: str, body: bytes) -> None:
         """Mount volumes."""
         self.state.spaces[name].volumes = json.loads(body)["volumes"]
@@ -293,6 +298,7 @@ CALLS: dict[str, Callable[..., None]] = {
     f"GET {_SPACE}(?:/revision/main)?": Hub.info,
     f"GET {_SPACE}/runtime": Hub.runtime,
     f"POST {_SPACE}/hardware": Hub.hardware,
+    f"POST {_SPACE}/restart": Hub.restart,
     f"PUT {_SPACE}/volumes": Hub.volumes,
     f"(?:GET|POST) {_SPACE}/variables": Hub.variables,
     f"(?:GET|POST) {_SPACE}/secrets": Hub.secrets,
