@@ -294,7 +294,7 @@ def wait_until_running(
             return runtime
         if stage not in _BUILDING and now - since >= settle:
             if stage in _RESTING and not was_woken:
-                was_woken = True
+                was_woken, since = True, now
                 with in_one_sentence("Starting the Space"):
                     api.restart_space(space)
             elif stage != SpaceStage.RUNNING:
