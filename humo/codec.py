@@ -11,6 +11,8 @@ Legend: b batch, f frames, k latent frames, h w pixels, c latent channels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -79,17 +81,23 @@ class PixelDecoder(nn.Module):
             wider = 4 * (widths[level + 1] if level < 4 else 3)
             self.doublings.append(nn.Conv2d(widths[level], wider, 1 if level < 4 else 3, padding=0 if level < 4 else 1))
 
-    def forward(self, latents: Tensor, sketch: Tensor) -> Tensor:
-        """Latents (b, c, k, h, w) and a sketch (b, 3, 4k, 8h, 8w) of the video -> (b, 3, 4k, 16h, 16w)."""
+    def forward(self, latents: Tensor, sketch: Tensor, frames: Sequence[int] | None = None) -> Tensor:
+        """Latents (b, c, k, h, w) and a sketch (b, 3, 4k, 8h, 8w) of the video -> (b, 3, 4k, 16h, 16w).
+
+        Or only the wanted `frames` of the 4k: what works frame by frame, most of it, is done for them alone.
+        """
         hidden = self.conv_in(latents)
         for block in self.mix:
             hidden = block(hidden)
         hidden = self.to_frames(hidden).unflatten(1, (TIME, -1))  # (b, 4, c, k, h, w)
-        hidden = hidden.permute(0, 3, 1, 2, 4, 5).flatten(0, 2)  # (b k 4, c, h, w)
-        hidden = hidden.contiguous(memory_format=torch.channels_last)
+        hidden = hidden.permute(0, 3, 1, 2, 4, 5).flatten(1, 2)  # (b, k 4, c, h, w)
+        sketch = sketch.transpose(1, 2)
+        if frames is not None:
+            hidden, sketch = hidden[:, list(frames)], sketch[:, list(frames)]
+        hidden = hidden.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         for level, (blocks, double) in enumerate(zip(self.stages, self.doublings, strict=True)):
             if level == 3:
-                hidden = hidden + self.look(sketch.transpose(1, 2).flatten(0, 1).to(hidden.dtype))
+                hidden = hidden + self.look(sketch.flatten(0, 1).to(hidden.dtype))
             for block in blocks:
                 hidden = block(hidden)
             hidden = F.pixel_shuffle(double(hidden), 2)
@@ -150,17 +158,19 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         latents = ExactLatents(self.components(half.to(self.components.weight.dtype)))
         return AutoencoderKLOutput(latent_dist=latents) if return_dict else (latents,)
 
-    def decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput | tuple:
+    def decode(self, z: Tensor, return_dict: bool = True, frames: Sequence[int] | None = None) -> DecoderOutput | tuple:
         """Decodes latents.
 
         Args:
             z: (b, c, k+1, h, w), not normalised.
             return_dict: whether to wrap the result.
+            frames: those of the 4k+1 that are wanted, counted from 0; None for all. A few take a fraction of the time.
 
         Returns:
-            Output whose `sample` is (b, 3, 4k+1, 16h, 16w), about -1..1.
+            Output whose `sample` is (b, 3, 4k+1 or the wanted, 16h, 16w), about -1..1.
         """
-        video = self.decoder(self.normalize(z), self.sketch(z))[:, :, TIME - 1 :]
+        wanted = range(TIME * z.shape[2] - TIME + 1) if frames is None else frames
+        video = self.decoder(self.normalize(z), self.sketch(z), [TIME - 1 + frame for frame in wanted])
         return DecoderOutput(sample=video) if return_dict else (video,)
 
     def sketch(self, z: Tensor) -> Tensor:

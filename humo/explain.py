@@ -110,9 +110,9 @@ class Trace:
         return make_schedule(self.timesteps, self.weights)
 
     @torch.no_grad()
-    def frames(self, step: int) -> np.ndarray:
-        """The video as it was predicted at a step, (frames, height, width, 3) uint8."""
-        return _decode(self.pipeline, self.clean[step])
+    def frames(self, step: int, wanted: Sequence[int] | None = None) -> np.ndarray:
+        """The video as it was predicted at a step, all of it or the wanted frames, (frames, height, width, 3) uint8."""
+        return _decode(self.pipeline, self.clean[step], wanted)
 
 
 # 3. What each sense did
@@ -134,7 +134,13 @@ class Senses:
 
 
 @torch.no_grad()
-def senses(pipeline: HuMoPipeline, latents: Tensor, timestep: float, conditions: Conditions) -> Senses:
+def senses(
+    pipeline: HuMoPipeline,
+    latents: Tensor,
+    timestep: float,
+    conditions: Conditions,
+    wanted: Sequence[int] | None = None,
+) -> Senses:
     """What text, picture and voice each make of the same noise.
 
     Args:
@@ -142,6 +148,7 @@ def senses(pipeline: HuMoPipeline, latents: Tensor, timestep: float, conditions:
         latents: noisy latents with the references' slots, (1, z, f + r, h, w).
         timestep: at which they are, 1000 to 0.
         conditions: what the network is told (`HuMoPipeline.encode_conditions`).
+        wanted: frames of the video to look at, counted from 0; None for all.
 
     Returns:
         The senses that are given; text always is.
@@ -150,7 +157,8 @@ def senses(pipeline: HuMoPipeline, latents: Tensor, timestep: float, conditions:
     shown = [name for name in SENSES if getattr(full, name)]
     asked = {name: Branch(**{other: getattr(full, other) and other != name for other in SENSES}) for name in shown}
     clean = [_predict(pipeline, latents, timestep, branch, conditions) for branch in (full, *asked.values())]
-    video, *others = (_decode(pipeline, each) for each in clean)  # after all passes: one of both may be on the GPU
+    # Only now, after all passes: network and codec may take turns on the GPU.
+    video, *others = (_decode(pipeline, each, wanted) for each in clean)
     without = dict(zip(shown, others, strict=True))
     change = {name: np.abs(video.astype(np.int16) - other).mean(-1) for name, other in without.items()}
     return Senses(video, without, change)
@@ -296,8 +304,8 @@ def _run(pipeline: HuMoPipeline, latents: Tensor, timestep: float, branch: Branc
     return pipeline.transformer(**inputs, return_dict=False)[0].float()
 
 
-def _decode(pipeline: HuMoPipeline, latents: Tensor) -> np.ndarray:
-    return to_frames(decode_latents(latents.to(pipeline._execution_device), pipeline.vae)[0])
+def _decode(pipeline: HuMoPipeline, latents: Tensor, wanted: Sequence[int] | None) -> np.ndarray:
+    return to_frames(decode_latents(latents.to(pipeline._execution_device), pipeline.vae, wanted)[0])
 
 
 def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, np.ndarray]:

@@ -345,9 +345,9 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         """
         middle = clean_latents.shape[2] // 2
         start = max(0, middle - 1)
-        pixels = decode_latents(clean_latents[:1, :, start : middle + 2], self.vae)
-        frames = to_frames(pixels[0])
-        return Image.fromarray(frames[min(len(frames) - 1, (middle - start) * FRAMES_PER_LATENT)])
+        seen = clean_latents[:1, :, start : middle + 2]
+        shown = (middle - start) * FRAMES_PER_LATENT
+        return Image.fromarray(to_frames(decode_latents(seen, self.vae, frames=[shown])[0])[0])
 
     def _window(self, num_frames: int, notes: list[str]) -> int | None:
         """Latent frames of a window where the video is longer than trained."""

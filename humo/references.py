@@ -21,6 +21,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from humo.codec import HuMoVideoCodec
+
 MASK_CHANNELS = 4
 """Mask channels of the 17B form: 0 on video frames, 1 on references."""
 WHITE = (255, 255, 255)
@@ -78,10 +80,23 @@ def encode_video(pixels: Tensor, vae: Any) -> Tensor:
     return (latents - mean) / std
 
 
-def decode_latents(latents: Tensor, vae: Any) -> Tensor:
-    """Decode normalised latents (b, z, f, h, w) into pixels (b, 3, frames, height, width) in [-1, 1]."""
+def decode_latents(latents: Tensor, vae: Any, frames: Sequence[int] | None = None) -> Tensor:
+    """Decode normalised latents into pixels.
+
+    Args:
+        latents: (b, z, f, h, w).
+        vae: AutoencoderKLWan, or a codec with its interface.
+        frames: those that are wanted, counted from 0; None for all. Only `HuMoVideoCodec` saves time by them.
+
+    Returns:
+        (b, 3, frames, height, width) in [-1, 1], float32.
+    """
     mean, std = _latent_statistics(vae, latents)
-    return vae.decode((latents.float() * std + mean).to(vae.dtype)).sample.float().clamp(-1, 1)
+    raw = (latents.float() * std + mean).to(vae.dtype)
+    if frames is not None and isinstance(vae, HuMoVideoCodec):
+        return vae.decode(raw, frames=frames).sample.float().clamp(-1, 1)
+    pixels = vae.decode(raw).sample.float().clamp(-1, 1)
+    return pixels if frames is None else pixels[:, :, list(frames)]
 
 
 def encode_references(

@@ -25,6 +25,13 @@ def test_encode_and_decode_have_wans_shapes():
     assert codec.decode(latents).sample.shape == (2, 3, 9, 32, 48)
 
 
+def test_wanted_frames_are_those_of_the_whole_video(fitted):
+    latents = fitted.encode(torch.rand(2, 3, 9, 32, 48)).latent_dist.mode()
+    whole, some = fitted.decode(latents).sample, fitted.decode(latents, frames=[0, 7, 8]).sample
+    assert some.shape == (2, 3, 3, 32, 48)
+    torch.testing.assert_close(some, whole[:, :, [0, 7, 8]])
+
+
 def test_a_picture_and_the_first_frame_of_a_video_have_the_same_latents(fitted):
     video = torch.rand(1, 3, 5, 32, 32)
     of_video = fitted.encode(video).latent_dist.mode()[:, :, :1]

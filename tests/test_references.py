@@ -62,6 +62,14 @@ def test_latents_are_normalised_and_back() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("vae", [tiny.wan_vae(), tiny.codec()], ids=["wan", "codec"])
+def test_wanted_frames_are_those_of_the_whole_video(vae) -> None:
+    latents = torch.randn(1, len(vae.config.latents_mean), 3, 2, 2)
+    whole = decode_latents(latents, vae)
+    torch.testing.assert_close(decode_latents(latents, vae, frames=[0, 7]), whole[:, :, [0, 7]])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("vae", [tiny.wan_vae(), tiny.codec()], ids=["wan", "codec"])
 def test_each_reference_is_encoded_alone(vae) -> None:
     pictures = [tiny.picture(), tiny.picture(20, 60)]
     both = encode_references(pictures, vae, 32, 48)

@@ -5,7 +5,7 @@ video, and watching changes nothing. What comes back is small and knows no tenso
 tables as text, so that a page can keep it and draw from it (`humo.space.inside_view`) without the model.
 
 Times what a watched run costs on top: a pass of the network per step for the mask, and at each of the steps of
-`LOOKED_TIMESTEPS` two passes and one more per sense; then every kept step is decoded. Ours.
+`LOOKED_TIMESTEPS` two passes and one more per sense; then the kept frames of every kept step are decoded. Ours.
 """
 
 # k kept frames, s kept steps, g side of the mask grid
@@ -65,7 +65,7 @@ class Look:
     mask: np.ndarray | None
     """Probability of the face in 255ths, (k, g, g) uint8; None where the model has no focus head."""
     change_table: str
-    """The same as a table in markdown, over all frames of the video."""
+    """The same as a table in markdown, over all kept frames."""
     sound: np.ndarray | None
     """What the audio attention adds in each block, as a share of `sound_top`, (blocks, k, rows, columns) uint8; None
     without a sound."""
@@ -177,7 +177,7 @@ class _Watch:
         for number, step in enumerate(steps, start=1):
             done = self.total - len(steps) + number
             self.tell(done, self.total, f"Decoding what was predicted, {number} of {len(steps)}")
-            films.append(_film(self.trace.frames(step)[list(frame_numbers)]))
+            films.append(_film(self.trace.frames(step, frame_numbers)))
         return tuple(films)
 
 
@@ -190,19 +190,19 @@ def _look(pipe: HuMoPipeline, state: StepState, mask: np.ndarray | None) -> Look
     from humo import explain
 
     asked = pipe, state.noisy, state.timestep, state.conditions
-    seen = explain.senses(*asked)
-    numbers, latents = _kept_frames(len(seen.frames))
+    numbers, latents = _kept_frames(1 + 4 * (state.clean.shape[2] - 1))
+    seen = explain.senses(*asked, wanted=numbers)
     sound, top, table = None, 0.0, ""
     if state.conditions.audio is not None:
         maps = explain.sound_map(*asked)
         top, table = float(maps.max()), explain.describe_sound_map(maps)
         sound = _in_8_bits(maps[:, latents] / (top or 1.0))
-    change, change_top = _compact_change(seen, list(numbers))
+    change, change_top = _compact_change(seen)
     return Look(
         step=state.index,
         timestep=state.timestep,
-        everything=_film(seen.frames[list(numbers)]),
-        without={name: _film(frames[list(numbers)]) for name, frames in seen.without.items()},
+        everything=_film(seen.frames),
+        without={name: _film(frames) for name, frames in seen.without.items()},
         change=change,
         change_top=change_top,
         mask=None if mask is None else _in_8_bits(mask[latents]),
@@ -213,10 +213,10 @@ def _look(pipe: HuMoPipeline, state: StepState, mask: np.ndarray | None) -> Look
     )
 
 
-def _compact_change(seen: Senses, numbers: list[int]) -> tuple[dict[str, Film], float]:
-    """The changes of the kept frames as shares of the largest, and that one."""
-    top = max(float(values[numbers].max()) for values in seen.change.values())
-    return {name: _film(_in_8_bits(values[numbers] / (top or 1.0))) for name, values in seen.change.items()}, top
+def _compact_change(seen: Senses) -> tuple[dict[str, Film], float]:
+    """The changes as shares of the largest, and that one."""
+    top = max(float(values.max()) for values in seen.change.values())
+    return {name: _film(_in_8_bits(values / (top or 1.0))) for name, values in seen.change.items()}, top
 
 
 # Small
