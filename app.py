@@ -22,6 +22,7 @@ import typer  # noqa: E402
 
 from humo.media import read_picture, read_sound  # noqa: E402
 from humo.space import api, filling, generating, html, looking, parts, sharing, texts  # noqa: E402
+from humo.space.accelerator import is_zero_gpu  # noqa: E402
 from humo.space.behind import Behind  # noqa: E402
 from humo.space.curves import schedule_svg  # noqa: E402
 from humo.space.dense_caption import FIELDS  # noqa: E402
@@ -296,6 +297,8 @@ def main(
     """Open the page."""
     try:
         behind = Behind.open(Path(TEMPORARY.name), model, records)
+        if is_zero_gpu():
+            behind.serving.model.get()  # the process of each call is a copy of this one: the weights must be here
         page = build_page(behind)
     except ValueError as error:
         typer.echo(f"Error: {error}", err=True)

@@ -23,7 +23,7 @@ QUIET = 0.5
 """Seconds between two looks at a job at the most: the clock moves on, and a closed tab is noticed here."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # by identity: gradio hashes a state whose change it tells
 class Made:
     """The video that a visitor sees, with what made it."""
 
