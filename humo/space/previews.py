@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from humo.letterbox import letterbox
 from humo.media import SAMPLE_RATE, Sound
 from humo.space.html import data_uri
 from humo.space.request import FPS
@@ -39,8 +40,6 @@ def seen_html(picture: Image.Image, height: int, width: int) -> str:
     Returns:
         HTML of a figure; small pictures are shown pixel by pixel.
     """
-    from humo.references import letterbox  # imports torch, which the model's own loading needs too
-
     shown = letterbox(picture, height, width)
     words = describe_picture(picture.size, height, width)
     pixels = "image-rendering:pixelated;" if max(height, width) <= SMALL_SIDE else ""
