@@ -6,6 +6,8 @@ Run: python -m pytest tests/test_app.py
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -197,3 +199,17 @@ def test_text_is_readable_in_both_schemes(scheme: str, text: str, ground: str) -
         return getattr(theme, value[1:]) if value.startswith("*") else value
 
     assert _contrast(colour(text), colour(ground)) >= 4.5
+
+
+def test_the_page_needs_no_torch_before_its_model_is_loaded() -> None:
+    """Two threads that import diffusers at once trip over each other: only the loader's may."""
+    code = (
+        "import sys, app; from PIL import Image; from humo.media import read_sound;"
+        "from humo.space import previews, examples, curves;"
+        "previews.seen_html(Image.new('RGB', (40, 30)), 128, 128);"
+        "previews.heard_html(read_sound(examples.FOLDER / 'woman.wav'), 251);"
+        "curves.schedule_svg({'rule': 'paper', 'text': 2.0, 'image': 2.0, 'audio': 2.0}, 8);"
+        "heavy = {'torch', 'diffusers', 'transformers'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=Path(app.__file__).parent, check=True)
