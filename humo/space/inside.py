@@ -4,8 +4,9 @@ Nothing is computed or kept before somebody asks, so a video costs nothing more 
 video, and watching changes nothing. What comes back is small and knows no tensors: pictures as WebP, maps in 8 bits,
 tables as text, so that a page can keep it and draw from it (`humo.space.inside_view`) without the model.
 
-Times what a watched run costs on top: a pass of the network per step for the mask, and at each of the steps of
-`LOOKED_TIMESTEPS` two passes and one more per sense; then the kept frames of every kept step are decoded. Ours.
+What a watched run costs on top: a pass of the network per step for the mask, and at each of the steps of
+`LOOKED_TIMESTEPS` a pass, one more per sense and one for the sound; then the kept frames of every kept step are
+decoded. For mini that makes about three times the time of the video. Ours.
 """
 
 # k kept frames, s kept steps, g side of the mask grid
