@@ -22,15 +22,15 @@ import pytest
 from humo.space.home import find_home
 from humo.space.record_files import write_record
 from humo.space.records import FileEntry, Record, is_id, new_id
-from humo.space.store import DAY, FolderStore, Limits, ReadOnlyStore, Stores, take
+from humo.space.store import DAY, FolderStore, ReadOnlyStore, Retention, Stores, take
 
 WORK = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import made
-from humo.space.store import FolderStore, Limits
-store = FolderStore(Path(sys.argv[2]), Limits(max_records=8))
+from humo.space.store import FolderStore, Retention
+store = FolderStore(Path(sys.argv[2]), Retention(max_records=8))
 for number in range(20):
     record, files = made.record(Path(sys.argv[3]), size=20_000)
     store.write(record, files)
@@ -268,27 +268,27 @@ def test_old_records_go_by_age(store: FolderStore, tmp_path: Path) -> None:
     assert store.prune() == 0
     with pytest.raises(ValueError, match="has expired"):
         store.read(old.id)
-    FolderStore(store.folder, Limits(max_age_days=30))
+    FolderStore(store.folder, Retention(max_age_days=30))
     assert _ids(store.folder) == [], "and at the start"
 
 
 def test_the_oldest_go_by_bytes_and_by_number(store: FolderStore, tmp_path: Path) -> None:
     records = [_kept(store, tmp_path, days_ago=10 - number, size=100_000) for number in range(5)]
     newest_first = [record.id for record in reversed(records)]
-    FolderStore(store.folder, Limits(max_records=4))
+    FolderStore(store.folder, Retention(max_records=4))
     assert _ids(store.folder) == sorted(newest_first[:4])
-    FolderStore(store.folder, Limits(max_bytes=320_000))
+    FolderStore(store.folder, Retention(max_bytes=320_000))
     assert _ids(store.folder) == sorted(newest_first[:3])
     damaged = store.folder / new_id()
     (damaged / "inputs").mkdir(parents=True)
     (damaged / "inputs" / "voice.flac").write_bytes(b"x" * 300_000)  # has no record.json, and counts all the same
     os.utime(damaged, (time.time() - 9 * DAY,) * 2)
-    FolderStore(store.folder, Limits(max_bytes=320_000))
+    FolderStore(store.folder, Retention(max_bytes=320_000))
     assert _ids(store.folder) == sorted(newest_first[:3])
 
 
 def test_a_hundred_writes_keep_the_disk_bounded(tmp_path: Path) -> None:
-    limits = Limits(max_bytes=1_000_000, max_records=50)
+    limits = Retention(max_bytes=1_000_000, max_records=50)
     store = FolderStore(tmp_path / "links", limits)
     for _ in range(100):
         record, files = made.record(tmp_path / "work", size=50_000)
@@ -300,12 +300,12 @@ def test_a_hundred_writes_keep_the_disk_bounded(tmp_path: Path) -> None:
 
 
 def test_a_video_over_the_limit_is_refused(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path / "links", Limits(max_bytes=1_000_000))
+    store = FolderStore(tmp_path / "links", Retention(max_bytes=1_000_000))
     with pytest.raises(ValueError, match="has 1 MB, too many to be kept here"):
         store.write(*made.record(tmp_path, size=900_000))
     for name in ("max_age_days", "max_bytes", "max_records"):
         with pytest.raises(ValueError, match=f"{name} is 0"):
-            Limits(**{name: 0})
+            Retention(**{name: 0})
 
 
 def test_two_processes_write_and_prune_at_once(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ DAY = 86_400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class Retention:
     """How much a folder keeps; what is over goes, the oldest first."""
 
     max_age_days: float = 90.0
@@ -131,18 +131,18 @@ class ReadOnlyStore:
 class FolderStore(ReadOnlyStore):
     """Records of visitors in a folder, a mounted bucket included."""
 
-    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
+    def __init__(self, folder: Path, retention: Retention | None = None) -> None:
         """Make the folder, and remove what killed processes and time left in it.
 
         Args:
             folder: only for records; made if it is missing, then closed to other users of the computer.
-            limits: how much it keeps.
+            retention: how much it keeps.
 
         Raises:
             ValueError: if it cannot be written.
         """
         super().__init__(folder)
-        self.limits = limits or Limits()
+        self.retention = retention or Retention()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.prune()
@@ -161,7 +161,7 @@ class FolderStore(ReadOnlyStore):
                 cannot be written.
         """
         size = sum(entry.bytes for entry in record.files.values()) + MAX_RECORD
-        if size > self.limits.max_bytes:
+        if size > self.retention.max_bytes:
             raise ValueError(f"The video has {size / 1e6:.0f} MB, too many to be kept here: download it instead.")
         with self._alone():
             write_record(self.folder, record, files)
@@ -189,11 +189,11 @@ class FolderStore(ReadOnlyStore):
 
     def _prune(self) -> int:
         clear_parts(self.folder)
-        oldest = time.time() - self.limits.max_age_days * DAY
+        oldest = time.time() - self.retention.max_age_days * DAY
         total = removed = 0
         for count, (made, id, size) in enumerate(sorted(self._sizes(), reverse=True), start=1):
             total += size
-            if made < oldest or count > self.limits.max_records or total > self.limits.max_bytes:
+            if made < oldest or count > self.retention.max_records or total > self.retention.max_bytes:
                 remove_record(self.folder, id)
                 removed += 1
         return removed
