@@ -97,7 +97,7 @@ def build_page(behind: Behind) -> gr.Blocks:
 def _tab(mode: Mode, behind: Behind) -> Inputs:
     defaults, examples = behind.serving.defaults, [each for each in behind.examples if each.mode == mode.key]
     image = seen = audio = heard = speaking = seconds = None
-    with gr.Tab(mode.title, id=mode.key):
+    with gr.Tab(mode.title, id=mode.key) as tab:
         prompt = gr.Textbox(
             label="Text",
             info="Who is seen, what they wear, what they do.",
@@ -145,7 +145,7 @@ def _tab(mode: Mode, behind: Behind) -> Inputs:
         generate = gr.Button("Generate", variant="primary", elem_id=f"generate-{mode.key}")
         estimate = gr.HTML(elem_id=f"estimate-{mode.key}")
     return Inputs(
-        mode, prompt, words, image, seen, audio, heard, speaking, seconds, generate, estimate,
+        mode, tab, prompt, words, image, seen, audio, heard, speaking, seconds, generate, estimate,
         list(zip(examples, buttons, strict=True)),
     )  # fmt: skip
 
@@ -197,10 +197,11 @@ def _settings(defaults: Defaults) -> Settings:
                 value = defaults.scale(name)
                 look = {"visible": value is not None, "value": low if value is None else value}
                 scales[name] = gr.Slider(low, high, step=step, label=label, info=info, **look)
-            curve = gr.HTML(schedule_svg(defaults.guidance, start, defaults.shift), elem_id="curve")
+            first = schedule_svg(defaults.guidance, start, defaults.shift, MODES[0].needs_image, MODES[0].needs_audio)
+            curve = gr.HTML(first, elem_id="curve")
         with gr.Accordion("Settings of an earlier video", open=False):
             restore = gr.File(label="A video made here", file_types=[".mp4"], height=120, elem_id="restore")
-    return Settings(seed, is_random, steps, size, rule, note, scales, curve, restore, defaults)
+    return Settings(seed, is_random, steps, size, rule, note, scales, curve, gr.State(MODES[0].key), restore, defaults)
 
 
 # 2. Events
@@ -255,9 +256,11 @@ def _connect_settings(
             widget.change(known, {*inputs.widgets(), *settings.widgets()}, inputs.estimate, **QUICK)
     shown = [settings.note, *settings.scales.values()]
     settings.rule.input(filling.rule_chooser(settings), settings.rule, shown, **QUICK)
-    drawn = [settings.steps, settings.rule, *settings.scales.values()]
+    drawn = [settings.mode, settings.steps, settings.rule, *settings.scales.values()]
     for widget in drawn:
         widget.change(filling.drawer(settings), set(drawn), settings.curve, **QUICK)
+    for inputs in tabs:
+        inputs.tab.select(filling.chooser(inputs.mode), None, settings.mode, **QUICK)
     outputs = [modes, *settings.widgets(), *(each for tab in tabs for each in tab.widgets())]
     settings.restore.upload(filling.restorer(modes, tabs, settings), settings.restore, outputs, **QUEUED)
 

@@ -16,7 +16,7 @@ from humo.space.dense_caption import dense_caption
 from humo.space.examples import Example
 from humo.space.generating import View, as_toast
 from humo.space.previews import heard_html, seen_html
-from humo.space.request import Defaults, frames_for
+from humo.space.request import Defaults, Mode, frames_for
 from humo.space.restore import read_settings
 from humo.space.scales import rule_note
 from humo.space.serving import Serving
@@ -126,11 +126,17 @@ def rule_chooser(settings: Settings) -> Callable[[str], View]:
     return choose
 
 
+def chooser(mode: Mode) -> Callable[[], str]:
+    """Tells which tab is open."""
+    return lambda: mode.key
+
+
 def drawer(settings: Settings) -> Callable[[dict], str]:
     """Draws the schedule that the settings give."""
 
     def draw(values: dict) -> str:
-        return schedule_svg(read_guidance(values, settings), values[settings.steps], settings.defaults.shift)
+        guidance, mode = read_guidance(values, settings), values[settings.mode]
+        return schedule_svg(guidance, values[settings.steps], settings.defaults.shift, "I" in mode, "A" in mode)
 
     return draw
 

@@ -44,8 +44,8 @@ class LookInside:
         return look_inside(pipe, self.request, lambda *part: tell(Moment(*part)))
 
     def seconds(self, pipe: HuMoPipeline) -> float:
-        """Expected time on a GPU: a pass of the network more at each step, and some."""
-        return 2 * expected_seconds(pipe, work_of(self.request, Defaults.of_pipeline(pipe)))
+        """Expected time on a GPU: a pass of the network more at each step, several at three, and decoding."""
+        return 3.5 * expected_seconds(pipe, work_of(self.request, Defaults.of_pipeline(pipe)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _run(
 
 def _opened(views: Looking, inside: Inside) -> View:
     frame = len(inside.frame_numbers) // 2
-    step = len(inside.steps) // 2
+    step = _nearest(inside.steps, inside.looks[len(inside.looks) // 2].step)
     shown = _pictures(inside, step, frame)
     return {
         views.inside: inside,
@@ -157,7 +157,7 @@ def _opened(views: Looking, inside: Inside) -> View:
 
 def _pictures(inside: Inside, step: int, frame: int) -> dict[str, str]:
     """HTML of each view; of the steps at which the senses were asked the nearest one is shown."""
-    near = min(range(len(inside.looks)), key=lambda index: abs(inside.looks[index].step - inside.steps[step]))
+    near = _nearest([look.step for look in inside.looks], inside.steps[step])
     drawn = {
         "masks": masks_view(inside, step, frame),
         "senses": senses_view(inside, near, frame),
@@ -165,3 +165,8 @@ def _pictures(inside: Inside, step: int, frame: int) -> dict[str, str]:
         "schedule": schedule_view(inside),
     }
     return {name: to_html(drawn[name]) for name in VIEWS}
+
+
+def _nearest(steps: Sequence[int], wanted: int) -> int:
+    """Index of the step that is nearest to another."""
+    return min(range(len(steps)), key=lambda index: abs(steps[index] - wanted))

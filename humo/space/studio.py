@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import threading
 from pathlib import Path
 
@@ -62,8 +63,7 @@ class Studio:
         """Where to write a video called `name`, without its ending; the oldest ones make room."""
         videos = sorted(self._folder.glob("*/*.mp4"), key=lambda path: path.stat().st_mtime)
         for old in videos[: max(0, len(videos) - KEPT_FILES + 1)]:
-            old.unlink()
-            old.parent.rmdir()
+            shutil.rmtree(old.parent, ignore_errors=True)
         folder = self._folder / secrets.token_urlsafe(16)
         folder.mkdir()
         return folder / f"{name}.mp4"

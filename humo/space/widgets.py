@@ -46,6 +46,7 @@ class Inputs:
     """The widgets of one tab."""
 
     mode: Mode
+    tab: gr.Tab
     prompt: gr.Textbox
     words: gr.HTML
     """Chips that write words into the prompt."""
@@ -82,6 +83,8 @@ class Settings:
     """Of every rule; those that the chosen one lacks are hidden."""
     curve: gr.HTML
     """The schedule that the scales give."""
+    mode: gr.State
+    """Key of the tab that is open: which inputs the schedule is drawn for."""
     restore: gr.File
     """A video made here gives back its settings."""
     defaults: Defaults
