@@ -36,10 +36,10 @@ def test_the_look_inside_shows_four_views_in_pictures_and_words(visit: Visit) ->
     for image in masks.locator(".is-small img").all():
         assert "face is expected" in (image.get_attribute("alt") or "")
     before = masks.locator("p").first.inner_text()
-    step = page.get_by_label("number input for Step")
+    step = page.get_by_label("number input for Step", exact=True)
     step.fill("1")
     step.press("Enter")
-    page.get_by_label("range slider for Step").press("ArrowLeft")
+    page.get_by_label("range slider for Step", exact=True).press("ArrowLeft")
     expect(masks.locator("p").first).not_to_have_text(before)
     for name, title, words in (
         ("senses", "What each sense did", "without the voice"),
