@@ -106,6 +106,8 @@ def test_mistakes_are_one_sentence(
     with pytest.raises(ValueError, match="prompt is empty"):
         _write(mini_pipeline, tmp_path / "generations", [replace(examples[0], prompt=" ")])
     assert read_gallery(ReadOnlyStore(tmp_path / "generations"), examples) == []
+    with pytest.raises(ValueError, match="face.png is a file"):
+        _write(mini_pipeline, tmp_path / "face.png", examples)
     assert main(["--model", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.endswith("holds no weights: give the folder of a saved pipeline.\n")
     assert main(["--help"]) == 0

@@ -74,11 +74,14 @@ def write_gallery(
         Each example in its order, its record, and whether it was made just now.
 
     Raises:
-        ValueError: in one sentence, if two titles are the same or a video cannot be made.
+        ValueError: in one sentence, if two titles are the same, the folder's name belongs to a file, or a video
+            cannot be made.
     """
     ids = {example.title: gallery_id(example.title) for example in examples}
     if len(ids) < len(examples):
         raise ValueError("two examples have the same title: give each its own, for its link comes from it.")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder.name} is a file: give a folder for the gallery.")
     folder.mkdir(parents=True, exist_ok=True)
     clear_parts(folder)
     for entry in folder.iterdir():
