@@ -74,7 +74,7 @@ def build_page(behind: Behind) -> gr.Blocks:
                     settings = _settings(defaults)
                 with gr.Column(scale=5, min_width=320, elem_id="result"):
                     panel = parts.panel()
-                    links = parts.sharing()
+                    links = parts.sharing(behind.home.is_lasting)
             views, other = parts.looking(), parts.comparing()
         gr.HTML(texts.KNOW)
         _connect_making(tabs, settings, panel, links, views, other, behind)
@@ -277,15 +277,16 @@ def _connect_links(
     behind: Behind,
 ) -> None:
     store, folder = behind.store, behind.folder
-    make = sharing.sharer(store, behind.serving.fingerprint, links)
+    make = sharing.sharer(store, behind.entrance, behind.serving.fingerprint, links)
     links.share.click(make, [panel.made, links.keeps_inputs], links.parts(), **QUEUED)
-    links.delete.click(sharing.deleter(store, links), [links.id, links.token], links.parts(), **QUEUED)
+    links.delete.click(sharing.deleter(store, folder, links), [links.id, links.token], links.parts(), **QUEUED)
     page.load(sharing.opener(store, folder, opened, maker), None, [*opened.parts(), maker], **QUICK)
     opened.close.click(sharing.closer(opened, maker), None, [opened.group, maker], **QUICK)
     remix = sharing.remixer(store, folder, opened, maker, modes, tabs, settings)
     outputs = [opened.group, maker, modes, *settings.widgets(), *(each for tab in tabs for each in tab.widgets())]
     opened.remix.click(remix, opened.id, outputs, **QUEUED)
-    opened.delete.click(sharing.opened_deleter(store, opened), [opened.id, opened.key], opened.parts(), **QUEUED)
+    delete = sharing.opened_deleter(store, folder, opened)
+    opened.delete.click(delete, [opened.id, opened.key], opened.parts(), **QUEUED)
 
 
 # 3. Start

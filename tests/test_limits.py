@@ -21,7 +21,7 @@ import tiny
 from humo.inputs import MAX_PROMPT_LENGTH
 from humo.media import SAMPLE_RATE, Sound
 from humo.space.jobs import Phase, Progress
-from humo.space.limits import Gate, Limits, client_of
+from humo.space.limits import HOUR, Gate, Hourly, Limits, client_of
 from humo.space.request import FPS, Defaults, VideoRequest
 
 ROOT = Path(__file__).parent.parent
@@ -230,3 +230,19 @@ def test_limits_from_the_environment() -> None:
     for text in ("many", "-1", "1.5", "²"):
         with pytest.raises(ValueError, match="HUMO_JOBS_PER_HOUR is .* give a whole number"):
             Limits.from_environment({"HUMO_JOBS_PER_HOUR": text})
+
+
+def test_links_are_counted_by_the_hour() -> None:
+    now = [0.0]
+    hourly = Hourly(2, "links", lambda: now[0])
+    hourly.count("anna")
+    now[0] = 60.0
+    hourly.count("anna")
+    hourly.count("berta")
+    with pytest.raises(ValueError, match="2 links an hour are granted here: please try again in 58 min."):
+        now[0] = 120.0
+        hourly.count("anna")
+    now[0] = HOUR + 1
+    hourly.count("anna")
+    with pytest.raises(ValueError, match="links an hour"):
+        hourly.count("anna")

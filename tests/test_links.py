@@ -113,7 +113,7 @@ def test_without_the_tick_no_face_is_kept_and_a_refused_clipboard_is_told(visit:
     page = visit.page
     _make(visit)
     link, _ = _share(visit, keeps_inputs=False)
-    page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('refused'))")
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('refused')); }")
     page.get_by_role("button", name="Copy", exact=True).click()
     expect(page.locator("#link [role=status]")).to_contain_text("Not copied")
     assert page.evaluate("getSelection().toString()") == link

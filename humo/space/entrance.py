@@ -8,7 +8,7 @@ from pathlib import Path
 import gradio as gr
 
 from humo.space.jobs import Job, Task
-from humo.space.limits import Gate, Limits, client_of
+from humo.space.limits import Gate, Hourly, Limits, client_of
 from humo.space.request import VideoRequest
 from humo.space.studio import Studio
 
@@ -26,6 +26,7 @@ class Entrance:
         """
         self.studio, self.limits = studio, limits
         self._gate, self._uploads = Gate(limits), uploads
+        self._links = Hourly(limits.links_per_hour, "links")
 
     def start(self, visitor: gr.Request, asked: VideoRequest, task: Callable[[], Task]) -> Job:
         """Start a job for a visitor.
@@ -39,6 +40,16 @@ class Entrance:
             ValueError: in one sentence, if the request or the visitor is over a limit, or the studio is full.
         """
         self.limits.check(asked, self._uploads)
+        return self._gate.start(self._client(visitor), lambda: self.studio.start(visitor.session_hash, task()))
+
+    def count_link(self, visitor: gr.Request) -> None:
+        """Take note of a link that a visitor makes.
+
+        Raises:
+            ValueError: in one sentence, if it is one too many.
+        """
+        self._links.count(self._client(visitor))
+
+    def _client(self, visitor: gr.Request) -> str:
         peer = visitor.client.host if visitor.client else None
-        client = client_of(peer, visitor.headers.get("x-forwarded-for"), self.limits.trusted_proxies)
-        return self._gate.start(client, lambda: self.studio.start(visitor.session_hash, task()))
+        return client_of(peer, visitor.headers.get("x-forwarded-for"), self.limits.trusted_proxies)

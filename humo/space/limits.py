@@ -52,6 +52,8 @@ class Limits:
     """Of one client; None for no limit."""
     jobs_at_once: int | None = None
     """Of one client in all its tabs; None for no limit."""
+    links_per_hour: int = 20
+    """Of one client: more would push the links of others out of the store."""
     trusted_proxies: int = 0
     """Proxies of ours in front of the page, each of which adds to X-Forwarded-For; 0 ignores that header."""
 
@@ -194,6 +196,40 @@ class _Client:
 
     starts: list[float] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
+
+
+class Hourly:
+    """Counts what a client does within an hour, and refuses what is over the limit."""
+
+    def __init__(self, most: int, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Set up with nobody counted.
+
+        Args:
+            most: times an hour.
+            what: is counted, in the plural.
+            clock: tells seconds.
+        """
+        self._most, self._what, self._clock = most, what, clock
+        self._times: dict[str, list[float]] = {}
+        self._lock = threading.Lock()
+
+    def count(self, client: str) -> None:
+        """Take note of a client, as `client_of` names it.
+
+        Raises:
+            ValueError: in one sentence, if that would be once too often.
+        """
+        with self._lock:
+            now = self._clock()
+            recent = {name: [each for each in times if now - each < HOUR] for name, times in self._times.items()}
+            self._times = {name: times for name, times in recent.items() if times}
+            times = self._times.setdefault(client, [])
+            if len(times) >= self._most:
+                minutes = max(1, round((HOUR - (now - times[0])) / 60))
+                raise ValueError(
+                    f"{self._most} {self._what} an hour are granted here: please try again in {minutes} min."
+                )
+            times.append(now)
 
 
 class Gate:

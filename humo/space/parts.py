@@ -27,10 +27,16 @@ def panel() -> Panel:
     return Panel(stage, video, summary, stop, download, gr.State(None))
 
 
-def sharing() -> Sharing:
-    """What makes a link to the video."""
+def sharing(is_lasting: bool) -> Sharing:
+    """What makes a link to the video.
+
+    Args:
+        is_lasting: whether links outlive a restart of the server.
+    """
     with gr.Group(visible=False, elem_id="sharing") as group:
         keeps = gr.Checkbox(False, label="Keep the picture and the voice with the link", elem_id="keeps-inputs")
+        if not is_lasting:
+            gr.HTML(texts.NOT_LASTING)
         share = gr.Button("Share: make a link", size="md", elem_id="share")
         link = gr.HTML(visible=False, js_on_load=html.COPY, elem_id="link")
         told = gr.HTML(visible=False)

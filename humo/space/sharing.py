@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html as escaping
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import gradio as gr
 
 from humo.space import html
+from humo.space.entrance import Entrance
 from humo.space.examples import Example
 from humo.space.generating import Made, View, as_toast
 from humo.space.records import POSTER, VIDEO, Record, link
+from humo.space.request import FPS
 from humo.space.share import share
 from humo.space.store import Store, take
 from humo.space.widgets import Inputs, Opened, Settings, Sharing
@@ -21,13 +24,16 @@ from humo.space.widgets import Inputs, Opened, Settings, Sharing
 _DELETED = "The link is deleted: it opens nothing any more."
 
 
-def sharer(store: Store, fingerprint: str, sharing: Sharing) -> Callable[[Made | None, bool, gr.Request], View]:
+def sharer(
+    store: Store, entrance: Entrance, fingerprint: str, sharing: Sharing
+) -> Callable[[Made | None, bool, gr.Request], View]:
     """The event of Share: keeps the video and shows its link and the token that deletes it."""
 
     def make_link(made: Made | None, keeps_inputs: bool, request: gr.Request) -> View:
         if made is None:
             raise as_toast(ValueError("There is no video to share yet: press Generate first."))
         try:
+            entrance.count_link(request)
             record, token = share(store, made.result, made.request, fingerprint, keeps_inputs)
             address = link(record.id, page_address(request), os.environ.get("SPACE_ID"))
         except ValueError as error:
@@ -45,11 +51,11 @@ def sharer(store: Store, fingerprint: str, sharing: Sharing) -> Callable[[Made |
     return make_link
 
 
-def deleter(store: Store, sharing: Sharing) -> Callable[[str, str], View]:
+def deleter(store: Store, folder: Path, sharing: Sharing) -> Callable[[str, str], View]:
     """The event of Delete beside a new link: takes its id and the key that was shown."""
 
     def delete(id: str, key: str) -> View:
-        _delete(store, id, key)
+        _delete(store, folder, id, key)
         return {
             sharing.told: gr.update(value=html.note(_DELETED), visible=True),
             sharing.link: gr.update(visible=False),
@@ -60,21 +66,22 @@ def deleter(store: Store, sharing: Sharing) -> Callable[[str, str], View]:
     return delete
 
 
-def opened_deleter(store: Store, opened: Opened) -> Callable[[str | None, str], View]:
+def opened_deleter(store: Store, folder: Path, opened: Opened) -> Callable[[str | None, str], View]:
     """The event of Delete on an opened link: takes the key that was shown when it was made."""
 
     def delete(id: str | None, key: str) -> View:
-        _delete(store, id, key)
+        _delete(store, folder, id, key)
         return _nothing(opened, "The link is deleted", _DELETED)
 
     return delete
 
 
-def _delete(store: Store, id: str | None, key: str) -> None:
+def _delete(store: Store, folder: Path, id: str | None, key: str) -> None:
     try:
         store.delete(id, (key or "").strip())
     except ValueError as error:
         raise as_toast(error) from None
+    shutil.rmtree(folder / id, ignore_errors=True)  # the copies that were served
 
 
 def cleared(sharing: Sharing) -> View:
@@ -209,21 +216,26 @@ def restored(
         if widget is not None:
             view[widget] = str(given[name]) if name in given else None
     if inputs.seconds is not None:
-        view[inputs.seconds] = round(video.num_frames / 25, 1)
+        view[inputs.seconds] = _within(inputs.seconds, round(video.num_frames / FPS, 1))
     known = {name for _, name in settings.defaults.size_choices()}
     size = f"{video.width}x{video.height}"
     view |= {
         settings.seed: video.seed,
         settings.is_random: False,
-        settings.steps: video.num_inference_steps,
+        settings.steps: _within(settings.steps, video.num_inference_steps),
         settings.rule: video.guidance.get("rule"),
         settings.size: size if size in known else settings.size.value,
     }
     for name, slider in settings.scales.items():
         value = video.guidance.get(name)
         is_number = isinstance(value, int | float)
-        view[slider] = gr.update(value=value, visible=True) if is_number else gr.update(visible=False)
+        view[slider] = gr.update(value=_within(slider, value), visible=True) if is_number else gr.update(visible=False)
     return view
+
+
+def _within(slider: gr.Slider, value: float) -> float:
+    """The value, or the end of the slider that it is beyond."""
+    return min(max(value, slider.minimum), slider.maximum)
 
 
 def _inputs(store: Store, folder: Path, record: Record) -> dict[str, Path]:

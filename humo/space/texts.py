@@ -22,6 +22,9 @@ NO_SPEECH = """<p class="humo-label">Speech is an optional extra here (espeak-ng
 
 KEY = "Keep it if you may want to delete the link; it is shown only now."
 
+NOT_LASTING = """<p class="humo-detail">This Space has no storage of its own: a link ends with its next
+restart.</p>"""
+
 INSIDE = """<p class="humo-detail">Makes the video once more and keeps what the network did at every step: where it
 expected the face, which branches guidance weighed, and what text, picture and voice each changed.</p>"""
 
