@@ -12,13 +12,20 @@ from typing import Any
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from pages import EXAMPLES
+from pages import EXAMPLES, serve
 
 from humo.media import read_sound
 from humo.space.restore import read_settings
 
 PROMPT = "a woman with red hair, in a blue shirt, talks"
 QUICK = {"prompt": PROMPT, "steps": 2, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that is also asked for files and addresses that are none of ours."""
+    with serve(tmp_path_factory.mktemp("log"), is_attacked=True) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
