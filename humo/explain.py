@@ -67,6 +67,7 @@ def draw_schedule(shown: Schedule) -> Figure:
     axes.set_xlabel("timestep (1000 is noise)")
     axes.set_ylabel("weight of the branch")
     axes.legend(title="shown to the network", ncols=len(shown.branches), loc="upper center", fontsize=8)
+    axes.use_sticky_edges = False  # a bar of weight zero would otherwise keep the margin away from where it stands
     axes.margins(y=0.25)
     return figure
 
