@@ -19,7 +19,6 @@ from pathlib import Path
 import made
 import pytest
 
-from humo.space.home import find_home
 from humo.space.record_files import write_record
 from humo.space.records import FileEntry, Record, is_id, new_id
 from humo.space.store import DAY, FolderStore, ReadOnlyStore, Retention, Stores, take
@@ -381,21 +380,6 @@ def test_records_are_closed_to_other_users(store: FolderStore, tmp_path: Path) -
     record = _kept(store, tmp_path)
     for folder in (store.folder, store.folder / record.id, store.folder / record.id / "inputs"):
         assert folder.stat().st_mode & 0o077 == 0
-
-
-def test_the_folder_is_the_chosen_one_the_bucket_or_the_users(tmp_path: Path) -> None:
-    bucket = tmp_path / "data"
-    in_space = {"SPACE_ID": "anna/humo", "HOME": str(tmp_path / "home")}
-    missing = find_home(in_space, bucket)
-    assert missing.folder == tmp_path / "home/.local/share/humo-compact/generations" and not missing.is_lasting
-    bucket.mkdir()
-    mounted = find_home(in_space, bucket)
-    assert mounted.folder == bucket / "generations" and mounted.is_lasting
-    chosen = find_home({**in_space, "HUMO_RECORDS": str(tmp_path / "mine")}, bucket)
-    assert chosen.folder == tmp_path / "mine" and chosen.is_lasting
-    at_home = find_home({"HOME": str(tmp_path / "home"), "XDG_DATA_HOME": "relative"}, bucket)
-    assert at_home.folder == missing.folder and at_home.is_lasting
-    assert find_home({"XDG_DATA_HOME": "/xdg"}, bucket).folder == Path("/xdg/humo-compact/generations")
 
 
 def test_a_record_without_inputs_says_so_when_it_is_opened(store: FolderStore, tmp_path: Path) -> None:
