@@ -246,7 +246,8 @@ def _connect_settings(
             inputs.audio.upload(filling.checker(read_sound), inputs.audio, inputs.audio, **QUEUED)
             inputs.audio.change(filling.hearer(settings.defaults), inputs.audio, inputs.heard, **QUICK)
             asked = [inputs.speaking.text, inputs.speaking.voice, inputs.speaking.rate]
-            inputs.speaking.speak.click(filling.speaker(behind.folder), asked, inputs.audio, **QUEUED)
+            speak = filling.speaker(behind.folder, settings.defaults)
+            inputs.speaking.speak.click(speak, asked, inputs.audio, **QUEUED)
         for example, button in inputs.examples:
             outputs = [*inputs.widgets(), settings.seed, settings.is_random]
             button.click(filling.filler(example, inputs, settings), None, outputs, **QUICK)

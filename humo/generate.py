@@ -191,7 +191,7 @@ def _cut_list(cuts: list[Shot], texts: list[str]) -> str:
 
 def _guidance(pipe: HuMoPipeline, rule: GuidanceName | None, scales: dict[str, float | None]) -> dict[str, Any]:
     """The model's own guidance or another rule, with the scales of the options."""
-    defaults = Defaults.of_config(pipe.config).with_rule(None if rule is None else rule.value)
+    defaults = Defaults.of_pipeline(pipe).with_rule(None if rule is None else rule.value)
     for name in (name for name, value in scales.items() if value is not None and defaults.scale(name) is None):
         option = "--switch" if name == "switch" else f"--{name}-scale"
         raise ValueError(f"Guidance {defaults.guidance['rule']} has no {option[2:]} to set: leave {option} out.")

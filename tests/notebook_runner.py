@@ -156,7 +156,8 @@ def kernel() -> Iterator[AsyncKernelManager]:
         spec.write_text(json.dumps(_SPEC))
         names = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR")
         nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-        env = {**os.environ, **dict.fromkeys(names, folder), **nowhere, "HF_HUB_OFFLINE": "1"}
+        still = {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait sleep: see notebooks.running
+        env = {**os.environ, **dict.fromkeys(names, folder), **nowhere, **still}
         manager = AsyncKernelManager(
             kernel_name="lesson",
             kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(Path(folder) / "kernels")]),
@@ -164,7 +165,7 @@ def kernel() -> Iterator[AsyncKernelManager]:
             transport="ipc",
             ip=str(Path(folder) / "socket"),
         )
-        run_sync(manager.start_kernel)(env=env)
+        run_sync(manager.start_kernel)(env=env, cwd=str(FOLDER))
         try:
             yield manager
         finally:

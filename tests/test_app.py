@@ -18,6 +18,7 @@ import tiny
 
 import app
 from humo.guidance import RULES
+from humo.inputs import PUBLISHED_FRAMES
 from humo.media import read_picture
 from humo.pipeline import HuMoPipeline
 from humo.space import filling
@@ -65,6 +66,8 @@ def test_lengths_scales_and_modes() -> None:
     assert ramp.scale("text") is None and ramp.scale("image") is None and ramp.with_scales(text=1.0) == ramp.guidance
     same = defaults.with_rule("published_17b").with_rule("paper")  # not the model's own: the same scales throughout
     assert same.scale("switch") is None and defaults.with_rule("published_17b").scale("switch") == 980
+    assert (defaults.longest_by_sound, replace(defaults, max_frames=49).longest_by_sound) == (PUBLISHED_FRAMES, 49)
+    assert replace(defaults, trained_frames=49).longest_by_sound is None
     assert defaults.size_choices() == [("128 × 128, square", "128x128")]
     large = replace(defaults, size=(480, 832), sizes=((480, 832), (832, 480)))
     assert large.read_size(None) == (480, 832) and large.read_size("480x832") == (832, 480)

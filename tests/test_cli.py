@@ -82,7 +82,7 @@ def test_generate_writes_a_video_with_sound(
 
 
 def test_page_and_command_line_have_the_same_defaults(folder: Path) -> None:
-    assert Defaults.of_folder(folder) == Defaults.of_config(load(folder).config)
+    assert Defaults.of_folder(folder) == Defaults.of_pipeline(load(folder))
 
 
 def test_plan_prints_the_cuts_and_makes_nothing(

@@ -22,6 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script, too, `noteboo
 import notebook_lint  # noqa: E402
 import notebook_runner as runner  # noqa: E402
 
+from humo.world.clips import speak_plan  # noqa: E402
+from humo.world.examples import PORTRAITS  # noqa: E402
+
 LESSONS = runner.lessons()
 NAMES = [
     "01_flow_matching",
@@ -70,6 +73,18 @@ def test_it_last_ran_in_full_as_it_stands(path: Path):
     assert record["sources"] == runner.hash_of_sources(runner.read(path)), "run python tests/test_notebooks.py --full"
     assert record["cpu_seconds"] < runner.MAX_CPU_SECONDS and record["peak_mib"] < runner.MAX_MIB
     assert record["slowest_cell_seconds"] < runner.MAX_CELL_SECONDS
+
+
+def test_the_phonemes_of_the_bundled_voices_are_true():
+    spoken = json.loads((runner.FOLDER / "spoken.json").read_text())
+    true = {
+        portrait.name: {
+            "sentence": portrait.sentence,
+            "phonemes": list(map(list, speak_plan(portrait.plan()).phonemes)),
+        }
+        for portrait in PORTRAITS
+    }
+    assert spoken == true, "the lessons' mouths would move to other sounds than the voices in assets/examples"
 
 
 # 2. The harness itself, on a small lesson that keeps to the form

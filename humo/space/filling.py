@@ -16,7 +16,7 @@ from humo.space.dense_caption import dense_caption
 from humo.space.examples import Example
 from humo.space.generating import View, as_toast
 from humo.space.previews import heard_html, seen_html
-from humo.space.request import Defaults, Mode, frames_for
+from humo.space.request import FPS, Defaults, Mode, frames_for
 from humo.space.restore import read_settings
 from humo.space.scales import rule_note
 from humo.space.serving import Serving
@@ -86,7 +86,6 @@ def shower(defaults: Defaults) -> Callable[[str | None], Any]:
 
 def hearer(defaults: Defaults) -> Callable[[str | None], Any]:
     """Shows a sound as the model hears it."""
-
     def hear(path: str | None) -> Any:
         try:
             sound = None if path is None else read_sound(path)
@@ -94,17 +93,18 @@ def hearer(defaults: Defaults) -> Callable[[str | None], Any]:
             sound = None
         if sound is None:
             return gr.update(visible=False)
-        return gr.update(value=heard_html(sound, defaults.max_frames), visible=True)
+        return gr.update(value=heard_html(sound, defaults.longest_by_sound), visible=True)
 
     return hear
 
 
-def speaker(folder: Path) -> Callable[[str, str, float], str]:
+def speaker(folder: Path, defaults: Defaults) -> Callable[[str, str, float], str]:
     """Makes a voice say a sentence; the sound's path."""
+    longest = None if defaults.max_frames is None else defaults.max_frames / FPS
 
     def speak(text: str, voice: str, rate: float) -> str:
         try:
-            return str(speak_to_file(text or "", voice, round(rate), folder))
+            return str(speak_to_file(text or "", voice, round(rate), folder, max_seconds=longest))
         except ValueError as error:
             raise as_toast(error) from None
 

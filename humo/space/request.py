@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FPS = 25
 """Frames a second of every HuMo video."""
+PUBLISHED_FRAMES = 97
+"""The same as in `humo.inputs`, which takes torch."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,11 @@ class Defaults:
             raise ValueError(
                 f"{folder.name} holds no HuMo pipeline: its configuration is missing or incomplete."
             ) from None
+
+    @property
+    def longest_by_sound(self) -> int | None:
+        """Frames at which a sound is cut, None for never; as `humo.inputs.choose_num_frames` decides."""
+        return self.max_frames or (None if self.trained_frames else PUBLISHED_FRAMES)
 
     def size_choices(self) -> list[tuple[str, str]]:
         """Label and name of every size, for a menu."""
