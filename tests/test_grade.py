@@ -1,4 +1,4 @@
-"""Grading: what is read of a submission, what may run, and what real kernels say. Run: pytest tests/test_grade.py"""
+"""Grading: what is read of a submission, what may run, what real kernels say; the map and the page for teachers."""
 
 import csv
 import re
@@ -8,7 +8,18 @@ import nbformat
 import pytest
 
 from notebooks.answers import answers, exercises
-from notebooks.grade import Answer, Limits, find_submissions, grade, judge, main, published, table, write_csv
+from notebooks.grade import (
+    LESSONS,
+    Answer,
+    Limits,
+    find_submissions,
+    grade,
+    judge,
+    main,
+    published,
+    table,
+    write_csv,
+)
 
 TWICE = '''def twice(number):
     """Two times the number."""
@@ -29,6 +40,7 @@ ROOT = '''def root(number):
 check(root, lambda function: close(function(9.0), 3.0), "Look into math.")
 check(root, lambda function: close(function(4.0), 2.0), "Look into math.")
 '''
+MAP, TEACHING = ((LESSONS / name).read_text() for name in ("README.md", "TEACHING.md"))
 LIMITS = Limits(seconds=120, answer_seconds=4, memory=1)
 
 
@@ -255,3 +267,18 @@ def test_every_published_lesson_can_be_graded(path, tmp_path):
     blocks = [block for source in solutions for block in re.findall(r"^```python\n(.*?)^```$", source, re.M | re.S)]
     filled = answers(hand_in(tmp_path / path.name, *blocks), wanted)
     assert [answer.remark for answer in filled if answer.source is None] == []
+
+
+@pytest.mark.parametrize("path", published().values(), ids=lambda path: path.stem)
+def test_the_map_calls_every_lesson_as_it_calls_itself(path):
+    (row,) = [line for line in MAP.splitlines() if line.startswith(f"| [{path.stem[:2]} ")]
+    first = nbformat.read(path, as_version=4).cells[0].source
+    title, minutes = first.splitlines()[0].removeprefix("# "), re.search(r"(\d+) minutes to read", first)[1]
+    assert f"[{title}]({path.name})" in row and f"| {minutes} min |" in row
+    assert re.search(r"https://colab\S+\.ipynb", first)[0] in row
+
+
+def test_links_of_map_and_teaching_lead_somewhere():
+    targets = re.findall(r"\]\(([^)#\s]+)\)", MAP + TEACHING)
+    assert [target for target in targets if "://" not in target and not (LESSONS / target).exists()] == []
+    assert len(TEACHING.split()) < 1200, "two pages"
