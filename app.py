@@ -7,15 +7,18 @@ and events stand here, everything else in `humo.space`. Nothing is fetched from 
 from __future__ import annotations
 
 import os
-import tempfile
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
-# Before gradio is imported, which reads them then. Uploads and results live in a folder of this process.
-TEMPORARY = tempfile.TemporaryDirectory(prefix="humo-page-", ignore_cleanup_errors=True)
+from humo.space.temporary import claim_folder
+
+# Before gradio is imported, which reads them then and hands out no file from another folder.
+TEMPORARY = claim_folder(os.environ.get("GRADIO_TEMP_DIR"))
+os.environ["GRADIO_TEMP_DIR"] = str(TEMPORARY)
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("GRADIO_TEMP_DIR", TEMPORARY.name)
 
 import gradio as gr  # noqa: E402
 import typer  # noqa: E402
@@ -234,9 +237,7 @@ def _connect_making(
     other.compare.click(compare, panel.made, [*other.parts(), *starts], **QUEUED)
 
 
-def _connect_settings(
-    modes: gr.Tabs, tabs: list[Inputs], settings: Settings, panel: Panel, behind: Behind
-) -> None:
+def _connect_settings(modes: gr.Tabs, tabs: list[Inputs], settings: Settings, panel: Panel, behind: Behind) -> None:
     for inputs in tabs:
         inputs.words.click(filling.add_word, inputs.prompt, inputs.prompt, **QUICK)
         if inputs.image is not None:
@@ -301,7 +302,7 @@ def main(
 ) -> None:
     """Open the page."""
     try:
-        behind = Behind.open(Path(TEMPORARY.name), model, records)
+        behind = Behind.open(TEMPORARY, model, records)
         if is_zero_gpu():
             behind.serving.model.get()  # the process of each call is a copy of this one: the weights must be here
         page = build_page(behind)
@@ -322,6 +323,7 @@ def main(
         ssr_mode=False,
         prevent_thread_lock=True,
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary folder goes
     behind.serving.model.start_loading()  # only now, for it would slow the start of the page
     page.block_thread()
 

@@ -256,10 +256,14 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         finally:
             self.maybe_free_model_hooks()  # also when stopped: nothing stays on the GPU
         mode = "T" + "I" * bool(pictures) + "A" * (sound is not None)
-        model = Path(self.name_or_path or "").name  # never the whole path: the settings travel with the video
-        settings = {**asdict(request), "mode": mode, "guidance": describe_rule(rule), "model": model}
+        settings = {**asdict(request), "mode": mode, "guidance": describe_rule(rule), "model": self.model_name}
         best_mask = None if masks is None else masks.best
         return HuMoPipelineOutput(frames, FPS, played, request.seed, settings, best_mask, notes)
+
+    @property
+    def model_name(self) -> str:
+        """Name of the folder the model came from, never the whole path: settings travel with a video."""
+        return Path(self.name_or_path or "").name
 
     @property
     def size_multiple(self) -> int:

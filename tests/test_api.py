@@ -13,6 +13,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from pages import EXAMPLES, serve
+from raw_api import call, upload
 
 from humo.media import read_sound
 from humo.space.restore import read_settings
@@ -111,12 +112,25 @@ def test_what_is_not_allowed_is_a_sentence(client: Client, wrong: dict[str, Any]
     assert "/home" not in str(caught.value) and "Traceback" not in str(caught.value)
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd", "http://127.0.0.1:1/x.png", 7, {}])
-def test_files_of_the_server_and_private_addresses_are_refused(client: Client, path: Any) -> None:
-    hostile = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    with pytest.raises((AppError, ValueError)) as caught:
-        client.predict(**QUICK, image=hostile, seconds=0.2, api_name="/text_image")
-    assert "root:" not in str(caught.value)
+def test_a_program_without_our_client_gets_its_video(server: str) -> None:
+    image = upload(server, "woman.png", (EXAMPLES / "woman.png").read_bytes())
+    answer = call(server, "text_image", {**QUICK, "image": image, "seconds": 0.2})
+    assert (answer.status, answer.event) == (200, "complete"), answer
+    video, told = answer.data[0]
+    assert video["path"].endswith(".mp4") and told["mode"] == "TI"
+
+
+PLACES = ["/etc/passwd", "../../../../../../etc/passwd", "http://127.0.0.1:1/x.png", "http://169.254.169.254/", 7, {}]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("key", ["path", "url"])
+def test_files_of_the_server_and_private_addresses_are_refused(server: str, key: str, place: Any) -> None:
+    # Without gradio_client, which would upload this computer's own file under that name.
+    hostile = {key: place, "meta": {"_type": "gradio.FileData"}}
+    answer = call(server, "text_image", {**QUICK, "image": hostile, "seconds": 0.2})
+    assert answer.event == "error" or answer.status in (400, 422), answer
+    assert "root:" not in answer.text and "Traceback" not in answer.text
 
 
 @pytest.mark.parametrize("kind", ["torn.png", "drawing.svg", "empty.png", "sound.png"])

@@ -186,7 +186,7 @@ def make_shots(
         for shot, request, part in zip(shots, requests, heard, strict=True)
     ]
     is_missing = _look(store, shots, prints, notes)
-    settings = _settings(requests, shots, describe_rule(rule))
+    settings = _settings(requests, shots, describe_rule(rule), pipe.model_name)
     if is_writer:
         store.begin(settings)
 
@@ -241,7 +241,9 @@ def _look(store: ShotFolder, shots: Sequence[Shot], prints: Sequence[str], notes
     return [reason is not None for reason in reasons]
 
 
-def _settings(requests: Sequence[Request], shots: Sequence[Shot], guidance: dict[str, Any]) -> dict[str, Any]:
+def _settings(
+    requests: Sequence[Request], shots: Sequence[Shot], guidance: dict[str, Any], model: str
+) -> dict[str, Any]:
     """What a single clip's settings hold, and the cut list; the prompt is a list where it changes."""
     prompts = [request.prompt for request in requests]
     cuts = [{**describe(shot), "seed": request.seed} for shot, request in zip(shots, requests, strict=True)]
@@ -251,5 +253,6 @@ def _settings(requests: Sequence[Request], shots: Sequence[Shot], guidance: dict
         "num_frames": shots[-1].stop,
         "mode": "TIA" if requests[0].num_images else "TA",
         "guidance": guidance,
+        "model": model,
         "shots": cuts,
     }

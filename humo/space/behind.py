@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +36,7 @@ class Behind:
         """Find all of it; nothing heavy is loaded but a model that is not on disk as a folder.
 
         Args:
-            folder: for files of this process, existing.
+            folder: for files of this process and uploads, existing.
             model: "mini", "1.7B", "17B" or a folder; None for what the environment says.
             records: folder of the shared links; None for what the environment says.
 
@@ -47,7 +46,6 @@ class Behind:
         home = find_home({"HUMO_RECORDS": str(records)}) if records else find_home()
         gallery = ReadOnlyStore(GALLERY)
         serving = Serving.open(wanted_model({"HUMO_MODEL": model}) if model else wanted_model())
-        uploads = [folder, Path(os.environ.get("GRADIO_TEMP_DIR", folder)), EXAMPLES]
-        entrance = Entrance(Studio(serving.model, folder), Limits.from_environment(), uploads)
+        entrance = Entrance(Studio(serving.model, folder), Limits.from_environment(), [folder, EXAMPLES])
         store = Stores(gallery, FolderStore(home.folder))
         return cls(serving, entrance, gallery, store, home, folder, read_examples())

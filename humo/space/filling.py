@@ -86,6 +86,7 @@ def shower(defaults: Defaults) -> Callable[[str | None], Any]:
 
 def hearer(defaults: Defaults) -> Callable[[str | None], Any]:
     """Shows a sound as the model hears it."""
+
     def hear(path: str | None) -> Any:
         try:
             sound = None if path is None else read_sound(path)

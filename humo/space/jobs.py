@@ -32,7 +32,6 @@ Run = Callable[["Task"], Generator[Any]]
 """A generator function: yields a task's moments, then its result."""
 
 
-
 class Stopped(Exception):  # noqa: N818 (a wish, not an error)
     """Ends a job."""
 

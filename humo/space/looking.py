@@ -74,9 +74,7 @@ def looker(views: Looking, starts: Sequence[gr.Button], entrance: Entrance) -> C
     return look
 
 
-def comparer(
-    comparing: Comparing, starts: Sequence[gr.Button], entrance: Entrance
-) -> Callable[..., Iterator[View]]:
+def comparer(comparing: Comparing, starts: Sequence[gr.Button], entrance: Entrance) -> Callable[..., Iterator[View]]:
     """The event of Compare."""
 
     def start(made: Made | None, request: gr.Request) -> Iterator[View]:

@@ -200,9 +200,7 @@ def remixer(
     return remix
 
 
-def restored(
-    video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[Inputs], settings: Settings
-) -> View:
+def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[Inputs], settings: Settings) -> View:
     """Updates that put a video's settings back.
 
     Args:

@@ -1,0 +1,59 @@
+"""A program that calls the page over plain HTTP: what `gradio_client` would mend or refuse on its own side."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+TIMEOUT = httpx.Timeout(20, read=180)
+"""Seconds; a generation on a busy machine tells something long before the last are over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one call."""
+
+    status: int
+    """Of HTTP, to the call itself."""
+    event: str = ""
+    """The last one: "complete" or "error"; empty if the call was refused at once."""
+    text: str = ""
+    """All that was said."""
+
+    @property
+    def data(self) -> Any:
+        """The values of the last event."""
+        return json.loads(self.text.rsplit("data: ", 1)[1])
+
+
+def call(address: str, name: str, body: dict[str, Any] | bytes) -> Answer:
+    """Call an endpoint and listen until it has ended.
+
+    Args:
+        address: of the page.
+        name: of the endpoint.
+        body: values by parameter, or the bytes of a request.
+    """
+    url = f"{address}/gradio_api/call/v2/{name}"
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with httpx.Client(timeout=TIMEOUT) as client:
+        begun = client.post(url, content=content, headers={"content-type": "application/json"})
+        if begun.status_code != 200:
+            return Answer(begun.status_code, text=begun.text)
+        told = client.get(f"{url}/{begun.json()['event_id']}").text
+    events = [line.removeprefix("event: ") for line in told.splitlines() if line.startswith("event: ")]
+    return Answer(200, events[-1] if events else "", told)
+
+
+def upload(address: str, name: str, content: bytes) -> dict[str, Any]:
+    """Upload a file as the page does.
+
+    Returns:
+        What an endpoint takes for it.
+    """
+    files = {"files": (name, content)}
+    answer = httpx.post(f"{address}/gradio_api/upload", files=files, timeout=TIMEOUT).raise_for_status()
+    return {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}}

@@ -1,0 +1,59 @@
+"""The page's temporary folder: gone with its process, however that ends.
+
+Run: python -m pytest tests/test_temporary.py
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from humo.space.temporary import claim_folder, sweep
+
+HOLD = """
+import sys
+from humo.space.temporary import claim_folder
+folder = claim_folder(sys.argv[1])
+(folder / "upload.png").write_bytes(b"x")
+print(folder, flush=True)
+sys.stdin.read()
+"""
+
+
+def _hold(parent: Path) -> tuple[subprocess.Popen, Path]:
+    """A process that holds a folder until its input ends."""
+    command = [sys.executable, "-c", HOLD, str(parent)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return process, Path(process.stdout.readline().strip())
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_nothing_stays_of_an_ended_process(tmp_path: Path, is_killed: bool) -> None:
+    living, kept = _hold(tmp_path)
+    ended, left = _hold(tmp_path)
+    assert (left / "upload.png").is_file()
+    if is_killed:
+        ended.kill()
+    ended.communicate()
+    assert left.exists() == is_killed
+    sweep(tmp_path)
+    assert not left.exists() and (kept / "upload.png").is_file()
+    living.communicate()
+    assert not kept.exists() and list(tmp_path.iterdir()) == []
+
+
+def test_folders_of_others_and_links_are_left_alone(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / ".lock").touch()
+    parent = tmp_path / "new" / "parent"
+    folder = claim_folder(parent)
+    (parent / "humo-page-link").symlink_to(outside)
+    (parent / "humo-page-empty").mkdir()
+    (parent / "other").mkdir()
+    sweep(parent)
+    assert {each.name for each in parent.iterdir()} == {folder.name, "humo-page-link", "humo-page-empty", "other"}
+    assert (outside / ".lock").exists()
