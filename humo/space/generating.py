@@ -21,6 +21,8 @@ View = dict[Any, Any]
 """Values or updates by widget."""
 QUIET = 0.5
 """Seconds between two looks at a job at the most: the clock moves on, and a closed tab is noticed here."""
+WAITING = 2.0
+"""The same while it waits: no clock runs, and every look at ten waiting jobs takes time from the one at work."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # by identity: gradio hashes a state whose change it tells
@@ -49,7 +51,8 @@ def follow(job: Job) -> Iterator[Progress]:
     try:
         progress = None
         while progress is None or not progress.phase.is_over:
-            progress = job.wait(progress, QUIET)
+            is_waiting = progress is not None and progress.phase is Phase.QUEUED
+            progress = job.wait(progress, WAITING if is_waiting else QUIET)
             yield progress
     finally:
         job.stop()  # only sets a flag: gradio may close this generator on its event loop

@@ -115,12 +115,12 @@ class Device:
 
         Args:
             is_stopped: asked while waiting.
-            on_position: told how many are before.
+            on_position: told how many are before, at first and whenever that changes.
 
         Raises:
             Stopped: if stopped while waiting.
         """
-        ticket = object()
+        ticket, told = object(), 0
         with self._changed:
             self._tickets.append(ticket)
         try:
@@ -133,7 +133,9 @@ class Device:
                     raise Stopped
                 if position == 0:
                     break
-                on_position(position)
+                if position != told:
+                    on_position(position)
+                told = position
             yield
         finally:
             with self._changed:

@@ -133,18 +133,18 @@ class Crowd:
             tab = Tab(client, layout, f"10.0.{number // 250}.{number % 250 + 1}")
             wanted = Shared("", f"a woman with red hair nods, {number}-{turn}", number * 10_000 + turn)
             if self._links and rng.random() < 0.2:
-                await self._try(number, "open a link", self._open(tab, rng.choice(self._links)))
+                kind = await self._try(number, "open a link", self._open(tab, rng.choice(self._links)))
             elif number % 2:
                 endpoint = rng.choice([*ENDPOINTS])
-                await self._try(number, f"/{endpoint}", self._call(tab, endpoint, wanted))
+                kind = await self._try(number, f"/{endpoint}", self._call(tab, endpoint, wanted))
             else:
                 mode = rng.choice([*MODES])
-                made = await self._try(number, f"tab {mode}", self._make(tab, number, mode, wanted))
-                if made and rng.random() < 0.3:
+                kind = await self._try(number, f"tab {mode}", self._make(tab, number, mode, wanted))
+                if kind == RESULT and rng.random() < 0.3:
                     await self._try(number, "share", self._share(tab, wanted))
-            await asyncio.sleep(rng.uniform(0.5, 3.0))
+            await asyncio.sleep(rng.uniform(5, 20) if kind == REFUSED else rng.uniform(0.5, 3.0))
 
-    async def _try(self, number: int, action: str, doing: Any) -> bool:
+    async def _try(self, number: int, action: str, doing: Any) -> str:
         """Do something, and note what came of it."""
         begun = time.monotonic()
         kind, said = RESULT, ""
@@ -156,7 +156,7 @@ class Crowd:
         except Exception as error:  # whatever it is, the visitor has nothing
             kind, said = LOST, repr(error)
         self.report.outcomes.append(Outcome(number, action, kind, time.monotonic() - begun, said))
-        return kind == RESULT
+        return kind
 
     async def _make(self, tab: Tab, number: int, mode: str, wanted: Shared) -> str | None:
         values = {f"prompt-{mode}": wanted.prompt, "Seed": wanted.seed, "random": False, "Steps": 2, "Seconds": 0.2}

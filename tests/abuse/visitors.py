@@ -161,7 +161,7 @@ class Tab:
 
 def is_sentence(said: object) -> bool:
     """Whether a refusal is one clear sentence."""
-    return isinstance(said, str) and re.fullmatch(r"[A-Z][^.]{8,}(\.\S[^.]*)*\.", said) is not None
+    return isinstance(said, str) and re.fullmatch(r"[A-Z0-9][^.]{8,}(\.\S[^.]*)*\.", said) is not None
 
 
 def link_in(widget: Any) -> str:
