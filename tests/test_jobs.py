@@ -103,11 +103,11 @@ def test_one_job_a_visitor_and_a_limit_for_all(studio: Studio) -> None:
 
 
 def test_device_carries_one_at_a_time_in_order() -> None:
-    device, running, order = Device(), [], []
+    device, running, order, told = Device(), [], [], [[], [], [], []]
     free = threading.Event()
 
     def work(number: int) -> None:
-        with device.turn(lambda: False, lambda position: None):
+        with device.turn(lambda: False, told[number].append):
             running.append(number)
             assert running == [number], "never two at once"
             free.wait(5)
@@ -120,10 +120,13 @@ def test_device_carries_one_at_a_time_in_order() -> None:
         threads.append(threading.Thread(target=work, args=(number,)))
         threads[-1].start()
         time.sleep(0.05)
+    time.sleep(0.5)
     free.set()
     for thread in threads:
         thread.join(10)
     assert order == [0, 1, 2, 3]
+    assert [places[:1] for places in told] == [[], [1], [2], [3]]
+    assert all(places == sorted({*places}, reverse=True) for places in told), "only changes are told"
     with (
         device.turn(lambda: False, lambda position: None),
         pytest.raises(Stopped),

@@ -18,7 +18,7 @@ EITHER = rf"{REFUSED}|{FINE_PICTURE}|^Picture face\.\w+ has \d+x\d+"
 """Damage may strike what no decoder reads."""
 FOREIGN = r"^Picture face\.\w+ (has no picture inside|holds \w+ data, not a picture that we read|is an SVG drawing)"
 HUGE = r"^Picture face\.\w+ has .*megapixels|^Picture face\.\w+ is damaged"
-LENGTHS = (1, 7, 21, 60, 0.3, 0.6, 0.95)
+LENGTHS = (1, 21, 60, 0.4, 0.95)
 """Of torn files: bytes, or shares."""
 
 
@@ -75,7 +75,7 @@ def _damaged() -> Iterator[Case]:
         whole, ending = written(picture(), kind), f".{kind.lower()}"
         for length in LENGTHS:
             yield picture_case(f"{kind} torn at {length}", torn(whole, length), EITHER, ending)
-        for seed in range(6):
+        for seed in range(4):
             yield picture_case(f"{kind} with flipped bits {seed}", flipped(whole, seed), EITHER, ending)
         yield picture_case(f"{kind}, only zeros after the header", whole[:40] + bytes(len(whole) - 40), EITHER, ending)
     yield picture_case("GIF without a picture", b"GIF89a\x20\x00\x20\x00\x80\x00\x00" + bytes(6) + b";", REFUSED)
@@ -104,11 +104,11 @@ def _huge() -> Iterator[Case]:
     tags = [(256, 4, 1, 60_000), (257, 4, 1, 60_000), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
     directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
     yield picture_case("TIFF that says 60,000 x 60,000", b"II*\x00\x08\x00\x00\x00" + directory, HUGE, ".tiff")
-    bomb = chunk(b"zTXt", b"Comment\x00\x00" + zlib.compress(bytes(200 << 20), 9))
+    bomb = chunk(b"zTXt", b"Comment\x00\x00" + zlib.compress(bytes(70 << 20), 9))
     rows = (b"\x00" + bytes(120)) * 40
-    yield picture_case("PNG with 200 MB of text in 200 kB", png(40, 40, pixels=rows, extra=bomb), EITHER)
-    profile = chunk(b"iCCP", b"x\x00\x00" + zlib.compress(bytes(200 << 20), 9))
-    yield picture_case("PNG with 200 MB of colour profile", png(40, 40, pixels=rows, extra=profile), EITHER)
+    yield picture_case("PNG with 70 MB of text in 70 kB", png(40, 40, pixels=rows, extra=bomb), EITHER)
+    profile = chunk(b"iCCP", b"x\x00\x00" + zlib.compress(bytes(70 << 20), 9))
+    yield picture_case("PNG with 70 MB of colour profile", png(40, 40, pixels=rows, extra=profile), EITHER)
     yield picture_case("PNG with more pixels than it says", png(40, 40, pixels=bytes(50 << 20)), EITHER)
 
 

@@ -24,11 +24,12 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from pages import ROOT, process_at, serve
 from pictures import picture, written
 from raw_api import PLAIN, Answer, call, upload
+from visitors import is_sentence
 
 QUICK: dict[str, Any] = {"prompt": "a woman with red hair nods", "steps": 1, "seconds": 0.2, "seed": 3}
 SIDE = 512
 """Pixels of the videos."""
-NUM_GROUPS = 21
+NUM_GROUPS = 17
 """Of about 25 cases; after each a good request is made."""
 MAX_GROWTH = 700 << 20
 """Bytes of memory that the server may take above what a good request needs: decoding takes it for a while."""
@@ -75,8 +76,8 @@ def corpus() -> list[Case]:
 
 
 def test_the_corpus_is_large_and_each_case_is_another(corpus: list[Case]) -> None:
-    assert len(corpus) >= 500 and len({case.name for case in corpus}) == len(corpus)
-    assert sum(case.says is None for case in corpus) < 30, "each costs a second"
+    assert len(corpus) >= 400 and len({case.name for case in corpus}) == len(corpus)
+    assert sum(case.says is None for case in corpus) < 25, "each costs a second"
 
 
 @pytest.mark.parametrize("group", range(NUM_GROUPS))
@@ -117,7 +118,7 @@ def _faults(attacked: Attacked, case: Case, answer: Answer) -> Iterator[str]:
         return
     if not re.search(case.says, sentence):
         yield f"says something else: {sentence}"
-    if "\n" in sentence or len(sentence) > 300 or not re.fullmatch(r"[A-Z0-9][^.]*(\.\S[^.]*)*\.", sentence):
+    if len(sentence) > 300 or not is_sentence(sentence):
         yield f"is not one sentence: {sentence!r}"
     yield from (f"tells {secret}: {answer.text}" for secret in attacked.secrets if secret in answer.text)
 
@@ -160,7 +161,7 @@ def test_other_addresses_tell_nothing_and_break_nothing(attacked: Attacked) -> N
             if answer.status_code not in asked.status or "root:" in answer.text:
                 failures.append(told)
             failures += [told for secret in attacked.secrets if secret in answer.text and not known]
-            client.get("/config").raise_for_status()
+            client.get("/gradio_api/startup-events").raise_for_status()
     assert not failures, "\n".join(failures)
 
 
@@ -179,3 +180,18 @@ def test_names_of_uploads_are_refused_or_made_harmless(attacked: Attacked) -> No
         assert re.search(rf"{FINE_PICTURE}|^A file given here was not", said or ""), (name, said)
         read += [name] * bool(re.search(FINE_PICTURE, said))
     assert len(read) > 12 and "Bildschirmfoto um 3.04\u202fPM.png".encode() in read, read
+
+
+def test_the_pages_own_folder_is_nobodys_input(attacked: Attacked) -> None:
+    result = call(attacked.address, "generate", QUICK).data[0][0]["path"]
+    for place, says in (
+        (attacked.folder, r"^Picture \S* is a folder"),
+        (attacked.folder / ".lock", r"^Picture \S*lock is an empty file"),
+        (attacked.folder / "nosuch.png", r"^A file given here was not uploaded here"),
+        (result, r"^Picture humo\.mp4 holds MP4 data"),
+    ):
+        for kind in ({"meta": {"_type": "gradio.FileData"}}, {}):
+            image = {"path": str(place), **kind}
+            said = _sentence(call(attacked.address, "generate", {**QUICK, "image": image}))
+            assert is_sentence(said) and not any(secret in said for secret in attacked.secrets), said
+            assert not kind or re.search(says, said), said

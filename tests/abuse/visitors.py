@@ -161,7 +161,8 @@ class Tab:
 
 def is_sentence(said: object) -> bool:
     """Whether a refusal is one clear sentence."""
-    return isinstance(said, str) and re.fullmatch(r"[A-Z0-9][^.]{8,}(\.\S[^.]*)*\.", said) is not None
+    is_text = isinstance(said, str) and len(said) > 20
+    return is_text and re.fullmatch(r"[A-Z0-9][^.\n]*(\.\S[^.\n]*)*\.", said) is not None
 
 
 def link_in(widget: Any) -> str:
