@@ -64,10 +64,13 @@ def test_the_page_and_the_examples_are_within_the_limits() -> None:
         ({"guidance": {"rule": "paper", "text": float("inf")}}, "guidance text"),
         ({"guidance": {"rule": "paper", "text": "5"}}, "guidance text"),
         ({"guidance": [1]}, "no JSON object"),
+        ({"guidance": []}, "no JSON object"),
         ({"images": ("face.png",)}, "picture is 'face.png'"),
         ({"images": (Path("/no/such/face.png"),)}, "picture face.png does not exist"),
         ({"audio": Path("/etc/passwd")}, "sound passwd has no sound inside"),
         ({"audio": Path("a\0b")}, "give a file of yours"),
+        ({"images": (Path("\ud800.png"),)}, "the picture's path holds half a letter"),
+        ({"audio": Path("a" * 5_000)}, "the sound's path has 5,000 characters"),
         ({"images": (Path("a.png"),) * 5}, "at most 4"),
     ],
 )
@@ -227,6 +230,7 @@ def test_limits_from_the_environment() -> None:
     set_ones = {"HUMO_JOBS_PER_HOUR": "20", "HUMO_TRUSTED_PROXIES": "1", "HUMO_JOBS_AT_ONCE": "0", "OTHER": "x"}
     assert Limits.from_environment(set_ones) == Limits(jobs_per_hour=20, trusted_proxies=1)
     assert Limits.from_environment({"HUMO_VOICE_SECONDS": " 30 "}).voice_seconds == 30
+    assert Limits.from_environment({"HUMO_DISK_MIB": "64"}).disk_mib == 64
     for text in ("many", "-1", "1.5", "²"):
         with pytest.raises(ValueError, match="HUMO_JOBS_PER_HOUR is .* give a whole number"):
             Limits.from_environment({"HUMO_JOBS_PER_HOUR": text})

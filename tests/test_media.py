@@ -131,6 +131,7 @@ def test_bad_sounds(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "many.wav", _voice(1.0, channels=12), 16_000)
     soundfile.write(tmp_path / "slow.wav", _voice(1.0, 4_000), 4_000)
     soundfile.write(tmp_path / "nan.wav", np.full(16_000, np.nan), 16_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "loud.wav", 1e6 * _voice(1.0), 16_000, subtype="FLOAT")
     expected = {
         "picture.wav": "PNG data, not a sound",
         "empty.wav": "empty file",
@@ -144,6 +145,7 @@ def test_bad_sounds(tmp_path: Path) -> None:
         "many.wav": "12 channels",
         "slow.wav": "4000 Hz",
         "nan.wav": "invalid numbers",
+        "loud.wav": "times too loud",
     }
     for name, words in expected.items():
         with pytest.raises(ValueError, match=re.escape(words)) as error:

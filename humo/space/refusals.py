@@ -9,12 +9,12 @@ size, and reads bodies of any length into memory, which one request is enough fo
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import gradio as gr
-from anyio import to_thread
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from gradio.route_utils import FnIndexInferError
@@ -105,7 +105,7 @@ class Door:
             request = Request(scope)
             refusal = _refusal(request)
             if refusal is None and _is_upload(request):
-                await to_thread.run_sync(self._room.make, int(request.headers["content-length"]))
+                await asyncio.to_thread(self._room.make, int(request.headers["content-length"]))
         try:
             await (refusal or self._app)(scope, receive, send)
         except RuntimeError as error:  # events that nobody knows: Gradio says so and breaks the answer off

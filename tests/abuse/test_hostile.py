@@ -184,14 +184,8 @@ def test_names_of_uploads_are_refused_or_made_harmless(attacked: Attacked) -> No
 
 def test_the_pages_own_folder_is_nobodys_input(attacked: Attacked) -> None:
     result = call(attacked.address, "generate", QUICK).data[0][0]["path"]
-    for place, says in (
-        (attacked.folder, r"^Picture \S* is a folder"),
-        (attacked.folder / ".lock", r"^Picture \S*lock is an empty file"),
-        (attacked.folder / "nosuch.png", r"^A file given here was not uploaded here"),
-        (result, r"^Picture humo\.mp4 holds MP4 data"),
-    ):
+    for place in (attacked.folder, attacked.folder / ".lock", attacked.folder / "nosuch.png", result):
         for kind in ({"meta": {"_type": "gradio.FileData"}}, {}):
-            image = {"path": str(place), **kind}
-            said = _sentence(call(attacked.address, "generate", {**QUICK, "image": image}))
-            assert is_sentence(said) and not any(secret in said for secret in attacked.secrets), said
-            assert not kind or re.search(says, said), said
+            answer = call(attacked.address, "generate", {**QUICK, "image": {"path": str(place), **kind}})
+            said = _sentence(answer)
+            assert is_sentence(said) and not any(secret in said for secret in attacked.secrets), answer

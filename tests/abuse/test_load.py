@@ -52,7 +52,8 @@ def test_too_many_at_once_and_too_many_an_hour_are_told_clearly(
 
 async def _burst(address: str, values: dict) -> list[Answer | str]:
     """Calls all at once: what came of each, or why it was not let in."""
-    url, limits = f"{address}/gradio_api/call/v2/generate", httpx.Limits(max_connections=BURST)
+    url = f"{address}/gradio_api/call/v2/generate"
+    limits = httpx.Limits(max_connections=BURST, max_keepalive_connections=0)  # httpx does not try stale ones again
 
     async def one(client: httpx.AsyncClient) -> Answer | str:
         begun = await client.post(url, json=values)
