@@ -115,6 +115,8 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
 
     model_cpu_offload_seq = "audio_encoder->text_encoder->transformer->vae"  # in the order of use
     prompt_cache: PromptCache | None = None
+    fast_form: HuMoPipeline | None = None
+    """The same model distilled (`humo.fast`), where somebody has put it here."""
     _optional_components = ["focus_head"]
 
     def __init__(
