@@ -22,6 +22,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr  # noqa: E402
 import typer  # noqa: E402
+from starlette.middleware import Middleware  # noqa: E402
 
 from humo.media import read_picture, read_sound  # noqa: E402
 from humo.space import api, filling, generating, html, looking, parts, sharing, texts  # noqa: E402
@@ -32,6 +33,7 @@ from humo.space.dense_caption import FIELDS  # noqa: E402
 from humo.space.examples import FOLDER as EXAMPLES  # noqa: E402
 from humo.space.gallery import read_gallery  # noqa: E402
 from humo.space.model_choice import LARGE  # noqa: E402
+from humo.space.refusals import HANDLERS, MAX_SESSIONS, Door, Page  # noqa: E402
 from humo.space.request import FPS, MODES, Defaults, Mode  # noqa: E402
 from humo.space.scales import SCALES, rule_choices, rule_note  # noqa: E402
 from humo.space.speaking import VOICES, is_available  # noqa: E402
@@ -64,7 +66,7 @@ def build_page(behind: Behind) -> gr.Blocks:
         The page, for `launch`.
     """
     defaults, shown = behind.serving.defaults, read_gallery(behind.gallery, behind.examples)
-    with gr.Blocks(title="HuMo, compact", analytics_enabled=False, delete_cache=(HOUR, 23 * HOUR)) as page:
+    with Page(title="HuMo, compact", analytics_enabled=False, delete_cache=(HOUR, 23 * HOUR)) as page:
         gr.HTML(texts.HEAD)
         notice = gr.HTML(html.notice(behind.serving.notice), visible=bool(behind.serving.notice))
         opened = parts.opened()
@@ -329,6 +331,8 @@ def main(
     except ValueError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(2) from None
+    room = behind.entrance.studio.room
+    room.keep()  # the page's own pictures
     page.queue(max_size=64).launch(
         server_name=host,
         server_port=port,
@@ -337,7 +341,9 @@ def main(
         favicon_path=ICON,
         allowed_paths=[str(EXAMPLES)],  # for whoever starts the page from another folder
         footer_links=[],
-        max_file_size="64mb",
+        max_file_size=behind.entrance.limits.file_bytes,
+        state_session_capacity=MAX_SESSIONS,
+        app_kwargs={"exception_handlers": HANDLERS, "middleware": [Middleware(Door, room=room)]},
         run_history=False,
         show_error=False,
         ssr_mode=False,

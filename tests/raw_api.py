@@ -10,6 +10,8 @@ import httpx
 
 TIMEOUT = httpx.Timeout(20, read=180)
 """Seconds; a generation on a busy machine tells something long before the last are over."""
+PLAIN: dict[str, Any] = {"timeout": TIMEOUT, "verify": False, "trust_env": False}
+"""For httpx: reading the certificates, of which plain HTTP needs none, takes longer than a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ def call(address: str, name: str, body: dict[str, Any] | bytes) -> Answer:
     """
     url = f"{address}/gradio_api/call/v2/{name}"
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    with httpx.Client(timeout=TIMEOUT) as client:
+    with httpx.Client(**PLAIN) as client:
         begun = client.post(url, content=content, headers={"content-type": "application/json"})
         if begun.status_code != 200:
             return Answer(begun.status_code, text=begun.text)
@@ -55,5 +57,5 @@ def upload(address: str, name: str, content: bytes) -> dict[str, Any]:
         What an endpoint takes for it.
     """
     files = {"files": (name, content)}
-    answer = httpx.post(f"{address}/gradio_api/upload", files=files, timeout=TIMEOUT).raise_for_status()
+    answer = httpx.post(f"{address}/gradio_api/upload", files=files, **PLAIN).raise_for_status()
     return {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}}

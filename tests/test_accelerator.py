@@ -207,12 +207,13 @@ from humo.space.jobs import Model, Phase
 from humo.space.making import MakeVideo
 from humo.space.request import VideoRequest
 from humo.space.studio import Studio
+from humo.space.temporary import Room
 
 folder = Path(sys.argv[1])
 pipe = tiny.pipeline()
 model = Model(lambda: pipe)
 model.get()
-studio = Studio(model, folder)
+studio = Studio(model, Room(folder, 1 << 30))
 
 
 class Visit:

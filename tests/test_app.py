@@ -32,6 +32,7 @@ from humo.space.scales import rule_choices, rule_note
 from humo.space.serving import Serving
 from humo.space.store import GALLERY, FolderStore, ReadOnlyStore, Stores
 from humo.space.studio import Studio
+from humo.space.temporary import Room
 from humo.space.theme import make_theme
 from humo.space.widgets import Inputs, Settings, read_request
 
@@ -46,7 +47,7 @@ def behind(mini_pipeline: HuMoPipeline, tmp_path: Path) -> Behind:
     files.mkdir()
     store = Stores(gallery, FolderStore(records))
     home = Home(folder=records, is_lasting=True)
-    entrance = Entrance(Studio(serving.model, files), Limits(), [tmp_path])
+    entrance = Entrance(Studio(serving.model, Room(files, 1 << 30)), Limits(), [tmp_path])
     return Behind(serving, entrance, gallery, store, home, files, read_examples())
 
 

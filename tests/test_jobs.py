@@ -20,13 +20,14 @@ from humo.space.jobs import Device, Job, Model, Phase, Progress, Stopped
 from humo.space.making import MakeVideo, Result
 from humo.space.request import VideoRequest
 from humo.space.studio import MAX_JOBS, Studio
+from humo.space.temporary import Room
 
 PROMPT = "a woman with red hair talks"
 
 
 @pytest.fixture
 def studio(mini_pipeline: HuMoPipeline, tmp_path: Path) -> Studio:
-    return Studio(Model(lambda: mini_pipeline), tmp_path)
+    return Studio(Model(lambda: mini_pipeline), Room(tmp_path, 1 << 30))
 
 
 def _start(studio: Studio, visitor: str, request: VideoRequest, name: str = "film") -> Job:
@@ -146,12 +147,14 @@ def test_model_that_fails_to_load_is_tried_again(mini_pipeline: HuMoPipeline) ->
     assert model.get() is mini_pipeline and model.get() is mini_pipeline and answers == []
 
 
-def test_old_videos_are_removed(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("humo.space.studio.KEPT_FILES", 3)
-    for _ in range(6):
+def test_old_videos_are_removed(mini_pipeline: HuMoPipeline, tmp_path: Path) -> None:
+    studio, paths = Studio(Model(lambda: mini_pipeline), Room(tmp_path, 1)), []
+    for _ in range(3):
         request = VideoRequest(prompt=PROMPT, num_frames=1, num_inference_steps=1)
-        assert _follow(_start(studio, "anna", request))[-1].phase is Phase.DONE
-    assert len(list(tmp_path.glob("*/*.mp4"))) == 3
+        done = _follow(_start(studio, "anna", request))[-1]
+        assert done.phase is Phase.DONE and [*tmp_path.glob("*/*.mp4")] == [done.result.path]
+        paths.append(done.result.path)
+    assert len({*paths}) == 3
 
 
 @pytest.mark.parametrize(

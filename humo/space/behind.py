@@ -14,6 +14,7 @@ from humo.space.model_choice import wanted_model
 from humo.space.serving import Serving
 from humo.space.store import GALLERY, FolderStore, ReadOnlyStore, Store, Stores
 from humo.space.studio import Studio
+from humo.space.temporary import Room
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Behind:
         home = find_home({"HUMO_RECORDS": str(records)}) if records else find_home()
         gallery = ReadOnlyStore(GALLERY)
         serving = Serving.open(wanted_model({"HUMO_MODEL": model}) if model else wanted_model())
-        entrance = Entrance(Studio(serving.model, folder), Limits.from_environment(), [folder, EXAMPLES])
+        limits = Limits.from_environment()
+        studio = Studio(serving.model, Room(folder, limits.disk_mib << 20))
+        entrance = Entrance(studio, limits, [folder, EXAMPLES])
         store = Stores(gallery, FolderStore(home.folder))
         return cls(serving, entrance, gallery, store, home, folder, read_examples())

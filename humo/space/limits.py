@@ -54,18 +54,20 @@ class Limits:
     """Of one client in all its tabs; None for no limit."""
     links_per_hour: int = 20
     """Of one client: more would push the links of others out of the store."""
+    disk_mib: int = 2_048
+    """Of uploads and results together, the shared ones aside; the oldest make room."""
     trusted_proxies: int = 0
     """Proxies of ours in front of the page, each of which adds to X-Forwarded-For; 0 ignores that header."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Limits:
-        """The limits with what HUMO_JOBS_PER_HOUR, HUMO_JOBS_AT_ONCE, HUMO_TRUSTED_PROXIES and HUMO_VOICE_SECONDS set.
+        """The limits with what the environment sets, such as HUMO_JOBS_PER_HOUR; the names stand below.
 
         Raises:
             ValueError: if one of them is no whole number from 0 on; 0 jobs means no limit.
         """
         given = {}
-        for name in ("jobs_per_hour", "jobs_at_once", "trusted_proxies", "voice_seconds"):
+        for name in ("jobs_per_hour", "jobs_at_once", "trusted_proxies", "voice_seconds", "disk_mib"):
             text = environment.get(f"HUMO_{name.upper()}", "").strip()
             if text and not (text.isascii() and text.isdigit()):
                 raise ValueError(f"HUMO_{name.upper()} is {text!r}: give a whole number, or leave it out.")

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import threading
 from pathlib import Path
 
 from humo.space.jobs import Device, Job, Model, Task, moments_of
+from humo.space.temporary import Room
 
 MAX_JOBS = 10
 """Jobs at a time, the running one and those that wait."""
 QUICK_LOOK = "quick look"
 """Kind of the jobs that give way to any other of their visitor."""
-KEPT_FILES = 50
-"""Videos that stay on disk; the page holds copies of its own."""
 
 
 class Studio:
     """Starts and stops the jobs of all visitors."""
 
-    def __init__(self, model: Model, folder: Path) -> None:
+    def __init__(self, model: Model, room: Room) -> None:
         """Set up without loading anything.
 
         Args:
             model: makes the videos.
-            folder: for the videos, existing.
+            room: for the videos.
         """
-        self.model = model
-        self._folder = folder
+        self.model, self.room = model, room
         self._device, self._run = Device(), moments_of(model)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
@@ -66,10 +63,8 @@ class Studio:
             job.stop()
 
     def new_path(self, name: str) -> Path:
-        """Where to write a video called `name`, without its ending; the oldest ones make room."""
-        videos = sorted(self._folder.glob("*/*.mp4"), key=lambda path: path.stat().st_mtime)
-        for old in videos[: max(0, len(videos) - KEPT_FILES + 1)]:
-            shutil.rmtree(old.parent, ignore_errors=True)
-        folder = self._folder / secrets.token_urlsafe(16)
+        """Where to write a video called `name`, without its ending; the oldest files make room."""
+        self.room.make()
+        folder = self.room.folder / secrets.token_urlsafe(16)
         folder.mkdir()
         return folder / f"{name}.mp4"

@@ -8,8 +8,12 @@ it is imported. Ours.
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -53,3 +57,41 @@ def sweep(parent: Path) -> None:
 def _remove(folder: Path, lock: FileLock) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     lock.release(force=True)
+
+
+class Room:
+    """Keeps a folder below a size: its oldest files make room for new ones."""
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        """Set up; nothing is removed yet.
+
+        Args:
+            folder: of the files, in folders of their own; existing.
+            most_bytes: that they may have together, without those of `keep`.
+        """
+        self.folder = folder
+        self._most, self._kept, self._lock = most_bytes, set[Path](), threading.Lock()
+
+    def keep(self) -> None:
+        """Never remove what is there now."""
+        self._kept = {path for path, _ in self._files()}
+
+    def make(self, wanted: int = 0) -> None:
+        """Remove the oldest files until so many bytes more can come."""
+        with self._lock:
+            files = sorted(self._files(), key=lambda each: each[1].st_ctime)
+            over = wanted - self._most + sum(status.st_size for _, status in files)
+            for path, status in files:
+                if over <= 0:
+                    return
+                path.unlink(missing_ok=True)
+                over -= status.st_size
+                with suppress(OSError):  # it holds other files
+                    path.parent.rmdir()
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        for parent, _, names in os.walk(self.folder):
+            for path in (Path(parent, name) for name in names):
+                if path not in self._kept:
+                    with suppress(FileNotFoundError):  # gone meanwhile
+                        yield path, path.lstat()
