@@ -128,6 +128,33 @@ def test_figures_have_one_style():
     assert lesson.figure(rows=2, columns=3)[1].shape == (2, 3)
 
 
+def test_panels_put_pictures_in_their_places():
+    wide, high = np.full((10, 20, 3), 9, np.uint8), Image.new("L", (10, 40))
+    rows = [[wide, high], [wide, wide]]
+    figure = lesson.panels(rows, ["a", "b\nc"], ["one", "other"], width=4, colours=["red"])
+    first, second, third, _ = figure.axes
+    assert [panel.get_title() for panel in figure.axes] == ["a", "b\nc", "", ""]
+    assert (first.get_ylabel(), third.get_ylabel()) == ("one", "other")
+    assert first.title.get_color() == "red" != second.title.get_color()
+    assert [panel.images[0].get_array().shape for panel in figure.axes] == [
+        (10, 20, 3),
+        (40, 10),
+        (10, 20, 3),
+        (10, 20, 3),
+    ]
+    side = (4 - 0.09 * 5) / 2  # the high picture gets a square, the wide ones half of one
+    assert figure.get_figheight() == pytest.approx(side + side / 2 + 2 * 0.2 + 0.1)
+    assert len(lesson.panels([[wide]]).axes) == 1
+
+
+def test_voices_have_their_phonemes():
+    voices = lesson.voices()
+    assert list(voices) == ["woman", "man", "bluehair", "spiky"]
+    for voice in voices.values():
+        starts = [start for start, _ in voice.phonemes]
+        assert starts == sorted(starts) and starts[-1] <= voice.duration and len(voice.waveform) > 16_000
+
+
 @pytest.mark.parametrize("picture", [noise(64), noise(600), noise(64).convert("L")])
 def test_pictures_are_small_enough_to_be_stored(picture: Image.Image):
     data = lesson.png(picture)
