@@ -270,9 +270,10 @@ def panels(
     titles, labels = list(titles), list(labels)
     lines = max((title.count("\n") + 1 for title in titles), default=0)
     letters = max((len(line) for label in labels for line in label.split("\n")), default=0)
-    side = (width - 0.09 * letters) / len(rows[0])
+    beside = 0.085 * letters + 0.06 * bool(labels)
+    side = (width - beside) / len(rows[0])
     heights = [side * min(1, max(picture.shape[0] / picture.shape[1] for picture in row)) for row in rows]
-    drawn, _ = figure(width, sum(heights) + 0.2 * lines + 0.1, len(rows), len(rows[0]))
+    drawn, _ = figure(width, sum(heights) + 0.2 * lines + 0.1 * len(rows), len(rows), len(rows[0]))
     for panel, picture in zip(drawn.axes, (picture for row in rows for picture in row), strict=True):
         panel.imshow(picture, cmap="gray", vmin=0, vmax=255)
         panel.set(xticks=[], yticks=[])
@@ -280,7 +281,9 @@ def panels(
     for panel, title in zip(drawn.axes, titles, strict=False):
         panel.set_title(title, fontsize=10)
     for panel, label in zip(drawn.axes[:: len(rows[0])], labels, strict=False):
-        panel.set_ylabel(label, rotation="horizontal", ha="right", va="center", fontsize=10)
+        at = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right", "va": "center"}
+        panel.annotate(label, (0, 0.5), (-4, 0), fontsize=10, **at).set_in_layout(False)
+    drawn.get_layout_engine().set(rect=(beside / width, 0, 1 - beside / width, 1))
     for panel, colour in zip(drawn.axes, colours, strict=False):
         panel.title.set_color(colour)
     return drawn
