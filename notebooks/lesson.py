@@ -12,12 +12,13 @@ import dis
 import html
 import inspect
 import io
+import json
 import logging
 import random
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,8 @@ from IPython.display import display
 from PIL import Image
 
 from humo.explain import COLOURS
-from humo.media import write_video
+from humo.media import read_sound, write_video
+from humo.world.speech import Speech
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,6 +42,7 @@ MAX_VIDEO = 100_000
 """Bytes of the largest video that is sent to the browser."""
 SHEET_FRAMES = 7
 """Frames on the sheet that stands for a video."""
+VOICES = Path(__file__).parents[1] / "assets" / "examples"
 _STYLE = {
     "font.size": 11,
     "axes.spines.top": False,
@@ -76,6 +79,15 @@ def begin(threads: int = 2, seed: int = 0) -> None:
         library.disable_progress_bar()
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+def voices() -> dict[str, Speech]:
+    """The bundled voices by name, each with the times of its phonemes, so that the true mouth is known."""
+    spoken = json.loads(Path(__file__).with_name("spoken.json").read_text())
+    return {
+        name: Speech(read_sound(VOICES / f"{name}.wav").waveform, tuple(map(tuple, voice["phonemes"])))
+        for name, voice in spoken.items()
+    }
 
 
 # 2. Predictions, checks, explorers
@@ -233,6 +245,48 @@ def figure(width: float = 7.0, height: float = 3.0, rows: int = 1, columns: int 
     matplotlib.rcParams.update({**_STYLE, "axes.prop_cycle": cycle})
     drawn = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     return drawn, drawn.subplots(rows, columns)
+
+
+def panels(
+    rows: Iterable[Iterable[np.ndarray | Image.Image]],
+    titles: Iterable[str] = (),
+    labels: Iterable[str] = (),
+    width: float = 7.0,
+    colours: Iterable[str] = (),
+) -> Figure:
+    """A figure of pictures in rows, with words above the columns and to the left of the rows.
+
+    Args:
+        rows: as many pictures in each; levels of 255, in colour or grey.
+        titles: above the columns.
+        labels: left of the rows.
+        width: inches of the figure; its height follows.
+        colours: of the titles.
+
+    Returns:
+        The figure; a picture that is higher than wide gets a square place.
+    """
+    rows = [[np.asarray(picture) for picture in row] for row in rows]
+    titles, labels = list(titles), list(labels)
+    lines = max((title.count("\n") + 1 for title in titles), default=0)
+    letters = max((len(line) for label in labels for line in label.split("\n")), default=0)
+    beside = 0.085 * letters + 0.06 * bool(labels)
+    side = (width - beside) / len(rows[0])
+    heights = [side * min(1, max(picture.shape[0] / picture.shape[1] for picture in row)) for row in rows]
+    drawn, _ = figure(width, sum(heights) + 0.2 * lines + 0.1 * len(rows), len(rows), len(rows[0]))
+    for panel, picture in zip(drawn.axes, (picture for row in rows for picture in row), strict=True):
+        panel.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        panel.set(xticks=[], yticks=[])
+        panel.spines[:].set(visible=True, color="0.7")
+    for panel, title in zip(drawn.axes, titles, strict=False):
+        panel.set_title(title, fontsize=10)
+    for panel, label in zip(drawn.axes[:: len(rows[0])], labels, strict=False):
+        at = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right", "va": "center"}
+        panel.annotate(label, (0, 0.5), (-4, 0), fontsize=10, **at).set_in_layout(False)
+    drawn.get_layout_engine().set(rect=(beside / width, 0, 1 - beside / width, 1))
+    for panel, colour in zip(drawn.axes, colours, strict=False):
+        panel.title.set_color(colour)
+    return drawn
 
 
 def show(picture: Figure | Image.Image, alt: str, caption: str = "") -> None:
