@@ -9,6 +9,7 @@ publishes none.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ class FastConfig:
     """Steps that it makes by default."""
     shift: float
     """Of the noise levels."""
+    teacher: str
+    """Beginning of the SHA-256 of the transformer's files that it was distilled from (`teacher_of`)."""
 
 
 def has_fast(folder: Path) -> bool:
@@ -55,6 +58,8 @@ def make_fast(pipe: HuMoPipeline, folder: Path) -> HuMoPipeline:
         ValueError: if there is none, or it is damaged or another model's.
     """
     config = _read_config(folder)
+    if config.teacher != teacher_of(folder):
+        raise ValueError(f"{folder.name}'s fast form was distilled from other weights: distil it again, or remove it.")
     transformer = merged_transformer(pipe.transformer, folder / FOLDER / WEIGHTS)
     solver = FlowMatchEulerDiscreteScheduler(shift=config.shift)
     settings = {name: value for name, value in pipe.config.items() if name not in pipe.components and name[0] != "_"}
@@ -63,6 +68,14 @@ def make_fast(pipe: HuMoPipeline, folder: Path) -> HuMoPipeline:
     fast = HuMoPipeline(**parts, **settings)
     fast.register_to_config(_name_or_path=pipe.name_or_path)
     return fast
+
+
+def teacher_of(folder: Path) -> str:
+    """What tells a model's transformer from any other."""
+    digest = hashlib.sha256()
+    for path in sorted((folder / "transformer").glob("*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 @torch.no_grad()

@@ -249,8 +249,12 @@ def test_the_slow_form_is_left_as_it_was(teacher: HuMoPipeline, folder: Path) ->
 def test_a_missing_or_foreign_fast_form_is_a_sentence(teacher: HuMoPipeline, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no fast form"):
         make_fast(teacher, tmp_path)
+    with pytest.raises(ValueError, match="from other weights"):
+        shutil.copytree(folder / "fast", tmp_path / "other" / "fast")
+        make_fast(teacher, tmp_path / "other")
     broken = tmp_path / "model" / "fast"
     shutil.copytree(folder / "fast", broken)
+    shutil.copytree(folder / "transformer", broken.parent / "transformer")
     weights = load_file(broken / "adapter.safetensors")
     foreign = {name.replace("blocks.0", "blocks.9"): value for name, value in weights.items()}
     save_file(foreign, broken / "adapter.safetensors")

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from humo.distillation.learning import Distiller, LearningSettings, draw_leap, load_paths
 from humo.distillation.student import make_student, save_student
-from humo.fast import DOWN, FOLDER, FastConfig
+from humo.fast import DOWN, FOLDER, FastConfig, teacher_of
 from humo.files import replaced
 from humo.pipeline import HuMoPipeline
 from humo.training.run import Run
@@ -81,6 +81,6 @@ def publish_student(out: Path, model: Path, num_inference_steps: int) -> Path:
     weights = load_file(path)
     rank = next(len(value) for name, value in weights.items() if name.endswith(DOWN))
     shift = json.loads((model / "scheduler" / "scheduler_config.json").read_text())["flow_shift"]
-    config = FastConfig(rank=rank, num_inference_steps=num_inference_steps, shift=shift)
+    config = FastConfig(rank=rank, num_inference_steps=num_inference_steps, shift=shift, teacher=teacher_of(model))
     save_student(weights, config, model / FOLDER)
     return model / FOLDER

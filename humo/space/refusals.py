@@ -161,7 +161,7 @@ HANDLERS: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
     ),
     KeyError: _said(404, _WORDS[404]),  # an endpoint, event or session of no such name
     FnIndexInferError: _said(404, _WORDS[404]),
-    TypeError: _said(422, "The request lacks a value, or has one too many: /gradio_api/info lists what each call takes."),
+    TypeError: _said(422, "The request lacks a value or has one too many: /gradio_api/info lists what calls take."),
     Exception: _said(500, _BROKEN),
 }
 """For FastAPI: what answers an exception of the routes, by its class."""
