@@ -76,12 +76,12 @@ def run_all(page: Page) -> None:
 def test_a_lesson_answers_in_jupyterlab(lab: str) -> None:
     with chromium() as browser:
         page = browser.new_page()
-        page.set_default_timeout(30 * SECOND)
+        page.set_default_timeout(60 * SECOND)
         page.goto(lab)
         page.locator(".jp-Notebook .jp-Cell").nth(len(CELLS) - 1).wait_for()
         run_all(page)
         outputs = page.locator(".jp-OutputArea-output")
-        expect(outputs.get_by_text("… not attempted yet")).to_be_visible(timeout=60 * SECOND)
+        expect(outputs.get_by_text("… not attempted yet")).to_be_visible(timeout=120 * SECOND)
 
         page.get_by_label("A. one").check()
         expect(page.get_by_role("status")).to_have_text("Not quite: B. There are two.")
