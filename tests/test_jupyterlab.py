@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from pages import ROOT, SECOND, chromium
+from pages import PATIENCE, ROOT, chromium
 from playwright.sync_api import Page, expect
 
 CELLS = [
@@ -76,23 +76,24 @@ def run_all(page: Page) -> None:
 def test_a_lesson_answers_in_jupyterlab(lab: str) -> None:
     with chromium() as browser:
         page = browser.new_page()
-        page.set_default_timeout(60 * SECOND)
+        page.set_default_timeout(PATIENCE)
         page.goto(lab)
         page.locator(".jp-Notebook .jp-Cell").nth(len(CELLS) - 1).wait_for()
         run_all(page)
         outputs = page.locator(".jp-OutputArea-output")
-        expect(outputs.get_by_text("… not attempted yet")).to_be_visible(timeout=120 * SECOND)
+        expect(outputs.get_by_text("… not attempted yet")).to_be_visible(timeout=PATIENCE)
 
         page.get_by_label("A. one").check()
-        expect(page.get_by_role("status")).to_have_text("Not quite: B. There are two.")
+        expect(page.get_by_role("status")).to_have_text("Not quite: B. There are two.", timeout=PATIENCE)
         page.get_by_label("B. two").check()
-        expect(page.get_by_role("status")).to_have_text("Right. There are two.")
+        expect(page.get_by_role("status")).to_have_text("Right. There are two.", timeout=PATIENCE)
 
         picture = page.locator(".widget-html img")
         before = picture.get_attribute("src")
         page.get_by_role("slider").focus()
         page.keyboard.press("ArrowRight")
-        expect(picture).to_have_attribute("alt", "a black square of eight pixels Now shown: side 16.")
+        now = "a black square of eight pixels Now shown: side 16."
+        expect(picture).to_have_attribute("alt", now, timeout=PATIENCE)
         assert picture.get_attribute("src") != before
 
         editor = page.locator(".jp-Cell").last.locator(".cm-content")
@@ -104,4 +105,4 @@ def test_a_lesson_answers_in_jupyterlab(lab: str) -> None:
             page.keyboard.press("Control+a")
             page.keyboard.insert_text(CELLS[-1].replace("...", f"return {body}"))
             page.keyboard.press("Control+Enter")
-            expect(outputs.get_by_text(said)).to_be_visible()
+            expect(outputs.get_by_text(said)).to_be_visible(timeout=PATIENCE)
