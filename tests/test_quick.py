@@ -69,5 +69,6 @@ def test_generate_takes_the_place_of_a_quick_look(visit: Visit) -> None:
     page.locator("#generate-TI").click()
     page.locator("#video video").wait_for(timeout=PATIENCE)
     expect(page.locator("#generate-TI")).to_be_enabled(timeout=PATIENCE)
+    expect(page.locator("#generate-TI")).to_have_text("Generate")
     assert page.locator(".toast-wrap").get_by_text("still being made").count() == 0
     assert visit.complaints == []

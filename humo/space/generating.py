@@ -118,6 +118,7 @@ def live_looker(
     """
 
     def look(values: dict, request: gr.Request) -> Iterator[View]:
+        yield {panel.stage: gr.skip()}  # an event without a word would empty all its outputs
         if not values[inputs.live]:
             return
         try:
