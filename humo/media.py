@@ -35,6 +35,8 @@ MAX_SAMPLES = 80_000_000
 """Samples times channels; keeps a decoded sound under 320 MB."""
 SILENCE = 1e-3
 """Peak below which a sound counts as silent (-60 dB of full scale)."""
+LOUDEST = 100.0
+"""Peak of a sound, where full scale is 1; floats can be so loud that nobody can reckon with them."""
 AI_NOTICE = "AI-generated video, made with HuMo, compact: not a recording of real events."
 
 # What a file is, by its first bytes: (kind, offset, bytes).
@@ -253,8 +255,11 @@ def _checked(samples: np.ndarray, rate: int, name: str) -> Sound:
     _check_sound_header(*samples.shape, rate, name)  # again: a header may promise more than the file holds
     if not np.isfinite(samples).all():
         raise ValueError(f"{name} contains invalid numbers (NaN or infinity): save it again as 16-bit WAV.")
-    if np.abs(samples).max() < SILENCE:
+    peak = np.abs(samples).max()
+    if peak < SILENCE:
         raise ValueError(f"{name} is silent: give one in which somebody speaks.")
+    if peak > LOUDEST:
+        raise ValueError(f"{name} is {peak:.0e} times too loud, its samples must be within ±1: save it as 16-bit WAV.")
     return Sound(_heard(samples, rate), samples, rate)
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parent.parent
@@ -72,6 +73,12 @@ def serve(
         process.kill() if is_killed else process.terminate()
         process.wait(20)
     assert is_attacked or "Traceback" not in log.read_text(), log.read_text()
+
+
+def process_at(address: str) -> psutil.Process:
+    """The process that `serve` started for an address."""
+    port = address.rpartition(":")[2]
+    return next(child for child in psutil.Process().children() if port in child.cmdline())
 
 
 def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:

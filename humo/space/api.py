@@ -124,8 +124,8 @@ def _read(
     height, width = defaults.size
     return VideoRequest(
         prompt=prompt,
-        images=(_path(image, "image"),) if image else (),
-        audio=_path(audio, "audio") if audio else None,
+        images=() if image is None else (_path(image, "image"),),
+        audio=None if audio is None else _path(audio, "audio"),
         num_frames=None if seconds is None else frames_for(seconds, defaults.max_frames),
         num_inference_steps=defaults.num_inference_steps if steps is None else steps,
         guidance=defaults.guidance if guidance is None else guidance,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from humo.space.jobs import Job
 
 HOUR = 3600.0
+MAX_PATH = 500
+"""Characters of a file's path here; Gradio shortens the names of uploads to 200."""
 _READERS = threading.BoundedSemaphore(2)
 """Files decoded at a time: the largest allowed picture takes 100 MB."""
 AnyJob = TypeVar("AnyJob", bound="Job")
@@ -91,7 +93,7 @@ class Limits:
         if request.negative_prompt is not None:
             check_text("negative_prompt", request.negative_prompt, self.prompt)
         self._check_numbers(request)
-        if request.guidance:
+        if request.guidance != {}:
             check_guidance(request.guidance)
         self._check_files(request, within)
 
@@ -144,6 +146,7 @@ class Limits:
     def _check_file(self, what: str, path: object, within: Sequence[Path]) -> None:
         if not isinstance(path, Path) or "\0" in str(path):
             raise ValueError(f"{what} is {_short(path)}: give a file of yours.")
+        check_text(f"the {what}'s path", str(path), MAX_PATH)
         real = path.resolve()
         if within and not any(real.is_relative_to(folder.resolve()) for folder in within):
             raise ValueError(f"{what} {path.name} was not uploaded here: give a file of yours.")

@@ -48,11 +48,16 @@ CLOSED = (
 _FOREIGN = "A file given here was not uploaded here, or a value is of another kind than is asked for: give your own."
 _FETCHED = "An address is given where a file is asked for, and nothing is fetched here: upload the file itself."
 _BROKEN = "Something went wrong on the server, its log says what: please try again."
-_WORDS = {
-    404: "There is nothing at this address: /gradio_api/info lists what can be called.",
-    405: "This address takes no such request: /gradio_api/info lists what can be called.",
-    503: "Too many are waiting here already: please try again in a minute.",
+_NOTHING = "There is nothing at this address: /gradio_api/info lists what can be called."
+_NO_JSON = "The request is no JSON object of what is asked for: /gradio_api/info lists it all."
+_LACKING = "The request lacks a value, or has one too many: /gradio_api/info lists them all."
+_FULL = "Too many are waiting here already: please try again in a minute."
+_BARE = {
+    "Not Found": _NOTHING,
+    "Method Not Allowed": "This address takes no such request: /gradio_api/info lists what can be called.",
+    "There was an error parsing the body": _NO_JSON,
 }
+"""What frameworks say: in a sentence."""
 
 
 class Page(gr.Blocks):
@@ -101,13 +106,18 @@ class Door:
             refusal = _refusal(request)
             if refusal is None and _is_upload(request):
                 await to_thread.run_sync(self._room.make, int(request.headers["content-length"]))
-        await (refusal or self._app)(scope, receive, send)
+        try:
+            await (refusal or self._app)(scope, receive, send)
+        except RuntimeError as error:  # events that nobody knows: Gradio says so and breaks the answer off
+            if not isinstance(error.__cause__, HTTPException):
+                raise
+            await send({"type": "http.response.body", "body": b""})
 
 
 def _refusal(request: Request) -> Response | None:
     """The answer to a request that is not let in."""
     if request.url.path.lower().startswith(CLOSED):
-        return _answer(404, _WORDS[404])
+        return _answer(404, _NOTHING)
     if request.method != "POST":
         return None
     length = request.headers.get("content-length", "")
@@ -148,20 +158,17 @@ def _said(status: int, words: str) -> Callable[[Request, Exception], Awaitable[R
 
 async def _known(request: Request, error: HTTPException) -> Response:
     """Refusals of the routes, those without a sentence put into one."""
-    is_bare = error.status_code == 503 or error.detail in ("Not Found", "Method Not Allowed")
-    if is_bare:
-        error = HTTPException(error.status_code, _WORDS[error.status_code], error.headers)
-    return await http_exception_handler(request, error)
+    is_full = error.status_code == 503
+    detail = _FULL if is_full else _BARE.get(str(error.detail), error.detail)
+    return await http_exception_handler(request, HTTPException(error.status_code, detail, error.headers))
 
 
 HANDLERS: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
     HTTPException: _known,
-    RequestValidationError: _said(
-        422, "The request is no JSON object of what is asked for: /gradio_api/info lists what each call takes."
-    ),
-    KeyError: _said(404, _WORDS[404]),  # an endpoint, event or session of no such name
-    FnIndexInferError: _said(404, _WORDS[404]),
-    TypeError: _said(422, "The request lacks a value or has one too many: /gradio_api/info lists what calls take."),
+    RequestValidationError: _said(422, _NO_JSON),
+    KeyError: _said(404, _NOTHING),  # an endpoint, event or session of no such name
+    FnIndexInferError: _said(404, _NOTHING),
+    TypeError: _said(422, _LACKING),
     Exception: _said(500, _BROKEN),
 }
 """For FastAPI: what answers an exception of the routes, by its class."""
