@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from humo.checkpoints import load
 from humo.distillation.learning import Distiller, LearningSettings, draw_leap, load_paths
 from humo.distillation.loop import publish_student, train_student
+from humo.distillation.measuring import compare_forms, describe_comparisons
 from humo.distillation.paths import Paths, PathSettings, write_paths
 from humo.distillation.student import learned, make_student
 from humo.fast import make_fast, merged_transformer
@@ -236,6 +237,16 @@ def test_masks_and_windows_work_in_the_fast_form(folder: Path) -> None:
     assert video.masks.shape[0] == 4
     fast.register_to_config(max_trained_frames=9)
     assert fast(PROMPT, num_frames=17, seed=1).frames.shape[0] == 17
+
+
+def test_the_forms_are_compared_on_the_same_noise(teacher: HuMoPipeline, folder: Path) -> None:
+    told = compare_forms(teacher, folder, num_videos=1, num_frames=5, steps=(16,))
+    assert [(each.form, each.psnr == float("inf")) for each in told] == [
+        ("exact", True),
+        ("exact", True),
+        ("fast", False),
+    ]
+    assert told[0].ratio == 1 and "| fast | 16 |" in describe_comparisons(told)
 
 
 def test_the_slow_form_is_left_as_it_was(teacher: HuMoPipeline, folder: Path) -> None:

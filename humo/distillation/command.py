@@ -1,4 +1,4 @@
-"""`python -m humo distill paths | learn | publish`: the fast form of mini."""
+"""`python -m humo distill paths | learn | publish | compare`: the fast form of mini."""
 
 from __future__ import annotations
 
@@ -74,3 +74,18 @@ def publish(
     from humo.distillation.loop import publish_student
 
     typer.echo(str(publish_student(out, model, steps)))
+
+
+@distill.command()
+def compare(
+    preset: Model = "mini",
+    videos: Annotated[int, typer.Option(help="Held-out cases.", min=1)] = 8,
+    threads: Threads = 2,
+) -> None:
+    """Set the fast form beside the exact one: the same cases, the same noise."""
+    from humo.checkpoints import MINI, load
+    from humo.distillation.measuring import compare_forms, describe_comparisons
+
+    torch.set_num_threads(threads)
+    folder = MINI if preset == "mini" else Path(preset)
+    typer.echo(describe_comparisons(compare_forms(load(preset), folder, videos)))
