@@ -43,6 +43,11 @@ class GuidanceEmbedding(nn.Module):
         waves = self.wave((scalars.float() * units).flatten()).unflatten(0, scalars.shape).flatten(1)
         return self.mlp(waves.to(self.mlp.linear_1.weight.dtype))
 
+    def add(self, scalars: Tensor, temb: Tensor, embedder: nn.Module) -> tuple[Tensor, Tensor]:
+        """The timestep's embedding (b, dim) with the scalars in it, and `embedder`'s projection of it."""
+        temb = temb + self(scalars).to(temb.dtype)
+        return temb, embedder.time_proj(embedder.act_fn(temb))
+
 
 def guidance_scalars(rule: Rule, sigma: float, next_sigma: float) -> tuple[float, ...]:
     """What a distilled model is told for a step.

@@ -300,8 +300,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         # 2. Time, text and sound
         temb, timestep_proj, encoder_hidden_states, _ = self.condition_embedder(timestep, encoder_hidden_states)
         if guidance is not None:
-            temb = temb + self.guidance_embedder(guidance).to(temb.dtype)
-            timestep_proj = self.condition_embedder.time_proj(self.condition_embedder.act_fn(temb))
+            temb, timestep_proj = self.guidance_embedder.add(guidance, temb, self.condition_embedder)
         timestep_proj = timestep_proj.unflatten(1, (6, -1))
         audio_hidden_states = self.audio_projection(audio_hidden_states)  # (b, f, a, audio_dim)
         audio_mask = self._audio_mask(grid, audio_hidden_states) if self.num_shares > 1 else None

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from notebook_runner import WIDGET, execute, kernel
 from PIL import Image
 
-from notebooks import lesson
+from notebooks import drawing, lesson
 
 
 def stub(number: int) -> int:
@@ -121,7 +121,7 @@ def test_words_alone_outside_of_a_kernel(capsys: pytest.CaptureFixture):
 def test_figures_have_one_style():
     figure, axes = lesson.figure(4, 2)
     lines = [axes.plot([0, number])[0] for number in range(3)]
-    assert isinstance(figure, Figure) and figure.dpi == lesson.DPI and list(figure.get_size_inches()) == [4, 2]
+    assert isinstance(figure, Figure) and figure.dpi == drawing.DPI and list(figure.get_size_inches()) == [4, 2]
     assert [line.get_color() for line in lines] == [lesson.COLOURS[name] for name in ("text", "image", "audio")]
     assert len({line.get_linestyle() for line in lines}) == 3, "colour must not stand alone"
     assert axes.xaxis.label.get_size() == 11
@@ -170,7 +170,7 @@ def test_voices_have_their_phonemes():
 def test_pictures_are_small_enough_to_be_stored(picture: Image.Image):
     data = lesson.png(picture)
     with Image.open(io.BytesIO(data)) as read:
-        assert len(data) <= lesson.MAX_PNG and read.format == "PNG"
+        assert len(data) <= drawing.MAX_PNG and read.format == "PNG"
         if picture.width == 64:
             assert np.array_equal(np.asarray(read.convert("RGB")), np.asarray(picture.convert("RGB")))
 
