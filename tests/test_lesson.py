@@ -122,7 +122,7 @@ def test_figures_have_one_style():
     figure, axes = lesson.figure(4, 2)
     lines = [axes.plot([0, number])[0] for number in range(3)]
     assert isinstance(figure, Figure) and figure.dpi == drawing.DPI and list(figure.get_size_inches()) == [4, 2]
-    assert [line.get_color() for line in lines] == [lesson.COLOURS[name] for name in ("text", "image", "audio")]
+    assert [line.get_color() for line in lines] == [drawing.COLOURS[name] for name in ("text", "image", "audio")]
     assert len({line.get_linestyle() for line in lines}) == 3, "colour must not stand alone"
     assert axes.xaxis.label.get_size() == 11
     assert lesson.figure(rows=2, columns=3)[1].shape == (2, 3)
