@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from humo.space.temporary import claim_folder
 
 # Before gradio is imported, which reads them then and hands out no file from another folder.
 TEMPORARY = claim_folder(os.environ.get("GRADIO_TEMP_DIR"))
-os.environ["GRADIO_TEMP_DIR"] = str(TEMPORARY)
+os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = str(TEMPORARY)  # what is made for a moment goes with it too
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

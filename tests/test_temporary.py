@@ -5,13 +5,15 @@ Run: python -m pytest tests/test_temporary.py
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from humo.space.temporary import claim_folder, sweep
+from humo.space.temporary import HOUR, Room, claim_folder, sweep
 
 HOLD = """
 import sys
@@ -57,3 +59,33 @@ def test_folders_of_others_and_links_are_left_alone(tmp_path: Path) -> None:
     sweep(parent)
     assert {each.name for each in parent.iterdir()} == {folder.name, "humo-page-link", "humo-page-empty", "other"}
     assert (outside / ".lock").exists()
+
+
+def _write(folder: Path, name: str, size: int) -> Path:
+    (folder / name).mkdir(parents=True)
+    path = folder / name / "video.mp4"
+    path.write_bytes(bytes(size))
+    time.sleep(0.02)  # for the disk's clock
+    return path
+
+
+def test_the_oldest_files_make_room_and_the_pages_own_stay(tmp_path: Path) -> None:
+    room, own = Room(tmp_path, 1_000), _write(tmp_path, "own", 5_000)
+    room.keep()
+    files = [_write(tmp_path, f"visitor {number}", 300) for number in range(3)]
+    room.make(100)
+    assert own.exists() and all(file.exists() for file in files)
+    room.make(101)
+    assert not files[0].parent.exists() and files[1].exists()
+    files[1].with_name("other.png").write_bytes(b"")
+    room.make(1_000)
+    assert {path for path in tmp_path.rglob("*.*")} == {own, files[1].with_name("other.png")}
+
+
+def test_empty_folders_go_after_an_hour(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+    os.utime(old, (time.time() - HOUR - 1,) * 2)
+    Room(tmp_path, 1_000).make()
+    assert [*tmp_path.iterdir()] == [new]

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 PREFIX = "humo-page-"
+HOUR = 3600.0
 _LOCK = ".lock"
 
 
@@ -90,7 +92,10 @@ class Room:
                     path.parent.rmdir()
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
-        for parent, _, names in os.walk(self.folder):
+        for parent, folders, names in os.walk(self.folder):
+            with suppress(OSError):  # gone meanwhile
+                if not folders and not names and time.time() - os.stat(parent).st_mtime > HOUR:
+                    os.rmdir(parent)  # its video was never finished, or is gone
             for path in (Path(parent, name) for name in names):
                 if path not in self._kept:
                     with suppress(FileNotFoundError):  # gone meanwhile
