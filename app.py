@@ -148,10 +148,18 @@ def _tab(mode: Mode, behind: Behind) -> Inputs:
         gr.HTML('<p class="humo-label">Examples: one click fills everything in</p>')
         with gr.Row(elem_classes="humo-examples"):
             buttons = [gr.Button(each.title, icon=each.image, size="md", min_width=140) for each in examples]
-        generate = gr.Button("Generate", variant="primary", elem_id=f"generate-{mode.key}")
+        with gr.Row():
+            generate = gr.Button("Generate", variant="primary", scale=2, elem_id=f"generate-{mode.key}")
+            quick = gr.Button("Quick look", visible=behind.serving.has_fast, min_width=120, elem_id=f"quick-{mode.key}")
+        live = gr.Checkbox(
+            False,
+            label="Live: a quick look at every change",
+            visible=behind.serving.has_fast,
+            elem_id=f"live-{mode.key}",
+        )
         estimate = gr.HTML(elem_id=f"estimate-{mode.key}")
     return Inputs(
-        mode, tab, prompt, words, image, seen, audio, heard, speaking, seconds, generate, estimate,
+        mode, tab, prompt, words, image, seen, audio, heard, speaking, seconds, generate, quick, live, estimate,
         list(zip(examples, buttons, strict=True)),
     )  # fmt: skip
 
@@ -222,14 +230,26 @@ def _connect_making(
     other: Comparing,
     behind: Behind,
 ) -> None:
-    starts = [*(tab.generate for tab in tabs), views.look, other.compare]
+    starts = [*(button for tab in tabs for button in (tab.generate, tab.quick)), views.look, other.compare]
     groups = [links.group, views.group, other.group]
     cleared = sharing.cleared(links) | looking.cleared(views, other)
     done = {group: gr.update(visible=True) for group in groups}
     for inputs in tabs:
-        make = generating.generator(inputs, settings, panel, starts, cleared, done, behind.entrance, behind.serving)
-        outputs = [*panel.parts(), settings.seed, *starts, *cleared, *groups]
-        inputs.generate.click(make, {*inputs.widgets(), *settings.widgets()}, [*dict.fromkeys(outputs)], **QUEUED)
+        given = {*inputs.widgets(), *settings.widgets(), inputs.live}
+        outputs = [*dict.fromkeys([*panel.parts(), settings.seed, *starts, *cleared, *groups])]
+        for button, is_fast in ((inputs.generate, False), (inputs.quick, True)):
+            rest = (panel, starts, cleared, done, behind.entrance, behind.serving, is_fast)
+            button.click(generating.generator(inputs, settings, *rest), given, outputs, **QUEUED)
+        look = generating.live_looker(inputs, settings, panel, cleared, done, behind.entrance)
+        changes = [each.change for each in (*inputs.widgets(), inputs.live)] + [settings.seed.input]
+        gr.on(
+            [*changes, *(each.release for each in settings.scales.values())],
+            look,
+            given,
+            outputs,
+            trigger_mode="always_last",
+            **QUEUED,
+        )
     panel.stop.click(generating.stopper(behind.entrance.studio), **QUICK)
     look = looking.looker(views, starts, behind.entrance)
     views.look.click(look, panel.made, [*views.parts(), *starts], **QUEUED)

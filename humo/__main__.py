@@ -18,6 +18,7 @@ COMMANDS = {
     "generate": ("humo.generate:generate", "make a video from text, pictures and sound"),
     "convert": ("humo.published.conversion:convert_command", "turn the published weights into a folder to load"),
     "train": ("humo.training.command:train", "train the mini model from nothing"),
+    "distill": ("humo.distillation.command:distill", "make the fast form of mini: one pass, few steps"),
     "prepare": ("humo.dataset.command:prepare", "turn clips with captions into batches for training"),
     "finetune": ("humo.finetuning.command:finetune", "train a real backbone as the paper does"),
     "ablate": ("humo.ablation.command:ablate", "train and measure what the paper compares"),

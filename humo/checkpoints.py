@@ -18,6 +18,7 @@ from diffusers import WanTransformer3DModel
 from safetensors import safe_open
 
 import humo.codec  # noqa: F401 (diffusers loads a saved class only from a module that is imported)
+from humo.fast import make_fast
 from humo.memory import place, plan_for
 from humo.pipeline import HuMoPipeline
 from humo.published.keys import (
@@ -59,6 +60,7 @@ def load(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     memory: str | None = None,
+    fast: bool = False,
 ) -> HuMoPipeline:
     """Load a pipeline.
 
@@ -72,13 +74,14 @@ def load(
             default bfloat16 on a GPU, float32 on the CPU.
         memory: the GPU's size, to which the pipeline is fitted: "8GB", "12GB", "16GB", "24GB", "48GB" or "80GB"
             (`humo.memory`); None keeps all of it on the device.
+        fast: the distilled form, one pass a step and few steps (`humo.fast`); mini has one.
 
     Returns:
         The pipeline, ready to be called.
 
     Raises:
         ValueError: if the preset or folder is unknown, a file of it is missing or truncated, the published files are
-            neither here nor to be had, or the memory is too small.
+            neither here nor to be had, the memory is too small, or there is no fast form.
     """
     if memory is not None:
         plan_for(memory, 0)  # an unknown size is refused before gigabytes are loaded
@@ -93,6 +96,8 @@ def load(
     for name, component in pipeline.components.items():
         if isinstance(component, torch.nn.Module) and any(p.is_meta for p in component.parameters()):
             raise ValueError(f"The weights of {name} in {folder.name} are incomplete: {_FETCH_AGAIN}.")
+    if fast:
+        pipeline = make_fast(pipeline, folder)
     if device.type == "cpu":
         _align(pipeline)
     if memory is None:

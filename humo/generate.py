@@ -45,6 +45,7 @@ def generate(
         Path | None, typer.Option(help="A voice; the video lasts as long as it, if the model can (else see --shots).")
     ] = None,
     preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
+    fast: Annotated[bool, typer.Option("--fast", help="The model's fast form: one pass a step, few steps.")] = False,
     memory: Annotated[Memory | None, typer.Option(help="Make do with a GPU of this size.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only print where --shots would cut the sound.")] = False,
     shots: Annotated[
@@ -90,7 +91,7 @@ def generate(
     elif len(texts) > 1:
         raise ValueError(f"{len(texts)} prompts are given for one clip: give one, or --shots FOLDER for one a shot.")
 
-    pipe = _load(preset, None if memory is None else memory.value)
+    pipe = _load(preset, None if memory is None else memory.value, fast)
     scales = {"text": text_scale, "image": image_scale, "audio": audio_scale, "switch": switch}
     settings = {
         "num_inference_steps": steps,
@@ -251,7 +252,7 @@ def _is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def _load(preset: str, memory: str | None) -> HuMoPipeline:
+def _load(preset: str, memory: str | None, fast: bool) -> HuMoPipeline:
     """The pipeline, without the libraries' own progress bars; of several processes each on its own device."""
     import diffusers  # these take seconds, and a wrong call is refused before
     import transformers
@@ -261,9 +262,9 @@ def _load(preset: str, memory: str | None) -> HuMoPipeline:
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     if _num_processes() == 1:
-        return load(preset, memory=memory)
+        return load(preset, memory=memory, fast=fast)
     from humo.parallel import local_device, start
 
-    pipe = load(preset, device=local_device(), memory=memory)
+    pipe = load(preset, device=local_device(), memory=memory, fast=fast)
     start(pipe)
     return pipe

@@ -199,15 +199,19 @@ class paper:  # noqa: N801
 
     def __call__(self, timestep: float, has_image: bool = True, has_audio: bool = True) -> Weights:
         """Weights at a timestep in [0, 1000] for the conditions that are present."""
-        is_early = self.early is not None and timestep > self.switch
-        scales = self.early if is_early else (self.text, self.image, self.audio)
-        text, image, audio = (scale_at(scale, timestep) for scale in scales)
+        text, image, audio = self.scales(timestep)
         chain = [(_NULL, 1.0), (_TEXT, text)]
         if has_image:
             chain.append((_TEXT_IMAGE, image))
         if has_audio:
             chain.append((Branch(True, has_image, True), audio))
         return telescope(chain)
+
+    def scales(self, timestep: float) -> tuple[float, float, float]:
+        """Scale of text, picture and sound at a timestep in [0, 1000]."""
+        is_early = self.early is not None and timestep > self.switch
+        scales = self.early if is_early else (self.text, self.image, self.audio)
+        return tuple(scale_at(scale, timestep) for scale in scales)
 
 
 @dataclass(frozen=True)
@@ -221,6 +225,10 @@ class constant:  # noqa: N801
     def __call__(self, timestep: float, has_image: bool = True, has_audio: bool = True) -> Weights:
         """Weights at a timestep in [0, 1000] for the conditions that are present."""
         return paper(self.text, self.image, self.audio)(timestep, has_image, has_audio)
+
+    def scales(self, timestep: float) -> tuple[float, float, float]:
+        """Scale of text, picture and sound at a timestep in [0, 1000]."""
+        return paper(self.text, self.image, self.audio).scales(timestep)
 
 
 Rule = published_17b | published_1_7b | paper | constant | Callable[..., Weights]

@@ -115,6 +115,8 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
 
     model_cpu_offload_seq = "audio_encoder->text_encoder->transformer->vae"  # in the order of use
     prompt_cache: PromptCache | None = None
+    fast_form: HuMoPipeline | None = None
+    """The same model distilled (`humo.fast`), where somebody has put it here."""
     _optional_components = ["focus_head"]
 
     def __init__(
@@ -226,6 +228,8 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         check_request(request, config, self.size_multiple)
         if return_masks and self.focus_head is None:
             raise ValueError("return_masks needs a focus head but this model has none: leave it out.")
+        if negative_prompt and self.transformer.config.guidance_embeds:
+            notes.append("The fast model does not read the negative prompt.")
         pictures = [read_picture(picture) for picture in image]
         sound = None if audio is None else read_sound(audio)
         if num_frames is None:
@@ -263,7 +267,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
     @property
     def model_name(self) -> str:
         """Name of the folder the model came from, never the whole path: settings travel with a video."""
-        return Path(self.name_or_path or "").name
+        return Path(self.name_or_path or "").name + "-fast" * self.transformer.config.guidance_embeds
 
     @property
     def size_multiple(self) -> int:

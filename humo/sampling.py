@@ -17,11 +17,12 @@ from functools import partial
 
 import numpy as np
 import torch
-from diffusers import UniPCMultistepScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from torch import Tensor
 
 from humo.focus import FaceMaskPredictor
 from humo.guidance import Branch, Rule, Weights
+from humo.guidance_embedding import guidance_scalars
 from humo.references import assemble_input
 from humo.schedules import FIRST_SIGMA
 from humo.transformer import HuMoTransformer3DModel
@@ -48,6 +49,8 @@ class Conditions:
     """Reference frames at the end of the latents, also without a picture."""
     black_video: Tensor | None = None
     """Latents of a black video, (b, z, f, h, w), references' frames included; 17B form only."""
+    guidance: tuple[float, ...] | None = None
+    """Scales and span of the step; distilled models only (`humo.guidance_embedding`), for which the loop sets it."""
 
     def window(self, place: slice) -> Conditions:
         """The conditions of the video frames `place` followed by the references.
@@ -131,13 +134,17 @@ def make_scheduler(shift: float = 5.0) -> UniPCMultistepScheduler:
     )
 
 
-def set_timesteps(scheduler: UniPCMultistepScheduler, num_inference_steps: int) -> None:
+Scheduler = UniPCMultistepScheduler | FlowMatchEulerDiscreteScheduler
+"""The published solver, or plain steps for a distilled model, whose velocity is that of the whole step."""
+
+
+def set_timesteps(scheduler: Scheduler, num_inference_steps: int) -> None:
     """Space the noise levels as released, from sigma 0.999 to 0 before the shift.
 
     diffusers' own spacing goes from 1 to 0.001, which differs by up to 0.004 at 50 steps.
 
     Args:
-        scheduler: from `make_scheduler`.
+        scheduler: from `make_scheduler`, or Euler's with the same shift.
         num_inference_steps: steps, at least 1.
 
     Raises:
@@ -147,13 +154,14 @@ def set_timesteps(scheduler: UniPCMultistepScheduler, num_inference_steps: int) 
     """
     if num_inference_steps < 1:
         raise ValueError(f"num_inference_steps must be 1 or more but is {num_inference_steps}.")
-    scheduler.set_timesteps(sigmas=np.linspace(FIRST_SIGMA, 0.0, num_inference_steps + 1)[:-1])
+    sigmas = np.linspace(FIRST_SIGMA, 0.0, num_inference_steps + 1)[:-1]
+    scheduler.set_timesteps(num_inference_steps, sigmas=sigmas)
 
 
 @torch.no_grad()
 def denoise(
     transformer: HuMoTransformer3DModel,
-    scheduler: UniPCMultistepScheduler,
+    scheduler: Scheduler,
     guidance: Rule,
     conditions: Conditions,
     noise: Tensor,
@@ -191,7 +199,11 @@ def denoise(
     set_timesteps(scheduler, num_inference_steps)
     for index, timestep in enumerate(scheduler.timesteps.tolist()):
         sigma = float(scheduler.sigmas[index])
-        weights = guidance(timestep, has_image=has_image, has_audio=has_audio)
+        if transformer.config.guidance_embeds:  # one pass, which is told what guidance would do
+            scalars = guidance_scalars(guidance, sigma, float(scheduler.sigmas[index + 1]))
+            conditions, weights = replace(conditions, guidance=scalars), {Branch(True, has_image, has_audio): 1.0}
+        else:
+            weights = guidance(timestep, has_image=has_image, has_audio=has_audio)
         velocity = guided_velocity(transformer, latents, timestep, weights, conditions, batch_branches, window, index)
         before = latents
         latents = scheduler.step(velocity, scheduler.timesteps[index], latents, return_dict=False)[0]
@@ -291,7 +303,11 @@ def branch_inputs(
     silence = (batch_size, num_frames, config.audio_window, config.audio_bands, config.audio_channels)
     like = {"device": latents.device, "dtype": transformer.dtype}
     text = conditions.text if branch.text else conditions.negative_text
+    told = {}
+    if conditions.guidance is not None:
+        told["guidance"] = torch.tensor([conditions.guidance] * batch_size, device=latents.device)
     return {
+        **told,
         "hidden_states": hidden_states.to(**like),
         "timestep": torch.full((batch_size,), timestep, dtype=torch.float32, device=latents.device),
         "encoder_hidden_states": text.to(**like),

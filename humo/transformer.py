@@ -44,6 +44,7 @@ from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
 from humo.audio_attention import AudioCrossAttention, AudioProjection, FrameIndex, frame_mask
+from humo.guidance_embedding import NUM_SCALARS, GuidanceEmbedding
 from humo.linear_estimate import add_linear_estimate
 from humo.parallel import GatherTokens, check_tokens
 
@@ -174,6 +175,8 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         latent_std: standard deviation of each channel of the clean latents; where given, the best linear
             estimate of the velocity is added to the output (ours, see `humo.linear_estimate`). None as published.
         estimate_gate: whether the network also says where that estimate holds; needs latent_std (ours).
+        guidance_embeds: whether the network is told the scales of guidance, as distilled ones are (ours, see
+            `humo.guidance_embedding`).
     """
 
     _supports_gradient_checkpointing = True
@@ -215,6 +218,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         image_dim: int | None = None,
         latent_std: list[float] | None = None,
         estimate_gate: bool = False,
+        guidance_embeds: bool = False,
     ) -> None:
         super().__init__()
         if patch_size[0] != 1:
@@ -239,6 +243,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         self.audio_projection = AudioProjection(
             audio_window, audio_bands, audio_channels, audio_hidden_dim, audio_tokens, audio_dim
         )
+        self.guidance_embedder = GuidanceEmbedding(dim) if guidance_embeds else None
 
         # 3. Blocks
         self.blocks = nn.ModuleList(
@@ -262,6 +267,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         audio_hidden_states: Tensor,
         return_attended: bool = False,
         return_dict: bool = True,
+        guidance: Tensor | None = None,
     ) -> HuMoTransformerOutput | tuple[Tensor, ...]:
         """Predict the velocity.
 
@@ -273,6 +279,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
                 (b, f, audio_window, audio_bands, audio_channels).
             return_attended: also return what the focus head reads.
             return_dict: return `HuMoTransformerOutput` instead of a tuple.
+            guidance: scales and span of the step, (b, 4); of a distilled model only (`guidance_scalars`).
 
         Returns:
             Velocity of every latent frame, references included (b, out_channels, f, h, w); with
@@ -281,7 +288,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         Raises:
             ValueError: if a shape does not fit the config or the other inputs.
         """
-        self._check_shapes(hidden_states, timestep, encoder_hidden_states, audio_hidden_states)
+        self._check_shapes(hidden_states, timestep, encoder_hidden_states, audio_hidden_states, guidance)
         noisy = hidden_states
 
         # 1. Patches and positions
@@ -292,6 +299,8 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
 
         # 2. Time, text and sound
         temb, timestep_proj, encoder_hidden_states, _ = self.condition_embedder(timestep, encoder_hidden_states)
+        if guidance is not None:
+            temb, timestep_proj = self.guidance_embedder.add(guidance, temb, self.condition_embedder)
         timestep_proj = timestep_proj.unflatten(1, (6, -1))
         audio_hidden_states = self.audio_projection(audio_hidden_states)  # (b, f, a, audio_dim)
         audio_mask = self._audio_mask(grid, audio_hidden_states) if self.num_shares > 1 else None
@@ -357,7 +366,9 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         x_t = noisy[:, : self.config.out_channels]
         return add_linear_estimate(residual, x_t, timestep.float() / 1000.0, std, gate).type_as(noisy)
 
-    def _check_shapes(self, latents: Tensor, timestep: Tensor, text: Tensor, audio: Tensor) -> None:
+    def _check_shapes(
+        self, latents: Tensor, timestep: Tensor, text: Tensor, audio: Tensor, guidance: Tensor | None
+    ) -> None:
         config, batch_size, size = self.config, latents.shape[0], latents.shape[2:]
         window = (config.audio_window, config.audio_bands, config.audio_channels)
         allowed = {
@@ -366,6 +377,10 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
             "encoder_hidden_states": (text, (batch_size, "tokens", config.text_dim)),
             "audio_hidden_states": (audio, (batch_size, "frames", *window)),
         }
+        if config.guidance_embeds != (guidance is not None):
+            raise ValueError("guidance is for distilled models and these need it: see the config's guidance_embeds.")
+        if guidance is not None:
+            allowed["guidance"] = (guidance, (batch_size, NUM_SCALARS))
         for name, (given, wanted) in allowed.items():
             fits = (isinstance(want, str) or have == want for have, want in zip(given.shape, wanted, strict=False))
             if given.ndim != len(wanted) or not all(fits):

@@ -11,7 +11,7 @@ import base64
 import dis
 import html
 import inspect
-import io
+import json
 import logging
 import random
 import re
@@ -27,28 +27,18 @@ from IPython import get_ipython
 from IPython.display import display
 from PIL import Image
 
-from humo.explain import COLOURS
-from humo.media import write_video
+from humo.media import read_sound, write_video
+from humo.world.speech import Speech
+from notebooks.drawing import figure as figure
+from notebooks.drawing import panels as panels
+from notebooks.drawing import png, sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DPI = 110
-MAX_PNG = 60_000
-"""Bytes of the largest picture that is stored in a lesson."""
 MAX_VIDEO = 100_000
 """Bytes of the largest video that is sent to the browser."""
-SHEET_FRAMES = 7
-"""Frames on the sheet that stands for a video."""
-_STYLE = {
-    "font.size": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": "medium",
-    "legend.frameon": False,
-    "legend.fontsize": "small",
-    "lines.linewidth": 2,
-}
+VOICES = Path(__file__).parents[1] / "assets" / "examples"
 _UNATTEMPTED = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST", "COPY_FREE_VARS"}
 """Instructions of a function that does nothing but return a constant."""
 
@@ -76,6 +66,15 @@ def begin(threads: int = 2, seed: int = 0) -> None:
         library.disable_progress_bar()
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+def voices() -> dict[str, Speech]:
+    """The bundled voices by name, each with the times of its phonemes, so that the true mouth is known."""
+    spoken = json.loads(Path(__file__).with_name("spoken.json").read_text())
+    return {
+        name: Speech(read_sound(VOICES / f"{name}.wav").waveform, tuple(map(tuple, voice["phonemes"])))
+        for name, voice in spoken.items()
+    }
 
 
 # 2. Predictions, checks, explorers
@@ -211,30 +210,6 @@ def _sliders(draw: Callable, static: Mapping, alt: str, choices: Mapping[str, Se
 # 3. Figures, tables, videos
 
 
-def figure(width: float = 7.0, height: float = 3.0, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
-    """An empty figure in the lessons' style, and its axes.
-
-    Lines that name no colour take the concepts' colours in the order text, image, audio, mask, null, each with a
-    style of its own, so that colour never stands alone.
-
-    Args:
-        width, height: inches, at 110 dots an inch.
-        rows, columns: of axes.
-
-    Returns:
-        The figure, and one axes or an array of them as `Figure.subplots` gives it.
-    """
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.rcsetup import cycler
-
-    colours = [COLOURS[name] for name in ("text", "image", "audio", "mask", "null")]
-    cycle = cycler("color", colours) + cycler("linestyle", ["-", "--", "-.", ":", (0, (1, 3))])
-    matplotlib.rcParams.update({**_STYLE, "axes.prop_cycle": cycle})
-    drawn = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    return drawn, drawn.subplots(rows, columns)
-
-
 def show(picture: Figure | Image.Image, alt: str, caption: str = "") -> None:
     """Shows a figure or a picture as a PNG that is small enough to be stored.
 
@@ -299,12 +274,6 @@ def play(
     _caption(caption)
 
 
-def sheet(frames: np.ndarray, count: int = SHEET_FRAMES) -> Image.Image:
-    """Frames at even distances, side by side, the first and the last among them."""
-    chosen = np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)
-    return Image.fromarray(np.concatenate([frames[index] for index in chosen], axis=1))
-
-
 def _player(frames: np.ndarray, fps: float, sound: tuple | None, picture: bytes, alt: str) -> Any:
     import ipywidgets
 
@@ -318,32 +287,6 @@ def _player(frames: np.ndarray, fps: float, sound: tuple | None, picture: bytes,
 
 
 # 4. Forms of an output
-
-
-def png(picture: Figure | Image.Image) -> bytes:
-    """A figure or picture as PNG of at most `MAX_PNG` bytes: with fewer colours, then smaller, where it must be."""
-    image = (picture if isinstance(picture, Image.Image) else _rendered(picture)).convert("RGB")
-    data = _bytes(image)
-    for colours in (256, 64):
-        if len(data) > MAX_PNG:
-            data = _bytes(image.quantize(colours, dither=Image.Dither.NONE))
-    while len(data) > MAX_PNG:
-        factor = min(0.9, (MAX_PNG / len(data)) ** 0.5)
-        image = image.resize((int(image.width * factor), int(image.height * factor)), Image.Resampling.LANCZOS)
-        data = _bytes(image.quantize(64, dither=Image.Dither.NONE))
-    return data
-
-
-def _rendered(figure: Figure) -> Image.Image:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI)
-    return Image.open(stream)
-
-
-def _bytes(image: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
 
 
 def _picture(data: bytes, alt: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 from notebook_runner import ROOT, WIDGET, code_cells, hash_of_model, hash_of_sources, read, solution_code, tags
 
-from notebooks.lesson import MAX_PNG
+from notebooks.drawing import MAX_PNG
 
 MAX_BYTES = 600_000
 MAX_LINES, MAX_COLUMNS, SETUP_LINES = 25, 88, 4

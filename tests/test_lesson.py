@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from notebook_runner import WIDGET, execute, kernel
 from PIL import Image
 
-from notebooks import lesson
+from notebooks import drawing, lesson
 
 
 def stub(number: int) -> int:
@@ -121,18 +121,56 @@ def test_words_alone_outside_of_a_kernel(capsys: pytest.CaptureFixture):
 def test_figures_have_one_style():
     figure, axes = lesson.figure(4, 2)
     lines = [axes.plot([0, number])[0] for number in range(3)]
-    assert isinstance(figure, Figure) and figure.dpi == lesson.DPI and list(figure.get_size_inches()) == [4, 2]
-    assert [line.get_color() for line in lines] == [lesson.COLOURS[name] for name in ("text", "image", "audio")]
+    assert isinstance(figure, Figure) and figure.dpi == drawing.DPI and list(figure.get_size_inches()) == [4, 2]
+    assert [line.get_color() for line in lines] == [drawing.COLOURS[name] for name in ("text", "image", "audio")]
     assert len({line.get_linestyle() for line in lines}) == 3, "colour must not stand alone"
     assert axes.xaxis.label.get_size() == 11
     assert lesson.figure(rows=2, columns=3)[1].shape == (2, 3)
+
+
+def test_panels_put_pictures_in_their_places():
+    wide, high = np.full((10, 20, 3), 9, np.uint8), Image.new("L", (10, 40))
+    rows = [[wide, high], [wide, wide]]
+    figure = lesson.panels(rows, ["a", "b\nc"], ["one", "other"], width=4, colours=["red"])
+    first, second, third, _ = figure.axes
+    assert [panel.get_title() for panel in figure.axes] == ["a", "b\nc", "", ""]
+    assert [text.get_text() for panel in (first, third) for text in panel.texts] == ["one", "other"]
+    assert first.title.get_color() == "red" != second.title.get_color()
+    assert [panel.images[0].get_array().shape for panel in figure.axes] == [
+        (10, 20, 3),
+        (40, 10),
+        (10, 20, 3),
+        (10, 20, 3),
+    ]
+    side = (4 - 0.085 * 5 - 0.06) / 2  # the high picture gets a square, the wide ones half of one
+    assert figure.get_figheight() == pytest.approx(side + side / 2 + 2 * 0.2 + 2 * 0.1)
+    assert len(lesson.panels([[wide]]).axes) == 1
+
+
+@pytest.mark.parametrize("shape", [(20, 80), (20, 20), (40, 20)])
+def test_the_words_beside_panels_are_not_cut_off(shape: tuple[int, int]):
+    rows = [[np.zeros((*shape, 3), np.uint8)]] * 4
+    figure = lesson.panels(rows, ["above"], ["picture", "text\nmodel", "step 20", "truth"], width=5.5)
+    figure.canvas.draw()
+    words = [figure.axes[0].title, *(text for panel in figure.axes for text in panel.texts)]
+    places = [word.get_window_extent() for word in words]
+    assert len(places) == 5 and min(place.x0 for place in places) >= 0
+    assert max(place.y1 for place in places) <= figure.bbox.y1
+
+
+def test_voices_have_their_phonemes():
+    voices = lesson.voices()
+    assert list(voices) == ["woman", "man", "bluehair", "spiky"]
+    for voice in voices.values():
+        starts = [start for start, _ in voice.phonemes]
+        assert starts == sorted(starts) and starts[-1] <= voice.duration and len(voice.waveform) > 16_000
 
 
 @pytest.mark.parametrize("picture", [noise(64), noise(600), noise(64).convert("L")])
 def test_pictures_are_small_enough_to_be_stored(picture: Image.Image):
     data = lesson.png(picture)
     with Image.open(io.BytesIO(data)) as read:
-        assert len(data) <= lesson.MAX_PNG and read.format == "PNG"
+        assert len(data) <= drawing.MAX_PNG and read.format == "PNG"
         if picture.width == 64:
             assert np.array_equal(np.asarray(read.convert("RGB")), np.asarray(picture.convert("RGB")))
 

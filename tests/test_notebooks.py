@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from humo.world.clips import speak_plan  # noqa: E402
 from humo.world.examples import PORTRAITS  # noqa: E402
 
 LESSONS = runner.lessons()
+README = runner.FOLDER / "README.md"
 NAMES = [
     "01_flow_matching",
     "02_latents_and_references",
@@ -73,6 +75,15 @@ def test_it_last_ran_in_full_as_it_stands(path: Path):
     assert record["sources"] == runner.hash_of_sources(runner.read(path)), "run python tests/test_notebooks.py --full"
     assert record["cpu_seconds"] < runner.MAX_CPU_SECONDS and record["peak_mib"] < runner.MAX_MIB
     assert record["slowest_cell_seconds"] < runner.MAX_CELL_SECONDS
+
+
+def test_the_map_of_the_lessons_tells_what_they_cost():
+    record = json.loads(runner.RECORD.read_text())
+    row = re.compile(r"^\| \[\d\d · [^]]+\]\((\w+)\.ipynb\) \| .+? \| \d+ min \| (\d*)(½?) min \|", re.MULTILINE)
+    told = {name: int(whole or 0) + len(half) / 2 for name, whole, half in row.findall(README.read_text())}
+    assert list(told) == NAMES
+    for name, minutes in told.items():
+        assert abs(minutes - record[name]["cpu_seconds"] / 60) < 1, f"{name} takes another time to run"
 
 
 def test_the_phonemes_of_the_bundled_voices_are_true():

@@ -45,7 +45,7 @@ def example_inputs(seconds: float) -> dict[str, Any]:
 
 
 def measure(
-    preset_or_folder: str = "mini", seconds: float = 2.0, num_inference_steps: int | None = None
+    preset_or_folder: str = "mini", seconds: float = 2.0, num_inference_steps: int | None = None, fast: bool = False
 ) -> dict[str, Any]:
     """Times one clip from text, picture and sound.
 
@@ -53,6 +53,7 @@ def measure(
         preset_or_folder: what `humo.load` takes.
         seconds: length of the sound and so of the clip.
         num_inference_steps: by default the pipeline's own number, which is the page's.
+        fast: the model's fast form.
 
     Returns:
         Plain numbers, ready for JSON: `settings`, `seconds` by part, transformer `passes`, floating-point
@@ -62,10 +63,10 @@ def measure(
         ValueError: if the preset or the folder cannot be loaded.
     """
     start = time.perf_counter()
-    pipe = load(preset_or_folder)
+    pipe = load(preset_or_folder, fast=fast)
     load_seconds = time.perf_counter() - start
     result = measure_pipeline(pipe, seconds, num_inference_steps)
-    result["settings"] = {"model": preset_or_folder, **result["settings"]}
+    result["settings"] = {"model": preset_or_folder + ", fast form" * fast, **result["settings"]}
     result["seconds"] = {"load": load_seconds, **result["seconds"]}
     return result
 

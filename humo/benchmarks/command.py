@@ -21,6 +21,7 @@ def benchmark(
     preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
     seconds: Annotated[float, typer.Option(help="Length of the clip.", min=0.2)] = 2.0,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; default: the model's own.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Time the model's fast form.")] = False,
     clip: Annotated[bool, typer.Option(help="Time a clip from text, picture and sound.")] = True,
     world: Annotated[bool, typer.Option(help="Time the drawing of the procedural world too.")] = False,
     page: Annotated[bool, typer.Option(help="Time the start of the page too.")] = False,
@@ -55,17 +56,17 @@ def benchmark(
         result = measure_model(preset, frames, height, width, compare, compile_blocks, layers)
         typer.echo(describe_model(result))
     else:
-        result = _measure_clip(preset, seconds, steps, clip, world, page)
+        result = _measure_clip(preset, seconds, steps, fast, clip, world, page)
     if json_path is not None:
         json_path.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def _measure_clip(
-    preset: str, seconds: float, steps: int | None, clip: bool, world: bool, page: bool
+    preset: str, seconds: float, steps: int | None, fast: bool, clip: bool, world: bool, page: bool
 ) -> dict[str, Any]:
     from humo.benchmarks.clip import describe, measure, page_start, world_rates
 
-    result = measure(preset, seconds, steps) if clip else {}
+    result = measure(preset, seconds, steps, fast) if clip else {}
     if world:
         result["world"] = world_rates()
     if page:

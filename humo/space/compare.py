@@ -89,6 +89,7 @@ def compare(
         ValueError: if the time-adaptive rule does not change where it is asked, or the request is not possible.
         Stopped: if `tell` raised it.
     """
+    request = replace(request, is_fast=False)
     pair = pair or make_pair(request.guidance or pipe.config.default_guidance, pipe.config.default_guidance)
     schedules = _schedules(pipe, request, pair)
     takes: list[HuMoPipelineOutput] = []

@@ -69,8 +69,9 @@ def generator(
     done: View,
     entrance: Entrance,
     serving: Serving,
+    is_fast: bool = False,
 ) -> Callable[[dict, gr.Request], Iterator[View]]:
-    """The event of a tab's Generate button.
+    """The event of a tab's Generate button, or of that for a quick look.
 
     Args:
         inputs: of the tab.
@@ -81,17 +82,18 @@ def generator(
         done: updates when there is a new one.
         entrance: starts the jobs.
         serving: learns how long they take.
+        is_fast: for a quick look.
     """
 
     def make(values: dict, request: gr.Request) -> Iterator[View]:
         try:
-            ask, name = read_request(values, inputs, settings)
+            ask, name = read_request(values, inputs, settings, is_fast)
             job = entrance.start(request, ask, lambda: MakeVideo(ask, entrance.studio.new_path(name)))
         except ValueError as error:
             raise as_toast(error) from None
         yield {**cleared, **_first_view(job, ask, settings, panel), **rest(starts)}
         for progress in follow(job):
-            if progress.phase is Phase.DONE:
+            if progress.phase is Phase.DONE and not is_fast:
                 serving.learn(progress.result, progress.elapsed - progress.loading)
             view = _view(progress, ask, panel)
             if progress.phase.is_over:
@@ -99,6 +101,39 @@ def generator(
             yield view | done if progress.phase is Phase.DONE else view
 
     return make
+
+
+def live_looker(
+    inputs: Inputs, settings: Settings, panel: Panel, cleared: View, done: View, entrance: Entrance
+) -> Callable[[dict, gr.Request], Iterator[View]]:
+    """The event of every change of a tab while it is live: a quick look takes the place of the last video.
+
+    The seed stays, so that what changes in the video is what was changed. What is not there yet, or not allowed, is no
+    mistake while somebody types: the last video stays.
+
+    Args:
+        inputs: of the tab.
+        settings: what all tabs share.
+        panel: where the video appears.
+        cleared: updates that take away what hangs on the last video.
+        done: updates when there is a new one.
+        entrance: starts the jobs.
+    """
+
+    def look(values: dict, request: gr.Request) -> Iterator[View]:
+        yield {panel.stage: gr.skip()}  # an event without a word would empty all its outputs
+        if not values[inputs.live]:
+            return
+        try:
+            ask, name = read_request({**values, settings.is_random: False}, inputs, settings, is_fast=True)
+            job = entrance.start(request, ask, lambda: MakeVideo(ask, entrance.studio.new_path(name)))
+        except ValueError:
+            return
+        for progress in follow(job):
+            if progress.phase is Phase.DONE:
+                yield {**cleared, **_view(progress, ask, panel), **done}
+
+    return look
 
 
 def rest(buttons: Sequence[gr.Button], is_resting: bool = True) -> View:

@@ -149,17 +149,18 @@ def summary(result: Result, seconds_taken: float) -> str:
 
 def chips(groups: Sequence[Group]) -> str:
     """Buttons for words, a row for each group."""
-    rows = "".join(
-        f'<div class="humo-chips" role="group" aria-label="{html.escape(group.title)}"><span>{html.escape(group.title)}'
-        f"</span>{''.join(_chip(group.key, word) for word in group.words)}</div>"
-        for group in groups
-    )
+    rows = "".join(_chip_row(group, html.escape(group.title)) for group in groups)
     return f'<div class="humo-words-known">{rows}</div>'
 
 
-def _chip(key: str, word: str) -> str:
-    word = html.escape(word, quote=True)
-    return f'<button type="button" class="humo-chip" data-group="{key}" data-word="{word}">{word}</button>'
+def _chip_row(group: Group, title: str) -> str:
+    words = "".join(_chip(group.key, word, index) for index, word in enumerate(group.words))
+    return f'<div class="humo-chips" role="toolbar" aria-label="{title}"><span>{title}</span>{words}</div>'
+
+
+def _chip(key: str, word: str, index: int) -> str:
+    word, place = html.escape(word, quote=True), f'data-group="{key}" tabindex="{-1 if index else 0}"'
+    return f'<button type="button" class="humo-chip" {place} data-word="{word}">{word}</button>'
 
 
 def link(address: str) -> str:

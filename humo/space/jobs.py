@@ -213,6 +213,16 @@ class Job:
         """Ask the job to end at its next step; returns at once."""
         self._stop.set()
 
+    def is_a(self, kind: str) -> bool:
+        """Whether the task says of itself that it is of a kind."""
+        return getattr(self._task, "kind", "") == kind
+
+    def end(self) -> None:
+        """Stop the job and wait until it is over."""
+        self.stop()
+        with self._changed:
+            self._changed.wait_for(lambda: self.progress.phase.is_over)
+
     def wait(self, seen: Progress | None, timeout: float) -> Progress:
         """The current progress, as soon as it is another than `seen`.
 

@@ -15,6 +15,7 @@ from humo.space.accelerator import expected_seconds
 from humo.space.jobs import Moment
 from humo.space.pace import Work
 from humo.space.request import Defaults, VideoRequest
+from humo.space.studio import QUICK_LOOK
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -79,6 +80,11 @@ class MakeVideo:
 
     request: VideoRequest
     path: Path
+
+    @property
+    def kind(self) -> str:
+        """What it is to the studio: a quick look gives way."""
+        return QUICK_LOOK if self.request.is_fast else "video"
 
     def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> Result:
         """Make it and write it.

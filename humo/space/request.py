@@ -83,6 +83,18 @@ class VideoRequest:
     """Pixels; None for the model's own."""
     width: int | None = None
     """Pixels; None for the model's own."""
+    is_fast: bool = False
+    """Whether the model's fast form makes it (`humo.fast`)."""
+
+    def made_by(self, pipe: HuMoPipeline) -> HuMoPipeline:
+        """The form of the model that makes it.
+
+        Raises:
+            ValueError: if the model has no fast form and that is asked for.
+        """
+        if self.is_fast and pipe.fast_form is None:
+            raise ValueError("this model has no fast form: ask for full quality.")
+        return pipe.fast_form if self.is_fast else pipe
 
     def run(self, pipe: HuMoPipeline, on_step: Callable[[StepState], None] | None = None) -> HuMoPipelineOutput:
         """Make the video.
@@ -90,7 +102,7 @@ class VideoRequest:
         Raises:
             ValueError: in one sentence, if any part of the request is not possible.
         """
-        return pipe(
+        return self.made_by(pipe)(
             prompt=self.prompt,
             negative_prompt=self.negative_prompt,
             image=list(self.images) or None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from humo.media import warm_up
 from humo.space.jobs import Model
 from humo.space.making import Result, work_of
-from humo.space.model_choice import LARGE, folder_of, load_served
+from humo.space.model_choice import LARGE, folder_of, has_fast_form, load_served
 from humo.space.pace import Pace, Work
 from humo.space.request import Defaults, VideoRequest
 from humo.space.share import fingerprint_folder
@@ -30,6 +30,7 @@ class Serving:
         model: makes the videos.
         notice: why another model serves than the one asked for; empty if it is that one.
         device: "cpu" or "cuda", once it is known.
+        has_fast: whether it has a fast form, for quick looks.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Serving:
     model: Model
     notice: str = ""
     device: str = "cpu"
+    has_fast: bool = False
     _pace: Pace = field(default_factory=Pace)
 
     @classmethod
@@ -57,13 +59,15 @@ class Serving:
         folder = folder_of(wanted)
         name = wanted if not Path(wanted).is_dir() else Path(wanted).resolve().name
         model = Model(lambda: serving._load(wanted))
-        serving = cls(name, Defaults.of_folder(folder), fingerprint_folder(folder), model)
+        fast = has_fast_form(folder)
+        serving = cls(name, Defaults.of_folder(folder), fingerprint_folder(folder), model, has_fast=fast)
         return serving
 
     @classmethod
     def of_pipeline(cls, pipe: HuMoPipeline, name: str) -> Serving:
         """A pipeline that is loaded already."""
-        return cls(name, Defaults.of_pipeline(pipe), "", Model(lambda: pipe), device=pipe.device.type)
+        defaults, has_fast = Defaults.of_pipeline(pipe), pipe.fast_form is not None
+        return cls(name, defaults, "", Model(lambda: pipe), device=pipe.device.type, has_fast=has_fast)
 
     @classmethod
     def _of_served(cls, served: Served) -> Serving:
@@ -80,7 +84,7 @@ class Serving:
         return served.pipe
 
     def learn(self, result: Result, seconds: float) -> None:
-        """Take note of how long a video took, loading not included."""
+        """Take note of how long a video of full quality took, loading not included."""
         work = Work.of_settings(result.settings, self.defaults.trained_frames)
         self._pace.learn(self.name, self.device, work, seconds)
 

@@ -139,7 +139,7 @@ def fingerprint_folder(folder: Path) -> str:
     """Ten letters that tell a saved model from every other, in milliseconds however large it is.
 
     Of each weight file the name, the size and three pieces of 64 KiB are read: training changes all of them. It finds
-    another model, not a bad download.
+    another model, not a bad download. A fast form, which follows the model, does not count.
 
     Args:
         folder: of a saved pipeline.
@@ -147,7 +147,8 @@ def fingerprint_folder(folder: Path) -> str:
     Raises:
         ValueError: if there are no weights in it.
     """
-    weights = sorted(folder.rglob("*.safetensors"), key=lambda path: path.relative_to(folder).as_posix())
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.safetensors")}
+    weights = [path for name, path in sorted(files.items()) if not name.startswith("fast/")]
     if not weights:
         raise ValueError(f"{folder.name} holds no weights: give the folder of a saved pipeline.")
     digest = hashlib.sha256()

@@ -11,6 +11,8 @@ from humo.space.temporary import Room
 
 MAX_JOBS = 10
 """Jobs at a time, the running one and those that wait."""
+QUICK_LOOK = "quick look"
+"""Kind of the jobs that give way to any other of their visitor."""
 
 
 class Studio:
@@ -32,12 +34,16 @@ class Studio:
         """Queue a visitor's task.
 
         Args:
-            visitor: whose it is; each has one job at a time.
+            visitor: whose it is; each has one job at a time, and a quick look gives way to the next one.
             task: what to do.
 
         Raises:
             ValueError: in one sentence, if this visitor's job or too many others are under way.
         """
+        with self._lock:
+            last = self._jobs.get(visitor)
+        if last is not None and last.is_a(QUICK_LOOK):
+            last.end()
         with self._lock:
             self._jobs = {key: job for key, job in self._jobs.items() if not job.progress.phase.is_over}
             if visitor in self._jobs:

@@ -49,5 +49,15 @@ element.addEventListener('click', (event) => {
     const chip = event.target.closest('button[data-word]');
     if (chip) trigger('click', {group: chip.dataset.group, word: chip.dataset.word});
 });
+const steps = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1};
+element.addEventListener('keydown', (event) => {
+    const chips = [...event.target.closest('[role=toolbar]')?.querySelectorAll('button') ?? []];
+    const ends = {Home: 0, End: chips.length - 1};
+    const next = ends[event.key] ?? (chips.indexOf(event.target) + steps[event.key] + chips.length) % chips.length;
+    if (!chips[next]) return;  // no key of ours
+    event.preventDefault();
+    chips.forEach((chip, index) => { chip.tabIndex = index === next ? 0 : -1; });
+    chips[next].focus();
+});
 """
-"""Tells the page which chip was pressed."""
+"""Tells the page which chip was pressed; the keyboard reaches a row by Tab and the words in it by arrows."""

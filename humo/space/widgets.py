@@ -59,6 +59,10 @@ class Inputs:
     speaking: Speaking | None
     seconds: gr.Slider | None
     generate: gr.Button
+    quick: gr.Button
+    """A quick look, by the model's fast form."""
+    live: gr.Checkbox
+    """Whether every change brings a quick look."""
     estimate: gr.HTML
     """How long the video will take."""
     examples: list[tuple[Example, gr.Button]]
@@ -194,13 +198,14 @@ def _parts(group: Any) -> list[gr.components.Component]:
     return [getattr(group, each.name) for each in fields(group)]
 
 
-def read_request(values: dict, inputs: Inputs, settings: Settings) -> tuple[VideoRequest, str]:
+def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool = False) -> tuple[VideoRequest, str]:
     """What a visitor asks for, and a name for the file without its ending.
 
     Args:
         values: by widget, of the tab and the settings.
         inputs: the tab whose button was pressed.
         settings: what all tabs share.
+        is_fast: for a quick look, with the fast form's own steps.
 
     Raises:
         ValueError: in one sentence, if the mode lacks an input.
@@ -218,11 +223,12 @@ def read_request(values: dict, inputs: Inputs, settings: Settings) -> tuple[Vide
         images=(Path(image),) if image else (),
         audio=Path(audio) if audio else None,
         num_frames=num_frames,
-        num_inference_steps=values[settings.steps],
+        num_inference_steps=None if is_fast else values[settings.steps],
         guidance=read_guidance(values, settings),
         seed=seed,
         height=height,
         width=width,
+        is_fast=is_fast,
     )
     return request, f"humo-{inputs.mode.key.lower()}-{seed}"
 

@@ -1,0 +1,291 @@
+"""The fast form: what the student is told, what it learns from, and that it arrives where it says.
+
+Run: python -m pytest tests/test_distillation.py
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file, save_file
+
+from humo.checkpoints import load
+from humo.distillation.learning import Distiller, LearningSettings, draw_leap, load_paths
+from humo.distillation.loop import publish_student, train_student
+from humo.distillation.measuring import compare_forms, describe_comparisons
+from humo.distillation.paths import Paths, PathSettings, write_paths
+from humo.distillation.student import learned, make_student
+from humo.fast import make_fast, merged_transformer
+from humo.guidance import constant, paper, published_17b, telescope
+from humo.guidance_embedding import guidance_scalars
+from humo.pipeline import HuMoPipeline
+from humo.sampling import Conditions, denoise, make_scheduler
+from humo.training.data import ClipData
+from humo.training.loop import load_hearing, load_reading, make_pipeline
+from humo.training.model import make_mini
+
+SETTINGS = PathSettings(steps=5, tokens=500)
+PROMPT = "a woman nods"
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.training_folder(tmp_path_factory.mktemp("training"), num_clips=6, seconds=2)
+
+
+@pytest.fixture(scope="module")
+def data(training: Path) -> ClipData:
+    return ClipData(training / "data", *load_hearing(training))
+
+
+@pytest.fixture(scope="module")
+def teacher(training: Path, data: ClipData, tmp_path_factory: pytest.TempPathFactory) -> HuMoPipeline:
+    """A tiny mini whose branches differ, saved and loaded again."""
+    tokenizer, text_encoder = load_reading(training)
+    torch.manual_seed(0)
+    model = make_mini(data.latent_std(), data.encoder.config.d_model, text_encoder, layers=1)
+    for name, parameter in model.transformer.named_parameters():
+        if parameter.ndim > 1 and not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+        parameter.data += 0.02 * torch.randn_like(parameter) * ("norm" not in name)
+    folder = tmp_path_factory.mktemp("model")
+    make_pipeline(training, model, tokenizer).save_pretrained(folder)
+    return load(folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def walks(teacher: HuMoPipeline, data: ClipData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("distillation")
+    assert len([*write_paths(teacher, data, out / "paths", 2, SETTINGS)]) == 2
+    return out
+
+
+@pytest.fixture(scope="module")
+def folder(teacher: HuMoPipeline, walks: Path) -> Path:
+    """The teacher's folder with a trained fast form in it."""
+    settings = LearningSettings(steps=6, batch_size=3)
+    train_student(teacher, walks, settings, rank=4, save_every=3, device="cpu")
+    model = Path(teacher.name_or_path)
+    publish_student(walks, model, num_inference_steps=3)
+    return model
+
+
+def test_the_scalars_are_the_rules_scales_and_the_way_to_go() -> None:
+    assert guidance_scalars(constant(2.0, 3.0, 4.0), 0.9, 0.7) == pytest.approx((2.0, 3.0, 4.0, 0.2))
+    switching = paper(1.0, 1.0, 1.0, early=(5.0, 3.0, 1.0), switch=900.0)
+    assert guidance_scalars(switching, 1.0, 0.95)[:3] == pytest.approx((5.0, 3.0, 1.0))
+    assert guidance_scalars(switching, 0.95, 0.85)[:3] == pytest.approx((3.0, 2.0, 1.0)), "half of the way each"
+    with pytest.raises(ValueError, match="published_17b: choose"):
+        guidance_scalars(published_17b(), 1.0, 0.9)
+
+
+def test_a_walk_is_the_loop_of_the_pipeline(teacher: HuMoPipeline, walks: Path) -> None:
+    paths = Paths.load(walks / "paths" / "paths-0000.safetensors")
+    sample = 1
+    scales = iter(paths.scales[:, sample].tolist())
+
+    def rule(timestep: float, has_image: bool, has_audio: bool) -> dict:
+        from humo.distillation.paths import _CHAIN
+
+        return telescope(list(zip(_CHAIN, (1.0, *next(scales)), strict=True)))
+
+    empty = teacher.tokenizer([""], padding="max_length", return_tensors="pt")
+    told = Conditions(
+        text=paths.text[sample, None],
+        negative_text=teacher.text_encoder(**empty).last_hidden_state * empty.attention_mask[..., None],
+        audio=paths.audio[sample, None],
+        references=paths.references[sample, None],
+        num_references=1,
+    )
+    noise = torch.cat([paths.states[0, sample], torch.zeros_like(paths.states[0, sample, :, :1])], dim=1)[None]
+    made = denoise(teacher.transformer, make_scheduler(SETTINGS.shift), rule, told, noise, SETTINGS.steps)
+    torch.testing.assert_close(made[0], paths.states[-1, sample], rtol=1e-3, atol=1e-3)
+    assert paths.scales.min() > 0 and len(paths.scales.unique()) > 2 * paths.scales.shape[1], "every sample has its own"
+
+
+def test_walks_that_are_there_are_not_made_again(teacher: HuMoPipeline, data: ClipData, walks: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (walks / "paths").iterdir()}
+    [*write_paths(teacher, data, walks / "paths", 2, SETTINGS)]
+    assert {path: path.stat().st_mtime_ns for path in (walks / "paths").iterdir()} == before
+
+
+def test_a_leap_along_the_target_arrives_at_the_later_place(walks: Path) -> None:
+    paths = load_paths(walks / "paths")[0]
+    leap = draw_leap(paths, np.random.default_rng(0), (1, 2, 3), 40)
+    sigma, span = leap.sigma, leap.scalars[:, 3]
+    arrived = leap.noisy - span.view(-1, 1, 1, 1, 1) * leap.target
+    states = paths.states.flatten(0, 1)
+    for place, aim, later in zip(leap.noisy, arrived, sigma - span, strict=True):
+        start = int((states - place).abs().flatten(1).amax(1).argmin())
+        step, sample = divmod(start, paths.states.shape[1])
+        end = int((paths.sigmas - later).abs().argmin())
+        torch.testing.assert_close(paths.states[end, sample], aim, rtol=1e-4, atol=1e-4)
+        assert 1 <= end - step <= 3
+    assert leap.movement.mean() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_the_scales_of_a_leap_are_their_mean_over_it(walks: Path) -> None:
+    paths = load_paths(walks / "paths")[0]
+    count = len(paths.scales)
+    paths.scales = torch.arange(count).float().view(-1, 1, 1).expand(paths.scales.shape).clone()
+    leap = draw_leap(paths, np.random.default_rng(0), (count,), 20)
+    first = (paths.sigmas[:-1, None] - leap.sigma).abs().argmin(0)
+    lengths = paths.sigmas[:-1] - paths.sigmas[1:]
+    for start, scalars in zip(first.tolist(), leap.scalars, strict=True):
+        expected = (lengths[start:] * torch.arange(start, count)).sum() / lengths[start:].sum()
+        torch.testing.assert_close(scalars[:3], expected.expand(3))
+
+
+def test_an_untrained_student_is_the_teacher_with_scales_of_one(teacher: HuMoPipeline, walks: Path) -> None:
+    paths = load_paths(walks / "paths")[0]
+    student = make_student(teacher.transformer, rank=2)
+    noisy = torch.cat([paths.states[2], paths.references], dim=2)
+    inputs = (noisy, torch.full((len(noisy),), 500.0), paths.text, paths.audio)
+    told = student(*inputs, guidance=torch.tensor([[3.0, 2.0, 4.0, 0.1]] * len(noisy))).sample
+    torch.testing.assert_close(told, teacher.transformer(*inputs).sample)
+    with pytest.raises(ValueError, match="guidance is for distilled models"):
+        student(*inputs)
+    with pytest.raises(ValueError, match="guidance is for distilled models"):
+        teacher.transformer(*inputs, guidance=torch.ones(len(noisy), 4))
+
+
+def test_only_the_adapter_learns_and_the_loss_falls(teacher: HuMoPipeline, walks: Path) -> None:
+    settings = LearningSettings(steps=40)
+    torch.manual_seed(0)
+    distiller = Distiller(make_student(teacher.transformer, rank=8), settings)
+    frozen = {name: value.clone() for name, value in distiller.student.state_dict().items() if "base_layer" in name}
+    leap = draw_leap(load_paths(walks / "paths")[0], np.random.default_rng(0), (2,), 6)
+    losses = [distiller.step(leap, step / settings.steps)["loss"] for step in range(settings.steps)]
+    assert np.mean(losses[-5:]) < 0.8 * losses[0]
+    assert all(torch.equal(value, distiller.student.state_dict()[name]) for name, value in frozen.items())
+    told = leap.scalars.clone()
+    leap.scalars = told * torch.tensor([3.0, 3.0, 3.0, 1.0])
+    assert float(distiller.loss(leap).detach()) != pytest.approx(losses[-1], rel=1e-6), "the scales are heard"
+
+
+def test_a_resumed_learning_is_the_same(teacher: HuMoPipeline, walks: Path, tmp_path: Path) -> None:
+    weights = []
+    for name, stops in (("whole", (4,)), ("halves", (2, 4))):
+        shutil.copytree(walks / "paths", tmp_path / name / "paths")
+        for stop in stops:
+            settings = LearningSettings(steps=4, batch_size=2)
+            if stop < 4:
+                _stop_after(teacher, tmp_path / name, settings, stop)
+            else:
+                train_student(teacher, tmp_path / name, settings, 2, 2, "cpu")
+        weights.append(load_file(tmp_path / name / "learn" / "averaged.safetensors"))
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def _stop_after(teacher: HuMoPipeline, out: Path, settings: LearningSettings, steps: int) -> None:
+    """A training that dies once it has saved so many steps."""
+
+    class Died(Exception):
+        pass
+
+    step = Distiller.step
+
+    def dying(self: Distiller, *arguments: object) -> dict:
+        if (out / "learn" / "state.pt").exists():
+            raise Died
+        return step(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Died):
+        patch.setattr(Distiller, "step", dying)
+        train_student(teacher, out, settings, 2, steps, "cpu")
+
+
+def test_what_is_loaded_is_what_was_learned(teacher: HuMoPipeline, walks: Path, folder: Path) -> None:
+    merged = merged_transformer(teacher.transformer, folder / "fast" / "adapter.safetensors")
+    student = make_student(teacher.transformer, rank=4)
+    stored = load_file(walks / "learn" / "averaged.safetensors")
+    for name, value in learned(student).items():
+        value.data.copy_(stored[name].bfloat16())
+    paths = load_paths(walks / "paths")[0]
+    noisy = torch.cat([paths.states[1], paths.references], dim=2)
+    inputs = (noisy, torch.full((len(noisy),), 900.0), paths.text, paths.audio)
+    scalars = torch.tensor([[2.0, 2.0, 3.0, 0.2]] * len(noisy))
+    expected = student(*inputs, guidance=scalars).sample
+    torch.testing.assert_close(merged(*inputs, guidance=scalars).sample, expected, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(expected, teacher.transformer(*inputs).sample, atol=1e-3), "it has learned something"
+
+
+def test_one_pass_a_step_and_scales_that_steer(folder: Path) -> None:
+    fast = load(folder, device="cpu", fast=True)
+    passes = []
+    fast.transformer.register_forward_hook(lambda *_: passes.append(1))
+    given = {"prompt": PROMPT, "num_frames": 9, "seed": 1}
+    video = fast(**given)
+    assert len(passes) == 3 == video.settings["num_inference_steps"]
+    assert video.settings["model"].endswith("-fast") and video.settings["mode"] == "T"
+    np.testing.assert_array_equal(video.frames, fast(**given).frames)
+    other = fast(**given, guidance={"rule": "constant", "text": 5.0})
+    assert np.abs(other.frames.astype(int) - video.frames).max() > 0
+    assert fast(**given, negative_prompt="blue").notes == ["The fast model does not read the negative prompt."]
+    with pytest.raises(ValueError, match="rules paper and constant"):
+        fast(**given, guidance=published_17b())
+
+
+def test_masks_and_windows_work_in_the_fast_form(folder: Path) -> None:
+    fast = load(folder, device="cpu", fast=True)
+    video = fast(PROMPT, num_frames=13, seed=1, return_masks=True)
+    assert video.masks.shape[0] == 4
+    fast.register_to_config(max_trained_frames=9)
+    assert fast(PROMPT, num_frames=17, seed=1).frames.shape[0] == 17
+
+
+def test_the_forms_are_compared_on_the_same_noise(teacher: HuMoPipeline, folder: Path) -> None:
+    told = compare_forms(teacher, folder, num_videos=1, num_frames=5, steps=(16,))
+    assert [(each.form, each.psnr == float("inf")) for each in told] == [
+        ("exact", True),
+        ("exact", True),
+        ("fast", False),
+    ]
+    assert told[0].ratio == 1 and "| fast | 16 |" in describe_comparisons(told)
+
+
+def test_the_slow_form_is_left_as_it_was(teacher: HuMoPipeline, folder: Path) -> None:
+    before = teacher(PROMPT, num_frames=5, seed=2, num_inference_steps=2).frames
+    fast = make_fast(teacher, folder)
+    fast(PROMPT, num_frames=5, seed=2)
+    np.testing.assert_array_equal(before, teacher(PROMPT, num_frames=5, seed=2, num_inference_steps=2).frames)
+    assert fast.vae is teacher.vae and fast.transformer is not teacher.transformer
+
+
+def test_a_missing_or_foreign_fast_form_is_a_sentence(teacher: HuMoPipeline, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no fast form"):
+        make_fast(teacher, tmp_path)
+    with pytest.raises(ValueError, match="from other weights"):
+        shutil.copytree(folder / "fast", tmp_path / "other" / "fast")
+        make_fast(teacher, tmp_path / "other")
+    broken = tmp_path / "model" / "fast"
+    shutil.copytree(folder / "fast", broken)
+    shutil.copytree(folder / "transformer", broken.parent / "transformer")
+    weights = load_file(broken / "adapter.safetensors")
+    foreign = {name.replace("blocks.0", "blocks.9"): value for name, value in weights.items()}
+    save_file(foreign, broken / "adapter.safetensors")
+    with pytest.raises(ValueError, match="another model's"):
+        make_fast(teacher, broken.parent)
+    (broken / "adapter.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="damaged"):
+        make_fast(teacher, broken.parent)
+    (broken / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="no fast form"):
+        make_fast(teacher, broken.parent)
+
+
+def test_nothing_trained_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="distill paths"):
+        load_paths(tmp_path)
+    with pytest.raises(ValueError, match="distill learn"):
+        publish_student(tmp_path, tmp_path, 4)
+
+
+def test_shorter_clips_come_in_larger_batches(walks: Path) -> None:
+    lengths = {paths.states.shape[3]: paths.states.shape[1] for paths in load_paths(walks / "paths")}
+    assert all(length * size < 500 / 4 for length, size in lengths.items())
