@@ -33,8 +33,8 @@ from PIL import Image
 from visitors import PATIENCE, Layout, Lost, Refused, Tab, link_in
 
 RESULT, REFUSED, LOST, FOREIGN = "result", "refused", "lost", "another's"
-MODES = {"TI": "make", "TA": "make_1", "TIA": "make_2"}
-"""The page's tabs and the names of their events."""
+MODES = ("TI", "TA", "TIA")
+"""The page's tabs."""
 ENDPOINTS = {"text_image": "I", "text_audio": "A", "text_image_audio": "IA", "generate": ""}
 """What programs call, and what it needs."""
 
@@ -138,7 +138,7 @@ class Crowd:
                 endpoint = rng.choice([*ENDPOINTS])
                 kind = await self._try(number, f"/{endpoint}", self._call(tab, endpoint, wanted))
             else:
-                mode = rng.choice([*MODES])
+                mode = rng.choice(MODES)
                 kind = await self._try(number, f"tab {mode}", self._make(tab, number, mode, wanted))
                 if kind == RESULT and rng.random() < 0.3:
                     await self._try(number, "share", self._share(tab, wanted))
@@ -165,7 +165,7 @@ class Crowd:
         if "A" in mode:
             values[f"audio-{mode}"] = await tab.upload("voice.wav", self._voice)
         video, waits = None, False
-        async for changed in tab.press(MODES[mode], values):
+        async for changed in tab.press(f"generate-{mode}.click", values):
             waits |= "before yours" in str(changed.get("stage"))
             shown = changed.get("video")
             video = shown["value"] if isinstance(shown, dict) and shown.get("value") else video
@@ -186,7 +186,7 @@ class Crowd:
         return await self._strange(tab, video, wanted)
 
     async def _share(self, tab: Tab, made: Shared) -> None:
-        async for changed in tab.press("make_link", {"keeps-inputs": False}):
+        async for changed in tab.press("share.click", {"keeps-inputs": False}):
             self._links.append(Shared(link_in(changed["link"]), made.prompt, made.seed))
 
     async def _open(self, tab: Tab, link: Shared) -> str | None:

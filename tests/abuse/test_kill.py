@@ -130,10 +130,10 @@ async def _share_until_killed(address: str, shared: list[str]) -> None:
     with suppress(httpx.HTTPError):
         async with _tab(address) as tab:
             values = {"prompt-TA": PROMPT, "Steps": 2, "audio-TA": await tab.upload("voice.wav", encoded(voice(0.3)))}
-            async for _ in tab.press("make_1", values):
+            async for _ in tab.press("generate-TA.click", values):
                 pass
             while True:
-                async for changed in tab.press("make_link", {"keeps-inputs": True}):
+                async for changed in tab.press("share.click", {"keeps-inputs": True}):
                     shared.append(link_in(changed["link"]))
 
 
@@ -143,7 +143,7 @@ async def _work_until_killed(address: str, stage: list[str]) -> None:
         async with _tab(address) as tab:
             picture_file = await tab.upload("face.png", written(picture()))
             values = {"prompt-TI": PROMPT, "Steps": 50, "Seconds": 10, "image-TI": picture_file}
-            async for changed in tab.press("make", values):
+            async for changed in tab.press("generate-TI.click", values):
                 stage.append(str(changed.get("stage")))
 
 

@@ -46,7 +46,7 @@ class Layout:
     """What /config tells of the page."""
 
     events: Mapping[str, Event]
-    """By their names for programs."""
+    """By what sets them off: "share.click", or "load" of the page. Of several the first."""
     values: Mapping[str, Any]
     """What the widgets hold at first, by name."""
 
@@ -55,12 +55,11 @@ class Layout:
         """Read it."""
         parts = {part["id"]: part["props"] for part in config["components"]}
         names = {id: props.get("elem_id") or props.get("label") or str(id) for id, props in parts.items()}
-        events = {
-            each["api_name"]: Event(
-                each["id"], *(tuple(names[id] for id in each[way]) for way in ("inputs", "outputs"))
-            )
-            for each in config["dependencies"]
-        }
+        events: dict[str, Event] = {}
+        for each in config["dependencies"]:
+            event = Event(each["id"], *(tuple(names[id] for id in each[way]) for way in ("inputs", "outputs")))
+            for id, what in each["targets"]:
+                events.setdefault(f"{names[id]}.{what}" if id in names else what, event)
         return cls(events, {names[id]: props.get("value") for id, props in parts.items()})
 
 
@@ -109,7 +108,7 @@ class Tab:
 
     async def load(self, query: str) -> dict[str, Any]:
         """What opening the page changes, by widget."""
-        event = self._layout.events["open_link"]
+        event = self._layout.events["load"]
         answer = await self._asked("POST", f"/gradio_api/run/predict?{query}", json=self._body(event, {}))
         return dict(zip(event.outputs, answer.json()["data"], strict=False))
 
