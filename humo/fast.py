@@ -9,9 +9,6 @@ publishes none.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,32 +16,12 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from humo.fast_config import FOLDER, WEIGHTS, read_config
 from humo.pipeline import HuMoPipeline
 from humo.transformer import HuMoTransformer3DModel
 
-FOLDER, WEIGHTS, CONFIG = "fast", "adapter.safetensors", "config.json"
-"""In a model's folder, and the two files there."""
 EMBEDDER, PREFIX, DOWN, UP = "guidance_embedder.", "transformer.", ".lora_A.weight", ".lora_B.weight"
 """Parts of the names in the file."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FastConfig:
-    """What a stored student was made for."""
-
-    rank: int
-    """Of the adapter; its scale is 1."""
-    num_inference_steps: int
-    """Steps that it makes by default."""
-    shift: float
-    """Of the noise levels."""
-    teacher: str
-    """Beginning of the SHA-256 of the transformer's files that it was distilled from (`teacher_of`)."""
-
-
-def has_fast(folder: Path) -> bool:
-    """Whether a model's folder holds a fast form."""
-    return (folder / FOLDER / CONFIG).is_file()
 
 
 def make_fast(pipe: HuMoPipeline, folder: Path) -> HuMoPipeline:
@@ -57,9 +34,7 @@ def make_fast(pipe: HuMoPipeline, folder: Path) -> HuMoPipeline:
     Raises:
         ValueError: if there is none, or it is damaged or another model's.
     """
-    config = _read_config(folder)
-    if config.teacher != teacher_of(folder):
-        raise ValueError(f"{folder.name}'s fast form was distilled from other weights: distil it again, or remove it.")
+    config = read_config(folder)
     transformer = merged_transformer(pipe.transformer, folder / FOLDER / WEIGHTS)
     solver = FlowMatchEulerDiscreteScheduler(shift=config.shift)
     settings = {name: value for name, value in pipe.config.items() if name not in pipe.components and name[0] != "_"}
@@ -68,14 +43,6 @@ def make_fast(pipe: HuMoPipeline, folder: Path) -> HuMoPipeline:
     fast = HuMoPipeline(**parts, **settings)
     fast.register_to_config(_name_or_path=pipe.name_or_path)
     return fast
-
-
-def teacher_of(folder: Path) -> str:
-    """What tells a model's transformer from any other."""
-    digest = hashlib.sha256()
-    for path in sorted((folder / "transformer").glob("*.safetensors")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 @torch.no_grad()
@@ -113,10 +80,3 @@ def with_scalars(teacher: HuMoTransformer3DModel) -> HuMoTransformer3DModel:
     student.load_state_dict(weights, strict=False, assign=True)  # each in its own dtype
     student.guidance_embedder.to(teacher.dtype)
     return student.to(teacher.device)
-
-
-def _read_config(folder: Path) -> FastConfig:
-    try:
-        return FastConfig(**json.loads((folder / FOLDER / CONFIG).read_text()))
-    except (OSError, ValueError, TypeError):
-        raise ValueError(f"{folder.name} has no fast form, or a damaged one: leave `fast` out.") from None

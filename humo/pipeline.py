@@ -40,7 +40,7 @@ from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
 from humo.media import read_picture, read_sound, write_video
 from humo.parallel import draw_seed
-from humo.prompts import PromptCache
+from humo.prompts import PromptCache, encode_tokens
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
 from humo.sampling import Conditions, StepState, denoise
 from humo.transformer import HuMoTransformer3DModel
@@ -295,9 +295,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         def encode() -> Tensor:
             if self.text_encoder is None:
                 raise ValueError("The text encoder was released and knows no other text: load the pipeline again.")
-            mask = tokens.attention_mask.to(device)
-            states = self.text_encoder(tokens.input_ids.to(device), attention_mask=mask).last_hidden_state
-            return states * mask[..., None].to(states.dtype)
+            return encode_tokens(self.text_encoder, tokens.input_ids.to(device), tokens.attention_mask.to(device))
 
         return encode() if self.prompt_cache is None else self.prompt_cache.features(prompt, length, encode).to(device)
 

@@ -27,6 +27,8 @@ from torch import Tensor
 from humo.files import replaced
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from humo.pipeline import HuMoPipeline
 
 FOLDER = Path("~/.cache/humo/prompts")
@@ -34,6 +36,12 @@ MAX_FILES = 512
 """At most 4 MiB each with the published text encoder, mostly a tenth of that."""
 SAMPLES = 8
 """Values of each weight that enter the fingerprint."""
+
+
+def encode_tokens(text_encoder: PreTrainedModel, tokens: Tensor, attention_mask: Tensor) -> Tensor:
+    """Features of texts with zeros after their last token, (b, n, c), from token ids and mask, each (b, n)."""
+    states = text_encoder(tokens, attention_mask=attention_mask).last_hidden_state
+    return states * attention_mask[..., None].to(states.dtype)
 
 
 class PromptCache:

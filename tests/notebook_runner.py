@@ -29,6 +29,8 @@ from nbclient import NotebookClient
 from nbclient.util import run_sync
 from nbformat import NotebookNode
 
+from humo.fast_config import FOLDER as FAST
+
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
 MODEL = ROOT / "assets" / "humo-mini"
@@ -87,7 +89,7 @@ def hash_of_model() -> str:
     """Of the bundled weights and configs; the lessons' figures are this model's."""
     total = hashlib.sha256()
     files = [*MODEL.rglob("*.safetensors"), *MODEL.rglob("*config.json"), MODEL / "model_index.json"]
-    for path in sorted(path for path in files if path.parent != MODEL / "fast"):  # which no lesson uses
+    for path in sorted(path for path in files if path.parent != MODEL / FAST):  # which no lesson uses
         total.update(path.read_bytes())
     return total.hexdigest()[:16]
 

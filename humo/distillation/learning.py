@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from humo.distillation.paths import Paths
 from humo.distillation.student import learned
-from humo.linear_estimate import noisy_variance
 from humo.training.attention import MatmulAttnProcessor
 from humo.training.codec import cosine_with_warmup
+from humo.training.model import channel_error
 from humo.training.precision import mixed_precision
 from humo.transformer import HuMoTransformer3DModel
 
@@ -150,7 +150,7 @@ class Distiller:
         return {"loss": float(loss.detach()), "norm": float(norm)}
 
     def loss(self, leap: Leap) -> Tensor:
-        """Squared error of the mean velocity, in units of what the network has to add to the linear estimate."""
+        """Squared error of the mean velocity; what moves counts more."""
         noisy, target, references = (each.to(self.device) for each in (leap.noisy, leap.target, leap.references))
         sigma = leap.sigma.to(self.device)
         with mixed_precision(self.device):
@@ -161,10 +161,8 @@ class Distiller:
                 leap.audio.to(self.device),
                 guidance=leap.scalars.to(self.device),
             ).sample
-        std = torch.tensor(self.student.config.latent_std, device=self.device).view(1, -1, 1, 1, 1)
-        error = (sample[:, :, : noisy.shape[2]].float() - target).square()
-        weights = noisy_variance(std, sigma.view(-1, 1, 1, 1, 1)) / std.square().mean()
-        error = (weights * error).mean(1)  # (b, k, h, w)
+        wrong = sample[:, :, : noisy.shape[2]].float() - target
+        error = channel_error(wrong, sigma.view(-1, 1, 1, 1, 1), self.student.config.latent_std)  # (b, k, h, w)
         region = 1 + self.settings.movement_weight * leap.movement.to(self.device)
         return (region * error).sum() / region.expand_as(error).sum()
 

@@ -11,10 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from humo.distillation.learning import Distiller, LearningSettings, draw_leap, load_paths
 from humo.distillation.student import make_student, save_student
-from humo.fast import DOWN, FOLDER, FastConfig, teacher_of
+from humo.fast import DOWN
+from humo.fast_config import FOLDER, FastConfig, teacher_of
 from humo.files import replaced
 from humo.pipeline import HuMoPipeline
-from humo.training.run import Run
+from humo.training.run import Run, RunningMeans
 
 _AVERAGED = "averaged.safetensors"
 _LONGEST = 13
@@ -44,14 +45,12 @@ def train_student(
     state = run.load()
     if state is not None:
         distiller.load(state["distiller"])
-    means: dict[str, float] = {}
+    means = RunningMeans()
     for step in range(0 if state is None else state["step"], settings.steps):
         rng = np.random.default_rng((13, step))
         paths = shards[int(rng.integers(len(shards)))]
         size = settings.batch_size * _LONGEST // paths.states.shape[3]
-        figures = distiller.step(draw_leap(paths, rng, settings.spans, size), step / settings.steps)
-        for name, value in figures.items():
-            means[name] = value if name not in means else 0.95 * means[name] + 0.05 * value
+        means.update_with(distiller.step(draw_leap(paths, rng, settings.spans, size), step / settings.steps))
         if (step + 1) % 10 == 0:
             run.log(step + 1, **means)
         if (step + 1) % save_every == 0 or step + 1 == settings.steps:

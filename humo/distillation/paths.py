@@ -18,9 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from humo.files import replaced
-from humo.guidance import Branch
+from humo.guidance import Branch, Rule
 from humo.pipeline import HuMoPipeline
-from humo.sampling import Conditions, branch_inputs, make_scheduler, set_timesteps
+from humo.prompts import encode_tokens
+from humo.sampling import Conditions, denoise, make_scheduler, set_timesteps
 from humo.training.batches import Batch, BatchSettings, draw_batch
 from humo.training.data import ClipData
 from humo.training.stages import Stage
@@ -109,23 +110,37 @@ def walk(pipe: HuMoPipeline, batch: Batch, index: int, settings: PathSettings) -
         settings: how to walk.
     """
     scheduler = make_scheduler(settings.shift)
-    set_timesteps(scheduler, settings.steps)
+    set_timesteps(scheduler, settings.steps)  # the scales of all steps are drawn before the first
     told = _conditions(pipe, batch)
     size, channels, _, *grid = batch.latents.shape
     rng, generator = np.random.default_rng((11, index)), torch.Generator().manual_seed(index)
     scales = draw_scales(rng, pipe.config.default_guidance, scheduler.timesteps, size)
-    latents = torch.randn((size, channels, batch.latents.shape[2] + 1, *grid), generator=generator)
-    states = [latents]
-    for timestep, of_step in zip(scheduler.timesteps, scales, strict=True):
-        inputs = [branch_inputs(pipe.transformer, latents, float(timestep), branch, told) for branch in _CHAIN]
-        stacked = {name: torch.cat([each[name] for each in inputs]) for name in inputs[0]}
-        null, text, image, audio = pipe.transformer(**stacked).sample.float().chunk(len(_CHAIN))
-        for_text, for_image, for_audio = (scale.view(-1, 1, 1, 1, 1) for scale in of_step.unbind(1))
-        velocity = null + for_text * (text - null) + for_image * (image - text) + for_audio * (audio - image)
-        latents = scheduler.step(velocity, timestep, latents, return_dict=False)[0]
-        states.append(latents)
-    video = torch.stack(states)[:, :, :, :-1]
-    return Paths(video, scheduler.sigmas.float(), scales, told.text, told.references, told.audio)
+    noise = torch.randn((size, channels, batch.latents.shape[2] + 1, *grid), generator=generator)
+    states: list[Tensor] = []
+    last = denoise(
+        pipe.transformer,
+        scheduler,
+        _rule_of(scales.to(pipe.device)),
+        told,
+        noise.to(pipe.device),
+        settings.steps,
+        on_step=lambda state: states.append(state.noisy[:, :, :-1]),
+        batch_branches=True,
+    )
+    walks = torch.stack([*states, last]).cpu()
+    parts = (part.cpu() for part in (told.text, told.references, told.audio))
+    return Paths(walks, scheduler.sigmas.float().cpu(), scales, *parts)
+
+
+def _rule_of(scales: Tensor) -> Rule:
+    """Eq. 4 with scales (n, b, 3) of every step and sample: the weights are tensors, (b, 1, 1, 1, 1)."""
+    steps = iter(scales[..., None, None, None, None].unbind())
+
+    def rule(timestep: float, has_image: bool, has_audio: bool) -> dict[Branch, Tensor]:
+        text, image, audio = next(steps).unbind(1)
+        return dict(zip(_CHAIN, (1 - text, text - image, image - audio, audio), strict=True))
+
+    return rule
 
 
 def write_paths(
@@ -143,17 +158,13 @@ def write_paths(
 
 
 def _conditions(pipe: HuMoPipeline, batch: Batch) -> Conditions:
-    empty = pipe.tokenizer([""], padding="max_length", truncation=True, return_tensors="pt")
-    nothing = _encode(pipe, empty.input_ids, empty.attention_mask)
+    tokens, mask, audio, references = (
+        each.to(pipe.device) for each in (batch.tokens, batch.attention_mask, batch.audio, batch.references)
+    )
     return Conditions(
-        text=_encode(pipe, batch.tokens, batch.attention_mask),
-        negative_text=nothing.expand(len(batch.tokens), -1, -1),
-        audio=batch.audio,
-        references=batch.references,
+        text=encode_tokens(pipe.text_encoder, tokens, mask),
+        negative_text=pipe.encode_prompt("").expand(len(tokens), -1, -1),
+        audio=audio,
+        references=references,
         num_references=1,
     )
-
-
-def _encode(pipe: HuMoPipeline, tokens: Tensor, mask: Tensor) -> Tensor:
-    """Text features with zeros after the last token, as the pipeline gives them."""
-    return pipe.text_encoder(tokens, attention_mask=mask).last_hidden_state * mask[..., None]

@@ -14,7 +14,8 @@ from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
-from humo.fast import CONFIG, EMBEDDER, PREFIX, WEIGHTS, FastConfig, with_scalars
+from humo.fast import EMBEDDER, PREFIX, with_scalars
+from humo.fast_config import CONFIG, WEIGHTS, FastConfig
 from humo.files import replaced
 from humo.transformer import HuMoTransformer3DModel
 

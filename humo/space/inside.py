@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,9 +127,8 @@ def look_inside(pipe: HuMoPipeline, request: VideoRequest, tell: Tell | None = N
     """
     if request.seed is None:
         raise ValueError("seed is missing: give the one of the finished video, or it would be another one.")
-    pipe = request.made_by(pipe)
-    watch = _Watch(pipe, tell or _tell_nobody)
-    output = replace(request, is_fast=False).run(pipe, on_step=watch)
+    watch = _Watch(request.made_by(pipe), tell or _tell_nobody)
+    output = request.run(pipe, on_step=watch)
     frame_numbers, latents = _kept_frames(len(output.frames))
     steps = spread(len(watch.trace.timesteps), MAX_STEPS)
     masks = None

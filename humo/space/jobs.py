@@ -213,9 +213,10 @@ class Job:
         """Ask the job to end at its next step; returns at once."""
         self._stop.set()
 
-    def is_a(self, kind: str) -> bool:
-        """Whether the task says of itself that it is of a kind."""
-        return getattr(self._task, "kind", "") == kind
+    @property
+    def gives_way(self) -> bool:
+        """Whether the next job of the same visitor may end this one."""
+        return getattr(self._task, "gives_way", False)
 
     def end(self) -> None:
         """Stop the job and wait until it is over."""

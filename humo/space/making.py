@@ -15,7 +15,6 @@ from humo.space.accelerator import expected_seconds
 from humo.space.jobs import Moment
 from humo.space.pace import Work
 from humo.space.request import Defaults, VideoRequest
-from humo.space.studio import QUICK_LOOK
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -82,9 +81,9 @@ class MakeVideo:
     path: Path
 
     @property
-    def kind(self) -> str:
-        """What it is to the studio: a quick look gives way."""
-        return QUICK_LOOK if self.request.is_fast else "video"
+    def gives_way(self) -> bool:
+        """A quick look does, to whatever its visitor wants next."""
+        return self.request.is_fast
 
     def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> Result:
         """Make it and write it.

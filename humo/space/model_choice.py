@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from humo.fast_config import has_fast
 from humo.plans import PRESETS
 from humo.space.accelerator import is_zero_gpu
 
@@ -66,11 +67,6 @@ def folder_of(wanted: str) -> Path | None:
     return None if wanted in LARGE else MINI_FOLDER if wanted == MINI else Path(wanted)
 
 
-def has_fast_form(folder: Path) -> bool:
-    """Whether a model's folder holds a fast form; as `humo.fast.has_fast`, which takes torch."""
-    return (folder / "fast" / "config.json").is_file()
-
-
 def load_served(wanted: str = MINI, device: torch.device | str | None = None) -> Served:
     """Load the model, or mini where a large one cannot be loaded. Takes seconds, or much longer for a large one.
 
@@ -119,7 +115,7 @@ def _load(wanted: str, device: torch.device | str | None, note: str) -> Served:
     from humo.fast import make_fast
 
     pipe = load(wanted, device=device)
-    if has_fast_form(folder := folder_of(wanted)):
+    if has_fast(folder := folder_of(wanted)):
         pipe.fast_form = make_fast(pipe, folder)
     return Served(pipe=pipe, name=_name(wanted), device=pipe.device.type, note=note)
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from humo.fast_config import has_fast
 from humo.media import warm_up
 from humo.space.jobs import Model
 from humo.space.making import Result, work_of
-from humo.space.model_choice import LARGE, folder_of, has_fast_form, load_served
+from humo.space.model_choice import LARGE, folder_of, load_served
 from humo.space.pace import Pace, Work
 from humo.space.request import Defaults, VideoRequest
 from humo.space.share import fingerprint_folder
@@ -59,15 +60,16 @@ class Serving:
         folder = folder_of(wanted)
         name = wanted if not Path(wanted).is_dir() else Path(wanted).resolve().name
         model = Model(lambda: serving._load(wanted))
-        fast = has_fast_form(folder)
-        serving = cls(name, Defaults.of_folder(folder), fingerprint_folder(folder), model, has_fast=fast)
+        defaults, fingerprint = Defaults.of_folder(folder), fingerprint_folder(folder)
+        serving = cls(name, defaults, fingerprint, model, has_fast=has_fast(folder))
         return serving
 
     @classmethod
     def of_pipeline(cls, pipe: HuMoPipeline, name: str) -> Serving:
         """A pipeline that is loaded already."""
-        defaults, has_fast = Defaults.of_pipeline(pipe), pipe.fast_form is not None
-        return cls(name, defaults, "", Model(lambda: pipe), device=pipe.device.type, has_fast=has_fast)
+        serving = cls(name, Defaults.of_pipeline(pipe), "", Model(lambda: pipe), device=pipe.device.type)
+        serving.has_fast = pipe.fast_form is not None
+        return serving
 
     @classmethod
     def _of_served(cls, served: Served) -> Serving:

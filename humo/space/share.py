@@ -17,6 +17,7 @@ from pathlib import Path
 import soundfile
 from PIL import Image
 
+from humo.fast_config import FOLDER as FAST
 from humo.media import read_picture, read_sound
 from humo.space.making import Result
 from humo.space.records import POSTER, VIDEO, FileEntry, Record, app_version, hash_token, new_id, now
@@ -148,7 +149,7 @@ def fingerprint_folder(folder: Path) -> str:
         ValueError: if there are no weights in it.
     """
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.safetensors")}
-    weights = [path for name, path in sorted(files.items()) if not name.startswith("fast/")]
+    weights = [path for name, path in sorted(files.items()) if not name.startswith(f"{FAST}/")]
     if not weights:
         raise ValueError(f"{folder.name} holds no weights: give the folder of a saved pipeline.")
     digest = hashlib.sha256()

@@ -11,8 +11,6 @@ from humo.space.temporary import Room
 
 MAX_JOBS = 10
 """Jobs at a time, the running one and those that wait."""
-QUICK_LOOK = "quick look"
-"""Kind of the jobs that give way to any other of their visitor."""
 
 
 class Studio:
@@ -42,7 +40,7 @@ class Studio:
         """
         with self._lock:
             last = self._jobs.get(visitor)
-        if last is not None and last.is_a(QUICK_LOOK):
+        if last is not None and last.gives_way:
             last.end()
         with self._lock:
             self._jobs = {key: job for key, job in self._jobs.items() if not job.progress.phase.is_over}

@@ -18,7 +18,7 @@ from humo.sampling import make_scheduler
 from humo.training.batches import BatchSettings, draw_batch
 from humo.training.data import ClipData
 from humo.training.model import MiniModel, ModelSettings, Trainer, make_mini
-from humo.training.run import Run
+from humo.training.run import Run, RunningMeans
 from humo.training.stages import mini_stages, stage_at
 from humo.world.clips import plan_clip, render_clip
 from humo.world.speech import SAMPLE_RATE
@@ -70,12 +70,11 @@ def train_model(
         trainer.load(state["trainer"])
         first = state["step"]
     stages, drawing = mini_stages(audio_share), BatchSettings()
-    means: dict[str, float] = {}
+    means = RunningMeans()
     for step in range(first, steps):
         stage, stage_progress = stage_at(stages, step / steps)
         batch = draw_batch(data, tokenizer, stage, stage_progress, step, drawing)
-        for name, value in trainer.step(batch, stage, step / steps, stage_progress).items():
-            means[name] = value if name not in means else 0.95 * means[name] + 0.05 * value
+        means.update_with(trainer.step(batch, stage, step / steps, stage_progress))
         done = step + 1
         if done % 20 == 0:
             run.log(done, **means)

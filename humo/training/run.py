@@ -5,12 +5,22 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from humo.files import replaced
+
+
+class RunningMeans(dict[str, float]):
+    """Figures of many steps, smoothed for the log."""
+
+    def update_with(self, figures: Mapping[str, float]) -> None:
+        """Take in the figures of a step, which count a twentieth."""
+        for name, value in figures.items():
+            self[name] = value if name not in self else 0.95 * self[name] + 0.05 * value
 
 
 class Run:
