@@ -157,9 +157,10 @@ def _tab(mode: Mode, behind: Behind) -> Inputs:
             visible=behind.serving.has_fast,
             elem_id=f"live-{mode.key}",
         )
+        wake = gr.Button(visible="hidden", elem_id=f"wake-{mode.key}")
         estimate = gr.HTML(elem_id=f"estimate-{mode.key}")
     return Inputs(
-        mode, tab, prompt, words, image, seen, audio, heard, speaking, seconds, generate, quick, live, estimate,
+        mode, tab, prompt, words, image, seen, audio, heard, speaking, seconds, generate, quick, live, wake, estimate,
         list(zip(examples, buttons, strict=True)),
     )  # fmt: skip
 
@@ -235,21 +236,16 @@ def _connect_making(
     cleared = sharing.cleared(links) | looking.cleared(views, other)
     done = {group: gr.update(visible=True) for group in groups}
     for inputs in tabs:
-        given = {*inputs.widgets(), *settings.widgets(), inputs.live}
+        given = {*inputs.widgets(), *settings.widgets()}
         outputs = [*dict.fromkeys([*panel.parts(), settings.seed, *starts, *cleared, *groups])]
         for button, is_fast in ((inputs.generate, False), (inputs.quick, True)):
             rest = (panel, starts, cleared, done, behind.entrance, behind.serving, is_fast)
             button.click(generating.generator(inputs, settings, *rest), given, outputs, **QUEUED)
         look = generating.live_looker(inputs, settings, panel, cleared, done, behind.entrance)
+        inputs.wake.click(look, given, outputs, trigger_mode="always_last", **QUEUED)
         changes = [each.change for each in (*inputs.widgets(), inputs.live)] + [settings.seed.input]
-        gr.on(
-            [*changes, *(each.release for each in settings.scales.values())],
-            look,
-            given,
-            outputs,
-            trigger_mode="always_last",
-            **QUEUED,
-        )
+        changes += [each.release for each in settings.scales.values()]
+        gr.on(changes, None, inputs.live, js=texts.wake(inputs.wake.elem_id), **QUICK)
     panel.stop.click(generating.stopper(behind.entrance.studio), **QUICK)
     look = looking.looker(views, starts, behind.entrance)
     views.look.click(look, panel.made, [*views.parts(), *starts], **QUEUED)

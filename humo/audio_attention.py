@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import torch
 from diffusers.models.normalization import FP32LayerNorm
-from diffusers.models.transformers.transformer_wan import WanAttention, WanAttnProcessor
+from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor, nn
+
+from humo.key_values import KeyValueAttnProcessor, key_values
 
 
 class AudioProjection(nn.Module):
@@ -66,28 +68,48 @@ class AudioCrossAttention(nn.Module):
         head_dim = dim // num_heads
         self.norm_audio = FP32LayerNorm(dim, eps, elementwise_affine=True)
         self.attn = WanAttention(
-            dim, num_heads, head_dim, eps, cross_attention_dim_head=head_dim, processor=WanAttnProcessor()
+            dim, num_heads, head_dim, eps, cross_attention_dim_head=head_dim, processor=KeyValueAttnProcessor()
         )
         self.attn.to_k, self.attn.to_v = nn.Linear(audio_dim, dim), nn.Linear(audio_dim, dim)
+
+    def key_values(self, audio_hidden_states: Tensor, is_split: bool = False) -> Tensor:
+        """What the tokens attend to, see `humo.key_values.key_values`.
+
+        Args:
+            audio_hidden_states: (b, f, a, audio_dim), or the result for it.
+            is_split: whether the video's tokens are a share of all, which attend to all frames under a mask.
+
+        Returns:
+            Keys and values of each frame, (2, b*f, a, heads, head_dim), or of all frames in a row,
+            (2, b, f*a, heads, head_dim).
+        """
+        return key_values(self.attn, _line_up(audio_hidden_states, is_split))
 
     def forward(self, hidden_states: Tensor, audio_hidden_states: Tensor, audio_mask: Tensor | None = None) -> Tensor:
         """Attend.
 
         Args:
             hidden_states: (b, n, dim).
-            audio_hidden_states: (b, f, a, audio_dim).
+            audio_hidden_states: (b, f, a, audio_dim), or from `key_values`.
             audio_mask: from `frame_mask`, where the tokens are a share of the video's; None where they are all.
 
         Returns:
             The attention's output, (b, n, dim).
         """
+        audio = _line_up(audio_hidden_states, audio_mask is not None)
         queries = self.norm_audio(hidden_states.float()).type_as(hidden_states)
         if audio_mask is not None:
-            return self.attn(queries, audio_hidden_states.flatten(1, 2), audio_mask)
-        batch_size, num_frames = audio_hidden_states.shape[:2]
-        queries = queries.unflatten(1, (num_frames, -1)).flatten(0, 1)  # (b*f, h*w, dim)
-        attended = self.attn(queries, audio_hidden_states.flatten(0, 1))
-        return attended.unflatten(0, (batch_size, num_frames)).flatten(1, 2)
+            return self.attn(queries, audio, audio_mask)
+        batch_size, num_sounds = len(queries), audio.shape[1 if audio.ndim == 5 else 0]
+        queries = queries.unflatten(1, (num_sounds // batch_size, -1)).flatten(0, 1)  # (b*f, h*w, dim)
+        return self.attn(queries, audio).unflatten(0, (batch_size, -1)).flatten(1, 2)
+
+
+def _line_up(audio_hidden_states: Tensor, is_split: bool) -> Tensor:
+    """Audio tokens (b, f, a, c) as (b*f, a, c), or (b, f*a, c) for a share of the video; anything else as it is."""
+    if audio_hidden_states.ndim != 4:
+        return audio_hidden_states
+    return audio_hidden_states.flatten(1, 2) if is_split else audio_hidden_states.flatten(0, 1)
 
 
 class FrameIndex(nn.Module):

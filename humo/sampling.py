@@ -23,6 +23,7 @@ from torch import Tensor
 from humo.focus import FaceMaskPredictor
 from humo.guidance import Branch, Rule, Weights
 from humo.guidance_embedding import guidance_scalars
+from humo.key_values import ConditionMemory
 from humo.references import assemble_input
 from humo.schedules import FIRST_SIGMA
 from humo.transformer import HuMoTransformer3DModel
@@ -195,7 +196,7 @@ def denoise(
     _, *patch = transformer.config.patch_size
     token_grid = noise.shape[3] // patch[0], noise.shape[4] // patch[1]
     has_image, has_audio = conditions.references is not None, conditions.audio is not None
-    latents = noise.float()
+    latents, memory = noise.float(), ConditionMemory()
     set_timesteps(scheduler, num_inference_steps)
     for index, timestep in enumerate(scheduler.timesteps.tolist()):
         sigma = float(scheduler.sigmas[index])
@@ -204,7 +205,9 @@ def denoise(
             conditions, weights = replace(conditions, guidance=scalars), {Branch(True, has_image, has_audio): 1.0}
         else:
             weights = guidance(timestep, has_image=has_image, has_audio=has_audio)
-        velocity = guided_velocity(transformer, latents, timestep, weights, conditions, batch_branches, window, index)
+        velocity = guided_velocity(
+            transformer, latents, timestep, weights, conditions, batch_branches, window, index, memory
+        )
         before = latents
         latents = scheduler.step(velocity, scheduler.timesteps[index], latents, return_dict=False)[0]
         if on_step is not None:
@@ -236,6 +239,7 @@ def guided_velocity(
     batch_branches: bool = False,
     window: int | None = None,
     step_index: int | None = None,
+    memory: ConditionMemory | None = None,
 ) -> Tensor:
     """Velocity of one step: the weighted sum over branches, blended over windows.
 
@@ -248,6 +252,7 @@ def guided_velocity(
         batch_branches: run all branches as one batch.
         window: most video latent frames at once; None for all.
         step_index: number of the step, for diffusers' caches.
+        memory: keys and values of the same conditions from earlier steps; kept for this call alone if None.
 
     Returns:
         (b, z, f, h, w), float32.
@@ -255,11 +260,12 @@ def guided_velocity(
     num_video = latents.shape[2] - conditions.num_references
     windows = plan_windows(num_video, window or num_video)
     run = _run_batched if batch_branches else _run_in_turn
+    memory = memory or ConditionMemory()
     parts = []
     for number, place in enumerate(windows):
         part = _cut(latents, place, num_video)
         told = conditions.window(place)
-        velocities = run(transformer, part, timestep, list(weights), told, str(number), step_index)
+        velocities = run(transformer, part, timestep, list(weights), told, str(number), step_index, memory)
         parts.append(sum(w * v.float() for w, v in zip(weights.values(), velocities, strict=True)))
     video = [part[:, :, : place.stop - place.start] for part, place in zip(parts, windows, strict=True)]
     references = [part[:, :, part.shape[2] - conditions.num_references :] for part in parts]
@@ -323,13 +329,14 @@ def _run_in_turn(
     conditions: Conditions,
     place: str,
     step_index: int | None,
+    memory: ConditionMemory,
 ) -> list[Tensor]:
     velocities = []
     for branch in branches:
         # A cache that met another condition under the same name would hand out that condition's residual.
         with transformer.cache_context(f"{branch.name}/{place}", step_index=step_index):
             inputs = branch_inputs(transformer, latents, timestep, branch, conditions)
-            velocities.append(transformer(**inputs, return_dict=False)[0])
+            velocities.append(transformer(**inputs, return_dict=False, memory=memory.of([branch], place))[0])
     return velocities
 
 
@@ -341,12 +348,14 @@ def _run_batched(
     conditions: Conditions,
     place: str,
     step_index: int | None,
+    memory: ConditionMemory,
 ) -> list[Tensor]:
     inputs = [branch_inputs(transformer, latents, timestep, branch, conditions) for branch in branches]
     stacked = {name: torch.cat([each[name] for each in inputs]) for name in inputs[0]}
     name = "+".join(branch.name for branch in branches)
     with transformer.cache_context(f"{name}/{place}", step_index=step_index):
-        return list(transformer(**stacked, return_dict=False)[0].chunk(len(branches)))
+        velocity = transformer(**stacked, return_dict=False, memory=memory.of(branches, place))[0]
+    return list(velocity.chunk(len(branches)))
 
 
 @torch.no_grad()

@@ -12,8 +12,8 @@ Notable choices:
   (`autocast` in `model_humo.py`). In float32 there is no difference (`tests/golden`); in bfloat16 the two agree to
   bfloat16's accuracy. Layer-wise casting leaves `proj_out` alone, for it is on diffusers' own list of exceptions.
 - On several GPUs each holds a share of the tokens (`humo.parallel`): `_cp_plan` says where they are split and gathered.
-- Private names of diffusers are imported here and in `humo.audio_attention` only, and `tests/test_upstream.py` watches
-  them.
+- Private names of diffusers are imported here and in the files of its parts only (`humo.transformer_block`,
+  `humo.audio_attention`, `humo.key_values`), and `tests/test_upstream.py` watches them.
 
 Source: HuMo (arXiv 2509.08519) sec. 3.2-3.3 and its released code; Wan2.1 through diffusers.
 """
@@ -28,7 +28,6 @@ from typing import Any
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
 from diffusers.loaders import PeftAdapterMixin
 from diffusers.models._modeling_parallel import ContextParallelInput, ContextParallelOutput
 from diffusers.models.attention import AttentionMixin
@@ -38,15 +37,16 @@ from diffusers.models.normalization import FP32LayerNorm
 from diffusers.models.transformers.transformer_wan import (
     WanRotaryPosEmbed,
     WanTimeTextImageEmbedding,
-    WanTransformerBlock,
 )
 from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
-from humo.audio_attention import AudioCrossAttention, AudioProjection, FrameIndex, frame_mask
+from humo.audio_attention import AudioProjection, FrameIndex, frame_mask
 from humo.guidance_embedding import NUM_SCALARS, GuidanceEmbedding
+from humo.key_values import KeyValueMemory
 from humo.linear_estimate import add_linear_estimate
 from humo.parallel import GatherTokens, check_tokens
+from humo.transformer_block import BlockOutput, HuMoTransformerBlock
 
 NUM_ATTENDED_BLOCKS = 4
 """Number of last blocks whose audio-attended states feed the focus head (paper sec. 3.3)."""
@@ -78,71 +78,6 @@ class HuMoTransformerOutput(BaseOutput):
 
     sample: Tensor
     attended: tuple[Tensor, ...] | None = None
-
-
-class HuMoTransformerBlock(WanTransformerBlock):
-    """Wan's block with audio attention between the text attention and the feed-forward layer.
-
-    Source: HuMo sec. 3.2 and released code (`WanAttentionBlock` with its audio wrapper).
-    """
-
-    def __init__(
-        self, dim: int, ffn_dim: int, num_heads: int, audio_dim: int, cross_attn_norm: bool, eps: float
-    ) -> None:
-        super().__init__(dim, ffn_dim, num_heads, cross_attn_norm=cross_attn_norm, eps=eps)
-        self.audio_attn = AudioCrossAttention(dim, num_heads, audio_dim, eps)
-
-    def forward(
-        self,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor,
-        temb: Tensor,
-        rotary_emb: tuple[Tensor, Tensor],
-        audio_hidden_states: Tensor,
-        audio_mask: Tensor | None = None,
-        return_attended: bool = False,
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """Run the block.
-
-        Args:
-            hidden_states: (b, n, dim).
-            encoder_hidden_states: projected text, (b, text tokens, dim).
-            temb: time modulation, (b, 6, dim).
-            rotary_emb: cosines and sines, each (1, n, 1, head_dim).
-            audio_hidden_states: audio tokens, (b, f, a, audio_dim).
-            audio_mask: what each token may hear, (1, 1, n, f*a), where the tokens are split over processes.
-            return_attended: also return the states after the audio attention. Off by default because
-                diffusers' caches expect a plain tensor.
-
-        Returns:
-            Hidden states (b, n, dim), or a pair of these and the states after the audio attention.
-        """
-        shift_msa, scale_msa, gate_msa, shift_ffn, scale_ffn, gate_ffn = (self.scale_shift_table + temb.float()).chunk(
-            6, dim=1
-        )
-
-        # 1. Self-attention over all frames, references included
-        normed = (self.norm1(hidden_states.float()) * (1 + scale_msa) + shift_msa).type_as(hidden_states)
-        attn_output = self.attn1(normed, None, None, rotary_emb)
-        hidden_states = (hidden_states.float() + attn_output * gate_msa).type_as(hidden_states)
-
-        # 2. Text
-        normed = self.norm2(hidden_states.float()).type_as(hidden_states)
-        hidden_states = hidden_states + self.attn2(normed, encoder_hidden_states, None, None)
-
-        # 3. Sound, frame by frame
-        hidden_states = hidden_states + self.audio_attn(hidden_states, audio_hidden_states, audio_mask)
-        attended = hidden_states
-
-        # 4. Feed-forward
-        normed = (self.norm3(hidden_states.float()) * (1 + scale_ffn) + shift_ffn).type_as(hidden_states)
-        ff_output = self.ffn(normed)
-        hidden_states = (hidden_states.float() + ff_output.float() * gate_ffn).type_as(hidden_states)
-
-        return (hidden_states, attended) if return_attended else hidden_states
-
-
-TransformerBlockRegistry.register(HuMoTransformerBlock, TransformerBlockMetadata(return_hidden_states_index=0))
 
 
 class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, AttentionMixin):
@@ -268,6 +203,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         return_attended: bool = False,
         return_dict: bool = True,
         guidance: Tensor | None = None,
+        memory: KeyValueMemory | None = None,
     ) -> HuMoTransformerOutput | tuple[Tensor, ...]:
         """Predict the velocity.
 
@@ -280,6 +216,8 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
             return_attended: also return what the focus head reads.
             return_dict: return `HuMoTransformerOutput` instead of a tuple.
             guidance: scales and span of the step, (b, 4); of a distilled model only (`guidance_scalars`).
+            memory: keys and values from an earlier pass with the same text and sound; filled by this one where it
+                is empty. Not used while one of diffusers' caches is on, which skips most of what it would save.
 
         Returns:
             Velocity of every latent frame, references included (b, out_channels, f, h, w); with
@@ -298,30 +236,31 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         hidden_states = hidden_states.flatten(2).transpose(1, 2).contiguous()  # (b, n, dim)
 
         # 2. Time, text and sound
-        temb, timestep_proj, encoder_hidden_states, _ = self.condition_embedder(timestep, encoder_hidden_states)
+        is_filling = memory is not None and not memory.is_full and not self.is_cache_enabled
+        memory = KeyValueMemory() if memory is None or self.is_cache_enabled else memory
+        unread = encoder_hidden_states[:, :1] if memory.text else encoder_hidden_states
+        temb, timestep_proj, text, _ = self.condition_embedder(timestep, unread)
         if guidance is not None:
             temb, timestep_proj = self.guidance_embedder.add(guidance, temb, self.condition_embedder)
         timestep_proj = timestep_proj.unflatten(1, (6, -1))
-        audio_hidden_states = self.audio_projection(audio_hidden_states)  # (b, f, a, audio_dim)
-        audio_mask = self._audio_mask(grid, audio_hidden_states) if self.num_shares > 1 else None
+        audio = None if memory.audio else self.audio_projection(audio_hidden_states)  # (b, f, a, audio_dim)
+        audio_mask = self._audio_mask(grid, hidden_states.device) if self.num_shares > 1 else None
 
         # 3. Blocks
-        attended = ()
-        first_attended = len(self.blocks) - NUM_ATTENDED_BLOCKS if return_attended else len(self.blocks)
+        outputs = []
         for index, block in enumerate(self.blocks):
-            arguments = (
-                hidden_states,
-                encoder_hidden_states,
-                timestep_proj,
-                rotary_emb,
-                audio_hidden_states,
-                audio_mask,
-            )
-            if index >= first_attended:
-                hidden_states, block_attended = self._run_block(block, *arguments, True)
-                attended += (self._gather(block_attended, grid),)
-            else:
-                hidden_states = self._run_block(block, *arguments)
+            is_shown = is_filling or (return_attended and index >= len(self.blocks) - NUM_ATTENDED_BLOCKS)
+            read = memory.text[index] if memory.text else text
+            heard = memory.audio[index] if memory.audio else audio
+            output = self._run_block(block, hidden_states, read, timestep_proj, rotary_emb, heard, audio_mask, is_shown)
+            if is_shown:
+                outputs.append(BlockOutput(*output))  # a plain tuple after some of diffusers' hooks
+            hidden_states = outputs[-1].hidden_states if is_shown else output
+        if is_filling:
+            memory.fill([output.text for output in outputs], [output.audio for output in outputs])
+        attended = ()
+        if return_attended:
+            attended = tuple(self._gather(output.attended, grid) for output in outputs[-NUM_ATTENDED_BLOCKS:])
 
         # 4. Output
         shift, scale = (self.scale_shift_table + temb.unsqueeze(1)).chunk(2, dim=1)
@@ -349,10 +288,10 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         """All tokens (b, n, c) from this process' share of them."""
         return self.gather_tokens(tokens, math.prod(grid), self.num_shares)
 
-    def _audio_mask(self, grid: tuple[int, int, int], audio_hidden_states: Tensor) -> Tensor:
+    def _audio_mask(self, grid: tuple[int, int, int], device: torch.device) -> Tensor:
         """What each token of this process may hear, (1, 1, n, f*a)."""
-        frame_index = self.frame_index(grid[0], grid[1] * grid[2], audio_hidden_states.device)
-        return frame_mask(frame_index, *audio_hidden_states.shape[1:3])
+        frame_index = self.frame_index(grid[0], grid[1] * grid[2], device)
+        return frame_mask(frame_index, grid[0], self.config.audio_tokens)
 
     def _unpatchify(self, tokens: Tensor, grid: tuple[int, int, int]) -> Tensor:
         """(b, n, patch volume * c) -> (b, c, f, h, w)."""

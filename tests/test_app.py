@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import made
 import pytest
 import tiny
 
@@ -21,7 +22,7 @@ from humo.guidance import RULES
 from humo.inputs import PUBLISHED_FRAMES
 from humo.media import read_picture
 from humo.pipeline import HuMoPipeline
-from humo.space import filling
+from humo.space import filling, sharing
 from humo.space.behind import Behind
 from humo.space.entrance import Entrance
 from humo.space.examples import read_examples
@@ -30,6 +31,7 @@ from humo.space.limits import Limits
 from humo.space.request import MODES, Defaults, frames_for
 from humo.space.scales import rule_choices, rule_note
 from humo.space.serving import Serving
+from humo.space.settings import VideoSettings
 from humo.space.store import GALLERY, FolderStore, ReadOnlyStore, Stores
 from humo.space.studio import Studio
 from humo.space.temporary import Room
@@ -128,6 +130,19 @@ def test_choosing_a_rule_shows_its_scales_and_asks_for_it(behind: Behind, mini_p
         video = replace(request, images=()).run(mini_pipeline)
         assert expected.items() <= video.settings["guidance"].items(), "remembered in the video"
     assert request.guidance["early"] == [4.5, 3.5, 1.0], "back at the model's own"
+
+
+def test_a_seed_that_a_browser_would_round_is_told(behind: Behind) -> None:
+    async def build() -> tuple[gr.Tabs, list[Inputs], Settings]:
+        with app.gr.Blocks(analytics_enabled=False), gr.Tabs() as modes:
+            return modes, [app._tab(mode, behind) for mode in MODES], app._settings(behind.serving.defaults)
+
+    modes, tabs, settings = asyncio.run(build())
+    video = VideoSettings.of_plain({**made.SETTINGS, "seed": sharing.LARGEST_SEED})
+    assert sharing.restored(video, {}, modes, tabs, settings)[settings.seed] == sharing.LARGEST_SEED
+    with pytest.warns(UserWarning, match=f"The seed, {sharing.LARGEST_SEED + 1}, has more digits"):
+        view = sharing.restored(replace(video, seed=sharing.LARGEST_SEED + 1), {}, modes, tabs, settings)
+    assert view[settings.seed] is None
 
 
 def test_examples_are_whole_and_every_tab_has_one() -> None:

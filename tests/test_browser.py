@@ -52,13 +52,21 @@ def test_text_and_image_from_upload_to_a_playing_silent_video(visit: Visit) -> N
     assert visit.complaints == []
 
 
+@pytest.mark.parametrize("is_example", [False, True], ids=["uploads", "example"])
 @pytest.mark.parametrize(("tab", "key"), [("Text + Audio", "TA"), ("Text + Image + Audio", "TIA")])
-def test_example_gives_a_playing_video_with_sound(visit: Visit, tab: str, key: str) -> None:
+def test_a_voice_gives_a_playing_video_with_sound(visit: Visit, tab: str, key: str, is_example: bool) -> None:
     page = visit.page
     visit.set_steps(6)
     visit.open_tab(tab)
-    page.locator(".humo-examples:visible button").first.click()
-    expect(page.locator(f"#prompt-{key} textarea")).not_to_be_empty()
+    if is_example:
+        page.locator(".humo-examples:visible button").first.click()
+        expect(page.locator(f"#prompt-{key} textarea")).not_to_be_empty()
+    else:
+        page.locator(f"#prompt-{key} textarea").fill("a woman with red hair talks")
+        for kind, file in (("image", "woman.png"), ("audio", "woman.wav")):
+            for field in page.locator(f"#{kind}-{key} input[type=file]").all():
+                field.set_input_files(EXAMPLES / file)
+        page.locator(f"#audio-{key} canvas, #audio-{key} audio, #audio-{key} wave").first.wait_for(state="attached")
     page.locator(f"#generate-{key}").click()
     expect(page.locator("#stop")).to_be_visible()
     facts = visit.video_facts()

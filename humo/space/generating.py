@@ -122,8 +122,6 @@ def live_looker(
 
     def look(values: dict, request: gr.Request) -> Iterator[View]:
         yield {panel.stage: gr.skip()}  # an event without a word would empty all its outputs
-        if not values[inputs.live]:
-            return
         try:
             ask, name = read_request({**values, settings.is_random: False}, inputs, settings, is_fast=True)
             job = entrance.start(request, ask, lambda: MakeVideo(ask, entrance.studio.new_path(name)))

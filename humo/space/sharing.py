@@ -21,6 +21,8 @@ from humo.space.share import share
 from humo.space.store import Store, take
 from humo.space.widgets import Inputs, Opened, Settings, Sharing
 
+LARGEST_SEED = 2**53 - 1
+"""The browser's numbers are exact up to here."""
 _DELETED = "The link is deleted: it opens nothing any more."
 
 
@@ -208,6 +210,11 @@ def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[
         given: its inputs that were kept, "image" and "audio".
         modes, tabs, settings: where they go.
     """
+    if video.seed > LARGEST_SEED:
+        gr.Warning(
+            f"The seed, {video.seed}, has more digits than a browser keeps, so a new one is drawn: "
+            "`python -m humo generate --seed` takes it as it is."
+        )
     inputs = next((tab for tab in tabs if tab.mode.key == video.mode), tabs[0])
     view: View = {modes: gr.update(selected=inputs.mode.key), inputs.prompt: video.prompt}
     for widget, name in ((inputs.image, "image"), (inputs.audio, "audio")):
@@ -218,7 +225,7 @@ def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[
     known = {name for _, name in settings.defaults.size_choices()}
     size = f"{video.width}x{video.height}"
     view |= {
-        settings.seed: video.seed,
+        settings.seed: video.seed if video.seed <= LARGEST_SEED else None,
         settings.is_random: False,
         settings.steps: _within(settings.steps, video.num_inference_steps),
         settings.rule: video.guidance.get("rule"),

@@ -61,3 +61,12 @@ element.addEventListener('keydown', (event) => {
 });
 """
 """Tells the page which chip was pressed; the keyboard reaches a row by Tab and the words in it by arrows."""
+
+
+def wake(button: str) -> str:
+    """JavaScript of an event that presses a hidden button, if its input, a checkbox, is ticked.
+
+    Args:
+        button: the button's element id.
+    """
+    return f"(live) => {{ if (live) document.getElementById('{button}').click(); }}"

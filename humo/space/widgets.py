@@ -63,6 +63,8 @@ class Inputs:
     """A quick look, by the model's fast form."""
     live: gr.Checkbox
     """Whether every change brings a quick look."""
+    wake: gr.Button
+    """Hidden; pressed by the page itself for such a look, so that nothing is sent while nobody wants one."""
     estimate: gr.HTML
     """How long the video will take."""
     examples: list[tuple[Example, gr.Button]]
