@@ -20,6 +20,7 @@ from humo.prompts import encode_tokens
 from humo.training.attention import MatmulAttnProcessor
 from humo.training.batches import Batch
 from humo.training.codec import cosine_with_warmup
+from humo.training.muon import Muon
 from humo.training.precision import mixed_precision
 from humo.training.stages import Stage, trainable_names
 from humo.transformer import HuMoTransformer3DModel
@@ -112,9 +113,7 @@ def make_optimizers(model: MiniModel, settings: ModelSettings) -> list[torch.opt
         else:
             (heard if "audio_projection." in name else rest).append(parameter)
     rate = settings.learning_rate
-    muon = torch.optim.Muon(
-        [{"params": hidden, "factor": 1.0}], lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
-    )
+    muon = Muon([{"params": hidden, "factor": 1.0}], lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
     groups = [{"params": rest, "factor": 1.0}, {"params": heard, "factor": 0.1}]
     return [muon, torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, betas=(0.9, 0.98))]
 

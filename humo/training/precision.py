@@ -16,5 +16,9 @@ def mixed_precision(device: str) -> AbstractContextManager:
     Args:
         device: "cpu" or "cuda".
     """
-    is_fast = device != "cpu" or torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast(device, torch.bfloat16) if is_fast else nullcontext()
+    return torch.autocast(device, torch.bfloat16) if has_bfloat16(device) else nullcontext()
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether a device, "cpu" or "cuda", multiplies bfloat16 in hardware."""
+    return device != "cpu" or torch.cpu._is_avx512_bf16_supported()
