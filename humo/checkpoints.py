@@ -29,6 +29,7 @@ from humo.published.keys import (
 from humo.published.shards import check_weights, read_json
 from humo.published.sources import PRESETS, Preset, check_download, download, find_downloaded, gigabytes
 from humo.references import MASK_CHANNELS
+from humo.step_caches import read_cache, use_cache
 from humo.transformer import HuMoTransformer3DModel
 
 __all__ = [
@@ -61,6 +62,7 @@ def load(
     dtype: torch.dtype | None = None,
     memory: str | None = None,
     fast: bool = False,
+    cache: str | None = None,
 ) -> HuMoPipeline:
     """Load a pipeline.
 
@@ -75,16 +77,20 @@ def load(
         memory: the GPU's size, to which the pipeline is fitted: "8GB", "12GB", "16GB", "24GB", "48GB" or "80GB"
             (`humo.memory`); None keeps all of it on the device.
         fast: the distilled form, one pass a step and few steps (`humo.fast`); mini has one.
+        cache: "first_block" or "taylor", which leave out most of the network at steps that change little
+            (`humo.step_caches`); None computes all of it.
 
     Returns:
         The pipeline, ready to be called.
 
     Raises:
         ValueError: if the preset or folder is unknown, a file of it is missing or truncated, the published files are
-            neither here nor to be had, the memory is too small, or there is no fast form.
+            neither here nor to be had, the memory is too small, or there is no such cache or no fast form.
     """
     if memory is not None:
         plan_for(memory, 0)  # an unknown size is refused before gigabytes are loaded
+    if cache is not None:
+        read_cache(cache)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or default_dtype(device)
     name = str(preset_or_folder)
@@ -98,6 +104,7 @@ def load(
             raise ValueError(f"The weights of {name} in {folder.name} are incomplete: {_FETCH_AGAIN}.")
     if fast:
         pipeline = make_fast(pipeline, folder)
+    use_cache(pipeline.transformer, cache)
     if device.type == "cpu":
         _align(pipeline)
     if memory is None:

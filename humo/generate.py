@@ -46,6 +46,10 @@ def generate(
     ] = None,
     preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
     fast: Annotated[bool, typer.Option("--fast", help="The model's fast form: one pass a step, few steps.")] = False,
+    cache: Annotated[
+        str | None,
+        typer.Option(help="first_block or taylor: leave out most of the network at steps that change little."),
+    ] = None,
     memory: Annotated[Memory | None, typer.Option(help="Make do with a GPU of this size.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only print where --shots would cut the sound.")] = False,
     shots: Annotated[
@@ -91,7 +95,7 @@ def generate(
     elif len(texts) > 1:
         raise ValueError(f"{len(texts)} prompts are given for one clip: give one, or --shots FOLDER for one a shot.")
 
-    pipe = _load(preset, None if memory is None else memory.value, fast)
+    pipe = _load(preset, None if memory is None else memory.value, fast, cache)
     scales = {"text": text_scale, "image": image_scale, "audio": audio_scale, "switch": switch}
     settings = {
         "num_inference_steps": steps,
@@ -252,7 +256,7 @@ def _is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def _load(preset: str, memory: str | None, fast: bool) -> HuMoPipeline:
+def _load(preset: str, memory: str | None, fast: bool, cache: str | None) -> HuMoPipeline:
     """The pipeline, without the libraries' own progress bars; of several processes each on its own device."""
     import diffusers  # these take seconds, and a wrong call is refused before
     import transformers
@@ -262,7 +266,9 @@ def _load(preset: str, memory: str | None, fast: bool) -> HuMoPipeline:
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     if _num_processes() == 1:
-        return load(preset, memory=memory, fast=fast)
+        return load(preset, memory=memory, fast=fast, cache=cache)
+    if cache is not None:  # each process would judge by its own share of the video
+        raise ValueError("A cache works in one process only: leave --cache out, or torchrun.")
     from humo.parallel import local_device, start
 
     pipe = load(preset, device=local_device(), memory=memory, fast=fast)

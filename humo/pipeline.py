@@ -43,6 +43,7 @@ from humo.parallel import draw_seed
 from humo.prompts import PromptCache, encode_tokens
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
 from humo.sampling import Conditions, StepState, denoise
+from humo.step_caches import describe_cache
 from humo.transformer import HuMoTransformer3DModel
 
 Picture = Image.Image | str | Path
@@ -261,6 +262,8 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             self.maybe_free_model_hooks()  # also when stopped: nothing stays on the GPU
         mode = "T" + "I" * bool(pictures) + "A" * (sound is not None)
         settings = {**asdict(request), "mode": mode, "guidance": describe_rule(rule), "model": self.model_name}
+        if (cache := describe_cache(self.transformer)) is not None:
+            settings["cache"] = cache  # not the exact result
         best_mask = None if masks is None else masks.best
         return HuMoPipelineOutput(frames, FPS, played, request.seed, settings, best_mask, notes)
 

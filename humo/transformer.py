@@ -267,7 +267,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         hidden_states = (self.norm_out(hidden_states.float()) * (1 + scale) + shift).type_as(hidden_states)
         sample = self._unpatchify(self._gather(self.proj_out(hidden_states), grid), grid)
         if self.config.latent_std is not None:
-            sample = self._add_linear_estimate(sample, noisy, timestep)
+            sample = self.add_estimate(sample, noisy, timestep)
 
         if not return_dict:
             return (sample, attended) if return_attended else (sample,)
@@ -298,7 +298,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         tokens = tokens.unflatten(2, (*self.config.patch_size, -1)).unflatten(1, tuple(grid))
         return tokens.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
 
-    def _add_linear_estimate(self, output: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
+    def add_estimate(self, output: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
         """The velocity from the network's output, whose second half is the gate if there is one."""
         residual, gate = output.chunk(2, dim=1) if self.config.estimate_gate else (output, None)
         std = torch.tensor(self.config.latent_std, device=noisy.device)

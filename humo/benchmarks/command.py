@@ -29,7 +29,8 @@ def benchmark(
         bool, typer.Option("--random-weights", help="Time one step of 1.7B or 17B at its true size, no files needed.")
     ] = False,
     compare: Annotated[
-        str | None, typer.Option(help="plain: with --random-weights, also as the published code does it.")
+        str | None,
+        typer.Option(help="plain: also as the published code does it; without --random-weights in shorter ways too."),
     ] = None,
     frames: Annotated[int, typer.Option(help="With --random-weights: video frames, 4k+1.")] = 97,
     height: Annotated[int, typer.Option(help="With --random-weights: pixels.")] = 480,
@@ -40,6 +41,9 @@ def benchmark(
     ] = False,
     table: Annotated[bool, typer.Option("--table", help="Only print estimates for every memory preset.")] = False,
     tflops: Annotated[float, typer.Option(help="With --table: TFLOP/s that passes are assumed to reach.")] = 100.0,
+    report: Annotated[
+        Path | None, typer.Option(help="Measure all there is of mini and write this markdown file, with its plot.")
+    ] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
 ) -> None:
     """Time every part of a generation with the page's defaults, or one step of a large model with random weights."""
@@ -48,21 +52,30 @@ def benchmark(
 
         typer.echo(estimate_table(tflops))
         return
-    if (compare or layers is not None or compile_blocks) and not random_weights:
-        raise ValueError("--compare, --layers and --compile time a model with random weights: add --random-weights.")
+    if report is not None:
+        from humo.benchmarks.report import write_performance
+
+        typer.echo(write_performance(report, PAGE))
+        return
+    if (layers is not None or compile_blocks) and not random_weights:
+        raise ValueError("--layers and --compile time a model with random weights: add --random-weights.")
+    if compare not in (None, "plain"):
+        raise ValueError(f"compare must be 'plain' but is {compare!r}.")
+    if compare and fast:
+        raise ValueError("--compare times the fast form beside the others: leave --fast out.")
     if random_weights:
         from humo.benchmarks.model import describe_model, measure_model
 
         result = measure_model(preset, frames, height, width, compare, compile_blocks, layers)
         typer.echo(describe_model(result))
     else:
-        result = _measure_clip(preset, seconds, steps, fast, clip, world, page)
+        result = _measure_clip(preset, seconds, steps, fast, clip, world, page, compare is not None)
     if json_path is not None:
         json_path.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def _measure_clip(
-    preset: str, seconds: float, steps: int | None, fast: bool, clip: bool, world: bool, page: bool
+    preset: str, seconds: float, steps: int | None, fast: bool, clip: bool, world: bool, page: bool, compare: bool
 ) -> dict[str, Any]:
     from humo.benchmarks.clip import describe, measure, page_start, world_rates
 
@@ -71,5 +84,12 @@ def _measure_clip(
         result["world"] = world_rates()
     if page:
         result["page"] = page_start(PAGE)
+    if compare:
+        from humo.benchmarks.ways import compare_ways, describe_ways, plain_numbers
+        from humo.checkpoints import MINI, load
+
+        ways = compare_ways(load(preset), MINI if preset == "mini" else Path(preset))
+        result["ways"] = plain_numbers(ways)
+        typer.echo(describe_ways(ways))
     typer.echo(describe(result))
     return result

@@ -49,7 +49,7 @@ def plain_pass(
     """The velocity of one pass.
 
     Args:
-        transformer: the weights; a published form, without linear estimate.
+        transformer: the weights; mini's estimate of the velocity, which no published model has, is added as ours is.
         hidden_states: as of `HuMoTransformer3DModel.forward`, like all others.
         timestep: (b,).
         encoder_hidden_states: text features.
@@ -73,7 +73,10 @@ def plain_pass(
         normed = _layer_norm(tokens, transformer.norm_out) * (1 + scale) + shift
         output = transformer.proj_out(normed)
     output = output.unflatten(2, (*transformer.config.patch_size, -1)).unflatten(1, tuple(grid))
-    return torch.einsum("bfhwpqrc->bcfphqwr", output).flatten(6, 7).flatten(4, 5).flatten(2, 3).float()
+    velocity = torch.einsum("bfhwpqrc->bcfphqwr", output).flatten(6, 7).flatten(4, 5).flatten(2, 3).float()
+    if transformer.config.latent_std is not None:
+        velocity = transformer.add_estimate(velocity, hidden_states, timestep)
+    return velocity
 
 
 def _plain_block(

@@ -22,6 +22,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of the cases.", min=0)] = 0,
     preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
     fast: Annotated[bool, typer.Option("--fast", help="The model's fast form.")] = False,
+    cache: Annotated[str | None, typer.Option(help="first_block or taylor (`humo.step_caches`).")] = None,
     modes: Annotated[str, typer.Option(help="Modes, with commas between them.")] = "T,TI,TA,TIA",
     frames: Annotated[int, typer.Option(help="4k+1 frames at 25 a second.")] = 49,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; default: the model's own.", min=1)] = None,
@@ -61,7 +62,7 @@ def evaluate(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    pipe = load(preset, fast=fast)
+    pipe = load(preset, fast=fast, cache=cache)
     scales = {"text": text_scale, "image": image_scale, "audio": audio_scale}
     generation = settings_for(
         pipe, frames, steps, _read_guidance(guidance, pipe.config.default_guidance, scales), batch

@@ -23,6 +23,7 @@ from humo.inputs import Request, check_request
 from humo.pipeline import HuMoPipeline
 from humo.references import decode_latents, to_frames
 from humo.sampling import Conditions, StepState, denoise
+from humo.step_caches import describe_cache
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +116,7 @@ def generate_batch(
         pipe.scheduler,
         make_rule(settings.guidance),
         conditions,
-        torch.cat([_noise(pipe, case.noise_seed, settings) for case in cases]),
+        torch.cat([draw_noise(pipe, case.noise_seed, settings) for case in cases]),
         settings.num_inference_steps,
         on_step=on_step,
         batch_branches=pipe.config.batch_branches,
@@ -154,7 +155,7 @@ def _stack(values: list[Any]) -> Any:
     return torch.cat(values) if isinstance(values[0], Tensor) else values[0]
 
 
-def _noise(pipe: HuMoPipeline, seed: int, settings: GenerationSettings) -> Tensor:
+def draw_noise(pipe: HuMoPipeline, seed: int, settings: GenerationSettings) -> Tensor:
     """One video's noise with one reference slot, (1, z, f, h, w), from the CPU's generator as in the pipeline."""
     side = settings.size // pipe.vae.config.scale_factor_spatial
     latents = 2 + (settings.num_frames - 1) // FRAMES_PER_LATENT
@@ -165,7 +166,7 @@ def _noise(pipe: HuMoPipeline, seed: int, settings: GenerationSettings) -> Tenso
 def _key(maker: str, pipe: HuMoPipeline, case: Case, mode: str, settings: GenerationSettings) -> str:
     wanted = {name: value for name, value in asdict(settings).items() if name != "batch_size"}
     told = [maker, wanted, mode, case.captions[mode].text, repr(case.clip.plan), case.noise_seed]
-    told += [dict(pipe.scheduler.config), pipe.config.default_negative_prompt]
+    told += [dict(pipe.scheduler.config), pipe.config.default_negative_prompt, describe_cache(pipe.transformer)]
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

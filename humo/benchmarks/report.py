@@ -1,0 +1,110 @@
+"""PERFORMANCE.md: everything that is measured of a model's speed in one run, and what was tried in vain. Ours."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from humo.benchmarks.clip import describe, measure_pipeline, page_start
+from humo.benchmarks.model import describe_model, measure_model
+from humo.benchmarks.scaling import describe_scaling, measure_scaling
+from humo.benchmarks.ways import Way, compare_ways, describe_ways
+from humo.checkpoints import MINI, load
+from humo.fast import make_fast
+
+PLOT = "performance.svg"
+TRIED = """
+- **Caches of single steps** (first block, Taylor) pay where a step is expensive and there are many. Mini makes sixteen
+  steps of few tokens: at the same distance from the exact result, fewer steps are sooner than any cache (first table).
+- **Half precision on the CPU** is emulated by processors without instructions for it: a matrix product of side 1024
+  runs at a three-hundredth of its rate in float32 there, so the CPU path stays in float32.
+- **No guidance in late steps** saves less than it seems: with the published spacing of noise levels most steps are
+  early ones.
+- **A slower preset of the video encoder** ("medium", moviepy's default) takes twice the time of "veryfast" for files of
+  the same size.
+- **Keys and values of text and sound** are an eighth of mini's matrix products but a few hundredths of the published
+  models', whose tokens are many more than the words and sounds.
+"""
+"""What was tried and how it went, in words; the figures of what stayed are measured."""
+
+
+def write_performance(path: Path, page: Path) -> Path:
+    """Measure mini in every way and write the report with its plot beside it.
+
+    Args:
+        path: of the report.
+        page: app.py, whose start is timed.
+
+    Returns:
+        The report.
+    """
+    pipe = load("mini")
+    fast = make_fast(pipe, MINI)
+    measure_pipeline(pipe)  # warms up
+    ways = compare_ways(pipe, MINI)
+    parts = {form: measure_pipeline(made) for form, made in (("exact", pipe), ("fast form", fast))}
+    draw_ways(ways, path.parent / PLOT)
+    model = measure_model("1.7B", 9, 240, 416, compare="plain", num_layers=2)
+    sections = [
+        "# How fast it is",
+        "Written by `python -m humo benchmark --report`; the figures are of one run, and only their ratios travel.",
+        _machine(),
+        f"![Time of each way beside the exact one]({PLOT})",
+        "## The same clips in several ways",
+        "Two seconds of video from text, picture and sound, mini; what the price means for lips and attributes is told "
+        "by `python -m humo evaluate` with `--fast` or `--cache`.",
+        describe_ways(ways),
+        "## Where the time of a clip goes",
+        *(f"```\n{describe(_named(form, result))}\n```" for form, result in parts.items()),
+        f"From starting the page's program to its first answer: {page_start(page):.1f} s.",
+        "## What makes it longer",
+        describe_scaling(measure_scaling(pipe)),
+        "The fast form:",
+        describe_scaling(measure_scaling(fast, steps=(4, 6, 8))),
+        "## A published size on this machine",
+        "Two of the 1.7B's thirty blocks with random weights, beside the published code's plain way; on a GPU: "
+        "`python -m humo benchmark --preset 1.7B --random-weights --compare plain --compile`.",
+        f"```\n{describe_model(model)}\n```",
+        "## Tried, and what came of it",
+        TRIED.strip(),
+    ]
+    path.write_text("\n\n".join(sections) + "\n")
+    return path
+
+
+def _named(form: str, result: dict[str, Any]) -> dict[str, Any]:
+    return {**result, "settings": {"model": f"mini, {form}", **result["settings"]}}
+
+
+def _machine() -> str:
+    names = [line.partition(":")[2].strip() for line in _cpu_info() if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{name}, {torch.get_num_threads()} threads, {instructions}, PyTorch {torch.__version__}."
+
+
+def _cpu_info() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def draw_ways(ways: Sequence[Way], path: Path) -> Path:
+    """A bar for each way: its share of the exact way's time, and the price beside it."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 0.45 * len(ways) + 0.8), layout="constrained")
+    axes = figure.subplots()
+    labels = [f"{way.name}, {way.steps} steps" for way in ways]
+    axes.barh(labels, [way.share for way in ways], color="#0072B2", height=0.6)
+    for row, way in enumerate(ways):
+        price = "same result" if way.psnr > 100 else f"{way.psnr:.0f} dB"
+        axes.text(way.share + 0.02, row, f"{way.share:.2f}   {price}", va="center")
+    axes.invert_yaxis()
+    axes.set(xlabel="time of denoising, exact way = 1", xlim=(0, 1.25 * max(way.share for way in ways)))
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None})
+    return path

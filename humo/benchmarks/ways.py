@@ -1,0 +1,158 @@
+"""One job in several ways in one run: as the published code does it, as we do it, and each shorter way with its price.
+
+The job is what a page does most: held-out clips of the world, one after the other, text, picture and sound. Seconds are
+of denoising alone, for all ways share what comes before and after, and are told as shares of our exact way's. The price
+is how far the latents come to lie from the exact way's, as a signal-to-noise ratio; what that means for sync and
+attributes is measured by `python -m humo evaluate` with the same options. All of this file is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from humo.benchmarks.instruments import now
+from humo.benchmarks.plain import plain_step
+from humo.evaluation.cases import Case, make_cases
+from humo.evaluation.generation import draw_noise, encode_cases, settings_for
+from humo.fast import make_fast
+from humo.fast_config import has_fast
+from humo.guidance import make_rule
+from humo.pipeline import HuMoPipeline
+from humo.sampling import denoise, set_timesteps
+from humo.step_caches import use_cache
+
+QUIET_BELOW = 750.0
+"""Timestep from which the way with fewer branches follows text, picture and sound unamplified, in one pass a step."""
+CACHES = ("first_block:0.1", "taylor:3")
+FAST_STEPS = (6, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to do the job.
+
+    Attributes:
+        name: of the way.
+        steps: of the solver.
+        seconds: of denoising a clip, the median of all clips.
+        share: of the exact way's seconds.
+        psnr: of the latents to the exact way's, dB, their range being the peak; infinite for the same latents.
+    """
+
+    name: str
+    steps: int
+    seconds: float
+    share: float
+    psnr: float
+
+
+def compare_ways(pipe: HuMoPipeline, folder: Path, num_clips: int = 3, num_frames: int = 49) -> list[Way]:
+    """Do the job in every way that this model has.
+
+    Args:
+        pipe: the model, with conditions for all three inputs.
+        folder: of the model, where its fast form lies if it has one.
+        num_clips: held-out clips.
+        num_frames: of each, 4k + 1.
+    """
+    cases = make_cases(num_clips, 0, "validation", num_frames)
+    steps = pipe.config.default_num_inference_steps
+    ways: list[tuple[str, int, Callable[[Case], tuple[Tensor, float]]]] = [
+        ("ours, exact", steps, partial(_denoise, pipe)),
+        ("as published: plain passes", steps, partial(_plain, pipe)),
+        ("ours, branches in turn", steps, partial(_denoise, pipe, batch_branches=False)),
+        (f"no guidance below timestep {QUIET_BELOW:g}", steps, partial(_denoise, pipe, rule=_quiet(pipe))),
+        *((f"cache {name}", steps, partial(_cached, pipe, name)) for name in CACHES),
+        ("half the steps", steps // 2, partial(_denoise, pipe, steps=steps // 2)),
+    ]
+    if has_fast(folder):
+        fast = make_fast(pipe, folder)
+        ways += [("fast form", number, partial(_denoise, fast, steps=number)) for number in FAST_STEPS]
+    _denoise(pipe, cases[0], steps=1)  # the first pass is slower
+    truth: list[Tensor] = []
+    found: list[Way] = []
+    for name, number, way in ways:
+        made, seconds = zip(*(way(case) for case in cases), strict=True)
+        truth = truth or list(made)
+        median = float(np.median(seconds))
+        whole = found[0].seconds if found else median
+        found.append(Way(name, number, median, median / whole, _psnr(made, truth)))
+    return found
+
+
+@torch.no_grad()
+def _denoise(
+    pipe: HuMoPipeline,
+    case: Case,
+    steps: int | None = None,
+    rule: dict[str, Any] | None = None,
+    batch_branches: bool | None = None,
+) -> tuple[Tensor, float]:
+    """Latents of a case and the seconds they took."""
+    settings = settings_for(pipe, len(case.clip.frames), steps, rule)
+    conditions, noise = encode_cases(pipe, [case], "TIA", settings), draw_noise(pipe, case.noise_seed, settings)
+    batch_branches = pipe.config.batch_branches if batch_branches is None else batch_branches
+    arguments = (make_rule(settings.guidance), conditions, noise, settings.num_inference_steps)
+    start = now(noise.device)
+    latents = denoise(pipe.transformer, pipe.scheduler, *arguments, batch_branches=batch_branches)
+    return latents, now(noise.device) - start
+
+
+@torch.no_grad()
+def _plain(pipe: HuMoPipeline, case: Case) -> tuple[Tensor, float]:
+    """The same with the passes of the published code (`humo.benchmarks.plain`) in its loop."""
+    settings = settings_for(pipe, len(case.clip.frames))
+    conditions, latents = encode_cases(pipe, [case], "TIA", settings), draw_noise(pipe, case.noise_seed, settings)
+    rule, scheduler = make_rule(settings.guidance), pipe.scheduler
+    start = now(latents.device)
+    set_timesteps(scheduler, settings.num_inference_steps)
+    for index, timestep in enumerate(scheduler.timesteps.tolist()):
+        velocity = plain_step(pipe.transformer, latents, timestep, rule(timestep), conditions)
+        latents = scheduler.step(velocity, scheduler.timesteps[index], latents, return_dict=False)[0]
+    return latents[:, :, : -conditions.num_references], now(latents.device) - start
+
+
+def _cached(pipe: HuMoPipeline, name: str, case: Case) -> tuple[Tensor, float]:
+    use_cache(pipe.transformer, name)
+    try:
+        return _denoise(pipe, case)
+    finally:
+        use_cache(pipe.transformer, None)
+
+
+def _quiet(pipe: HuMoPipeline) -> dict[str, Any]:
+    """The model's own rule with scales of 1 in late steps, where all branches but the full one have no weight."""
+    rule = dict(pipe.config.default_guidance)
+    for name in {"text", "image", "audio"} & rule.keys():
+        rule[name] = {"ramp": "step", "early": rule[name], "late": 1.0, "switch": QUIET_BELOW}
+    return rule
+
+
+def _psnr(made: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
+    error = torch.stack([(one - other).square().mean() for one, other in zip(made, truth, strict=True)]).mean()
+    peak = max(float(latents.max() - latents.min()) for latents in truth)
+    return float(20 * np.log10(peak) - 10 * torch.log10(error)) if error > 0 else float("inf")
+
+
+def describe_ways(ways: Sequence[Way]) -> str:
+    """A table in markdown."""
+    rows = [
+        f"| {way.name} | {way.steps} | {way.seconds:.2f} | {way.share:.2f} | "
+        f"{'the same' if way.psnr == float('inf') else f'{way.psnr:.1f}'} |"
+        for way in ways
+    ]
+    head = "| way | steps | denoising, s | share of the exact way | PSNR of the latents to it, dB |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
+
+
+def plain_numbers(ways: Sequence[Way]) -> list[dict[str, Any]]:
+    """For JSON, which knows no infinity."""
+    return [asdict(replace(way, psnr=None if way.psnr == float("inf") else way.psnr)) for way in ways]
