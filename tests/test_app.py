@@ -134,8 +134,10 @@ def test_choosing_a_rule_shows_its_scales_and_asks_for_it(behind: Behind, mini_p
 
 def test_a_seed_that_a_browser_would_round_is_told(behind: Behind) -> None:
     async def build() -> tuple[gr.Tabs, list[Inputs], Settings]:
-        with app.gr.Blocks(analytics_enabled=False), gr.Tabs() as modes:
-            return modes, [app._tab(mode, behind) for mode in MODES], app._settings(behind.serving.defaults)
+        with app.gr.Blocks(analytics_enabled=False):
+            with gr.Tabs() as modes:
+                tabs = [app._tab(mode, behind) for mode in MODES]
+            return modes, tabs, app._settings(behind.serving.defaults)
 
     modes, tabs, settings = asyncio.run(build())
     video = VideoSettings.of_plain({**made.SETTINGS, "seed": sharing.LARGEST_SEED})

@@ -220,7 +220,7 @@ def test_random_weights_need_no_library_of_the_clip():
     ("options", "sentence"),
     [
         (["--preset", "mini", "--random-weights"], "Random weights are for 1.7B and 17B"),
-        (["--compare", "plain"], "add --random-weights"),
+        (["--layers", "1"], "add --random-weights"),
         (["--preset", "1.7B", "--random-weights", "--layers", "1", "--compare", "fast"], "compare must be 'plain'"),
         (["--preset", "1.7B", "--random-weights", "--height", "100"], "multiples of 16"),
         (["--preset", "1.7B", "--random-weights", "--layers", "0"], "layers must be 1 or more"),

@@ -146,9 +146,9 @@ def test_sound_is_read_once(
 ) -> None:
     voice = shutil.copy(files / "voice.wav", tmp_path / "voice.wav")
 
-    def load_and_delete(preset: str, memory: str | None, fast: bool) -> HuMoPipeline:
+    def load_and_delete(preset: str, memory: str | None, fast: bool, cache: str | None) -> HuMoPipeline:
         Path(voice).unlink()  # whoever reads it after this fails
-        return load(preset, memory=memory, fast=fast)
+        return load(preset, memory=memory, fast=fast, cache=cache)
 
     monkeypatch.setattr(humo.generate, "_load", load_and_delete)
     out = str(tmp_path / "out.mp4")
