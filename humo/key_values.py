@@ -20,8 +20,8 @@ from torch import Tensor
 
 from humo.guidance import Branch
 
-MAX_BYTES = 2**31
-"""Of one generation's keys and values; what is beyond is computed anew at each step."""
+MAX_BYTES, MAX_SHARE = 2**31, 1 / 8
+"""Of one generation's keys and values, and of a GPU's free memory; what is beyond is computed anew at each step."""
 
 
 class KeyValueAttnProcessor(WanAttnProcessor):
@@ -100,14 +100,22 @@ class ConditionMemory:
         """Remember nothing yet.
 
         Args:
-            max_bytes: beyond which nothing new is kept.
+            max_bytes: once reached, nothing new is kept.
         """
         self._max_bytes = max_bytes
         self._text: dict[tuple[bool, ...], list[Tensor]] = {}
         self._audio: dict[tuple[str, tuple[bool, ...]], list[Tensor]] = {}
 
-    def of(self, branches: Sequence[Branch], place: str) -> KeyValueMemory:
-        """The memory for a pass.
+    @classmethod
+    def on(cls, device: torch.device) -> ConditionMemory:
+        """A memory as large as the device has room for."""
+        if device.type != "cuda":
+            return cls()
+        free, _ = torch.cuda.mem_get_info(device)
+        return cls(min(MAX_BYTES, int(free * MAX_SHARE)))
+
+    def of(self, branches: Sequence[Branch], place: str) -> KeyValueMemory | None:
+        """The memory for a pass; None if nothing is known and there is no room.
 
         Args:
             branches: that the pass runs as one batch.
@@ -117,7 +125,8 @@ class ConditionMemory:
         memory = KeyValueMemory(self._text.get(read, []), self._audio.get(heard, []))
         if self.nbytes < self._max_bytes:
             self._text[read], self._audio[heard] = memory.text, memory.audio
-        return memory
+            return memory
+        return memory if memory.text or memory.audio else None
 
     @property
     def nbytes(self) -> int:

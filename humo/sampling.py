@@ -196,7 +196,7 @@ def denoise(
     _, *patch = transformer.config.patch_size
     token_grid = noise.shape[3] // patch[0], noise.shape[4] // patch[1]
     has_image, has_audio = conditions.references is not None, conditions.audio is not None
-    latents, memory = noise.float(), ConditionMemory()
+    latents, memory = noise.float(), ConditionMemory.on(noise.device)
     set_timesteps(scheduler, num_inference_steps)
     for index, timestep in enumerate(scheduler.timesteps.tolist()):
         sigma = float(scheduler.sigmas[index])
@@ -252,7 +252,7 @@ def guided_velocity(
         batch_branches: run all branches as one batch.
         window: most video latent frames at once; None for all.
         step_index: number of the step, for diffusers' caches.
-        memory: keys and values of the same conditions from earlier steps; kept for this call alone if None.
+        memory: keys and values of the same conditions from earlier steps; None keeps none.
 
     Returns:
         (b, z, f, h, w), float32.
@@ -260,7 +260,7 @@ def guided_velocity(
     num_video = latents.shape[2] - conditions.num_references
     windows = plan_windows(num_video, window or num_video)
     run = _run_batched if batch_branches else _run_in_turn
-    memory = memory or ConditionMemory()
+    memory = memory or ConditionMemory(max_bytes=0)
     parts = []
     for number, place in enumerate(windows):
         part = _cut(latents, place, num_video)

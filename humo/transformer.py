@@ -247,20 +247,24 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         audio_mask = self._audio_mask(grid, hidden_states.device) if self.num_shares > 1 else None
 
         # 3. Blocks
-        outputs = []
+        attended, texts, audios = (), [], []
+        first_attended = len(self.blocks) - NUM_ATTENDED_BLOCKS if return_attended else len(self.blocks)
         for index, block in enumerate(self.blocks):
-            is_shown = is_filling or (return_attended and index >= len(self.blocks) - NUM_ATTENDED_BLOCKS)
+            is_attended = index >= first_attended
             read = memory.text[index] if memory.text else text
             heard = memory.audio[index] if memory.audio else audio
-            output = self._run_block(block, hidden_states, read, timestep_proj, rotary_emb, heard, audio_mask, is_shown)
-            if is_shown:
-                outputs.append(BlockOutput(*output))  # a plain tuple after some of diffusers' hooks
-            hidden_states = outputs[-1].hidden_states if is_shown else output
+            arguments = (hidden_states, read, timestep_proj, rotary_emb, heard, audio_mask)
+            if not (is_attended or is_filling):
+                hidden_states = self._run_block(block, *arguments)
+                continue
+            output = BlockOutput(*self._run_block(block, *arguments, True))  # a plain tuple after diffusers' hooks
+            hidden_states = output.hidden_states
+            if is_attended:
+                attended += (self._gather(output.attended, grid),)
+            texts.append(output.text)
+            audios.append(output.audio)
         if is_filling:
-            memory.fill([output.text for output in outputs], [output.audio for output in outputs])
-        attended = ()
-        if return_attended:
-            attended = tuple(self._gather(output.attended, grid) for output in outputs[-NUM_ATTENDED_BLOCKS:])
+            memory.fill(texts, audios)
 
         # 4. Output
         shift, scale = (self.scale_shift_table + temb.unsqueeze(1)).chunk(2, dim=1)
