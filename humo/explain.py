@@ -66,9 +66,10 @@ def draw_schedule(shown: Schedule) -> Figure:
     axes.set_xticks(steps[::every], [f"{timestep:.0f}" for timestep in shown.timesteps[::every]])
     axes.set_xlabel("timestep (1000 is noise)")
     axes.set_ylabel("weight of the branch")
-    axes.legend(title="shown to the network", ncols=len(shown.branches), loc="upper center", fontsize=8)
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False}
+    axes.legend(title="shown to the network", ncols=len(shown.branches), fontsize=8, **place)
     axes.use_sticky_edges = False  # a bar of weight zero would otherwise keep the margin away from where it stands
-    axes.margins(y=0.25)
+    axes.margins(y=0.1)
     return figure
 
 

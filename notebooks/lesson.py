@@ -200,7 +200,12 @@ def _sliders(draw: Callable, static: Mapping, alt: str, choices: Mapping[str, Se
     def redraw(change: dict[str, Any]) -> None:
         chosen = {name: slider.value for name, slider in sliders.items()}
         now = ", ".join(f"{name.replace('_', ' ')} {_label(value)}" for name, value in chosen.items())
-        shown.value = _img(png(draw(**chosen)), f"{alt} Now shown: {now}.")
+        try:
+            shown.value = _img(png(draw(**chosen)), f"{alt} Now shown: {now}.")
+        except Exception as error:
+            told = html.escape(f"{type(error).__name__}: {error}")
+            shown.value = f'<p role="alert">Not drawn ({told}): run the lesson from the top again.</p>'
+            raise
 
     for slider in sliders.values():
         slider.observe(redraw, "value")

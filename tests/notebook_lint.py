@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import base64
 import re
+import symtable
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,7 @@ def version() -> str:
 def lint(path: Path) -> list[str]:
     """What is wrong with a lesson's form; outputs are not looked at."""
     notebook = read(path)
-    rules = (_headings, _first_cell, _words_for_pictures, _code, _tags, _steps, _paths)
+    rules = (_headings, _first_cell, _words_for_pictures, _code, _explorers, _tags, _steps, _paths)
     return [sentence for rule in rules for sentence in rule(notebook, path)]
 
 
@@ -118,6 +119,40 @@ def _faults(source: str) -> Iterator[str]:
         modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         yield from (f"imports {name}" for name in modules if name.split(".")[0] in ("requests", "urllib", "socket"))
+
+
+def _explorers(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    """Sliders are moved when the whole lesson has run: what draws for them must find its names as they were."""
+    uses: dict[str, set[str]] = {}
+    watched: list[tuple[int, set[str]]] = []
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code" or "setup" in tags(cell):
+            continue
+        table = symtable.symtable(cell.source, str(path), "exec")
+        changed = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned()}
+        for start, names in watched:
+            yield from (f"cell {number} changes {name}, which cell {start} draws with" for name in changed & names)
+        functions = {child.get_name(): _globals(child) for child in table.get_children()}
+        uses |= functions
+        if "explore(" in cell.source:
+            drawn = functions.keys() | {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced()}
+            watched.append((number, _reached(drawn & uses.keys(), uses)))
+
+
+def _globals(table: symtable.SymbolTable) -> set[str]:
+    """Names of the notebook that a function uses, the functions inside it too."""
+    found = {each.get_name() for each in table.get_symbols() if each.is_global() and each.is_referenced()}
+    return found.union(*map(_globals, table.get_children()))
+
+
+def _reached(functions: set[str], uses: dict[str, set[str]]) -> set[str]:
+    """Names that functions use, by way of each other too; their own are passed by value."""
+    reached, waiting = set(), list(functions)
+    while waiting:
+        fresh = uses.get(waiting.pop(), set()) - reached
+        reached |= fresh
+        waiting += fresh
+    return reached
 
 
 def _tags(notebook: NotebookNode, path: Path) -> Iterator[str]:

@@ -249,6 +249,7 @@ FAULTS = [
     (untag(8), "followed by its solution"),
     (edit(8, "<details>", ""), "must be a fold"),
     (edit(7, "check(double,", "print(double,"), "must call check once"),
+    (edit(7, "check(double,", "Image = 8\n\n\ncheck(double,"), "cell 7 changes Image, which cell 5 draws with"),
     (edit(6, "●○○, ", ""), "difficulty"),
     (edit(5, "quiz(", "print("), "quiz( is used 0 times, less than 2"),
     (edit(5, "explore(", "print("), "explore( is used 0 times, less than 1"),
