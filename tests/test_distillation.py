@@ -20,6 +20,9 @@ from humo.distillation.loop import publish_student, train_student
 from humo.distillation.measuring import compare_forms, describe_comparisons
 from humo.distillation.paths import Paths, PathSettings, write_paths
 from humo.distillation.student import learned, make_student
+from humo.evaluation.cases import make_cases
+from humo.evaluation.generation import settings_for
+from humo.evaluation.masks import mask_iou_by_noise
 from humo.fast import make_fast, merged_transformer
 from humo.guidance import constant, paper, published_17b, telescope
 from humo.guidance_embedding import guidance_scalars
@@ -247,6 +250,12 @@ def test_the_forms_are_compared_on_the_same_noise(teacher: HuMoPipeline, folder:
         ("fast", False),
     ]
     assert told[0].ratio == 1 and "| fast | 16 |" in describe_comparisons(told)
+
+
+def test_masks_of_the_fast_form_are_measured_too(teacher: HuMoPipeline, folder: Path) -> None:
+    fast, cases = make_fast(teacher, folder), make_cases(1, 0, "validation", 5)
+    found = mask_iou_by_noise(fast, cases, settings_for(fast, 5), (300, 700))
+    assert found.keys() == {"300", "700"} and all(0 <= value <= 1 for value in found.values())
 
 
 def test_the_slow_form_is_left_as_it_was(teacher: HuMoPipeline, folder: Path) -> None:

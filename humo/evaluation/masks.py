@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 from humo.evaluation.cases import Case
 from humo.evaluation.generation import GenerationSettings, encode_cases
 from humo.focus import mask_iou
-from humo.guidance import Branch
+from humo.guidance import Branch, make_rule
+from humo.guidance_embedding import guidance_scalars
 from humo.pipeline import HuMoPipeline
 from humo.references import encode_video, to_pixels
 from humo.sampling import Conditions, branch_inputs
@@ -44,6 +46,9 @@ def mask_iou_by_noise(
         generator = torch.Generator("cpu").manual_seed(batch[0].noise_seed)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         for level in levels:
+            if pipe.transformer.config.guidance_embeds:  # told of the way from there to the clean video
+                scalars = guidance_scalars(make_rule(generation.guidance), level / 1000, 0.0)
+                conditions = replace(conditions, guidance=scalars)
             noisy = clean + level / 1000 * (noise - clean)
             predicted = _face_logits(pipe, noisy, level, conditions).cpu()
             for case, logits in zip(batch, predicted, strict=True):
