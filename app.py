@@ -150,7 +150,7 @@ def _tab(mode: Mode, behind: Behind) -> Inputs:
             buttons = [gr.Button(each.title, icon=each.image, size="md", min_width=140) for each in examples]
         with gr.Row():
             generate = gr.Button("Generate", variant="primary", scale=2, elem_id=f"generate-{mode.key}")
-            quick = gr.Button("Quick look", visible=behind.serving.has_fast, min_width=120, elem_id=f"quick-{mode.key}")
+            quick = gr.Button("Quick look", visible=behind.serving.has_fast, min_width=150, elem_id=f"quick-{mode.key}")
         live = gr.Checkbox(
             False,
             label="Live: a quick look at every change",

@@ -18,16 +18,18 @@ from humo.fast import make_fast
 
 PLOT = "performance.svg"
 TRIED = """
-- **Caches of single steps** (first block, Taylor) pay where a step is expensive and there are many. Mini makes sixteen
-  steps of few tokens: at the same distance from the exact result, fewer steps are sooner than any cache (first table).
-- **Half precision on the CPU** is emulated by processors without instructions for it: a matrix product of side 1024
-  runs at a three-hundredth of its rate in float32 there, so the CPU path stays in float32.
-- **No guidance in late steps** saves less than it seems: with the published spacing of noise levels most steps are
-  early ones.
-- **A slower preset of the video encoder** ("medium", moviepy's default) takes twice the time of "veryfast" for files of
-  the same size.
-- **Keys and values of text and sound** are an eighth of mini's matrix products but a few hundredths of the published
-  models', whose tokens are many more than the words and sounds.
+- **Caches of single steps** (first block, Taylor) are worth on mini about what fewer steps are, in time and in distance
+  from the exact result (first table): it makes few steps as it is. They are meant for the published models and their
+  fifty.
+- **Half precision on the CPU** is emulated by processors without instructions for it and many times slower there, so
+  the CPU path stays in float32, and Muon's orthogonalisation with it (`humo.training.muon`).
+- **No guidance in late steps** saves little: with the published spacing of noise levels most steps are early ones.
+- **Waiting clips denoised as one batch** gain little on two cores, which one clip keeps busy (*clips at once*, above):
+  the page makes them one after the other.
+- **A slower preset of the video encoder** ("medium", moviepy's default) takes longer than "veryfast" for files of the
+  same size; a quick look is not enlarged at all, which took more time than its network.
+- **Keys and values of text and sound** matter for mini; the published models have so many more tokens of video than
+  words and sounds that computing them once changes a pass by a few hundredths.
 """
 """What was tried and how it went, in words; the figures of what stayed are measured."""
 
