@@ -23,6 +23,8 @@ MAX_LINES, MAX_COLUMNS, SETUP_LINES = 25, 88, 4
 TAGS = {"parameters", "exercise", "solution", "setup"}
 NAMED = re.compile(r"(?<![\w.])/(?:work|root|home|Users|tmp|farm)/\w|[A-Z]:\\\\")
 """A folder of one machine."""
+COMMAND = re.compile(r"^\s*[!%]", re.MULTILINE)
+"""Of the shell or of IPython."""
 SECTIONS = ("What we left out", "Sources")
 COLAB = "https://colab.research.google.com/github/humo-compact/humo-compact/blob/v{version}/notebooks/{name}.ipynb"
 
@@ -110,7 +112,7 @@ def _code(notebook: NotebookNode, path: Path) -> Iterator[str]:
 
 
 def _faults(source: str) -> Iterator[str]:
-    if re.search(r"^\s*[!%]", source, re.MULTILINE):
+    if COMMAND.search(source):
         yield "runs a command of the shell or of IPython"
         return
     for node in ast.walk(ast.parse(source)):
@@ -126,7 +128,7 @@ def _explorers(notebook: NotebookNode, path: Path) -> Iterator[str]:
     uses: dict[str, set[str]] = {}
     watched: list[tuple[int, set[str]]] = []
     for number, cell in enumerate(notebook.cells):
-        if cell.cell_type != "code" or "setup" in tags(cell):
+        if cell.cell_type != "code" or "setup" in tags(cell) or COMMAND.search(cell.source):
             continue
         table = symtable.symtable(cell.source, str(path), "exec")
         changed = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned()}
