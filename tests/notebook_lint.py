@@ -25,6 +25,7 @@ NAMED = re.compile(r"(?<![\w.])/(?:work|root|home|Users|tmp|farm)/\w|[A-Z]:\\\\"
 """A folder of one machine."""
 COMMAND = re.compile(r"^\s*[!%]", re.MULTILINE)
 """Of the shell or of IPython."""
+_SCOPES = (ast.FunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 SECTIONS = ("What we left out", "Sources")
 COLAB = "https://colab.research.google.com/github/humo-compact/humo-compact/blob/v{version}/notebooks/{name}.ipynb"
 
@@ -131,7 +132,7 @@ def _explorers(notebook: NotebookNode, path: Path) -> Iterator[str]:
         if cell.cell_type != "code" or "setup" in tags(cell) or COMMAND.search(cell.source):
             continue
         table = symtable.symtable(cell.source, str(path), "exec")
-        changed = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned()}
+        changed = set(_assigned(ast.parse(cell.source)))
         for start, names in watched:
             yield from (f"cell {number} changes {name}, which cell {start} draws with" for name in changed & names)
         functions = {child.get_name(): _globals(child) for child in table.get_children()}
@@ -139,6 +140,15 @@ def _explorers(notebook: NotebookNode, path: Path) -> Iterator[str]:
         if "explore(" in cell.source:
             drawn = functions.keys() | {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced()}
             watched.append((number, _reached(drawn & uses.keys(), uses)))
+
+
+def _assigned(node: ast.AST) -> Iterator[str]:
+    """Names that a cell gives a value; those of its functions and comprehensions are their own."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+            yield child.id
+        if not isinstance(child, _SCOPES):
+            yield from _assigned(child)
 
 
 def _globals(table: symtable.SymbolTable) -> set[str]:
