@@ -66,6 +66,10 @@ class Conditions:
             audio = torch.cat([audio[:, place], audio[:, num_video:]], dim=1)
         return replace(self, audio=audio, black_video=None if black is None else black[:, :, :length])
 
+    def with_guidance(self, rule: Rule, sigma: float, next_sigma: float) -> Conditions:
+        """The conditions of a distilled model for a step; see `humo.guidance_embedding.guidance_scalars`."""
+        return replace(self, guidance=guidance_scalars(rule, sigma, next_sigma))
+
 
 @dataclass
 class StepState:
@@ -201,8 +205,8 @@ def denoise(
     for index, timestep in enumerate(scheduler.timesteps.tolist()):
         sigma = float(scheduler.sigmas[index])
         if transformer.config.guidance_embeds:  # one pass, which is told what guidance would do
-            scalars = guidance_scalars(guidance, sigma, float(scheduler.sigmas[index + 1]))
-            conditions, weights = replace(conditions, guidance=scalars), {Branch(True, has_image, has_audio): 1.0}
+            conditions = conditions.with_guidance(guidance, sigma, float(scheduler.sigmas[index + 1]))
+            weights = {Branch(True, has_image, has_audio): 1.0}
         else:
             weights = guidance(timestep, has_image=has_image, has_audio=has_audio)
         velocity = guided_velocity(

@@ -12,6 +12,9 @@ All of this file is ours.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
 
@@ -79,3 +82,14 @@ def use_cache(transformer: HuMoTransformer3DModel, name: str | None) -> None:
         transformer.disable_cache()
     if config is not None:
         transformer.enable_cache(config)
+
+
+@contextmanager
+def cached(transformer: HuMoTransformer3DModel, name: str | None) -> Iterator[None]:
+    """Use another cache, or none, for a while; between generations, for a cache forgets what it held."""
+    before = describe_cache(transformer)
+    use_cache(transformer, name)
+    try:
+        yield
+    finally:
+        use_cache(transformer, before)

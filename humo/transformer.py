@@ -224,9 +224,12 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
             `return_attended` also the states after the audio attention of the last four blocks.
 
         Raises:
-            ValueError: if a shape does not fit the config or the other inputs.
+            ValueError: if a shape does not fit the config or the other inputs, or a cache is on with
+                `return_attended`.
         """
         self._check_shapes(hidden_states, timestep, encoder_hidden_states, audio_hidden_states, guidance)
+        if return_attended and self.is_cache_enabled:
+            raise ValueError("return_attended reads every block but a cache leaves some out: turn the cache off.")
         noisy = hidden_states
 
         # 1. Patches and positions
@@ -238,7 +241,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
         # 2. Time, text and sound
         is_filling = memory is not None and not memory.is_full and not self.is_cache_enabled
         memory = KeyValueMemory() if memory is None or self.is_cache_enabled else memory
-        unread = encoder_hidden_states[:, :1] if memory.text else encoder_hidden_states
+        unread = encoder_hidden_states[:, :1] if memory.text else encoder_hidden_states  # the embedder wants a token
         temb, timestep_proj, text, _ = self.condition_embedder(timestep, unread)
         if guidance is not None:
             temb, timestep_proj = self.guidance_embedder.add(guidance, temb, self.condition_embedder)
@@ -261,8 +264,9 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
             hidden_states = output.hidden_states
             if is_attended:
                 attended += (self._gather(output.attended, grid),)
-            texts.append(output.text)
-            audios.append(output.audio)
+            if is_filling:
+                texts.append(output.text)
+                audios.append(output.audio)
         if is_filling:
             memory.fill(texts, audios)
 

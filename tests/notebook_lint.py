@@ -135,7 +135,9 @@ def _explorers(notebook: NotebookNode, path: Path) -> Iterator[str]:
         changed = set(_assigned(ast.parse(cell.source)))
         for start, names in watched:
             yield from (f"cell {number} changes {name}, which cell {start} draws with" for name in changed & names)
-        functions = {child.get_name(): _globals(child) for child in table.get_children()}
+        functions: dict[str, set[str]] = {}
+        for child in table.get_children():  # every lambda has the same name
+            functions[child.get_name()] = functions.get(child.get_name(), set()) | _globals(child)
         uses |= functions
         if "explore(" in cell.source:
             drawn = functions.keys() | {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced()}

@@ -28,6 +28,7 @@ from humo.guidance import constant, paper, published_17b, telescope
 from humo.guidance_embedding import guidance_scalars
 from humo.pipeline import HuMoPipeline
 from humo.sampling import Conditions, denoise, make_scheduler
+from humo.step_caches import cached
 from humo.training.data import ClipData
 from humo.training.loop import load_hearing, load_reading, make_pipeline
 from humo.training.model import make_mini
@@ -256,6 +257,8 @@ def test_masks_of_the_fast_form_are_measured_too(teacher: HuMoPipeline, folder: 
     fast, cases = make_fast(teacher, folder), make_cases(1, 0, "validation", 5)
     found = mask_iou_by_noise(fast, cases, settings_for(fast, 5), (300, 700))
     assert found.keys() == {"300", "700"} and all(0 <= value <= 1 for value in found.values())
+    with cached(fast.transformer, "taylor"):
+        assert mask_iou_by_noise(fast, cases, settings_for(fast, 5), (300, 700)) == found, "whole passes all the same"
 
 
 def test_the_slow_form_is_left_as_it_was(teacher: HuMoPipeline, folder: Path) -> None:

@@ -53,9 +53,13 @@ def test_a_quick_look_and_then_one_at_every_change(visit: Visit, tmp_path) -> No
 
     page.locator("#live-TI").get_by_role("checkbox").uncheck()
     digest = hashlib.sha256(_shown(visit)).hexdigest()
+    page.wait_for_timeout(SECOND)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
     page.locator("#prompt-TI textarea").fill("a man")
     page.wait_for_timeout(2 * SECOND)
     assert hashlib.sha256(_shown(visit)).hexdigest() == digest, "nothing happens by itself any more"
+    assert sent == [], "and nothing is sent"
     assert visit.complaints == []
 
 

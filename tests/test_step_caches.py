@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from humo.__main__ import main
-from humo.step_caches import describe_cache, read_cache, use_cache
+from humo.step_caches import cached, describe_cache, read_cache, use_cache
 
 
 @pytest.mark.parametrize("name", ["first_block:0.05", "taylor:4"])
@@ -61,6 +61,22 @@ def test_passes_are_left_out_and_the_video_says_so(name: str, batch_branches: bo
         assert np.abs(video.frames.astype(int) - exact.frames).mean() < 20, "near it"
     use_cache(pipe.transformer, None)
     assert np.array_equal(pipe(**given).frames, exact.frames)
+
+
+@pytest.mark.parametrize("name", ["first_block", "taylor"])
+def test_masks_need_every_block(name: str) -> None:
+    pipe = tiny.pipeline("mini")
+    with cached(pipe.transformer, name), pytest.raises(ValueError, match="a cache leaves some out: turn the cache off"):
+        pipe("a woman nods", seed=3, num_frames=9, return_masks=True)
+    assert pipe("a woman nods", seed=3, num_frames=9, return_masks=True).masks is not None, "off again"
+
+
+def test_a_cache_comes_back_after_a_while_without() -> None:
+    transformer = tiny.transformer()
+    use_cache(transformer, "taylor:4")
+    with cached(transformer, None):
+        assert not transformer.is_cache_enabled
+    assert describe_cache(transformer) == "taylor:4"
 
 
 def test_the_command_refuses_before_it_loads_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,9 +86,10 @@ def _measure_clip(
         result["page"] = page_start(PAGE)
     if compare:
         from humo.benchmarks.ways import compare_ways, describe_ways, plain_numbers
-        from humo.checkpoints import MINI, load
+        from humo.checkpoints import load
 
-        ways = compare_ways(load(preset), MINI if preset == "mini" else Path(preset))
+        pipe = load(preset)
+        ways = compare_ways(pipe, Path(pipe.name_or_path))
         result["ways"] = plain_numbers(ways)
         typer.echo(describe_ways(ways))
     typer.echo(describe(result))

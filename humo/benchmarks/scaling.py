@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -42,25 +43,26 @@ def measure_scaling(
     together: Sequence[int] = TOGETHER,
 ) -> list[Point]:
     """Time clips from text, picture and sound along each axis, all else as the model's defaults have it."""
-    return list(_points(pipe, lengths, steps, together))
+    frames = pipe.config.default_num_frames
+    cases, settings = make_cases(max(together), 0, "validation", frames), settings_for(pipe, frames)
 
+    def seconds(make: Callable[[], object]) -> float:
+        start = now(torch.device(pipe.device))
+        make()
+        return now(torch.device(pipe.device)) - start
 
-def _points(
-    pipe: HuMoPipeline, lengths: Sequence[float], steps: Sequence[int], together: Sequence[int]
-) -> Iterator[Point]:
-    device = torch.device(pipe.device)
-    pipe(**example_inputs(0.2), num_inference_steps=1)  # the first run is slower
-    for axis, values in (("seconds of video", lengths), ("steps", steps)):
-        for value in values:
-            given = example_inputs(value if axis != "steps" else 2.0)
-            start = now(device)
-            pipe(**given, num_inference_steps=value if axis == "steps" else None)
-            yield Point(axis, value, now(device) - start)
-    cases = make_cases(max(together), 0, "validation", pipe.config.default_num_frames)
-    for number in together:
-        start = now(device)
-        generate_batch(pipe, cases[:number], "TIA", settings_for(pipe, pipe.config.default_num_frames))
-        yield Point("clips at once", number, (now(device) - start) / number)
+    def clip(length: float, number: int | None = None) -> float:
+        return seconds(partial(pipe, **example_inputs(length), num_inference_steps=number))
+
+    def batch(number: int) -> float:
+        return seconds(partial(generate_batch, pipe, cases[:number], "TIA", settings)) / number
+
+    clip(0.2, 1)  # the first run is slower
+    return [
+        *(Point("seconds of video", length, clip(length)) for length in lengths),
+        *(Point("steps", number, clip(2.0, number)) for number in steps),
+        *(Point("clips at once", number, batch(number)) for number in together),
+    ]
 
 
 def describe_scaling(points: Sequence[Point]) -> str:

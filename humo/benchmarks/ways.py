@@ -27,7 +27,7 @@ from humo.fast_config import has_fast
 from humo.guidance import make_rule
 from humo.pipeline import HuMoPipeline
 from humo.sampling import denoise, set_timesteps
-from humo.step_caches import use_cache
+from humo.step_caches import cached
 
 QUIET_BELOW = 750.0
 """Timestep from which the way with fewer branches follows text, picture and sound unamplified, in one pass a step."""
@@ -121,11 +121,8 @@ def _plain(pipe: HuMoPipeline, case: Case) -> tuple[Tensor, float]:
 
 
 def _cached(pipe: HuMoPipeline, name: str, case: Case) -> tuple[Tensor, float]:
-    use_cache(pipe.transformer, name)
-    try:
+    with cached(pipe.transformer, name):
         return _denoise(pipe, case)
-    finally:
-        use_cache(pipe.transformer, None)
 
 
 def _quiet(pipe: HuMoPipeline) -> dict[str, Any]:

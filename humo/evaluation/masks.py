@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,10 +12,10 @@ from humo.evaluation.cases import Case
 from humo.evaluation.generation import GenerationSettings, encode_cases
 from humo.focus import mask_iou
 from humo.guidance import Branch, make_rule
-from humo.guidance_embedding import guidance_scalars
 from humo.pipeline import HuMoPipeline
 from humo.references import encode_video, to_pixels
 from humo.sampling import Conditions, branch_inputs
+from humo.step_caches import cached
 from humo.training.data import shrink_mask
 
 NOISE_LEVELS = (100, 300, 500, 700, 900)
@@ -38,6 +37,7 @@ def mask_iou_by_noise(
     Returns:
         Mean over clips by timestep; keys are strings, as in JSON.
     """
+    rule = make_rule(generation.guidance)
     scores: dict[str, list[float]] = {str(level): [] for level in levels}
     for start in range(0, len(cases), generation.batch_size):
         batch = cases[start : start + generation.batch_size]
@@ -47,8 +47,7 @@ def mask_iou_by_noise(
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         for level in levels:
             if pipe.transformer.config.guidance_embeds:  # told of the way from there to the clean video
-                scalars = guidance_scalars(make_rule(generation.guidance), level / 1000, 0.0)
-                conditions = replace(conditions, guidance=scalars)
+                conditions = conditions.with_guidance(rule, level / 1000, 0.0)
             noisy = clean + level / 1000 * (noise - clean)
             predicted = _face_logits(pipe, noisy, level, conditions).cpu()
             for case, logits in zip(batch, predicted, strict=True):
@@ -63,7 +62,9 @@ def _face_logits(pipe: HuMoPipeline, latents: Tensor, level: int, conditions: Co
     inputs = branch_inputs(
         pipe.transformer, torch.cat([latents, slots], dim=2), float(level), Branch(True, True, True), conditions
     )
-    attended = [part.to(pipe.focus_head.dtype) for part in pipe.transformer(**inputs, return_attended=True).attended]
+    with cached(pipe.transformer, None):  # every noise level is asked alone
+        attended = pipe.transformer(**inputs, return_attended=True).attended
+    attended = [part.to(pipe.focus_head.dtype) for part in attended]
     patch = pipe.transformer.config.patch_size
     grid = latents.shape[2] + conditions.num_references, latents.shape[3] // patch[1], latents.shape[4] // patch[2]
     return pipe.focus_head(attended, grid)[:, : latents.shape[2]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.optim._muon import _adjust_lr
 
 from humo.training.precision import has_bfloat16
 
@@ -32,7 +33,7 @@ class Muon(torch.optim.Muon):
         update = parameter.grad.lerp(mean, momentum) if group["nesterov"] else mean
         update = orthogonal(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
         parameter.mul_(1 - rate * group["weight_decay"])
-        parameter.add_(update, alpha=-rate * 0.2 * max(parameter.shape) ** 0.5)  # adjust_lr_fn "match_rms_adamw"
+        parameter.add_(update, alpha=-_adjust_lr(rate, group["adjust_lr_fn"], parameter.shape))
 
 
 def orthogonal(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
