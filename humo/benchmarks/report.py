@@ -105,7 +105,7 @@ def draw_ways(ways: Sequence[Way], path: Path) -> Path:
     axes.barh(labels, [way.share for way in ways], color="#0072B2", height=0.6)
     for row, way in enumerate(ways):
         price = "same result" if way.psnr > 100 else f"{way.psnr:.0f} dB"
-        axes.text(way.share + 0.02, row, f"{way.share:.2f}   {price}", va="center")
+        axes.text(way.share + 0.02, row, f"{way.share:.2f}, {price}", va="center")
     axes.invert_yaxis()
     axes.set(xlabel="time of denoising, exact way = 1", xlim=(0, 1.25 * max(way.share for way in ways)))
     axes.spines[["top", "right"]].set_visible(False)
