@@ -68,7 +68,9 @@ def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
 
 
 def run_all(page: Page) -> None:
-    """Runs all cells by the menu."""
+    """Runs all cells by the menu, once the kernel answers: JupyterLab drops what is asked of it before."""
+    idle = page.get_by_role("contentinfo").get_by_role("button", name="Python 3 (ipykernel) | Idle")
+    idle.wait_for(timeout=PATIENCE)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
