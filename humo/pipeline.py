@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +35,16 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
 
 from humo.audio import FPS, FRAMES_PER_LATENT, encode_audio, window_audio
+from humo.calls import Call, Picture, read_call
 from humo.focus import FaceMaskPredictor, MaskKeeper
-from humo.guidance import Rule, describe_rule, make_rule
-from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
-from humo.media import read_picture, read_sound, write_video
-from humo.parallel import draw_seed
+from humo.guidance import Rule
+from humo.inputs import Request
+from humo.media import write_video
 from humo.prompts import PromptCache, encode_tokens
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
-from humo.sampling import Conditions, StepState, denoise
+from humo.sampling import Conditions, StepState, denoise, join_conditions
 from humo.step_caches import describe_cache
 from humo.transformer import HuMoTransformer3DModel
-
-Picture = Image.Image | str | Path
 
 
 @dataclass
@@ -210,62 +208,70 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             ValueError: if an input is not allowed; the sentence says what to do.
             StopGeneration: if `on_step` raised it.
         """
-        # 1. Read what was given
-        config, notes = self.config, []
-        image = [image] if isinstance(image, Image.Image | str | Path) else list(image or [])
-        rule = config.default_guidance if guidance is None else guidance
-        rule = make_rule(rule) if isinstance(rule, Mapping) else rule
-        request = make_request(
-            config,
-            prompt,
-            num_images=len(image),
-            num_frames=num_frames,
-            seed=draw_seed(self.transformer) if seed is None else seed,
-            negative_prompt=negative_prompt,
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
+        call = read_call(
+            self, prompt, negative_prompt, image, audio, num_frames, height, width, num_inference_steps, guidance, seed
         )
-        check_request(request, config, self.size_multiple)
         if return_masks and self.focus_head is None:
             raise ValueError("return_masks needs a focus head but this model has none: leave it out.")
-        if negative_prompt and self.transformer.config.guidance_embeds:
-            notes.append("The fast model does not read the negative prompt.")
-        pictures = [read_picture(picture) for picture in image]
-        sound = None if audio is None else read_sound(audio)
-        if num_frames is None:
-            request = replace(request, num_frames=choose_num_frames(sound, config, notes))
-        heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames, notes)
-
         masks = MaskKeeper(self.focus_head) if return_masks else None
+        output = self.make_together([call], _call_each(masks, on_step))[0]
+        return output if masks is None else replace(output, masks=masks.best)
+
+    @torch.no_grad()
+    def make_together(
+        self, calls: Sequence[Call], on_step: Callable[[StepState], None] | None = None
+    ) -> list[HuMoPipelineOutput]:
+        """Make several videos of equal shape as one batch, for throughput; each is what it would be alone.
+
+        What a batch gains depends on the device (`python -m humo benchmark --report`). Ours.
+
+        Args:
+            calls: one or more from `humo.calls.read_call`, with equal `Call.shape`.
+            on_step: called after every step with all of them; raise `humo.StopGeneration` in it to stop.
+
+        Returns:
+            A video a call, in order.
+
+        Raises:
+            ValueError: if their shapes differ.
+            StopGeneration: if `on_step` raised it.
+        """
+        request, rule = calls[0].request, calls[0].rule
+        if any(call.shape != calls[0].shape for call in calls):
+            raise ValueError(
+                "these calls differ in size, length, steps, guidance or in what they are given: make each on its own."
+            )
         try:
-            # 2. Encode it
-            conditions = self.encode_conditions(request, pictures, heard, notes)
+            # 1. Encode what was given
+            told = [self.encode_conditions(call.request, call.pictures, call.heard, call.notes) for call in calls]
+            conditions = join_conditions(told)
+            noise = torch.cat([self._draw_noise(call.request, conditions.num_references) for call in calls])
             self.maybe_free_model_hooks()  # under model offload only a next encoder would send one away; it may not run
 
-            # 3. Denoise
+            # 2. Denoise
             latents = denoise(
                 self.transformer,
                 self.scheduler,
                 rule,
                 conditions,
-                self._draw_noise(request, conditions.num_references),
+                noise,
                 request.num_inference_steps,
-                on_step=_call_each(masks, on_step),
-                batch_branches=config.batch_branches,
-                window=self._window(request.num_frames, notes),
+                on_step=on_step,
+                batch_branches=self.config.batch_branches,
+                window=self._window(request.num_frames, calls),
             )
 
-            # 4. Decode
-            frames = to_frames(decode_latents(latents, self.vae)[0])
+            # 3. Decode
+            videos = [to_frames(decode_latents(one[None], self.vae)[0]) for one in latents]
         finally:
             self.maybe_free_model_hooks()  # also when stopped: nothing stays on the GPU
-        mode = "T" + "I" * bool(pictures) + "A" * (sound is not None)
-        settings = {**asdict(request), "mode": mode, "guidance": describe_rule(rule), "model": self.model_name}
+        return [self._output(call, frames) for call, frames in zip(calls, videos, strict=True)]
+
+    def _output(self, call: Call, frames: np.ndarray) -> HuMoPipelineOutput:
+        settings = call.settings | {"model": self.model_name}
         if (cache := describe_cache(self.transformer)) is not None:
             settings["cache"] = cache  # not the exact result
-        best_mask = None if masks is None else masks.best
-        return HuMoPipelineOutput(frames, FPS, played, request.seed, settings, best_mask, notes)
+        return HuMoPipelineOutput(frames, FPS, call.played, call.request.seed, settings, notes=call.notes)
 
     @property
     def model_name(self) -> str:
@@ -358,12 +364,15 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         shown = (middle - start) * FRAMES_PER_LATENT
         return Image.fromarray(to_frames(decode_latents(seen, self.vae, frames=[shown])[0])[0])
 
-    def _window(self, num_frames: int, notes: list[str]) -> int | None:
-        """Latent frames of a window where the video is longer than trained."""
+    def _window(self, num_frames: int, calls: Sequence[Call]) -> int | None:
+        """Latent frames of a window where the videos are longer than trained."""
         trained = self.config.max_trained_frames
         if trained is None or num_frames <= trained:
             return None
-        notes.append(f"Longer than the {trained} frames of training: made of overlapping windows of that length.")
+        for call in calls:
+            call.notes.append(
+                f"Longer than the {trained} frames of training: made of overlapping windows of that length."
+            )
         return _num_latents(trained)
 
     def _draw_noise(self, request: Request, num_references: int) -> Tensor:

@@ -12,7 +12,7 @@ Source: HuMo released code (`generate.py::inference`); UniPC through diffusers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
 import numpy as np
@@ -69,6 +69,15 @@ class Conditions:
     def with_guidance(self, rule: Rule, sigma: float, next_sigma: float) -> Conditions:
         """The conditions of a distilled model for a step; see `humo.guidance_embedding.guidance_scalars`."""
         return replace(self, guidance=guidance_scalars(rule, sigma, next_sigma))
+
+
+def join_conditions(told: Sequence[Conditions]) -> Conditions:
+    """The conditions of several videos of equal shape as one batch."""
+    joined = {}
+    for each in fields(Conditions):
+        values = [getattr(one, each.name) for one in told]
+        joined[each.name] = torch.cat(values) if isinstance(values[0], Tensor) else values[0]
+    return Conditions(**joined)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from humo.guidance import make_rule
 from humo.inputs import Request, check_request
 from humo.pipeline import HuMoPipeline
 from humo.references import decode_latents, to_frames
-from humo.sampling import Conditions, StepState, denoise
+from humo.sampling import Conditions, StepState, denoise, join_conditions
 from humo.step_caches import describe_cache
 
 
@@ -127,10 +127,7 @@ def generate_batch(
 @torch.no_grad()
 def encode_cases(pipe: HuMoPipeline, cases: Sequence[Case], mode: str, settings: GenerationSettings) -> Conditions:
     """Conditions of several cases as one batch."""
-    told = [_encode_case(pipe, case, mode, settings) for case in cases]
-    return Conditions(
-        **{field.name: _stack([getattr(each, field.name) for each in told]) for field in fields(Conditions)}
-    )
+    return join_conditions([_encode_case(pipe, case, mode, settings) for case in cases])
 
 
 def _encode_case(pipe: HuMoPipeline, case: Case, mode: str, settings: GenerationSettings) -> Conditions:
@@ -149,10 +146,6 @@ def _encode_case(pipe: HuMoPipeline, case: Case, mode: str, settings: Generation
     return pipe.encode_conditions(
         request, [case.reference] if has_image else [], case.clip.waveform if "A" in mode else None
     )
-
-
-def _stack(values: list[Any]) -> Any:
-    return torch.cat(values) if isinstance(values[0], Tensor) else values[0]
 
 
 def draw_noise(pipe: HuMoPipeline, seed: int, settings: GenerationSettings) -> Tensor:

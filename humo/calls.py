@@ -1,0 +1,105 @@
+"""A video that was asked for: read, checked, its defaults filled in, and nothing computed yet. Ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from humo.guidance import Rule, describe_rule, make_rule
+from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
+from humo.media import read_picture, read_sound
+from humo.parallel import draw_seed
+
+if TYPE_CHECKING:
+    from humo.pipeline import HuMoPipeline
+
+Picture = Image.Image | str | Path
+
+
+@dataclass
+class Call:
+    """What `read_call` read.
+
+    Attributes:
+        request: numbers and texts.
+        rule: guidance.
+        pictures: references, possibly none.
+        heard: what the model hears, float32 (samples,) at 16 kHz; None without sound.
+        played: what the video plays, (samples, channels) and Hz; None without sound.
+        notes: what was decided for the caller, in sentences; grows while the video is made.
+    """
+
+    request: Request
+    rule: Rule
+    pictures: list[Image.Image]
+    heard: np.ndarray | None
+    played: tuple[np.ndarray, int] | None
+    notes: list[str]
+
+    @property
+    def mode(self) -> str:
+        """ "T", "TI", "TA" or "TIA"."""
+        return "T" + "I" * bool(self.pictures) + "A" * (self.heard is not None)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that was asked, as plain data."""
+        return {**asdict(self.request), "mode": self.mode, "guidance": describe_rule(self.rule)}
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """What must be the same in calls that are made together: all but texts, seed, and what is seen and heard."""
+        own = ("prompt", "negative_prompt", "seed")
+        return {name: value for name, value in self.settings.items() if name not in own}
+
+
+def read_call(
+    pipe: HuMoPipeline,
+    prompt: str,
+    negative_prompt: str | None = None,
+    image: Picture | Sequence[Picture] | None = None,
+    audio: str | Path | tuple[np.ndarray, int] | None = None,
+    num_frames: int | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    num_inference_steps: int | None = None,
+    guidance: Rule | Mapping[str, Any] | None = None,
+    seed: int | None = None,
+) -> Call:
+    """Read and check what a call of the pipeline asks for; arguments as of `HuMoPipeline.__call__`.
+
+    Returns:
+        What `HuMoPipeline.make_together` takes.
+
+    Raises:
+        ValueError: if an input is not allowed; the sentence says what to do.
+    """
+    config, notes = pipe.config, []
+    image = [image] if isinstance(image, Image.Image | str | Path) else list(image or [])
+    rule = config.default_guidance if guidance is None else guidance
+    rule = make_rule(rule) if isinstance(rule, Mapping) else rule
+    request = make_request(
+        config,
+        prompt,
+        num_images=len(image),
+        num_frames=num_frames,
+        seed=draw_seed(pipe.transformer) if seed is None else seed,
+        negative_prompt=negative_prompt,
+        height=height,
+        width=width,
+        num_inference_steps=num_inference_steps,
+    )
+    check_request(request, config, pipe.size_multiple)
+    if negative_prompt and pipe.transformer.config.guidance_embeds:
+        notes.append("The fast model does not read the negative prompt.")
+    pictures = [read_picture(picture) for picture in image]
+    sound = None if audio is None else read_sound(audio)
+    if num_frames is None:
+        request = replace(request, num_frames=choose_num_frames(sound, config, notes))
+    heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames, notes)
+    return Call(request, rule, pictures, heard, played, notes)
