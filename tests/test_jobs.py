@@ -16,7 +16,7 @@ from PIL import Image
 
 from humo.pipeline import HuMoPipeline
 from humo.space import html
-from humo.space.jobs import Device, Job, Model, Phase, Progress, Stopped
+from humo.space.jobs import Job, Model, Phase, Progress
 from humo.space.making import MakeVideo, Result
 from humo.space.request import VideoRequest
 from humo.space.studio import MAX_JOBS, Studio
@@ -100,39 +100,6 @@ def test_one_job_a_visitor_and_a_limit_for_all(studio: Studio) -> None:
     for number in range(MAX_JOBS):
         studio.stop(f"visitor {number}")
     assert all(_follow(job)[-1].phase is Phase.STOPPED for job in jobs)
-
-
-def test_device_carries_one_at_a_time_in_order() -> None:
-    device, running, order, told = Device(), [], [], [[], [], [], []]
-    free = threading.Event()
-
-    def work(number: int) -> None:
-        with device.turn(lambda: False, told[number].append):
-            running.append(number)
-            assert running == [number], "never two at once"
-            free.wait(5)
-            time.sleep(0.01)
-            order.append(number)
-            running.remove(number)
-
-    threads = []
-    for number in range(4):
-        threads.append(threading.Thread(target=work, args=(number,)))
-        threads[-1].start()
-        time.sleep(0.05)
-    time.sleep(0.5)
-    free.set()
-    for thread in threads:
-        thread.join(10)
-    assert order == [0, 1, 2, 3]
-    assert [places[:1] for places in told] == [[], [1], [2], [3]]
-    assert all(places == sorted({*places}, reverse=True) for places in told), "only changes are told"
-    with (
-        device.turn(lambda: False, lambda position: None),
-        pytest.raises(Stopped),
-        device.turn(lambda: True, lambda position: None),
-    ):
-        raise AssertionError("stopped while waiting")
 
 
 def test_model_that_fails_to_load_is_tried_again(mini_pipeline: HuMoPipeline) -> None:

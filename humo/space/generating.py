@@ -93,7 +93,7 @@ def generator(
             raise as_toast(error) from None
         yield {**cleared, **_first_view(job, ask, settings, panel), **rest(starts)}
         for progress in follow(job):
-            if progress.phase is Phase.DONE and not is_fast:
+            if progress.phase is Phase.DONE and not is_fast and not progress.company:  # a batch tells of no single one
                 serving.learn(progress.result, progress.elapsed - progress.loading)
             view = _view(progress, ask, panel)
             if progress.phase.is_over:

@@ -1,24 +1,19 @@
-"""One task after the other on one device: jobs that run in threads, tell how far they are, and stop.
+"""What visitors ask for, as jobs: they tell how far they are, and stop.
 
-The page only looks: it waits for a change of `Job.progress` and shows it. Notable choices (all ours):
-- The queue is ours and not Gradio's, whose cancel frees a place while the cancelled function still computes:
-  here the next job starts only when the device is really free.
-- Stopping sets a flag, which the job reads at every step. Nothing waits for it, for Gradio closes generators on
-  its event loop.
+The page only looks: it waits for a change of `Job.progress` and shows it. Stopping sets a flag, which is read at every
+step; nothing waits for it, for Gradio closes generators on its event loop. All ours.
 """
 
 from __future__ import annotations
 
 import contextvars
-import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -27,7 +22,6 @@ from humo.space.accelerator import accelerate, stream
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
 
-logger = logging.getLogger(__name__)
 Run = Callable[["Task"], Generator[Any]]
 """A generator function: yields a task's moments, then its result."""
 
@@ -77,6 +71,18 @@ class Task(Protocol):
         """Expected time on a GPU, for one that is lent by the second."""
 
 
+@runtime_checkable
+class Sociable(Protocol):
+    """A task that others of its kind can be done with."""
+
+    @property
+    def kind(self) -> Hashable:
+        """Equal for tasks that fit together; None if it fits none."""
+
+    def together(self, others: Sequence[Task]) -> Task:
+        """This one and others as one task, which tells tuples: each one's moment, result or `ValueError`, or None."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
     """A moment of a job; never changed, only replaced."""
@@ -100,47 +106,8 @@ class Progress:
     """What the task returned, once the job is done."""
     error: str | None = None
     """One sentence, if the job failed."""
-
-
-class Device:
-    """Something that carries one job at a time, first come, first served."""
-
-    def __init__(self) -> None:
-        self._tickets: deque[object] = deque()
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def turn(self, is_stopped: Callable[[], bool], on_position: Callable[[int], None]) -> Iterator[None]:
-        """Wait for the turn and hold the device.
-
-        Args:
-            is_stopped: asked while waiting.
-            on_position: told how many are before, at first and whenever that changes.
-
-        Raises:
-            Stopped: if stopped while waiting.
-        """
-        ticket, told = object(), 0
-        with self._changed:
-            self._tickets.append(ticket)
-        try:
-            while True:
-                with self._changed:
-                    position = self._tickets.index(ticket)
-                    if position and not is_stopped():
-                        self._changed.wait(0.2)
-                if is_stopped():
-                    raise Stopped
-                if position == 0:
-                    break
-                if position != told:
-                    on_position(position)
-                told = position
-            yield
-        finally:
-            with self._changed:
-                self._tickets.remove(ticket)
-                self._changed.notify_all()
+    company: int = 0
+    """Jobs of others that are done together with this one, as one batch."""
 
 
 class Model:
@@ -185,44 +152,52 @@ class Model:
 
 
 class Job:
-    """A task on its way, in a thread of its own."""
+    """A task on its way; `humo.space.line.Line` carries it."""
 
-    def __init__(self, task: Task, model: Model, device: Device, run: Run | None = None) -> None:
-        """Prepare a job; `start` starts it.
+    def __init__(self, task: Task) -> None:
+        """Prepare a job; it begins when it joins a line.
 
         Args:
             task: what to do.
-            model: with which it is done.
-            device: where; shared by all jobs.
-            run: how a task is run; by default `moments_of` the model.
         """
-        self.progress = Progress()
-        self._task, self._model, self._device = task, model, device
-        self._run_task = run or moments_of(model)
+        self.task, self.progress = task, Progress()
+        self.context = contextvars.copy_context()  # the visitor's: ZeroGPU reads from it whose quota a call takes
+        self.on_stop: Callable[[Job], None] = lambda job: None
+        """Told when somebody stops it."""
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self._started_at = self._first_step_at = time.monotonic()
 
-    def start(self) -> None:
-        """Go to the end of the queue."""
-        # In the visitor's context: ZeroGPU reads from it whose quota a call takes.
-        run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(self._run,), name="job", daemon=True).start()
-
     def stop(self) -> None:
-        """Ask the job to end at its next step; returns at once."""
+        """Ask the job to end, at its next step if it is at work; returns at once."""
         self._stop.set()
+        self.on_stop(self)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stop.is_set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.progress.phase.is_over
 
     @property
     def gives_way(self) -> bool:
         """Whether the next job of the same visitor may end this one."""
-        return getattr(self._task, "gives_way", False)
+        return getattr(self.task, "gives_way", False)
+
+    @cached_property
+    def kind(self) -> Hashable:
+        """Equal for jobs that can be done together; None for one that cannot. May read a file, once."""
+        return self.task.kind if isinstance(self.task, Sociable) else None
 
     def end(self) -> None:
         """Stop the job and wait until it is over."""
         self.stop()
         with self._changed:
-            self._changed.wait_for(lambda: self.progress.phase.is_over)
+            self._changed.wait_for(lambda: self.is_over)
 
     def wait(self, seen: Progress | None, timeout: float) -> Progress:
         """The current progress, as soon as it is another than `seen`.
@@ -231,53 +206,46 @@ class Job:
         """
         with self._changed:
             has_news = self._changed.wait_for(lambda: self.progress is not seen, timeout)
-            if not has_news and not self.progress.phase.is_over:
+            if not has_news and not self.is_over:
                 self.progress = self._later()
             return self.progress
+
+    def tell(self, **changes: object) -> None:
+        """Change its progress; of a job that is over nothing changes any more."""
+        with self._changed:
+            if not self.is_over:
+                self.progress = replace(self._later(), **changes)
+                self._changed.notify_all()
+
+    def begin(self) -> None:
+        """Take note that the device is free for it."""
+        self._started_at = time.monotonic()
+        self.tell(phase=Phase.LOADING, position=0)
+
+    def prepare(self, company: int) -> None:
+        """Take note that the model is there, and that so many others are done together with it."""
+        self.tell(phase=Phase.PREPARING, loading=time.monotonic() - self._started_at, company=company)
+
+    def take(self, value: Any) -> None:
+        """Take what its task tells: a moment, at last a result, or the error of a task that has company."""
+        if self.is_stopped:
+            self.tell(phase=Phase.STOPPED)
+        elif isinstance(value, Moment):
+            self._show(value)
+        elif isinstance(value, ValueError):
+            self.fail(str(value))
+        elif value is not None:
+            self.tell(phase=Phase.DONE, result=value, seconds_left=0.0)
+
+    def fail(self, error: str) -> None:
+        """End with a sentence."""
+        self.tell(phase=Phase.FAILED, error=error)
 
     def _later(self) -> Progress:
         elapsed, left = time.monotonic() - self._started_at, self.progress.seconds_left
         if left is not None:
             left = max(0.0, left - (elapsed - self.progress.elapsed))
         return replace(self.progress, elapsed=elapsed, seconds_left=left)
-
-    def _tell(self, **changes: object) -> None:
-        with self._changed:
-            self.progress = replace(self._later(), **changes)
-            self._changed.notify_all()
-
-    def _run(self) -> None:
-        try:
-            with self._device.turn(self._stop.is_set, lambda position: self._tell(position=position)):
-                self._started_at = time.monotonic()
-                self._tell(phase=Phase.LOADING, position=0)
-                self._model.get(self._stop.is_set)
-                self._tell(phase=Phase.PREPARING, loading=time.monotonic() - self._started_at)
-                result = self._do()
-            self._tell(phase=Phase.DONE, result=result, seconds_left=0.0)
-        except Stopped:
-            self._tell(phase=Phase.STOPPED)
-        except ValueError as error:
-            self._tell(phase=Phase.FAILED, error=str(error))
-        except Exception:  # must reach the visitor as a sentence, and the log in full
-            logger.exception("a job failed")
-            self._tell(
-                phase=Phase.FAILED,
-                error="Something went wrong on the server, its log says what: please try again.",
-            )
-
-    def _do(self) -> Any:
-        values = self._run_task(self._task)
-        try:
-            for value in values:
-                if self._stop.is_set():
-                    raise Stopped
-                if not isinstance(value, Moment):
-                    return value
-                self._show(value)
-        finally:
-            values.close()
-        raise ValueError("the video's process ended before the video was made: please try again.")
 
     def _show(self, moment: Moment) -> None:
         now = time.monotonic()
@@ -286,7 +254,7 @@ class Job:
         else:
             per_step = (now - self._first_step_at) / (moment.step - 1)
         is_last = moment.step == moment.num_steps
-        self._tell(
+        self.tell(
             phase=Phase.FINISHING if is_last else Phase.DENOISING,
             step=moment.step,
             num_steps=moment.num_steps,

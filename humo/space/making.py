@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,13 @@ from PIL import Image
 
 from humo.media import write_video
 from humo.space.accelerator import expected_seconds
-from humo.space.jobs import Moment
+from humo.space.jobs import Moment, Task
 from humo.space.pace import Work
 from humo.space.request import Defaults, VideoRequest
 
 if TYPE_CHECKING:
-    from humo.pipeline import HuMoPipeline
+    from humo.calls import Call
+    from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
     from humo.sampling import StepState
 
 SHOWN_SIDE = 512
@@ -41,31 +42,32 @@ class Result:
 
 
 class Watcher:
-    """A pipeline's `on_step` that tells each step, with a preview where that is cheap.
+    """A pipeline's `on_step` that tells each step, with previews where they are cheap.
 
     Args:
         pipe: whose steps they are.
-        tell: told each step.
+        tell: told a moment a video, each step.
     """
 
-    def __init__(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> None:
+    def __init__(self, pipe: HuMoPipeline, tell: Callable[[Sequence[Moment]], None]) -> None:
         self._pipe, self._tell = pipe, tell
         self._previewed_at, self._preview_cost = time.monotonic(), 0.0
 
     def __call__(self, state: StepState) -> None:
         """Tell a step."""
         step = state.index + 1
-        self._tell(Moment(step, state.num_steps, preview=self._preview(state, step == state.num_steps)))
+        previews = self._previews(state, step == state.num_steps)
+        self._tell([Moment(step, state.num_steps, preview=preview) for preview in previews])
 
-    def _preview(self, state: StepState, is_last: bool) -> Image.Image | None:
-        """The picture of this step; None where a new one would slow the job by over a tenth."""
+    def _previews(self, state: StepState, is_last: bool) -> list[Image.Image | None]:
+        """The pictures of this step; None where new ones would slow the job by over a tenth."""
         now = time.monotonic()
         if now - self._previewed_at < 10 * self._preview_cost and not is_last:
-            return None
-        preview = self._pipe.preview(state.clean)
+            return [None] * len(state.clean)
+        previews = [self._pipe.preview(clean[None]) for clean in state.clean]
         self._previewed_at = time.monotonic()
         self._preview_cost = self._previewed_at - now
-        return preview
+        return previews
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,28 @@ class MakeVideo:
         """A quick look does, to whatever its visitor wants next."""
         return self.request.is_fast
 
+    @property
+    def kind(self) -> Hashable:
+        """Equal for videos of the same shape, None where that cannot be told: `run` tells why."""
+        try:
+            return self.request.kind
+        except ValueError:
+            return None
+
+    def together(self, others: Sequence[Task]) -> MakeVideos:
+        """This one and others of its kind as one task."""
+        return MakeVideos((self, *others))
+
     def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> Result:
         """Make it and write it.
 
         Raises:
             ValueError: in one sentence, if any part of the request is not possible.
         """
-        output = self.request.run(pipe, Watcher(pipe, tell))
+        return self.write(self.request.run(pipe, Watcher(pipe, lambda moments: tell(moments[0]))))
+
+    def write(self, output: HuMoPipelineOutput) -> Result:
+        """Write the video that was made."""
         is_small = self.request.is_fast  # a quick look leaves the enlarging, a fifth of its time, to the browser
         scale = 1 if is_small else max(1, SHOWN_SIDE // max(output.frames.shape[1:3]))
         write_video(self.path, output.frames, output.fps, output.audio, output.settings, scale)
@@ -108,6 +125,40 @@ class MakeVideo:
     def seconds(self, pipe: HuMoPipeline) -> float:
         """Expected time on a GPU."""
         return expected_seconds(pipe, work_of(self.request, Defaults.of_pipeline(pipe)))
+
+
+@dataclass(frozen=True, slots=True)
+class MakeVideos:
+    """Several videos as one batch; what is told are tuples, as `humo.space.jobs.Sociable` says.
+
+    Attributes:
+        tasks: of one kind.
+    """
+
+    tasks: tuple[MakeVideo, ...]
+
+    def run(self, pipe: HuMoPipeline, tell: Callable[[tuple[Any, ...]], None]) -> tuple[None, ...]:
+        """Make and write them; each is told its result, or its error, as soon as there is one."""
+        pipe = self.tasks[0].request.made_by(pipe)
+        calls: dict[int, Call] = {}
+        for index, task in enumerate(self.tasks):
+            try:
+                calls[index] = task.request.read(pipe)
+            except ValueError as error:
+                tell(self._only({index: error}))
+        if not calls:
+            return self._only({})
+        watcher = Watcher(pipe, lambda moments: tell(self._only(dict(zip(calls, moments, strict=True)))))
+        for index, output in zip(calls, pipe.make_together(list(calls.values()), watcher), strict=True):
+            tell(self._only({index: self.tasks[index].write(output)}))
+        return self._only({})
+
+    def seconds(self, pipe: HuMoPipeline) -> float:
+        """Expected time on a GPU."""
+        return sum(task.seconds(pipe) for task in self.tasks)
+
+    def _only(self, told: Mapping[int, Any]) -> tuple[Any, ...]:
+        return tuple(told.get(index) for index in range(len(self.tasks)))
 
 
 def work_of(request: VideoRequest, defaults: Defaults) -> Work:

@@ -6,14 +6,16 @@ A request knows neither tensors nor widgets.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from humo.guidance import describe_rule, make_rule
+from humo.media import SAMPLE_RATE, read_sound
 
 if TYPE_CHECKING:
+    from humo.calls import Call
     from humo.media import Sound
     from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
     from humo.sampling import StepState
@@ -102,19 +104,49 @@ class VideoRequest:
         Raises:
             ValueError: in one sentence, if any part of the request is not possible.
         """
-        return self.made_by(pipe)(
-            prompt=self.prompt,
-            negative_prompt=self.negative_prompt,
-            image=list(self.images) or None,
-            audio=self.audio,
-            num_frames=self.num_frames,
-            height=self.height,
-            width=self.width,
-            num_inference_steps=self.num_inference_steps,
-            guidance=self.guidance or None,
-            seed=self.seed,
-            on_step=on_step,
-        )
+        return self.made_by(pipe)(**self._arguments(), on_step=on_step)
+
+    def read(self, pipe: HuMoPipeline) -> Call:
+        """Read and check it, without making anything.
+
+        Args:
+            pipe: the form of the model that `made_by` tells.
+
+        Raises:
+            ValueError: as of `run`.
+        """
+        from humo.calls import read_call
+
+        return read_call(pipe, **self._arguments())
+
+    @property
+    def kind(self) -> Hashable:
+        """Equal for requests whose videos have the same shape and can be made together.
+
+        Raises:
+            ValueError: if the sound, whose length counts, cannot be read.
+        """
+        length = self.num_frames
+        if length is None and self.audio is not None:
+            frames = len(read_sound(self.audio).waveform) // (SAMPLE_RATE // FPS)
+            length = max(0, frames - 1) // 4  # as `humo.inputs.choose_num_frames` rounds
+        numbers = (self.num_inference_steps, self.height, self.width, len(self.images), self.audio is not None)
+        return self.is_fast, length, *numbers, json.dumps(self.guidance, sort_keys=True)
+
+    def _arguments(self) -> dict[str, Any]:
+        """Of the pipeline's call."""
+        return {
+            "prompt": self.prompt,
+            "negative_prompt": self.negative_prompt,
+            "image": list(self.images) or None,
+            "audio": self.audio,
+            "num_frames": self.num_frames,
+            "height": self.height,
+            "width": self.width,
+            "num_inference_steps": self.num_inference_steps,
+            "guidance": self.guidance or None,
+            "seed": self.seed,
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

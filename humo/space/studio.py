@@ -1,13 +1,16 @@
-"""The visitors' jobs: one each, all on one device, and the folder of the files they write."""
+"""The visitors' jobs: one each, all in one line, and the folder of the files they write."""
 
 from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
-from humo.space.jobs import Device, Job, Model, Task, moments_of
+from humo.space.jobs import Job, Model, Run, Task, moments_of
+from humo.space.line import Line
 from humo.space.temporary import Room
+from humo.space.together import count_together
 
 MAX_JOBS = 10
 """Jobs at a time, the running one and those that wait."""
@@ -16,15 +19,26 @@ MAX_JOBS = 10
 class Studio:
     """Starts and stops the jobs of all visitors."""
 
-    def __init__(self, model: Model, room: Room) -> None:
+    def __init__(
+        self,
+        model: Model,
+        room: Room,
+        run: Run | None = None,
+        places: int = 1,
+        most_together: Callable[[Task], int] | None = None,
+    ) -> None:
         """Set up without loading anything.
 
         Args:
             model: makes the videos.
             room: for the videos.
+            run: how a task is run; by default here, with the model.
+            places: tasks run at a time.
+            most_together: the largest batch of which a task may be part; by default what pays off with the model.
         """
-        self.model, self.room = model, room
-        self._device, self._run = Device(), moments_of(model)
+        self.room = room
+        together = most_together or (lambda task: count_together(task, model.get()))
+        self._line = Line(model, run or moments_of(model), places, together)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
 
@@ -48,9 +62,9 @@ class Studio:
                 raise ValueError("Your last video is still being made: wait for it, or press Stop.")
             if len(self._jobs) >= MAX_JOBS:
                 raise ValueError(f"{len(self._jobs)} videos are already waiting: please try again in a minute.")
-            job = Job(task, self.model, self._device, self._run)
+            job = Job(task)
             self._jobs[visitor] = job
-            job.start()
+            self._line.join(job)
             return job
 
     def stop(self, visitor: str) -> None:
