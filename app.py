@@ -318,10 +318,11 @@ def main(
     host: Annotated[str | None, typer.Option(help="0.0.0.0 lets other computers in.")] = None,
     model: Annotated[str, typer.Option(envvar="HUMO_MODEL", help="mini, 1.7B, 17B or a saved pipeline.")] = "mini",
     records: Annotated[Path | None, typer.Option(envvar="HUMO_RECORDS", help="Folder of the shared links.")] = None,
+    ray: Annotated[bool, typer.Option("--ray", envvar="HUMO_RAY", help="Work is done by `humo.space.serve`.")] = False,
 ) -> None:
     """Open the page."""
     try:
-        behind = Behind.open(TEMPORARY, model, records)
+        behind = Behind.open(TEMPORARY, model, records, ray)
         if is_zero_gpu():
             behind.serving.model.get()  # the process of each call is a copy of this one: the weights must be here
         page = build_page(behind)

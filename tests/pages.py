@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +45,11 @@ _FACTS = """async (player) => {
 
 @contextmanager
 def serve(
-    folder: Path, records: Path | None = None, is_killed: bool = False, is_attacked: bool = False
+    folder: Path,
+    records: Path | None = None,
+    is_killed: bool = False,
+    is_attacked: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """Address of `python app.py`, with the bundled model, in a process of its own and another folder.
 
@@ -54,6 +58,7 @@ def serve(
         records: folder of the shared links; by default one in `folder`.
         is_killed: end it at once and without a word, as a power cut would; it may also be dead by then.
         is_attacked: what Gradio itself refuses leaves a traceback in the log, which is else a failure.
+        settings: variables of its environment.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -62,7 +67,7 @@ def serve(
     with open(log, "w") as file:
         command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
         environment = {key: value for key, value in os.environ.items() if key != "HUMO_MODEL"}
-        environment["HUMO_RECORDS"] = str(records or folder / "records")
+        environment |= {"HUMO_RECORDS": str(records or folder / "records"), **(settings or {})}
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
     address = f"http://127.0.0.1:{port}"
     try:

@@ -19,6 +19,7 @@ from humo.benchmarks import clip as benchmark
 from humo.benchmarks.command import PAGE
 from humo.benchmarks.model import describe_model, measure_model, random_conditions, random_transformer
 from humo.benchmarks.plain import plain_pass, plain_step
+from humo.benchmarks.waiting import describe_waiting, measure_waiting
 from humo.guidance import make_rule
 from humo.pipeline import HuMoPipeline
 from humo.sampling import guided_velocity
@@ -240,3 +241,16 @@ def test_command_prints_the_table_of_estimates(capsys):
     assert main(["benchmark", "--table", "--tflops", "300"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("| model | memory |") and "at 300 TFLOP/s" in out
+
+
+def test_waiting_jobs_are_timed_alone_and_together() -> None:
+    pipe = tiny.pipeline("mini")
+    pipe.fast_form = tiny.pipeline("mini")
+    crowds = measure_waiting(pipe, waiting=(1, 3), batch=2, seconds=0.4)
+    assert [(each.form, each.waiting, each.batch) for each in crowds] == [
+        *(("full quality", 1, 1), ("full quality", 3, 1), ("full quality", 3, 2)),
+        *(("quick look", 1, 1), ("quick look", 3, 1), ("quick look", 3, 2)),
+    ]
+    assert all(0 < each.mean <= each.last and each.per_minute > 0 for each in crowds)
+    table = describe_waiting(crowds)
+    assert "| quick look | 3 | 2 |" in table and table.count("\n") == 7

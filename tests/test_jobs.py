@@ -5,7 +5,6 @@ Run: python -m pytest tests/test_jobs.py
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from humo.space.request import VideoRequest
 from humo.space.restore import read_settings
 from humo.space.studio import Studio
 from humo.space.temporary import Room
-from humo.space.together import ON_GPU, QUICK_LOOKS_ON_CPU, count_together
+from humo.space.together import Batches
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def test_a_task_that_only_ends_has_failed(caplog: pytest.LogCaptureFixture) -> N
 
 @pytest.fixture
 def studio(mini_pipeline: HuMoPipeline, tmp_path: Path) -> Studio:
-    return Studio(Model(lambda: mini_pipeline), Room(tmp_path, 1 << 30), most_together=lambda task: 4)
+    return Studio(Model(lambda: mini_pipeline), Room(tmp_path, 1 << 30), batches=Batches(4, 4))
 
 
 def _start_behind_another(studio: Studio, requests: Sequence[VideoRequest]) -> tuple[Job, list[Job]]:
@@ -214,8 +214,8 @@ def test_a_bad_request_in_a_batch_fails_alone(studio: Studio, tmp_path: Path) ->
 
 
 def test_how_many_are_made_together() -> None:
-    look: Callable[[bool], Task] = lambda fast: MakeVideo(VideoRequest(prompt="a", is_fast=fast), Path("a.mp4"))  # noqa: E731
     small, large = tiny.pipeline("mini", batch_branches=True), tiny.pipeline("17B")
-    assert count_together(look(False), small) == 1 and count_together(look(True), small) == QUICK_LOOKS_ON_CPU
-    assert count_together(look(True), large) == 1
-    assert ON_GPU > QUICK_LOOKS_ON_CPU > 1
+    batches = Batches.of_pipeline(small)
+    full, quick = (MakeVideo(VideoRequest(prompt="a", is_fast=is_fast), Path("a.mp4")) for is_fast in (False, True))
+    assert batches.most(full) == 1 and batches.most(quick) == 4
+    assert Batches.of_pipeline(large) == Batches(1, 1)

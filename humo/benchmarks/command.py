@@ -8,6 +8,7 @@ needs no more than torch and diffusers on the machine with the GPU. All of this 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,9 @@ def benchmark(
     clip: Annotated[bool, typer.Option(help="Time a clip from text, picture and sound.")] = True,
     world: Annotated[bool, typer.Option(help="Time the drawing of the procedural world too.")] = False,
     page: Annotated[bool, typer.Option(help="Time the start of the page too.")] = False,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="Time jobs that wait for one another in the page's line.")
+    ] = False,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Time one step of 1.7B or 17B at its true size, no files needed.")
     ] = False,
@@ -57,6 +61,9 @@ def benchmark(
 
         typer.echo(write_performance(report, PAGE))
         return
+    if waiting:
+        _measure_waiting(preset, seconds, json_path)
+        return
     if (layers is not None or compile_blocks) and not random_weights:
         raise ValueError("--layers and --compile time a model with random weights: add --random-weights.")
     if compare not in (None, "plain"):
@@ -72,6 +79,16 @@ def benchmark(
         result = _measure_clip(preset, seconds, steps, fast, clip, world, page, compare is not None)
     if json_path is not None:
         json_path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _measure_waiting(preset: str, seconds: float, json_path: Path | None) -> None:
+    from humo.benchmarks.waiting import describe_waiting, measure_waiting
+    from humo.space.model_choice import load_served
+
+    crowds = measure_waiting(load_served(preset).pipe, seconds=seconds)
+    typer.echo(describe_waiting(crowds))
+    if json_path is not None:
+        json_path.write_text(json.dumps([asdict(crowd) for crowd in crowds], indent=2) + "\n")
 
 
 def _measure_clip(

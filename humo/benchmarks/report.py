@@ -12,6 +12,7 @@ import torch
 from humo.benchmarks.clip import describe, measure_pipeline, page_start
 from humo.benchmarks.model import describe_model, measure_model
 from humo.benchmarks.scaling import describe_scaling, measure_scaling
+from humo.benchmarks.waiting import describe_waiting, measure_waiting
 from humo.benchmarks.ways import Way, compare_ways, describe_ways
 from humo.checkpoints import MINI, load
 from humo.fast import make_fast
@@ -24,8 +25,8 @@ TRIED = """
 - **Half precision on the CPU** is emulated by processors without instructions for it and many times slower there, so
   the CPU path stays in float32, and Muon's orthogonalisation with it (`humo.training.muon`).
 - **No guidance in late steps** saves little: with the published spacing of noise levels most steps are early ones.
-- **Waiting clips denoised as one batch** gain little on two cores, which one clip keeps busy (*clips at once*, above):
-  the page makes them one after the other.
+- **Waiting videos of full quality made as one batch** gain little on two cores, which one of them keeps busy (*many
+  visitors*, above): there the page batches quick looks alone, on a GPU all.
 - **A slower preset of the video encoder** ("medium", moviepy's default) takes longer than "veryfast" for files of the
   same size; a quick look is not enlarged at all, which took more time than its network.
 - **Keys and values of text and sound** matter for mini; the published models have so many more tokens of video than
@@ -45,7 +46,7 @@ def write_performance(path: Path, page: Path) -> Path:
         The report.
     """
     pipe = load("mini")
-    fast = make_fast(pipe, MINI)
+    fast = pipe.fast_form = make_fast(pipe, MINI)
     measure_pipeline(pipe)  # warms up
     ways = compare_ways(pipe, MINI)
     parts = {form: measure_pipeline(made) for form, made in (("exact", pipe), ("fast form", fast))}
@@ -67,6 +68,10 @@ def write_performance(path: Path, page: Path) -> Path:
         describe_scaling(measure_scaling(pipe)),
         "The fast form:",
         describe_scaling(measure_scaling(fast, steps=(4, 6, 8))),
+        "## Many visitors",
+        "Jobs that wait when the device becomes free, in the page's own line; a batch is done when its last video is, "
+        "so what it gains for all is weighed against the wait of each (`humo.space.together`).",
+        describe_waiting(measure_waiting(pipe)),
         "## A published size on this machine",
         "Two of the 1.7B's thirty blocks with random weights, beside the published code's plain way; on a GPU: "
         "`python -m humo benchmark --preset 1.7B --random-weights --compare plain --compile`.",

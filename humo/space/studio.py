@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from humo.space.jobs import Job, Model, Run, Task, moments_of
 from humo.space.line import Line
 from humo.space.temporary import Room
-from humo.space.together import count_together
+from humo.space.together import Batches
 
 MAX_JOBS = 10
 """Jobs at a time, the running one and those that wait."""
@@ -25,7 +24,7 @@ class Studio:
         room: Room,
         run: Run | None = None,
         places: int = 1,
-        most_together: Callable[[Task], int] | None = None,
+        batches: Batches | None = None,
     ) -> None:
         """Set up without loading anything.
 
@@ -34,11 +33,11 @@ class Studio:
             room: for the videos.
             run: how a task is run; by default here, with the model.
             places: tasks run at a time.
-            most_together: the largest batch of which a task may be part; by default what pays off with the model.
+            batches: the largest ones; by default what pays off with the model.
         """
         self.room = room
-        together = most_together or (lambda task: count_together(task, model.get()))
-        self._line = Line(model, run or moments_of(model), places, together)
+        self._model, self._batches = model, batches
+        self._line = Line(model, run or moments_of(model), places, self._most_together)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
 
@@ -66,6 +65,9 @@ class Studio:
             self._jobs[visitor] = job
             self._line.join(job)
             return job
+
+    def _most_together(self, task: Task) -> int:
+        return (self._batches or Batches.of_pipeline(self._model.get())).most(task)
 
     def stop(self, visitor: str) -> None:
         """Ask a visitor's job, if there is one, to end at its next step; returns at once."""

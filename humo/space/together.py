@@ -8,24 +8,30 @@ when four are made together. The published models fill a GPU, and its memory, wi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
     from humo.space.jobs import Task
 
-ON_GPU, QUICK_LOOKS_ON_CPU = 8, 4
 
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """The largest batches."""
 
-def count_together(task: Task, pipe: HuMoPipeline) -> int:
-    """The largest batch of which a task may be part.
+    full: int = 1
+    """Videos of full quality."""
+    quick: int = 1
+    """Quick looks."""
 
-    Args:
-        task: of the first in the line.
-        pipe: what makes it.
-    """
-    if not pipe.config.batch_branches:  # it is set for small models
-        return 1
-    if pipe.device.type != "cpu":
-        return ON_GPU
-    return QUICK_LOOKS_ON_CPU if getattr(task, "gives_way", False) else 1
+    @classmethod
+    def of_pipeline(cls, pipe: HuMoPipeline) -> Batches:
+        """Those that pay off with a model on its device."""
+        if not pipe.config.batch_branches:  # it is set for small models
+            return cls()
+        return cls(quick=4) if pipe.device.type == "cpu" else cls(full=8, quick=8)
+
+    def most(self, task: Task) -> int:
+        """The largest one of which a task may be part."""
+        return self.quick if getattr(task, "gives_way", False) else self.full

@@ -1,0 +1,129 @@
+"""What several visitors cost one another: jobs that wait in the page's own line, one by one and as batches. Ours."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import soundfile
+
+from humo.benchmarks.clip import example_inputs
+from humo.pipeline import HuMoPipeline
+from humo.space.jobs import Job, Model, Moment
+from humo.space.making import MakeVideo
+from humo.space.request import VideoRequest
+from humo.space.studio import Studio
+from humo.space.temporary import Room
+from humo.space.together import Batches
+
+WAITING = (1, 2, 4, 8)
+BATCH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """One measurement.
+
+    Attributes:
+        form: "full quality" or "quick look".
+        batch: videos made together at the most.
+        waiting: jobs that wait when the device becomes free.
+        mean: seconds until a job is done, over all of them.
+        last: seconds until all are.
+    """
+
+    form: str
+    batch: int
+    waiting: int
+    mean: float
+    last: float
+
+    @property
+    def per_minute(self) -> float:
+        """Videos a minute."""
+        return 60 * self.waiting / self.last
+
+
+@dataclass(frozen=True)
+class _Hold:
+    """A task that keeps the device busy until it is let go."""
+
+    is_free: threading.Event
+
+    def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> bool:
+        return self.is_free.wait(60)
+
+    def seconds(self, pipe: HuMoPipeline) -> float:
+        return 0.0
+
+
+def measure_waiting(
+    pipe: HuMoPipeline, waiting: Sequence[int] = WAITING, batch: int = BATCH, seconds: float = 2.0
+) -> list[Crowd]:
+    """Let jobs of equal shape wait, and time them: one after the other, and as batches.
+
+    Args:
+        pipe: with its fast form in place, if quick looks are to be timed as well.
+        waiting: how many at a time.
+        batch: the largest one.
+        seconds: of each video.
+    """
+    found = []
+    with tempfile.TemporaryDirectory(prefix="humo-waiting-") as folder:
+        request = _request(Path(folder), seconds)
+        for is_fast in (False, True)[: 1 if pipe.fast_form is None else 2]:
+            asked = VideoRequest(**request, is_fast=is_fast)
+            for count in waiting:
+                for most in (1, batch)[: 1 if count == 1 else 2]:
+                    studio = Studio(Model(lambda: pipe), Room(Path(folder), 1 << 30), batches=Batches(most, most))
+                    times = _time(studio, asked, count)
+                    form = "quick look" if is_fast else "full quality"
+                    found.append(Crowd(form, min(most, count), count, fmean(times), max(times)))
+    return found
+
+
+def describe_waiting(crowds: Sequence[Crowd]) -> str:
+    """A table in markdown."""
+    head = "| video | waiting | made together | videos a minute | mean wait, s | all done, s |"
+    rows = [
+        f"| {each.form} | {each.waiting} | {each.batch} | {each.per_minute:.0f} | {each.mean:.1f} | {each.last:.1f} |"
+        for each in crowds
+    ]
+    return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+
+
+def _request(folder: Path, seconds: float) -> dict[str, object]:
+    given = example_inputs(seconds)
+    given["image"].save(folder / "picture.png")
+    soundfile.write(folder / "voice.wav", *given["audio"])
+    return {"prompt": given["prompt"], "images": (folder / "picture.png",), "audio": folder / "voice.wav", "seed": 0}
+
+
+def _time(studio: Studio, request: VideoRequest, count: int) -> list[float]:
+    """Seconds until each of so many jobs is done, from the moment in which the device becomes free for them."""
+    is_free = threading.Event()
+    studio.start("before", _Hold(is_free))
+    jobs = [studio.start(str(number), MakeVideo(request, studio.new_path("clip"))) for number in range(count)]
+    times = [0.0] * count
+
+    def wait(number: int, job: Job) -> None:
+        seen = None
+        while seen is None or not seen.phase.is_over:
+            seen = job.wait(seen, 1)
+        times[number] = time.perf_counter() - start
+        if seen.error is not None:
+            raise ValueError(seen.error)
+
+    threads = [threading.Thread(target=wait, args=pair) for pair in enumerate(jobs)]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    is_free.set()
+    for thread in threads:
+        thread.join()
+    return times
