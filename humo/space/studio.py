@@ -12,7 +12,7 @@ from humo.space.temporary import Room
 from humo.space.together import Batches
 
 MAX_JOBS = 10
-"""Jobs at a time, the running one and those that wait."""
+"""Jobs at a time for each place, the running ones and those that wait."""
 
 
 class Studio:
@@ -36,7 +36,7 @@ class Studio:
             batches: the largest ones; by default what pays off with the model.
         """
         self.room = room
-        self._model, self._batches = model, batches
+        self._model, self._batches, self._max_jobs = model, batches, MAX_JOBS * places
         self._line = Line(model, run or moments_of(model), places, self._most_together)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
@@ -59,7 +59,7 @@ class Studio:
             self._jobs = {key: job for key, job in self._jobs.items() if not job.progress.phase.is_over}
             if visitor in self._jobs:
                 raise ValueError("Your last video is still being made: wait for it, or press Stop.")
-            if len(self._jobs) >= MAX_JOBS:
+            if len(self._jobs) >= self._max_jobs:
                 raise ValueError(f"{len(self._jobs)} videos are already waiting: please try again in a minute.")
             job = Job(task)
             self._jobs[visitor] = job
