@@ -1,9 +1,9 @@
-"""A video that was asked for: read, checked, its defaults filled in, and nothing computed yet. Ours."""
+"""A video as it is asked for, read and checked before anything is computed, and as it comes back. Ours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
-from humo.media import read_picture, read_sound
+from humo.media import read_picture, read_sound, write_video
 from humo.parallel import draw_seed
 
 if TYPE_CHECKING:
@@ -56,6 +56,43 @@ class Call:
         """What must be the same in calls that are made together: all but texts, seed, and what is seen and heard."""
         own = ("prompt", "negative_prompt", "seed")
         return {name: value for name, value in self.settings.items() if name not in own}
+
+
+@dataclass
+class HuMoPipelineOutput:
+    """A generated video.
+
+    Attributes:
+        frames: RGB, uint8 (f, height, width, 3).
+        fps: frames a second, 25.
+        audio: the given sound at its own rate, cut or padded to the video: (float32 (samples, channels), Hz);
+            None without sound.
+        seed: what repeats the video with the same inputs.
+        settings: all that was asked, as plain data.
+        masks: probability of the face, float32 (latent frames, rows, columns) on the focus head's grid; None
+            unless asked for.
+        notes: what was decided for the caller, in sentences.
+    """
+
+    frames: np.ndarray
+    fps: int
+    audio: tuple[np.ndarray, int] | None
+    seed: int
+    settings: dict[str, Any]
+    masks: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def save(self, path: str | Path, scale: int = 1) -> Path:
+        """Write an mp4 with the sound and, in its metadata, the settings.
+
+        Args:
+            path: the file to write, ending in .mp4.
+            scale: whole number by which the pictures are enlarged.
+
+        Returns:
+            The path.
+        """
+        return write_video(path, self.frames, self.fps, self.audio, self.settings, scale)
 
 
 def read_call(

@@ -11,7 +11,7 @@ Legend: b batch, f frames, k latent frames, h w pixels, c latent channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -86,14 +86,22 @@ class PixelDecoder(nn.Module):
 
         Or only the wanted `frames` of the 4k: what works frame by frame, most of it, is done for them alone.
         """
+        hidden, sketch = self.mix_time(latents), sketch.transpose(1, 2)
+        if frames is not None:
+            hidden, sketch = hidden[:, list(frames)], sketch[:, list(frames)]
+        return self.draw(hidden, sketch)
+
+    def mix_time(self, latents: Tensor) -> Tensor:
+        """What looks at several frames, at latent resolution: (b, c, k, h, w) -> (b, 4k, c, h, w)."""
         hidden = self.conv_in(latents)
         for block in self.mix:
             hidden = block(hidden)
         hidden = self.to_frames(hidden).unflatten(1, (TIME, -1))  # (b, 4, c, k, h, w)
-        hidden = hidden.permute(0, 3, 1, 2, 4, 5).flatten(1, 2)  # (b, k 4, c, h, w)
-        sketch = sketch.transpose(1, 2)
-        if frames is not None:
-            hidden, sketch = hidden[:, list(frames)], sketch[:, list(frames)]
+        return hidden.permute(0, 3, 1, 2, 4, 5).flatten(1, 2)
+
+    def draw(self, hidden: Tensor, sketch: Tensor) -> Tensor:
+        """What works frame by frame: (b, f, c, h, w) and a sketch (b, f, 3, 8h, 8w) -> (b, 3, f, 16h, 16w)."""
+        num_videos = len(hidden)
         hidden = hidden.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         for level, (blocks, double) in enumerate(zip(self.stages, self.doublings, strict=True)):
             if level == 3:
@@ -101,7 +109,7 @@ class PixelDecoder(nn.Module):
             for block in blocks:
                 hidden = block(hidden)
             hidden = F.pixel_shuffle(double(hidden), 2)
-        return hidden.unflatten(0, (latents.shape[0], -1)).transpose(1, 2)
+        return hidden.unflatten(0, (num_videos, -1)).transpose(1, 2)
 
 
 class HuMoVideoCodec(ModelMixin, ConfigMixin):
@@ -172,6 +180,21 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         wanted = range(TIME * z.shape[2] - TIME + 1) if frames is None else frames
         video = self.decoder(self.normalize(z), self.sketch(z), [TIME - 1 + frame for frame in wanted])
         return DecoderOutput(sample=video) if return_dict else (video,)
+
+    def decode_stream(self, z: Tensor, chunk: int = 16) -> Iterator[Tensor]:
+        """Decodes latents in a stream: the first frames are there before the last ones are begun.
+
+        Args:
+            z: (b, c, k+1, h, w), not normalised.
+            chunk: frames at a time.
+
+        Yields:
+            (b, 3, up to `chunk`, 16h, 16w); together they are what `decode` returns.
+        """
+        hidden, sketch = self.decoder.mix_time(self.normalize(z)), self.sketch(z).transpose(1, 2)
+        parts = (whole[:, TIME - 1 :].split(chunk, dim=1) for whole in (hidden, sketch))
+        for part in zip(*parts, strict=True):
+            yield self.decoder.draw(*part)
 
     def sketch(self, z: Tensor) -> Tensor:
         """The video at half resolution by the inverse of the linear encoder, (b, 3, 4k, 8h, 8w) for (b, c, k, h, w)."""

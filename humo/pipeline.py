@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,53 +35,16 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
 
 from humo.audio import FPS, FRAMES_PER_LATENT, encode_audio, window_audio
-from humo.calls import Call, Picture, read_call
+from humo.calls import Call, HuMoPipelineOutput, Picture, read_call
+from humo.decoding import OnFrames, decode_frames
 from humo.focus import FaceMaskPredictor, MaskKeeper
 from humo.guidance import Rule
 from humo.inputs import Request
-from humo.media import write_video
 from humo.prompts import PromptCache, encode_tokens
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
 from humo.sampling import Conditions, StepState, denoise, join_conditions
 from humo.step_caches import describe_cache
 from humo.transformer import HuMoTransformer3DModel
-
-
-@dataclass
-class HuMoPipelineOutput:
-    """A generated video.
-
-    Attributes:
-        frames: RGB, uint8 (f, height, width, 3).
-        fps: frames a second, 25.
-        audio: the given sound at its own rate, cut or padded to the video: (float32 (samples, channels), Hz);
-            None without sound.
-        seed: what repeats the video with the same inputs.
-        settings: all that was asked, as plain data.
-        masks: probability of the face, float32 (latent frames, rows, columns) on the focus head's grid; None
-            unless asked for.
-        notes: what was decided for the caller, in sentences.
-    """
-
-    frames: np.ndarray
-    fps: int
-    audio: tuple[np.ndarray, int] | None
-    seed: int
-    settings: dict[str, Any]
-    masks: np.ndarray | None = None
-    notes: list[str] = field(default_factory=list)
-
-    def save(self, path: str | Path, scale: int = 1) -> Path:
-        """Write an mp4 with the sound and, in its metadata, the settings.
-
-        Args:
-            path: the file to write, ending in .mp4.
-            scale: whole number by which the pictures are enlarged.
-
-        Returns:
-            The path.
-        """
-        return write_video(path, self.frames, self.fps, self.audio, self.settings, scale)
 
 
 class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
@@ -184,6 +147,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         seed: int | None = None,
         on_step: Callable[[StepState], None] | None = None,
         return_masks: bool = False,
+        on_frames: OnFrames | None = None,
     ) -> HuMoPipelineOutput:
         """Make a video.
 
@@ -200,6 +164,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             seed: 0 to 2**63 - 1; drawn and reported if None.
             on_step: called after every step; raise `humo.StopGeneration` in it to stop.
             return_masks: also return where the network expects the face.
+            on_frames: told each stretch of frames as soon as it is decoded, uint8 (f, height, width, 3).
 
         Returns:
             The video.
@@ -214,12 +179,15 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         if return_masks and self.focus_head is None:
             raise ValueError("return_masks needs a focus head but this model has none: leave it out.")
         masks = MaskKeeper(self.focus_head) if return_masks else None
-        output = self.make_together([call], _call_each(masks, on_step))[0]
+        output = self.make_together([call], _call_each(masks, on_step), on_frames and [on_frames])[0]
         return output if masks is None else replace(output, masks=masks.best)
 
     @torch.no_grad()
     def make_together(
-        self, calls: Sequence[Call], on_step: Callable[[StepState], None] | None = None
+        self,
+        calls: Sequence[Call],
+        on_step: Callable[[StepState], None] | None = None,
+        on_frames: Sequence[OnFrames] | None = None,
     ) -> list[HuMoPipelineOutput]:
         """Make several videos of equal shape as one batch, for throughput; each is what it would be alone.
 
@@ -228,6 +196,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         Args:
             calls: one or more from `humo.calls.read_call`, with equal `Call.shape`.
             on_step: called after every step with all of them; raise `humo.StopGeneration` in it to stop.
+            on_frames: of each call, as in `__call__`.
 
         Returns:
             A video a call, in order.
@@ -262,7 +231,8 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             )
 
             # 3. Decode
-            videos = [to_frames(decode_latents(one[None], self.vae)[0]) for one in latents]
+            tells = on_frames or [None] * len(calls)
+            videos = [decode_frames(one[None], self.vae, tell) for one, tell in zip(latents, tells, strict=True)]
         finally:
             self.maybe_free_model_hooks()  # also when stopped: nothing stays on the GPU
         return [self._output(call, frames) for call, frames in zip(calls, videos, strict=True)]

@@ -71,12 +71,17 @@ def decode_latents(latents: Tensor, vae: Any, frames: Sequence[int] | None = Non
     Returns:
         (b, 3, frames, height, width) in [-1, 1], float32.
     """
-    mean, std = _latent_statistics(vae, latents)
-    raw = (latents.float() * std + mean).to(vae.dtype)
+    raw = denormalize_latents(latents, vae)
     if frames is not None and isinstance(vae, HuMoVideoCodec):
         return vae.decode(raw, frames=frames).sample.float().clamp(-1, 1)
     pixels = vae.decode(raw).sample.float().clamp(-1, 1)
     return pixels if frames is None else pixels[:, :, list(frames)]
+
+
+def denormalize_latents(latents: Tensor, vae: Any) -> Tensor:
+    """Normalised latents (b, z, f, h, w) as the codec itself knows them, in its dtype."""
+    mean, std = _latent_statistics(vae, latents)
+    return (latents.float() * std + mean).to(vae.dtype)
 
 
 def encode_references(

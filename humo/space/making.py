@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from humo.media import write_video
@@ -18,6 +19,7 @@ from humo.space.request import Defaults, VideoRequest
 
 if TYPE_CHECKING:
     from humo.calls import Call
+    from humo.decoding import OnFrames
     from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
     from humo.sampling import StepState
 
@@ -42,22 +44,43 @@ class Result:
 
 
 class Watcher:
-    """A pipeline's `on_step` that tells each step, with previews where they are cheap.
+    """What happens to videos that are made together: each step, with previews where they are cheap, and each frame.
 
     Args:
-        pipe: whose steps they are.
-        tell: told a moment a video, each step.
+        pipe: makes them.
+        tell: told a moment a video at every step, and later the moments of single ones, beside None for the others.
     """
 
-    def __init__(self, pipe: HuMoPipeline, tell: Callable[[Sequence[Moment]], None]) -> None:
+    def __init__(self, pipe: HuMoPipeline, tell: Callable[[Sequence[Moment | None]], None]) -> None:
         self._pipe, self._tell = pipe, tell
+        self._num_videos = self._num_steps = 1
         self._previewed_at, self._preview_cost = time.monotonic(), 0.0
 
     def __call__(self, state: StepState) -> None:
-        """Tell a step."""
+        """Tell a step, as the pipeline's `on_step`."""
         step = state.index + 1
+        self._num_videos, self._num_steps = len(state.clean), state.num_steps
         previews = self._previews(state, step == state.num_steps)
         self._tell([Moment(step, state.num_steps, preview=preview) for preview in previews])
+
+    def frames_of(self, number: int, total: int) -> OnFrames:
+        """The pipeline's `on_frames` for one of the videos: it is seen while it is decoded.
+
+        Args:
+            number: of the video.
+            total: frames it will have.
+        """
+        num_frames = 0
+
+        def tell(frames: np.ndarray) -> None:
+            nonlocal num_frames
+            num_frames += len(frames)
+            moments: list[Moment | None] = [None] * self._num_videos
+            words = f"Frame {num_frames} of {total}"
+            moments[number] = Moment(self._num_steps, self._num_steps, words, Image.fromarray(frames[-1]))
+            self._tell(moments)
+
+        return tell
 
     def _previews(self, state: StepState, is_last: bool) -> list[Image.Image | None]:
         """The pictures of this step; None where new ones would slow the job by over a tenth."""
@@ -105,7 +128,10 @@ class MakeVideo:
         Raises:
             ValueError: in one sentence, if any part of the request is not possible.
         """
-        return self.write(self.request.run(pipe, Watcher(pipe, lambda moments: tell(moments[0]))))
+        pipe = self.request.made_by(pipe)
+        call = self.request.read(pipe)
+        watcher = Watcher(pipe, lambda moments: tell(moments[0]))
+        return self.write(pipe.make_together([call], watcher, [watcher.frames_of(0, call.request.num_frames)])[0])
 
     def write(self, output: HuMoPipelineOutput) -> Result:
         """Write the video that was made."""
@@ -149,7 +175,8 @@ class MakeVideos:
         if not calls:
             return self._only({})
         watcher = Watcher(pipe, lambda moments: tell(self._only(dict(zip(calls, moments, strict=True)))))
-        for index, output in zip(calls, pipe.make_together(list(calls.values()), watcher), strict=True):
+        seen = [watcher.frames_of(number, call.request.num_frames) for number, call in enumerate(calls.values())]
+        for index, output in zip(calls, pipe.make_together(list(calls.values()), watcher, seen), strict=True):
             tell(self._only({index: self.tasks[index].write(output)}))
         return self._only({})
 
