@@ -16,6 +16,7 @@ import torch
 
 from humo.__main__ import main
 from humo.benchmarks import clip as benchmark
+from humo.benchmarks.cold import describe_cold_start, measure_cold_start, read_import_times
 from humo.benchmarks.command import PAGE
 from humo.benchmarks.model import describe_model, measure_model, random_conditions, random_transformer
 from humo.benchmarks.plain import plain_pass, plain_step
@@ -254,3 +255,23 @@ def test_waiting_jobs_are_timed_alone_and_together() -> None:
     assert all(0 < each.mean <= each.last and each.per_minute > 0 for each in crowds)
     table = describe_waiting(crowds)
     assert "| quick look | 3 | 2 |" in table and table.count("\n") == 7
+
+
+def test_a_cold_start_is_told_by_package() -> None:
+    log = """import time: self [us] | cumulative | imported package
+import time:    500000 |     500000 |   torch._C
+a warning of somebody
+import time:   1000000 |    1500000 | torch
+import time:    250000 |     250000 |     numpy.linalg
+import time:     20000 |      20000 | humo.pipeline
+"""
+    cold = read_import_times(log, 2.0)
+    told = {"torch": 1.5, "transformers": 0, "diffusers": 0, "peft": 0, "humo": 0.02, "others": 0.25}
+    assert cold.imports == pytest.approx(told) and cold.rest == pytest.approx(0.23)
+    assert "| import of torch | 1.5 |" in describe_cold_start(cold)
+
+
+def test_a_real_cold_start_is_nearly_all_import() -> None:
+    cold = measure_cold_start()
+    assert min(cold.imports[name] for name in ("torch", "transformers", "diffusers", "humo")) > 0
+    assert 0 < cold.rest < cold.total

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from humo.benchmarks.clip import describe, measure_pipeline, page_start
+from humo.benchmarks.cold import describe_cold_start, measure_cold_start
 from humo.benchmarks.model import describe_model, measure_model
 from humo.benchmarks.scaling import describe_scaling, measure_scaling
 from humo.benchmarks.waiting import describe_waiting, measure_waiting
@@ -29,6 +30,8 @@ TRIED = """
   visitors*, above): there the page batches quick looks alone, on a GPU all.
 - **A slower preset of the video encoder** ("medium", moviepy's default) takes longer than "veryfast" for files of the
   same size; a quick look is not enlarged at all, which took more time than its network.
+- **A faster cold start**: nearly all of it is the import of torch, diffusers, transformers and peft, which import one
+  another; the page answers before they are there and reads the model's settings from its files alone.
 - **Keys and values of text and sound** matter for mini; the published models have so many more tokens of video than
   words and sounds that computing them once changes a pass by a few hundredths.
 """
@@ -63,7 +66,10 @@ def write_performance(path: Path, page: Path) -> Path:
         describe_ways(ways),
         "## Where the time of a clip goes",
         *(f"```\n{describe(_named(form, result))}\n```" for form, result in parts.items()),
-        f"From starting the page's program to its first answer: {page_start(page):.1f} s.",
+        "## A cold start",
+        f"From starting the page's program to its first answer: {page_start(page):.1f} s; the model is loaded after "
+        "that. Of a program that loads it first, by the package whose modules take the time:",
+        describe_cold_start(measure_cold_start()),
         "## What makes it longer",
         describe_scaling(measure_scaling(pipe)),
         "The fast form:",

@@ -20,6 +20,7 @@ from humo.evaluation.masks import mask_iou_by_noise
 from humo.evaluation.probes import Probes, Reading
 from humo.pipeline import HuMoPipeline
 from humo.references import decode_latents, encode_video, to_frames, to_pixels
+from humo.step_caches import describe_cache
 
 OnVideos = Callable[[str, list[Case], list[np.ndarray], list[Reading]], None]
 
@@ -87,6 +88,8 @@ def evaluate_pipeline(
         report["mask_iou_two_people"] = mask_iou_by_noise(pipe, pairs, generation)
     report["probes"] = probes.accuracy
     report["settings"] = asdict(settings) | asdict(generation) | {"model": fingerprint_pipeline(pipe)}
+    if (cache := describe_cache(pipe.transformer)) is not None:
+        report["settings"]["cache"] = cache  # not the exact result
     return report
 
 
