@@ -26,11 +26,11 @@ from typing import Any, ClassVar
 import ray
 from pydantic import BaseModel, Field
 from ray import serve
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
 from humo.space.accelerator import stream
-from humo.space.jobs import Model, Moment, Run, Task
+from humo.space.jobs import Model, Moment, Task
 from humo.space.making import MakeVideos
 from humo.space.model_choice import VARIABLE, wanted_model
 from humo.space.parcels import Parcel, pack, unpack_back, unpack_here
@@ -158,18 +158,16 @@ class Workers:
         """What they serve; waits for the first one."""
         return self._handle.about.remote().result()
 
-    @property
-    def run(self) -> Run:
-        """How a task is run by them; one that is lost with its replica is begun again."""
-        return self._run
-
-    def _run(self, task: Task) -> Generator[Any]:
+    def run(self, task: Task) -> Generator[Any]:
+        """Run a task, as `humo.space.jobs.Run` says; one that is lost with its replica is begun again."""
         count = len(task.tasks) if isinstance(task, MakeVideos) else None
         sent = pack(task)
         for _ in range(TRIES):
             try:
                 yield from self._run_once(sent, count)
                 return
+            except RayTaskError:  # the task's own mistake, which another replica would make as well
+                raise
             except (RayError, RayServeException) as error:
                 logger.warning("a replica was lost in the middle of a job: %s", type(error).__name__)
                 yield _for_each(_BEGUN_AGAIN, count)
