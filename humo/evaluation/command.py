@@ -19,7 +19,8 @@ Scale = Annotated[float | None, typer.Option(help="Guidance; default: the model'
 def evaluate(
     out: Annotated[Path, typer.Option(help="Folder of the report.")],
     videos: Annotated[int, typer.Option(help="Held-out cases a mode; 64 or more tell something.", min=2)] = 64,
-    seed: Annotated[int, typer.Option(help="Of the cases.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Of the cases and their noise.", min=0)] = 0,
+    seeds: Annotated[int, typer.Option(help="So many evaluations from that seed on, and their spread.", min=1)] = 1,
     preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
     fast: Annotated[bool, typer.Option("--fast", help="The model's fast form.")] = False,
     cache: Annotated[str | None, typer.Option(help="first_block or taylor (`humo.step_caches`).")] = None,
@@ -59,6 +60,7 @@ def evaluate(
     from humo.evaluation.probe_training import get_probes
     from humo.evaluation.probes import ProbeSettings
     from humo.evaluation.report import probe_table, summary, write_report, write_samples, write_sheet
+    from humo.evaluation.seeds import spread_of
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -67,22 +69,26 @@ def evaluate(
     generation = settings_for(
         pipe, frames, steps, _read_guidance(guidance, pipe.config.default_guidance, scales), batch
     )
-    settings = EvaluationSettings(num_videos=videos, seed=seed, split=split, modes=wanted)
     out.mkdir(parents=True, exist_ok=True)
     probe_settings = ProbeSettings() if probe_steps is None else ProbeSettings(steps=probe_steps)
     eyes = get_probes(probes or out / "probes", probe_settings, pipe.vae if probe_codec else None)
     typer.echo(probe_table(eyes.accuracy))
-    sheets = []
+    sheets: list[str] = []
 
     def show(mode: str, cases: list[Case], made: list[np.ndarray], readings: list[Reading]) -> None:
         sheets.append(write_sheet(out / f"{mode}.webp", cases, made, readings, mode).name)
         write_samples(out / "samples", cases, made, mode)
 
-    report = evaluate_pipeline(pipe, eyes, settings, generation, out / "videos", show)
-    path = write_report(report, out, sheets)
-    for mode, figures in report["modes"].items():
-        typer.echo(summary(mode, figures))
-    typer.echo(f"mask IoU at timestep 500: {report['mask_iou'].get('500', float('nan')):.2f}")
+    reports = []
+    for number in range(seed, seed + seeds):
+        settings = EvaluationSettings(num_videos=videos, seed=number, split=split, modes=wanted)
+        is_first = number == seed  # whose videos are shown, and whose figures the report tells in full
+        report = evaluate_pipeline(pipe, eyes, settings, generation, out / "videos", show if is_first else None)
+        reports.append(report)
+        path = write_report({**reports[0], **({} if is_first else {"spread": spread_of(reports)})}, out, sheets)
+        for mode, figures in report["modes"].items():
+            typer.echo(summary(mode, figures))
+        typer.echo(f"mask IoU at timestep 500: {report['mask_iou'].get('500', float('nan')):.2f}")
     typer.echo(str(path))
 
 

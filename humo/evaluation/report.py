@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from humo.audio import FPS, SAMPLE_RATE
 from humo.evaluation.cases import Case
 from humo.evaluation.probes import Reading
+from humo.evaluation.seeds import spread_table
 from humo.media import write_video
 
 SHEET_ROWS = 6
@@ -58,6 +59,7 @@ def write_report(report: dict[str, Any], folder: Path, sheets: Sequence[str] = (
         _mode_table(rounded),
         "\n## Face masks, Frechet distance\n",
         _other_figures(rounded),
+        *_spread_section(rounded),
         "\n## By attribute\n",
         _attribute_table(rounded),
         "\n## The probes themselves, on held-out renders\n",
@@ -142,6 +144,13 @@ def _settings_text(report: dict[str, Any]) -> str:
         f"{settings['num_frames']} frames of {settings['size']}x{settings['size']}, {settings['num_inference_steps']} "
         f"steps, guidance `{json.dumps(settings['guidance'])}`. In brackets: 95 % intervals over cases.\n"
     )
+
+
+def _spread_section(report: dict[str, Any]) -> list[str]:
+    if "spread" not in report:
+        return []
+    count = len(report["spread"]["seeds"])
+    return [f"\n## Over {count} seeds: mean ± standard deviation\n", spread_table(report["spread"])]
 
 
 def _mode_table(report: dict[str, Any]) -> str:

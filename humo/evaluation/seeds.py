@@ -1,0 +1,49 @@
+"""Several evaluations with other cases and other noise: how far a figure moves when all is drawn anew. Ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+SPREAD = ("sync", "width_sync", "text", "identity", "faces", "grain")
+
+
+def spread_of(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means and standard deviations over seeds.
+
+    Args:
+        reports: of `humo.evaluation.measure.evaluate_pipeline`, two or more, with the same modes.
+
+    Returns:
+        Plain data: "seeds" (their numbers), and for each mode and figure "values", "mean" and "deviation".
+    """
+    modes = {}
+    for mode in reports[0]["modes"]:
+        every = [report["modes"][mode] | {"frechet": report["frechet"][mode]} for report in reports]
+        names = [name for name in (*SPREAD, "frechet") if all(name in figures for figures in every)]
+        modes[mode] = {name: _spread([figures[name] for figures in every]) for name in names}
+    mask = [report["mask_iou"]["500"] for report in reports if "500" in report["mask_iou"]]
+    told = {"seeds": [report["settings"]["seed"] for report in reports], "modes": modes}
+    return told | ({"mask_iou_500": _spread(mask)} if len(mask) == len(reports) else {})
+
+
+def spread_table(spread: dict[str, Any]) -> str:
+    """Means ± standard deviations as a Markdown table."""
+    modes = spread["modes"]
+    names = [name for name in (*SPREAD, "frechet") if any(name in figures for figures in modes.values())]
+    lines = ["| | " + " | ".join(modes) + " |", "|---" * (len(modes) + 1) + "|"]
+    for name in names:
+        cells = (_cell(figures.get(name)) for figures in modes.values())
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    if "mask_iou_500" in spread:
+        lines.append(f"\nOverlap of the masks at timestep 500: {_cell(spread['mask_iou_500'])}.")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(values: Sequence[float]) -> dict[str, Any]:
+    return {"values": list(values), "mean": fmean(values), "deviation": stdev(values)}
+
+
+def _cell(figure: dict[str, Any] | None) -> str:
+    return "" if figure is None else f"{figure['mean']:.3f} ± {figure['deviation']:.3f}"
