@@ -43,7 +43,7 @@ class Call:
 
     @property
     def mode(self) -> str:
-        """ "T", "TI", "TA" or "TIA"."""
+        """T, TI, TA or TIA."""
         return "T" + "I" * bool(self.pictures) + "A" * (self.heard is not None)
 
     @property
