@@ -83,11 +83,23 @@ def compare_ways(pipe: HuMoPipeline, folder: Path, num_clips: int = 5, num_frame
         for row, (*_, way) in enumerate(ways):
             latents, seconds[row, clip] = way(case)
             made[row].append(latents)
-    shares = np.median(seconds / seconds[0], axis=1)
+    shares = shares_of(seconds)
     return [
         Way(name, number, float(np.median(seconds[row])), float(shares[row]), _psnr(made[row], made[0]))
         for row, (name, number, _) in enumerate(ways)
     ]
+
+
+def shares_of(seconds: np.ndarray) -> np.ndarray:
+    """What each way takes of the first one's time.
+
+    Args:
+        seconds: (ways, clips).
+
+    Returns:
+        (ways,), the median over clips of the ratio within a clip.
+    """
+    return np.median(seconds / seconds[0], axis=1)
 
 
 @torch.no_grad()
