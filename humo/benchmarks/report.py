@@ -28,8 +28,8 @@ TRIED = """
 - **No guidance in late steps** saves little: with the published spacing of noise levels most steps are early ones.
 - **Waiting videos of full quality made as one batch** gain little on two cores, which one of them keeps busy (*many
   visitors*, above): there the page batches quick looks alone, on a GPU all.
-- **Compiled blocks on the CPU** (`pipe.transformer.compile_repeated_blocks()`, half a minute) gain nothing here: full
-  quality took 1.93 s with and 1.94 s without, a quick look 0.84 and 0.61. They are for GPUs.
+- **Compiled blocks on the CPU** (`pipe.transformer.compile_repeated_blocks()`) took as long as the others in full
+  quality, and longer in a quick look, after a wait for the compiler: they are for GPUs.
 - **A slower preset of the video encoder** ("medium", moviepy's default) takes longer than "veryfast" for files of the
   same size; a quick look is not enlarged at all, which took more time than its network.
 - **A faster cold start**: nearly all of it is the import of torch, diffusers, transformers and peft, which import one
