@@ -35,32 +35,16 @@ def decode_frames(latents: Tensor, vae: Any, on_frames: OnFrames | None = None) 
     if isinstance(vae, HuMoVideoCodec):
         stretches = []
         for pixels in vae.decode_stream(denormalize_latents(latents, vae)):
-            stretches.append(to_frames(pixels[0].float().clamp(-1, 1)))
+            stretches.append(to_frames(pixels[0].float()))
             on_frames(stretches[-1])
         return np.concatenate(stretches)
-    heard = _Listener(vae, on_frames)
-    with heard:
+    if vae.use_tiling or vae.config.patch_size is not None:  # its decoder makes parts of frames
         frames = to_frames(decode_latents(latents, vae)[0])
-    if not heard.is_told:
         on_frames(frames)
-    return frames
+        return frames
 
+    def tell(decoder: nn.Module, given: tuple, decoded: Tensor) -> None:  # what a hook returns would be decoded further
+        on_frames(to_frames(decoded[0].float()))
 
-class _Listener:
-    """Hears every latent frame that AutoencoderKLWan has decoded, while it is entered."""
-
-    def __init__(self, vae: Any, on_frames: OnFrames) -> None:
-        self._vae, self._on_frames = vae, on_frames
-        self.is_told = False
-
-    def __enter__(self) -> None:
-        self._hook = self._vae.decoder.register_forward_hook(self._tell)
-
-    def __exit__(self, *error: object) -> None:
-        self._hook.remove()
-
-    def _tell(self, decoder: nn.Module, given: tuple, decoded: Tensor) -> None:
-        is_whole = not self._vae.use_tiling and self._vae.config.patch_size is None  # else it is a part of frames
-        if is_whole:
-            self._on_frames(to_frames(decoded[0].float().clamp(-1, 1)))
-            self.is_told = True
+    with vae.decoder.register_forward_hook(tell):
+        return to_frames(decode_latents(latents, vae)[0])

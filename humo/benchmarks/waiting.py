@@ -125,12 +125,8 @@ def _time(studio: Studio, request: VideoRequest, count: int) -> list[float]:
     times = [0.0] * count
 
     def wait(number: int, job: Job) -> None:
-        seen = None
-        while seen is None or not seen.phase.is_over:
-            seen = job.wait(seen, 1)
+        job.join()
         times[number] = time.perf_counter() - start
-        if seen.error is not None:
-            raise ValueError(seen.error)
 
     threads = [threading.Thread(target=wait, args=pair) for pair in enumerate(jobs)]
     start = time.perf_counter()
@@ -139,4 +135,6 @@ def _time(studio: Studio, request: VideoRequest, count: int) -> list[float]:
     is_free.set()
     for thread in threads:
         thread.join()
+    if errors := [job.progress.error for job in jobs if job.progress.error]:
+        raise ValueError(errors[0])
     return times

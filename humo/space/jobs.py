@@ -196,8 +196,13 @@ class Job:
     def end(self) -> None:
         """Stop the job and wait until it is over."""
         self.stop()
+        self.join()
+
+    def join(self) -> Progress:
+        """Wait until the job is over; returns its last progress."""
         with self._changed:
             self._changed.wait_for(lambda: self.is_over)
+            return self.progress
 
     def wait(self, seen: Progress | None, timeout: float) -> Progress:
         """The current progress, as soon as it is another than `seen`.

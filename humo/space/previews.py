@@ -15,7 +15,7 @@ from PIL import Image
 from humo.letterbox import letterbox
 from humo.media import SAMPLE_RATE, Sound
 from humo.space.html import data_uri
-from humo.space.request import FPS
+from humo.space.request import FPS, frames_of
 
 FRAMES_PER_LATENT, WINDOW = 4, 8
 """Video frames of a latent frame, and the features that it hears: two more on each side (`humo.audio`)."""
@@ -101,9 +101,7 @@ def listen(sound: Sound, max_frames: int | None, num_frames: int | None = None) 
         num_frames: of the video, where it does not follow the sound.
     """
     if num_frames is None:
-        covered = max(1, len(sound.waveform) * FPS // SAMPLE_RATE)
-        covered = covered if max_frames is None else min(covered, max_frames)
-        num_frames = 1 + (covered - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT
+        num_frames = frames_of(sound, max_frames)
     quiet = _quiet_frames(sound.waveform)[:num_frames]
     return Heard(duration=sound.duration, num_frames=num_frames, silences=_stretches(quiet))
 

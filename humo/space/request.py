@@ -128,8 +128,7 @@ class VideoRequest:
         """
         length = self.num_frames
         if length is None and self.audio is not None:
-            frames = len(read_sound(self.audio).waveform) // (SAMPLE_RATE // FPS)
-            length = max(0, frames - 1) // 4  # as `humo.inputs.choose_num_frames` rounds
+            length = frames_of(read_sound(self.audio))
         numbers = (self.num_inference_steps, self.height, self.width, len(self.images), self.audio is not None)
         return self.is_fast, length, *numbers, json.dumps(self.guidance, sort_keys=True)
 
@@ -246,6 +245,13 @@ class Defaults:
         """The guidance with other scales; those that are None or not in the rule stay as they are."""
         known = {name: value for name, value in scales.items() if self.scale(name) is not None}
         return {**self.guidance, **{name: value for name, value in known.items() if value is not None}}
+
+
+def frames_of(sound: Sound, longest: int | None = None) -> int:
+    """The allowed number of frames that a sound covers, 4k+1, at most `longest`; as `humo.inputs.choose_num_frames`."""
+    covered = max(1, len(sound.waveform) * FPS // SAMPLE_RATE)
+    covered = covered if longest is None else min(covered, longest)
+    return 1 + (covered - 1) // 4 * 4
 
 
 def frames_for(seconds: float, longest: int | None = None) -> int:

@@ -56,7 +56,7 @@ class Studio:
         if last is not None and last.gives_way:
             last.end()
         with self._lock:
-            self._jobs = {key: job for key, job in self._jobs.items() if not job.progress.phase.is_over}
+            self._jobs = {key: job for key, job in self._jobs.items() if not job.is_over}
             if visitor in self._jobs:
                 raise ValueError("Your last video is still being made: wait for it, or press Stop.")
             if len(self._jobs) >= self._max_jobs:
