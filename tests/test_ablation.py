@@ -18,9 +18,12 @@ from typer.testing import CliRunner
 from humo.__main__ import _command
 from humo.ablation.changes import HardGate, references_first
 from humo.ablation.results import differences, interval, verdict
+from humo.ablation.running import Material, take_weights, trained_weights
 from humo.ablation.variants import BASE, CLAIMS, RULES, VARIANTS, Claim
 from humo.evaluation.probe_training import get_probes
 from humo.guidance import make_rule
+from humo.training.loop import make_pipeline
+from humo.training.stages import AUDIO, SELF_ATTENTION
 
 
 def inputs(transformer, frames: int = 3) -> dict[str, torch.Tensor]:
@@ -111,13 +114,36 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.training_folder(tmp_path_factory.mktemp("training"), num_clips=4, seconds=2)
 
 
-def test_the_command_trains_measures_and_resumes(training: Path, tmp_path: Path):
+@pytest.fixture(scope="module")
+def start(training: Path) -> Path:
+    """A trained pipeline of the folder's sizes."""
+    material = Material(training)
+    make_pipeline(training, material.make_model(1, seed=7), material.tokenizer).save_pretrained(training / "pipeline")
+    return training / "pipeline"
+
+
+def test_a_start_takes_all_but_what_is_learned_anew(training: Path, start: Path):
+    material, weights = Material(training), trained_weights(str(start))
+    model = material.make_model(1, seed=8)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    take_weights(model, weights, anew=(SELF_ATTENTION, *AUDIO))
+    for name, value in model.state_dict().items():
+        kept = not name.startswith("transformer.") or any(part in name for part in (SELF_ATTENTION, *AUDIO))
+        assert torch.equal(value, before[name] if kept else weights[name]), name
+    assert not torch.equal(
+        before["transformer.blocks.0.ffn.net.2.weight"], weights["transformer.blocks.0.ffn.net.2.weight"]
+    )
+    with pytest.raises(ValueError, match="the start has no transformer.blocks.1"):
+        take_weights(material.make_model(2, seed=0), weights, anew=AUDIO)
+
+
+def test_the_command_trains_measures_and_resumes(training: Path, start: Path, tmp_path: Path):
     torch.set_num_threads(1)
     get_probes(tmp_path / "probes", QUICK)
     probes = next((tmp_path / "probes").iterdir())
     arguments = [
         "--out", tmp_path / "out", "--training", training, "--seeds", 1, "--steps", 2, "--base-steps", 2,
-        "--videos", 2, "--frames", 9, "--probes", probes, "--layers", 1, "--tokens", 300,
+        "--videos", 2, "--frames", 9, "--probes", probes, "--layers", 1, "--tokens", 300, "--start", start,
     ]  # fmt: skip
 
     def run(*more: str):

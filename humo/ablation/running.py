@@ -13,13 +13,14 @@ from torch import Tensor
 
 from humo.ablation.changes import HardGate, references_first
 from humo.ablation.variants import BASE, Variant
+from humo.checkpoints import load
 from humo.files import replaced
 from humo.training.batches import BatchSettings, draw_batch
 from humo.training.data import ClipData
 from humo.training.loop import load_hearing, load_reading
 from humo.training.model import MiniModel, ModelSettings, Trainer, make_mini
 from humo.training.run import Run
-from humo.training.stages import AUDIO, Stage, stage_at
+from humo.training.stages import AUDIO, SELF_ATTENTION, Stage, stage_at
 
 _BATCHES_PER_SEED = 1_000_000
 
@@ -28,11 +29,14 @@ _BATCHES_PER_SEED = 1_000_000
 class AblationSettings:
     """How much is trained; all ours."""
 
-    base_steps: int = 1600
+    start: str = "mini"
+    """Trained pipeline (a name or a folder) that the common start takes all but self-attention and sound from; empty:
+    the common start begins from nothing, which needs a thousand steps more."""
+    base_steps: int = 300
     """Steps of the common start."""
-    steps: int = 600
+    steps: int = 300
     """Steps of each variant."""
-    base_learning_rate: float = 2.5e-3
+    base_learning_rate: float = 1.5e-3
     """Peak rate of the common start."""
     learning_rate: float = 1.2e-3
     """Peak rate of the variants."""
@@ -64,8 +68,13 @@ class Material:
 
 
 def train_base(material: Material, folder: Path, settings: AblationSettings, device: str) -> Path:
-    """Trains the common start; returns its weights' file, which is there already in a resumed run."""
+    """Trains the common start; returns its weights' file, which is there already in a resumed run.
+
+    Self-attention is always learned anew: what it knew of references would leave nothing to compare.
+    """
     model = material.make_model(settings.layers, seed=0)
+    if settings.start:
+        take_weights(model, trained_weights(settings.start), anew=(SELF_ATTENTION, *AUDIO))
     rate = settings.base_learning_rate
     return _train(material, model, folder / "base", BASE, settings, settings.base_steps, rate, 0.0, 0, device)
 
@@ -78,18 +87,45 @@ def train_variant(
     Audio modules and mask predictor begin anew, from the seed; so do the order of clips and the noise.
     """
     model = material.make_model(settings.layers, seed)
-    known = {
-        name: value
-        for name, value in load_file(base).items()
-        if name.startswith("transformer.") and not any(part in name for part in AUDIO)
-    }
-    model.load_state_dict(known, strict=False)
+    take_weights(model, load_file(base), anew=AUDIO)
     place = folder / f"{variant.name}-{seed}"
     with changed(model, variant) as gate:
         return _train(
             material, model, place, variant.stages, settings, settings.steps, settings.learning_rate,
             variant.focus_weight, seed, device, gate,
         )  # fmt: skip
+
+
+def trained_weights(start: str) -> dict[str, Tensor]:
+    """Weights of a trained pipeline's transformer, named as in `MiniModel`.
+
+    Args:
+        start: "mini" or a pipeline's folder.
+    """
+    transformer = load(start, device="cpu", dtype=torch.float32).transformer
+    return {f"transformer.{name}": value for name, value in transformer.state_dict().items()}
+
+
+def take_weights(model: MiniModel, weights: dict[str, Tensor], anew: tuple[str, ...]) -> None:
+    """Copies a transformer's weights into a model, but for the parts that begin anew.
+
+    Args:
+        model: changed in place; its focus head stays as it is.
+        weights: named as in `MiniModel`.
+        anew: parts of names that are not copied.
+
+    Raises:
+        ValueError: if the weights are of a transformer of other sizes.
+    """
+    wanted = {
+        name: value
+        for name, value in model.state_dict().items()
+        if name.startswith("transformer.") and not any(part in name for part in anew)
+    }
+    for name, value in wanted.items():
+        if name not in weights or weights[name].shape != value.shape:
+            raise ValueError(f"the start has no {name} of shape {tuple(value.shape)}: give one of the same sizes.")
+    model.load_state_dict({name: weights[name] for name in wanted}, strict=False)
 
 
 def load_variant(material: Material, weights: Path, settings: AblationSettings) -> MiniModel:

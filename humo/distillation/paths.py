@@ -20,9 +20,9 @@ from torch import Tensor
 from humo.files import replaced
 from humo.guidance import Branch, Rule
 from humo.pipeline import HuMoPipeline
-from humo.prompts import encode_tokens
-from humo.sampling import Conditions, denoise, make_scheduler, set_timesteps
+from humo.sampling import denoise, make_scheduler, set_timesteps
 from humo.training.batches import Batch, BatchSettings, draw_batch
+from humo.training.conditions import conditions_of
 from humo.training.data import ClipData
 from humo.training.stages import Stage
 
@@ -111,7 +111,7 @@ def walk(pipe: HuMoPipeline, batch: Batch, index: int, settings: PathSettings) -
     """
     scheduler = make_scheduler(settings.shift)
     set_timesteps(scheduler, settings.steps)  # the scales of all steps are drawn before the first
-    told = _conditions(pipe, batch)
+    told = conditions_of(pipe, batch)
     size, channels, _, *grid = batch.latents.shape
     rng, generator = np.random.default_rng((11, index)), torch.Generator().manual_seed(index)
     scales = draw_scales(rng, pipe.config.default_guidance, scheduler.timesteps, size)
@@ -155,16 +155,3 @@ def write_paths(
             batch = draw_batch(data, pipe.tokenizer, _SHOWN, 1.0, _FIRST_STEP + index, drawing)
             walk(pipe, batch, index, settings).save(path)
         yield path
-
-
-def _conditions(pipe: HuMoPipeline, batch: Batch) -> Conditions:
-    tokens, mask, audio, references = (
-        each.to(pipe.device) for each in (batch.tokens, batch.attention_mask, batch.audio, batch.references)
-    )
-    return Conditions(
-        text=encode_tokens(pipe.text_encoder, tokens, mask),
-        negative_text=pipe.encode_prompt("").expand(len(tokens), -1, -1),
-        audio=audio,
-        references=references,
-        num_references=1,
-    )

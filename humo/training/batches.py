@@ -62,6 +62,8 @@ class Batch:
     """(b, c, k, h, w)."""
     has_audio: Tensor
     """(b,) bool."""
+    seeds: Tensor
+    """Of the clips' plans, (b,) int64."""
 
 
 @lru_cache(maxsize=50_000)
@@ -126,5 +128,6 @@ def _draw_sample(
         "face": (clip["face"][:length] > 127).float(),
         "mouth": clip["mouth"][:length].float() / 255,
         "has_audio": torch.tensor(bool(has_audio)),
+        "seeds": clip["seeds"],
         "caption": caption if has_text else "",
     }

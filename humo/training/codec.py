@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from humo.codec import SPACE, TIME, HuMoVideoCodec
 from humo.training.precision import mixed_precision
-from humo.world.clips import plan_clip, render_clip
+from humo.world.clips import Clip, plan_clip, render_clip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +39,11 @@ class CodecSettings:
     """Largest standard deviation of the noise on normalised latents; each clip draws its own below it."""
     face_weight: float = 2.0
     """Extra loss on faces; mouth and eyes get three times as much."""
+    square: float = 4.0
+    """Weight of the squared error beside the absolute one: the square keeps large errors rare, the absolute keeps
+    edges sharp."""
+    edges: float = 0.0
+    """Weight of the absolute error of the differences between neighbouring pixels: flat stays flat, edges stay."""
     component_clips: int = 500
     """Clips of which the principal components are computed."""
     flatten: float = 0.75
@@ -45,19 +51,29 @@ class CodecSettings:
     the strong components, which carry the layout, louder than the weak ones."""
 
 
-def render_batch(seed: int, settings: CodecSettings, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
-    """Renders clips for the codec.
+class CodecBatch(NamedTuple):
+    """Clips of one step."""
 
-    Returns:
-        Frames (b, f, s, s, 3) uint8 and loss weights (b, f, s, s) float32 (1 elsewhere, more on faces).
-    """
+    frames: np.ndarray
+    """What is to be drawn, (b, f, s, s, 3) uint8."""
+    weights: np.ndarray
+    """Of the loss, (b, f, s, s) float32."""
+    latents: np.ndarray | None = None
+    """Normalised latents to draw it from, (b, c, k, h, w) float16; None: its own, with noise."""
+
+
+def render_batch(seed: int, settings: CodecSettings, split: str = "train") -> CodecBatch:
+    """Renders clips for the codec."""
     clips = [
         render_clip(plan_clip(seed * settings.batch_size + index, split), settings.num_frames, settings.size)
         for index in range(settings.batch_size)
     ]
-    frames = np.stack([clip.frames for clip in clips])
-    weights = [1 + settings.face_weight * (clip.face + 3.0 * (clip.features > 0) * clip.face) for clip in clips]
-    return frames, np.stack(weights).astype(np.float32)
+    return CodecBatch(np.stack([clip.frames for clip in clips]), np.stack([weigh(clip, settings) for clip in clips]))
+
+
+def weigh(clip: Clip, settings: CodecSettings) -> np.ndarray:
+    """Loss weights of a clip, (f, s, s) float32: 1, more on the face, most on mouth and eyes."""
+    return (1 + settings.face_weight * (clip.face + 3.0 * (clip.features > 0) * clip.face)).astype(np.float32)
 
 
 def to_video(frames: np.ndarray) -> Tensor:
@@ -72,7 +88,7 @@ def fit_components(codec: HuMoVideoCodec, settings: CodecSettings) -> None:
     block = (TIME, SPACE // 2, SPACE // 2)
     count, moment, mean = 0.0, 0.0, 0.0
     for seed in range(settings.component_clips // settings.batch_size):
-        frames, weights = render_batch(10_000_000 + seed, settings)
+        frames, weights, _ = render_batch(10_000_000 + seed, settings)
         blocks = _blocks(to_video(frames), block).double()
         weight = _blocks(torch.from_numpy(weights)[:, None], block).mean(-1).double()[:, None]
         count, mean = count + weight.sum(), mean + (weight * blocks).sum(0)
@@ -84,7 +100,7 @@ def fit_components(codec: HuMoVideoCodec, settings: CodecSettings) -> None:
     codec.components.bias.copy_(-(components @ mean))
     spread = values.flip(0)[: codec.config.z_dim].sqrt()
     scale = spread**settings.flatten
-    frames, _ = render_batch(20_000_000, replace(settings, batch_size=64))
+    frames = render_batch(20_000_000, replace(settings, batch_size=64)).frames
     codec.register_to_config(latents_mean=[0.0] * codec.config.z_dim, latents_std=scale.tolist())
     rms = codec.normalize(codec.encode(to_video(frames)).latent_dist.mode()).square().mean().sqrt()
     codec.register_to_config(latents_std=(scale * rms.item()).tolist())  # unit variance on average
@@ -100,11 +116,15 @@ def _blocks(video: Tensor, block: tuple[int, int, int]) -> Tensor:
 
 
 def train_decoder(
-    codec: HuMoVideoCodec, settings: CodecSettings, first_step: int = 0, optimizer_state: dict | None = None
+    codec: HuMoVideoCodec,
+    settings: CodecSettings,
+    first_step: int = 0,
+    optimizer_state: dict | None = None,
+    draw: Callable[[int, CodecSettings], CodecBatch] = render_batch,
 ) -> Iterator[tuple[int, float, torch.optim.Optimizer]]:
     """Trains the decoder; yields (step, loss, optimizer) after every step, so that the caller can save and stop.
 
-    Batches are rendered by one background process from the step's number, so a resumed run sees the same data.
+    Batches are drawn by one background process from the step's number, so a resumed run sees the same data.
     """
     optimizer = torch.optim.AdamW(codec.decoder.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     if optimizer_state is not None:
@@ -112,13 +132,13 @@ def train_decoder(
     codec.components.requires_grad_(False)
     _lay_out_channels_last(codec.decoder)
     with ProcessPoolExecutor(1) as renderer:
-        queue = [renderer.submit(render_batch, first_step + ahead, settings) for ahead in range(3)]
+        queue = [renderer.submit(draw, first_step + ahead, settings) for ahead in range(3)]
         for step in range(first_step, settings.steps):
-            frames, weights = queue.pop(0).result()
-            queue.append(renderer.submit(render_batch, step + 3, settings))
+            batch = queue.pop(0).result()
+            queue.append(renderer.submit(draw, step + 3, settings))
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * cosine_with_warmup(step / settings.steps, 0.02, 0.02)
-            loss = _decoder_loss(codec, to_video(frames), torch.from_numpy(weights), settings, step)
+            loss = _decoder_loss(codec, batch, settings, step)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(codec.decoder.parameters(), 1.0)
@@ -142,19 +162,34 @@ def cosine_with_warmup(progress: float, warmup: float, floor: float) -> float:
     return floor + (1 - floor) * 0.5 * (1 + float(np.cos(np.pi * part)))
 
 
-def _decoder_loss(codec: HuMoVideoCodec, video: Tensor, weights: Tensor, settings: CodecSettings, step: int) -> Tensor:
-    """Weighted mean of |error| + 4 error^2 (the square keeps large errors rare, the absolute keeps edges sharp)."""
-    generator = torch.Generator().manual_seed(step)
+def _decoder_loss(codec: HuMoVideoCodec, batch: CodecBatch, settings: CodecSettings, step: int) -> Tensor:
+    video, weights = to_video(batch.frames), torch.from_numpy(batch.weights)
     with torch.no_grad():
-        latents = codec.normalize(codec.encode(video).latent_dist.mode())
-        strength = settings.latent_noise * torch.rand(len(latents), 1, 1, 1, 1, generator=generator)
-        latents = latents + strength * torch.randn(latents.shape, generator=generator)
+        if batch.latents is None:
+            latents = _noisy_latents(codec, video, settings.latent_noise, step)
+        else:
+            latents = torch.from_numpy(batch.latents).float()
         sketch = codec.sketch(codec.denormalize(latents))
     with mixed_precision("cpu"):
         decoded = codec.decoder(latents.contiguous(memory_format=torch.channels_last_3d), sketch)
     error = decoded[:, :, TIME - 1 :].float() - video
-    weighted = (error.abs() + 4 * error.square()).mean(1) * weights
-    return weighted.sum() / weights.sum()
+    loss = _mean((error.abs() + settings.square * error.square()).mean(1), weights)
+    if settings.edges:
+        for axis in (-1, -2):
+            steps = error.diff(dim=axis).abs().mean(1)
+            loss = loss + settings.edges * _mean(steps, weights.narrow(axis, 0, steps.shape[axis]))
+    return loss
+
+
+def _noisy_latents(codec: HuMoVideoCodec, video: Tensor, most: float, step: int) -> Tensor:
+    generator = torch.Generator().manual_seed(step)
+    latents = codec.normalize(codec.encode(video).latent_dist.mode())
+    strength = most * torch.rand(len(latents), 1, 1, 1, 1, generator=generator)
+    return latents + strength * torch.randn(latents.shape, generator=generator)
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    return (values * weights).sum() / weights.sum()
 
 
 @torch.no_grad()

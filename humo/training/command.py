@@ -8,7 +8,6 @@ from typing import Annotated
 
 import torch
 import typer
-from PIL import Image
 
 train = typer.Typer(
     no_args_is_help=True, help="Train the mini model from nothing: codec, hearing, reading, data, model."
@@ -22,42 +21,17 @@ Threads = Annotated[int, typer.Option(help="CPU threads; two trainings side by s
 def codec(out: Folder = Path("runs/mini"), steps: int = 6000, threads: Threads = 2, save_every: int = 100) -> None:
     """Fits the codec's principal components and trains its decoder."""
     from humo.codec import HuMoVideoCodec
-    from humo.training.codec import CodecSettings, fit_components, measure_codec, train_decoder
-    from humo.training.run import Run
+    from humo.training.codec import CodecSettings, fit_components
+    from humo.training.codec_loop import train_codec
 
-    torch.set_num_threads(threads)
-    settings = replace(CodecSettings(), steps=steps)
-    run = Run(out / "codec", steps)
-    state = run.load()
-    if state is None:
+    def begin() -> HuMoVideoCodec:
         model = HuMoVideoCodec()
         fit_components(model, settings)
-        model.save_pretrained(run.folder)
-        state = {"step": 0, "optimizer": None}
-    else:
-        model = HuMoVideoCodec.from_pretrained(run.folder)
-        model.load_state_dict(state["model"])
-    recent = 0.0
-    for step, loss, optimizer in train_decoder(model, settings, state["step"], state["optimizer"]):
-        recent = loss if recent == 0 else 0.98 * recent + 0.02 * loss
-        if step % 20 == 0:
-            run.log(step, loss=recent)
-        if step % save_every == 0 or step == steps:
-            model.save_pretrained(run.folder)
-            run.save(step=step, model=model.state_dict(), optimizer=optimizer.state_dict())
-        if step % (5 * save_every) == 0 or step == steps:
-            shown: list = []
-            figures = measure_codec(model, 8, show=lambda truth, decoded, shown=shown: shown.append((truth, decoded)))
-            run.log(step, **{f"psnr_{name}": value for name, value in figures.items()})
-            _save_pairs(shown[:4], run.folder / "sheet.png")
+        return model
 
-
-def _save_pairs(shown: list, path: Path) -> None:
-    """Truth above reconstruction, every fourth frame."""
-    import numpy as np
-
-    rows = [np.concatenate(list(part[1::4][:8]), axis=1) for pair in shown for part in pair]
-    Image.fromarray(np.concatenate(rows, axis=0)).save(path)
+    torch.set_num_threads(threads)
+    settings = CodecSettings(steps=steps)
+    train_codec(begin, out / "codec", settings, save_every)
 
 
 @train.command()
@@ -128,6 +102,29 @@ def model(
 
     torch.set_num_threads(threads)
     train_model(out, steps, device, audio_share, layers, save_every, sheet_every)
+
+
+@train.command()
+def refine(
+    out: Folder = Path("runs/mini"), clips: int = 1600, steps: int = 1200, threads: Threads = 2, save_every: int = 100
+) -> None:
+    """Teaches the decoder to draw cleanly from what the transformer makes, and gives it to the trained pipeline."""
+    from humo.checkpoints import load
+    from humo.training.codec_loop import train_codec
+    from humo.training.data import ClipData
+    from humo.training.loop import load_hearing
+    from humo.training.refining import CODEC, RefiningSettings, drawing_from, write_redrawn
+
+    torch.set_num_threads(threads)
+    if not (out / "pipeline").exists():
+        raise ValueError(f"{out} has no pipeline: run `python -m humo train model` or `train start` first.")
+    pipe, folder, settings = load(out / "pipeline", dtype=torch.float32), out / "refining", RefiningSettings()
+    data = ClipData(out / "data", *load_hearing(out))
+    for index, path in enumerate(write_redrawn(pipe, data, folder, clips, settings)):
+        typer.echo(f"{index + 1} {path.name}", err=True)
+    draw = drawing_from(folder, settings)
+    refined = train_codec(lambda: pipe.vae, folder, replace(CODEC, steps=steps), save_every, draw)
+    refined.save_pretrained(out / "pipeline" / "vae")
 
 
 @train.command()

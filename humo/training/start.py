@@ -13,7 +13,8 @@ from humo.training.run import Run
 
 
 def start_from(folder: Path, out: Path) -> dict[str, int]:
-    """Lays codec, audio encoder, transformer, text encoder and focus head out in a training's folder.
+    """Lays codec, audio encoder, transformer, text encoder and focus head out in a training's folder, and the whole
+    pipeline as a training leaves it.
 
     Weights and steps are the model's; optimisers begin anew, and weights that were published in bfloat16 stay as coarse
     as that. The clips have to be made again (`train data`), with this codec.
@@ -36,8 +37,8 @@ def start_from(folder: Path, out: Path) -> dict[str, int]:
     pipe = load(folder, device="cpu", dtype=torch.float32)
     record = json.loads(record_path.read_text())["parts"]
     runs = {part: Run(out / part, record[part]["step"]) for part in ("codec", "hearing", "reading", "model")}
-    for part, run in runs.items():
-        run.log(record[part]["step"], earlier_hours=record[part]["hours"])
+    for part, figures in record.items():
+        Run(out / part, figures["step"]).log(figures["step"], earlier_hours=figures["hours"])
 
     pipe.vae.save_pretrained(runs["codec"].folder)
     runs["codec"].save(step=record["codec"]["step"], model=pipe.vae.state_dict(), optimizer=None)
@@ -47,4 +48,5 @@ def start_from(folder: Path, out: Path) -> dict[str, int]:
     pipe.text_encoder.save_pretrained(runs["reading"].folder / "text_encoder")
     trainer = Trainer(MiniModel(pipe.transformer, pipe.text_encoder, pipe.focus_head), ModelSettings())
     runs["model"].save(step=record["model"]["step"], trainer=trainer.state())
+    pipe.save_pretrained(out / "pipeline")
     return {part: record[part]["step"] for part in ("codec", "model")}

@@ -1,0 +1,111 @@
+"""The decoder learns from clips that the transformer redrew; nothing else of the pipeline changes.
+
+Run: pytest tests/test_refining.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from humo.checkpoints import load
+from humo.pipeline import HuMoPipeline
+from humo.training.batches import Batch, BatchSettings, draw_batch
+from humo.training.codec import CodecSettings
+from humo.training.command import train
+from humo.training.data import ClipData
+from humo.training.loop import load_hearing, load_reading, make_pipeline
+from humo.training.model import make_mini
+from humo.training.refining import RefiningSettings, redraw, refining_batch
+from humo.training.stages import Stage
+from humo.world.clips import plan_clip, render_clip
+
+SHOWN = Stage(name="test", end=1.0, learns="all", image_share=1.0, audio_start=1.0, audio_end=1.0)
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tiny.training_folder(tmp_path_factory.mktemp("training"), num_clips=4, seconds=2)
+    tokenizer, text_encoder = load_reading(folder)
+    torch.manual_seed(0)
+    data = ClipData(folder / "data", *load_hearing(folder))
+    model = make_mini(data.latent_std(), data.encoder.config.d_model, text_encoder, layers=1)
+    make_pipeline(folder, model, tokenizer).save_pretrained(folder / "pipeline")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pipe(training: Path) -> HuMoPipeline:
+    return load(training / "pipeline", dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def batch(training: Path, pipe: HuMoPipeline) -> Batch:
+    data = ClipData(training / "data", *load_hearing(training))
+    return draw_batch(data, pipe.tokenizer, SHOWN, 1.0, 0, BatchSettings(tokens=450))
+
+
+def test_little_noise_leads_back_to_the_clip_and_much_to_another(pipe: HuMoPipeline, batch: Batch):
+    away = [
+        float((redraw(pipe, batch, sigma, RefiningSettings()) - batch.latents).square().mean())
+        for sigma in (0.01, 0.5, 0.95)
+    ]
+    assert away[0] < 1e-3 < away[1] < away[2]
+
+
+def test_a_perfect_transformer_would_redraw_the_clip_itself(
+    pipe: HuMoPipeline, batch: Batch, monkeypatch: pytest.MonkeyPatch
+):
+    def perfect(hidden_states: torch.Tensor, timestep: torch.Tensor, **_) -> tuple[torch.Tensor]:
+        whole = torch.cat([batch.latents, batch.references], dim=2)
+        whole = whole.repeat(len(hidden_states) // len(whole), 1, 1, 1, 1)
+        return ((hidden_states[:, : whole.shape[1]] - whole) / (timestep / 1000).view(-1, 1, 1, 1, 1),)
+
+    monkeypatch.setattr(pipe.transformer, "forward", perfect)
+    again = redraw(pipe, batch, 0.8, RefiningSettings())
+    torch.testing.assert_close(again, batch.latents, atol=1e-4, rtol=0)
+
+
+def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe: HuMoPipeline, batch: Batch):
+    torch.set_num_threads(1)
+    before = {name: part.state_dict() for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+
+    def run(steps: int) -> None:
+        arguments = ["refine", "--out", str(training), "--clips", "9", "--steps", str(steps), "--threads", "1"]
+        result = CliRunner().invoke(train, [*arguments, "--save-every", "1"])
+        assert result.exit_code == 0, result.output
+
+    run(1)
+    shards = sorted((training / "refining").glob("redrawn-*.safetensors"))
+    written = [path.stat().st_mtime_ns for path in shards]
+    assert sum(len(load_file(path)["seeds"]) for path in shards) >= 9
+    run(2)
+    assert [path.stat().st_mtime_ns for path in shards] == written
+    assert torch.load(training / "refining" / "state.pt", weights_only=True)["step"] == 2
+    after = load(training / "pipeline", dtype=torch.float32)
+    for name, states in before.items():
+        for key, value in getattr(after, name).state_dict().items():
+            if not (name == "vae" and key.startswith("decoder.")):
+                assert torch.equal(value, states[key]), (name, key)
+    assert not torch.equal(after.vae.decoder.look.weight, before["vae"]["decoder.look.weight"])
+
+    settings = CodecSettings(batch_size=2, num_frames=9)
+    drawn = refining_batch(0, settings, training / "refining", own_share=0.0)
+    assert drawn.latents.shape == (2, 8, 3, 8, 8) and drawn.weights.shape == drawn.frames.shape[:-1]
+    clips = [render_clip(plan_clip(seed), 49, 128).frames[:9] for seed in range(4)]
+    for frames in drawn.frames:
+        assert any(np.array_equal(frames, clip) for clip in clips)
+    assert refining_batch(0, settings, training / "refining", own_share=1.0).latents is None
+    with pytest.raises(ValueError, match="no redrawn clips"):
+        refining_batch(0, settings, training / "data", own_share=0.0)
+
+
+def test_a_training_without_a_pipeline_says_what_comes_first(tmp_path: Path):
+    result = CliRunner().invoke(train, ["refine", "--out", str(tmp_path)])
+    assert isinstance(result.exception, ValueError) and "train model" in str(result.exception)
