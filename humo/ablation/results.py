@@ -70,13 +70,14 @@ def write_results(record: dict[str, Any], folder: Path) -> Path:
     Returns:
         Path of results.md.
     """
-    runs = record["runs"]
+    runs, settings = record["runs"], record["settings"]
+    start = f"{settings['start']} with self-attention and sound anew" if settings["start"] else "nothing"
     said = {**{name: variant.what for name, variant in VARIANTS.items()}, **_rules_in_words()}
     parts = [
         "# The paper's claims, in miniature\n",
         f"Written by `{record['command']}` on {record['device']}; {record['hours']:.1f} hours of training and "
-        f"measuring, {record['settings']['steps']} steps a variant from one text-to-video start of "
-        f"{record['settings']['base_steps']} steps, {record['videos']} held-out videos each. Mean ± standard deviation "
+        f"measuring. All variants begin from one text-to-video model ({settings['base_steps']} steps from {start}), learn "
+        f"for {settings['steps']} steps and make the same {record['videos']} held-out videos. Mean ± standard deviation "
         "over seeds.\n",
         "## Training\n",
         table(runs, list(VARIANTS)),

@@ -97,7 +97,7 @@ def model(
     save_every: int = 200,
     sheet_every: int = 600,
 ) -> None:
-    """Trains transformer and focus head through the three stages; writes a pipeline folder at the end."""
+    """Trains transformer and focus head through the stages; writes a pipeline folder at the end."""
     from humo.training.loop import train_model
 
     torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""The three stages: what learns, which conditions are shown, and how the share of sound grows.
+"""The stages: what learns, which conditions are shown, and how the share of sound grows.
 
 The paper starts from a trained text-to-video model and trains self-attention alone on references (stage 1), then
 self-attention and the audio modules on sound (stage 2), with 80 % subject and 20 % sync task at first and 50 % sync at
