@@ -16,14 +16,18 @@ from test_evaluation import QUICK
 from typer.testing import CliRunner
 
 from humo.__main__ import _command
-from humo.ablation.changes import HardGate, references_first
+from humo.ablation.changes import GatedTrainer, HardGate, references_first
 from humo.ablation.results import differences, interval, verdict
-from humo.ablation.running import Material, take_weights, trained_weights
+from humo.ablation.running import Material, _without_slot, changed
+from humo.ablation.start import take_weights, trained_weights
 from humo.ablation.variants import BASE, CLAIMS, RULES, VARIANTS, Claim
+from humo.codec import HuMoVideoCodec
 from humo.evaluation.probe_training import get_probes
 from humo.guidance import make_rule
+from humo.training.batches import BatchSettings, draw_batch
 from humo.training.loop import make_pipeline
-from humo.training.stages import AUDIO, SELF_ATTENTION
+from humo.training.model import ModelSettings, Trainer
+from humo.training.stages import AUDIO, SELF_ATTENTION, trainable_names
 
 
 def inputs(transformer, frames: int = 3) -> dict[str, torch.Tensor]:
@@ -105,6 +109,9 @@ def test_variants_differ_from_the_recipe_in_one_thing_and_claims_name_them():
         assert len(changed) == (name != "full")
     assert {name for claim in CLAIMS for name in (claim.better, claim.worse)} <= {*VARIANTS, *RULES}
     assert BASE[0].image_share == 0
+    assert {stage.latent_frames for variant in VARIANTS.values() for stage in (*BASE, *variant.stages)} == {
+        full.stages[0].latent_frames
+    }
     for rule in RULES.values():
         make_rule(rule)
 
@@ -123,7 +130,9 @@ def start(training: Path) -> Path:
 
 
 def test_a_start_takes_all_but_what_is_learned_anew(training: Path, start: Path):
-    material, weights = Material(training), trained_weights(str(start))
+    material = Material(training)
+    codec = HuMoVideoCodec.from_pretrained(training / "codec")
+    weights = trained_weights(str(start), material.text_encoder, codec)
     model = material.make_model(1, seed=8)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     take_weights(model, weights, anew=(SELF_ATTENTION, *AUDIO))
@@ -135,6 +144,54 @@ def test_a_start_takes_all_but_what_is_learned_anew(training: Path, start: Path)
     )
     with pytest.raises(ValueError, match="the start has no transformer.blocks.1"):
         take_weights(material.make_model(2, seed=0), weights, anew=AUDIO)
+    with pytest.raises(ValueError, match="trained with another text encoder"):
+        trained_weights("mini", material.text_encoder, codec)
+    torch.nn.init.normal_(codec.components.weight)
+    with pytest.raises(ValueError, match="trained with another codec"):
+        trained_weights(str(start), material.text_encoder, codec)
+
+
+def test_behind_a_hard_gate_the_mask_teaches_nothing_but_its_predictor(training: Path):
+    material = Material(training)
+    model, variant = material.make_model(1, seed=0), VARIANTS["hard_gate"]
+    torch.nn.init.normal_(model.transformer.proj_out.weight, std=0.1)
+    for block in model.transformer.blocks:  # as after some training: sound says something
+        torch.nn.init.normal_(block.audio_attn.attn.to_out[0].weight, std=0.1)
+    stage = variant.stages[1]
+    batch = draw_batch(material.data, material.tokenizer, stage, 1.0, 0, BatchSettings(tokens=300))
+    with changed(model, variant) as gate:
+        trainer = GatedTrainer(model, ModelSettings(), "cpu", gate)
+        loss, figures = trainer.loss(batch, focus=True)
+        assert gate.mask is None and figures["focus"] > 0
+        loss.backward()
+        taught = {name for name, value in model.named_parameters() if value.grad is not None}
+        alone, _ = trainer.loss(batch, focus=False)
+        taught_more = trainer.settings.focus_weight * figures["focus"]
+        assert loss.item() == pytest.approx(alone.item() + taught_more, rel=1e-5)
+    grads = {name: value.grad.clone() for name, value in model.named_parameters() if name in taught}
+    model.zero_grad()
+    alone.backward()
+    for name, grad in grads.items():
+        if name.startswith("focus_head."):
+            assert grad.abs().sum() > 0 and dict(model.named_parameters())[name].grad is None
+        else:
+            torch.testing.assert_close(grad, dict(model.named_parameters())[name].grad)
+    ungated, _ = Trainer(model, ModelSettings(), "cpu").loss(batch, focus=False)
+    assert ungated.item() != alone.item()
+
+
+def test_the_common_start_knows_no_place_of_a_reference(training: Path):
+    material = Material(training)
+    model = material.make_model(1, seed=0)
+    batch = _without_slot(draw_batch(material.data, material.tokenizer, BASE[0], 1.0, 0, BatchSettings(tokens=300)))
+    seen = []
+    handle = model.transformer.register_forward_pre_hook(lambda module, args: seen.append(args[0].shape[2]))
+    Trainer(model, ModelSettings(), "cpu").loss(batch, focus=False)
+    handle.remove()
+    assert seen == [batch.latents.shape[2]]
+    names = [name for name, _ in model.transformer.named_parameters()]
+    frozen = set(names) - set(trainable_names(names, BASE[0].learns))
+    assert frozen and all("audio_" in name for name in frozen)
 
 
 def test_the_command_trains_measures_and_resumes(training: Path, start: Path, tmp_path: Path):

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from humo.training.batches import Batch
+from humo.training.model import MiniModel, ModelSettings, Trainer
 from humo.transformer import HuMoTransformer3DModel, HuMoTransformerOutput
 
 
@@ -95,3 +97,32 @@ class HardGate:
             return output
         branches = len(output) // len(self.mask)
         return output * self.mask.to(output).repeat(branches, 1)[..., None]
+
+
+class GatedTrainer(Trainer):
+    """Trains behind a hard gate: the true face while learning, and no lesson from the mask to the transformer.
+
+    The predictor learns beside it from passes without the gate, for behind the gate it would read its own answer.
+
+    Args:
+        model, settings, device: as of `Trainer`.
+        gate: on the model's transformer.
+    """
+
+    def __init__(self, model: MiniModel, settings: ModelSettings, device: str, gate: HardGate) -> None:
+        super().__init__(model, settings, device)
+        self.gate = gate
+
+    def loss(self, batch: Batch, focus: bool, movement: float = 0.0) -> tuple[Tensor, dict[str, float]]:
+        """Loss of a batch and its parts; see `Trainer.loss`."""
+        self.gate.show(
+            batch.face.to(self.device), batch.latents.shape[-1] // self.model.transformer.config.patch_size[-1]
+        )
+        loss, figures = super().loss(batch, False, movement)
+        self.gate.mask = None
+        if focus:
+            with torch.no_grad():
+                attended = self.predict(batch, return_attended=True).attended
+            focus_loss, more = self.focus_loss(attended, batch)
+            loss, figures = loss + self.settings.focus_weight * focus_loss, figures | more
+        return loss, figures

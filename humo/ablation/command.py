@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from humo.ablation.measuring import Bench
+    from humo.ablation.record import Record
     from humo.ablation.running import AblationSettings, Material
 
 
@@ -54,45 +55,53 @@ def ablate(
     if threads is not None:
         torch.set_num_threads(threads)
     settings = AblationSettings(steps=steps, start=start, base_steps=base_steps, layers=layers, tokens=tokens)
-    record = Record.open(out, settings, videos, frames, device)
     material = Material(training)
     eyes = get_probes(probes or out / "probes")
+    record = Record.open(out, settings, videos, frames, eyes, device)
     with record.clock():
         base = train_base(material, out, settings, device)
-        bench = make_bench(eyes, videos, frames, SIZE)
     for seed in range(seeds):  # all variants of a seed first: a run that is broken off can still be compared
-        for name in wanted:
-            _run(material, base, name, seed, out, settings, bench, record, device)
+        wanting = {name: missing for name in wanted if (missing := _missing(record, name, seed))}
+        if not wanting:
+            continue
+        with record.clock():
+            bench = make_bench(eyes, videos, seed, frames, SIZE)
+        for name, rules in wanting.items():
+            with record.clock():
+                _run(material, base, name, rules, seed, out, settings, bench, record, device)
             write_results(record.values, out)
     typer.echo((out / "results.md").read_text())
+
+
+def _missing(record: Record, name: str, seed: int) -> list[str]:
+    """Rules of guidance with which a variant is still to be measured: all of them on `full`, adaptive on the others."""
+    from humo.ablation.variants import RULES
+
+    rules = RULES if name == "full" else ["adaptive"]
+    return [rule for rule in rules if not record.has(name if rule == "adaptive" else rule, seed)]
 
 
 def _run(
     material: Material,
     base: Path,
     name: str,
+    rules: list[str],
     seed: int,
     out: Path,
     settings: AblationSettings,
     bench: Bench,
-    record: Any,
+    record: Record,
     device: str,
 ) -> None:
-    """Trains one variant with one seed and measures it; what the record holds already is not done again."""
+    """Trains one variant with one seed and measures it."""
     from humo.ablation.measuring import measure
     from humo.ablation.running import load_variant, train_variant
     from humo.ablation.variants import RULES, VARIANTS
 
-    variant = VARIANTS[name]
-    rules = {"adaptive": RULES["adaptive"], **(RULES if name == "full" else {})}
-    missing = [rule for rule in rules if not record.has(name if rule == "adaptive" else rule, seed)]
-    if not missing:
-        return
-    with record.clock():
-        weights = train_variant(material, base, variant, seed, out, settings, device)
-        model = load_variant(material, weights, settings).to(device)
-        for rule in missing:
-            figures = measure(material, model, variant, rules[rule], bench)
-            record.add(name if rule == "adaptive" else rule, seed, figures)
-            if name == "full" and rule == "adaptive":
-                record.add("adaptive", seed, figures)
+    weights = train_variant(material, base, VARIANTS[name], seed, out, settings, device)
+    model = load_variant(material, weights, settings).to(device)
+    for rule in rules:
+        figures = measure(material, model, VARIANTS[name], RULES[rule], bench)
+        record.add(name if rule == "adaptive" else rule, seed, figures)
+        if name == "full" and rule == "adaptive":
+            record.add("adaptive", seed, figures)

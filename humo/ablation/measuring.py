@@ -31,7 +31,7 @@ _OTHER_SEED = 500
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Cases and the readings of their renders, drawn once for all variants.
+    """Cases and the readings of their renders, drawn once for all variants of a seed.
 
     Attributes:
         cases: what to generate.
@@ -46,10 +46,10 @@ class Bench:
     probes: Probes
 
 
-def make_bench(probes: Probes, num_videos: int, num_frames: int, size: int) -> Bench:
-    """Draws the held-out cases and reads their renders."""
-    cases = make_cases(num_videos, 0, "test", num_frames, size)
-    others = make_cases(num_videos, _OTHER_SEED, "test", num_frames, size)
+def make_bench(probes: Probes, num_videos: int, seed: int, num_frames: int, size: int) -> Bench:
+    """Draws a seed's held-out cases and reads their renders."""
+    cases = make_cases(num_videos, seed, "test", num_frames, size)
+    others = make_cases(num_videos, _OTHER_SEED + seed, "test", num_frames, size)
     real = [probes.read(case.clip.frames) for case in cases]
     return Bench(cases, real, _features([probes.read(case.clip.frames) for case in others]), probes)
 
@@ -75,7 +75,7 @@ def measure(
     Returns:
         `FIGURES`; "mask_iou" at timestep 500, left out where the predictor was not trained.
     """
-    pipe = make_pipeline(material.folder, model, material.tokenizer)
+    pipe = make_pipeline(material.folder, model, material.tokenizer).to(model.transformer.device)
     settings = settings_for(pipe, len(bench.cases[0].clip.frames), guidance=rule)
     with changed(model, variant) as gate:
         videos = _generate(pipe, bench.cases, settings, gate)
@@ -104,6 +104,7 @@ def _follow(gate: HardGate, pipe: HuMoPipeline) -> Callable[[StepState], None]:
     """Gates each step by the face that was predicted at the step before."""
 
     def follow(state: StepState) -> None:
+        gate.mask = None  # the predictor learned without it
         gate.show(state.face_mask(pipe.focus_head), state.latents.shape[-1] // 2)
 
     return follow

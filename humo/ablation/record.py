@@ -15,6 +15,8 @@ from typing import Any
 import torch
 
 from humo.ablation.running import AblationSettings
+from humo.evaluation.fingerprint import fingerprint
+from humo.evaluation.probes import Probes
 from humo.files import replaced
 
 
@@ -31,13 +33,15 @@ class Record:
     values: dict[str, Any]
 
     @classmethod
-    def open(cls, folder: Path, settings: AblationSettings, videos: int, frames: int, device: str) -> Record:
-        """Reads the record of a folder or begins one.
+    def open(
+        cls, folder: Path, settings: AblationSettings, videos: int, frames: int, probes: Probes, device: str
+    ) -> Record:
+        """Reads the record of a folder or begins one, and writes down at once what was asked.
 
         Raises:
             ValueError: if the folder holds results of other settings.
         """
-        asked = {"settings": asdict(settings), "videos": videos, "frames": frames}
+        asked = {"settings": asdict(settings), "videos": videos, "frames": frames, "probes": fingerprint(probes)}
         path = folder / "results.json"
         folder.mkdir(parents=True, exist_ok=True)
         values = json.loads(path.read_text()) if path.exists() else {**asked, "hours": 0.0, "runs": {}}
@@ -46,7 +50,9 @@ class Record:
                 raise ValueError(f"{folder.name} holds results with other {name} ({values[name]}): give a new folder.")
         values["command"] = " ".join(["python -m humo ablate", *sys.argv[2:]])
         values["device"] = torch.cuda.get_device_name() if device == "cuda" else f"CPU ({platform.machine()})"
-        return cls(path, values)
+        record = cls(path, values)
+        record._write()
+        return record
 
     def has(self, name: str, seed: int) -> bool:
         """Whether a result is there."""

@@ -76,9 +76,9 @@ def write_results(record: dict[str, Any], folder: Path) -> Path:
     parts = [
         "# The paper's claims, in miniature\n",
         f"Written by `{record['command']}` on {record['device']}; {record['hours']:.1f} hours of training and "
-        f"measuring. All variants begin from one text-to-video model ({settings['base_steps']} steps from {start}), learn "
-        f"for {settings['steps']} steps and make the same {record['videos']} held-out videos. Mean ± standard deviation "
-        "over seeds.\n",
+        f"measuring. All variants begin from one text-to-video model ({settings['base_steps']} steps from {start}) and "
+        f"learn for {settings['steps']} steps; each seed has {record['videos']} held-out videos of its own, the same "
+        "for all variants. Mean ± standard deviation over seeds.\n",
         "## Training\n",
         table(runs, list(VARIANTS)),
         "\n## Guidance, on the weights of `full`\n",

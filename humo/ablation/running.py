@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from humo.ablation.changes import HardGate, references_first
+from humo.ablation.changes import GatedTrainer, HardGate, references_first
+from humo.ablation.start import take_weights, trained_weights
 from humo.ablation.variants import BASE, Variant
-from humo.checkpoints import load
+from humo.codec import HuMoVideoCodec
 from humo.files import replaced
-from humo.training.batches import BatchSettings, draw_batch
+from humo.training.batches import Batch, BatchSettings, draw_batch
 from humo.training.data import ClipData
 from humo.training.loop import load_hearing, load_reading
 from humo.training.model import MiniModel, ModelSettings, Trainer, make_mini
@@ -70,13 +71,16 @@ class Material:
 def train_base(material: Material, folder: Path, settings: AblationSettings, device: str) -> Path:
     """Trains the common start; returns its weights' file, which is there already in a resumed run.
 
-    Self-attention is always learned anew: what it knew of references would leave nothing to compare.
+    Self-attention is always learned anew: what it knew of references would leave less to compare.
     """
     model = material.make_model(settings.layers, seed=0)
     if settings.start:
-        take_weights(model, trained_weights(settings.start), anew=(SELF_ATTENTION, *AUDIO))
-    rate = settings.base_learning_rate
-    return _train(material, model, folder / "base", BASE, settings, settings.base_steps, rate, 0.0, 0, device)
+        codec = HuMoVideoCodec.from_pretrained(material.folder / "codec")
+        weights = trained_weights(settings.start, material.text_encoder, codec)
+        take_weights(model, weights, anew=(SELF_ATTENTION, *AUDIO))
+    planned = ModelSettings(steps=settings.base_steps, learning_rate=settings.base_learning_rate, focus_weight=0.0)
+    trainer = Trainer(model, planned, device)
+    return _train(material, trainer, folder / "base", BASE, settings, 0, _without_slot)
 
 
 def train_variant(
@@ -89,43 +93,12 @@ def train_variant(
     model = material.make_model(settings.layers, seed)
     take_weights(model, load_file(base), anew=AUDIO)
     place = folder / f"{variant.name}-{seed}"
+    planned = ModelSettings(
+        steps=settings.steps, learning_rate=settings.learning_rate, focus_weight=variant.focus_weight
+    )
     with changed(model, variant) as gate:
-        return _train(
-            material, model, place, variant.stages, settings, settings.steps, settings.learning_rate,
-            variant.focus_weight, seed, device, gate,
-        )  # fmt: skip
-
-
-def trained_weights(start: str) -> dict[str, Tensor]:
-    """Weights of a trained pipeline's transformer, named as in `MiniModel`.
-
-    Args:
-        start: "mini" or a pipeline's folder.
-    """
-    transformer = load(start, device="cpu", dtype=torch.float32).transformer
-    return {f"transformer.{name}": value for name, value in transformer.state_dict().items()}
-
-
-def take_weights(model: MiniModel, weights: dict[str, Tensor], anew: tuple[str, ...]) -> None:
-    """Copies a transformer's weights into a model, but for the parts that begin anew.
-
-    Args:
-        model: changed in place; its focus head stays as it is.
-        weights: named as in `MiniModel`.
-        anew: parts of names that are not copied.
-
-    Raises:
-        ValueError: if the weights are of a transformer of other sizes.
-    """
-    wanted = {
-        name: value
-        for name, value in model.state_dict().items()
-        if name.startswith("transformer.") and not any(part in name for part in anew)
-    }
-    for name, value in wanted.items():
-        if name not in weights or weights[name].shape != value.shape:
-            raise ValueError(f"the start has no {name} of shape {tuple(value.shape)}: give one of the same sizes.")
-    model.load_state_dict({name: weights[name] for name in wanted}, strict=False)
+        trainer = Trainer(model, planned, device) if gate is None else GatedTrainer(model, planned, device, gate)
+        return _train(material, trainer, place, variant.stages, settings, 1 + seed)
 
 
 def load_variant(material: Material, weights: Path, settings: AblationSettings) -> MiniModel:
@@ -146,22 +119,17 @@ def changed(model: MiniModel, variant: Variant) -> Iterator[HardGate | None]:
 
 def _train(
     material: Material,
-    model: MiniModel,
+    trainer: Trainer,
     folder: Path,
     stages: tuple[Stage, ...],
     settings: AblationSettings,
-    steps: int,
-    learning_rate: float,
-    focus_weight: float,
     seed: int,
-    device: str,
-    gate: HardGate | None = None,
+    change: Callable[[Batch], Batch] | None = None,
 ) -> Path:
-    weights = folder / "weights.safetensors"
+    weights, steps = folder / "weights.safetensors", trainer.settings.steps
     if weights.exists():
         return weights
     run = Run(folder, steps)
-    trainer = Trainer(model, ModelSettings(steps=steps, learning_rate=learning_rate, focus_weight=focus_weight), device)
     state = run.load()
     if state is not None:
         trainer.load(state["trainer"])
@@ -169,9 +137,7 @@ def _train(
     for step in range(0 if state is None else state["step"], steps):
         stage, progress = stage_at(stages, step / steps)
         batch = draw_batch(material.data, material.tokenizer, stage, progress, seed * _BATCHES_PER_SEED + step, drawing)
-        if gate is not None:
-            gate.show(batch.face.to(device), batch.latents.shape[-1] // 2)  # in training the truth is known
-        figures = trainer.step(batch, stage, step / steps)
+        figures = trainer.step(batch if change is None else change(batch), stage, step / steps)
         if (step + 1) % 20 == 0:
             run.log(step + 1, **figures)
         if (step + 1) % settings.save_every == 0:
@@ -179,6 +145,11 @@ def _train(
     _save_average(trainer, weights)
     (folder / "state.pt").unlink(missing_ok=True)
     return weights
+
+
+def _without_slot(batch: Batch) -> Batch:
+    """A batch as a text-to-video model meets it: no frame for a reference, so that no place of it is favoured."""
+    return replace(batch, references=batch.references[:, :, :0], audio=batch.audio[:, :-1])
 
 
 def _save_average(trainer: Trainer, path: Path) -> None:

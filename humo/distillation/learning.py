@@ -128,6 +128,7 @@ class Distiller:
             value.data.copy_(state["student"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.ema.load_state_dict(state["ema"])
+        self.ema.to(self.parameters[0].device)
 
     def averaged(self) -> dict[str, Tensor]:
         """The averaged weights, under the names of their file."""

@@ -23,7 +23,7 @@ from humo.training.codec import cosine_with_warmup
 from humo.training.muon import Muon
 from humo.training.precision import mixed_precision
 from humo.training.stages import Stage, trainable_names
-from humo.transformer import HuMoTransformer3DModel
+from humo.transformer import HuMoTransformer3DModel, HuMoTransformerOutput
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,6 +166,7 @@ class Trainer:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.ema.load_state_dict(state["ema"])
+        self.ema.to(self.device)
 
     def step(self, batch: Batch, stage: Stage, progress: float, stage_progress: float = 1.0) -> dict[str, float]:
         """Learns from a batch.
@@ -209,21 +210,11 @@ class Trainer:
             focus: whether the focus head learns.
             movement: extra weight of what the velocity's error has different from frame to frame.
         """
-        latents, noise, references = (part.to(self.device) for part in (batch.latents, batch.noise, batch.references))
-        sigma = batch.sigma.to(self.device).view(-1, 1, 1, 1, 1)
-        noisy = (1 - sigma) * latents + sigma * noise
-        with mixed_precision(self.device):
-            told = batch.tokens.to(self.device), batch.attention_mask.to(self.device)
-            text = encode_tokens(self.model.text_encoder, *told)
-            output = self.model.transformer(
-                torch.cat([noisy, references], dim=2),
-                1000.0 * batch.sigma.to(self.device),
-                text,
-                batch.audio.to(self.device),
-                return_attended=focus,
-            )
+        latents, noise = batch.latents.to(self.device), batch.noise.to(self.device)
+        output = self.predict(batch, return_attended=focus)
         velocity = output.sample[:, :, : latents.shape[2]].float()
         wrong = velocity - (noise - latents)
+        sigma = batch.sigma.to(self.device).view(-1, 1, 1, 1, 1)
         std = self.model.transformer.config.latent_std
         error = channel_error(wrong, sigma, std)
         if movement:
@@ -236,14 +227,34 @@ class Trainer:
             "mouth": float(((mouth * error).sum() / mouth.sum().clamp_min(1e-6)).detach()),
         }
         if focus:
-            patch = self.model.transformer.config.patch_size[-1]
-            grid = (latents.shape[2] + 1, *(side // patch for side in latents.shape[-2:]))
-            logits = self.model.focus_head([states.float() for states in output.attended], grid)[:, :-1]
-            face = batch.face.to(self.device)
-            focus_loss = face_mask_loss(logits, face)
-            loss = loss + self.settings.focus_weight * focus_loss
-            figures |= {"focus": float(focus_loss.detach()), "iou": float(mask_iou(logits, face))}
+            focus_loss, more = self.focus_loss(output.attended, batch)
+            loss, figures = loss + self.settings.focus_weight * focus_loss, figures | more
         return loss, figures
+
+    def predict(self, batch: Batch, return_attended: bool) -> HuMoTransformerOutput:
+        """What the transformer says of a batch's noisy latents."""
+        latents, noise, references = (part.to(self.device) for part in (batch.latents, batch.noise, batch.references))
+        sigma = batch.sigma.to(self.device).view(-1, 1, 1, 1, 1)
+        noisy = (1 - sigma) * latents + sigma * noise
+        with mixed_precision(self.device):
+            told = batch.tokens.to(self.device), batch.attention_mask.to(self.device)
+            text = encode_tokens(self.model.text_encoder, *told)
+            return self.model.transformer(
+                torch.cat([noisy, references], dim=2),
+                1000.0 * batch.sigma.to(self.device),
+                text,
+                batch.audio.to(self.device),
+                return_attended=return_attended,
+            )
+
+    def focus_loss(self, attended: Sequence[Tensor], batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """Eq. 3 on the mask that the focus head reads from audio-attended states, and figures for the log."""
+        num_video, patch = batch.latents.shape[2], self.model.transformer.config.patch_size[-1]
+        grid = (num_video + 1, *(side // patch for side in batch.latents.shape[-2:]))
+        logits = self.model.focus_head([states.float() for states in attended], grid)[:, :-1]
+        face = batch.face.to(self.device)
+        loss = face_mask_loss(logits, face)
+        return loss, {"focus": float(loss.detach()), "iou": float(mask_iou(logits, face))}
 
     def _region_weights(self, face: Tensor, mouth: Tensor) -> Tensor:
         """1 plus extra on face and mouth, on the latent grid (b, k, h, w)."""

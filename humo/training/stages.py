@@ -28,7 +28,7 @@ class Stage:
     end: float
     """Share of all steps at which the stage ends."""
     learns: str
-    """"all", "self_attention" (the paper's stage 1) or "self_attention+audio" (the paper's stage 2)."""
+    """"all", "all_but_audio" (ours), "self_attention" (the paper's stage 1) or "self_attention+audio" (its stage 2)."""
     image_share: float
     """Share of samples that see their reference."""
     audio_start: float = 0.0
@@ -109,7 +109,9 @@ def trainable_names(names: list[str], learns: str) -> list[str]:
     """
     if learns == "all":
         return list(names)
+    if learns == "all_but_audio":
+        return [name for name in names if not any(part in name for part in AUDIO)]
     if learns not in ("self_attention", "self_attention+audio"):
-        raise ValueError(f"learns is {learns!r}: use all, self_attention or self_attention+audio.")
+        raise ValueError(f"learns is {learns!r}: use all, all_but_audio, self_attention or self_attention+audio.")
     wanted = (SELF_ATTENTION, *AUDIO) if "audio" in learns else (SELF_ATTENTION,)
     return [name for name in names if any(part in name for part in wanted)]
