@@ -22,7 +22,7 @@ from humo.evaluation.command import _read_guidance, _read_modes
 from humo.evaluation.generation import generate, settings_for
 from humo.evaluation.judging import judge
 from humo.evaluation.masks import mask_iou_by_noise
-from humo.evaluation.measure import EvaluationSettings, evaluate_pipeline, quick_check
+from humo.evaluation.measure import EvaluationSettings, evaluate_pipeline
 from humo.evaluation.probe_training import get_probes, probe_loss
 from humo.evaluation.probes import (
     FRAME_ATTRIBUTES,
@@ -364,11 +364,6 @@ def test_report_has_what_readers_expect(mini_pipeline, probes: Probes, tmp_path:
     assert "lip sync" in text
     assert "(TIA.webp)" in text
     assert (tmp_path / "samples" / "TIA-0.mp4").stat().st_size > 1000
-
-
-def test_quick_check_gives_a_few_figures(mini_pipeline, probes: Probes) -> None:
-    figures = quick_check(mini_pipeline, probes, num_cases=2, num_frames=9)
-    assert set(figures) >= {"sync", "identity", "text", "faces"}
 
 
 def test_command_refuses_unknown_modes_and_rules() -> None:

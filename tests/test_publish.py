@@ -47,11 +47,16 @@ def test_the_card_takes_over_a_report(training, tmp_path):
     report = tmp_path / "report"
     report.mkdir()
     figures = {"sync": 0.71, "text": 0.9, "faces": 1.0}
-    content = {"modes": {"TIA": figures}, "mask_iou": {"500": 0.66}, "frechet": 1.5}
+    content = {"modes": {"TIA": figures}, "mask_iou": {"500": 0.66}, "frechet": {"renders": 0.0512, "TIA": 1.5}}
     (report / "report.json").write_text(json.dumps(content))
     text = write_card(tmp_path / "mini", report).read_text()
     assert "| sync | 0.71 |" in text and "500: 0.66" in text
+    assert "Frechet distance: renders: 0.05, TIA: 1.50." in text
     assert json.loads((tmp_path / "mini" / "report.json").read_text()) == content
+    (tmp_path / "mini" / "TIA.webp").touch()
+    text = publish(training, tmp_path / "mini").read_text()  # other weights: their figures are not known yet
+    left = {path.name for path in (tmp_path / "mini").iterdir()}
+    assert "sync" not in text and not left & {"report.json", "TIA.webp"}
 
 
 def test_a_training_without_pipeline_is_named(tmp_path):

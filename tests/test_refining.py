@@ -20,9 +20,9 @@ from humo.training.batches import Batch, BatchSettings, draw_batch
 from humo.training.codec import CodecSettings
 from humo.training.command import train
 from humo.training.data import ClipData
-from humo.training.loop import load_hearing, load_reading, make_pipeline
+from humo.training.loop import load_codec, load_hearing, load_reading, make_pipeline
 from humo.training.model import make_mini
-from humo.training.refining import RefiningSettings, redraw, refining_batch
+from humo.training.refining import RefiningSettings, measure_redrawn, redraw, refining_batch, write_redrawn
 from humo.training.stages import Stage
 from humo.world.clips import plan_clip, render_clip
 
@@ -102,6 +102,16 @@ def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe:
     for frames in drawn.frames:
         assert any(np.array_equal(frames, clip) for clip in clips)
     assert refining_batch(0, settings, training / "refining", own_share=1.0).latents is None
+    figures = measure_redrawn(after.vae, training / "refining", num_clips=2)
+    assert set(figures) == {"redrawn", "redrawn_face"} and all(0 < value < 30 for value in figures.values())
+    assert torch.equal(load_codec(training).decoder.look.weight, after.vae.decoder.look.weight)
+    with pytest.raises(ValueError, match="another transformer"):
+        torch.nn.init.normal_(pipe.transformer.proj_out.weight)
+        next(
+            write_redrawn(
+                pipe, ClipData(training / "data", *load_hearing(training)), training / "refining", 1, RefiningSettings()
+            )
+        )
     with pytest.raises(ValueError, match="no redrawn clips"):
         refining_batch(0, settings, training / "data", own_share=0.0)
 

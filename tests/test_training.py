@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from humo.audio import encode_audio
 from humo.training.attention import MatmulAttnProcessor
 from humo.training.batches import BatchSettings, draw_batch
-from humo.training.data import ClipData, hear, shrink_mask
+from humo.training.data import ClipData, DataSettings, hear, shrink_mask, write_shards
 from humo.training.hearing import HearingSettings, MouthReader, hearing_batch, make_audio_encoder, train_hearing
 from humo.training.loop import load_hearing, load_reading, train_model
 from humo.training.model import ModelSettings, Trainer, make_mini
@@ -79,7 +79,7 @@ def test_freeze_lists_are_the_papers(trainer):
     assert first and all(".attn1." in name for name in first)
     extra = set(second) - set(first)
     assert extra and all("audio_attn" in name or "audio_projection" in name for name in extra)
-    with pytest.raises(ValueError, match="use all, self_attention"):
+    with pytest.raises(ValueError, match="use all, all_but_audio, self_attention"):
         trainable_names(names, "everything")
 
 
@@ -250,3 +250,8 @@ def test_runs_keep_a_log_and_whole_states(tmp_path: Path):
     assert run.load()["step"] == 4
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
     assert '"loss": 0.5' in (tmp_path / "log.jsonl").read_text()
+
+
+def test_clips_that_fill_no_whole_shard_are_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="700 clips do not fill shards of 500"):
+        next(write_shards(tmp_path, DataSettings(num_clips=700), tmp_path, workers=1))

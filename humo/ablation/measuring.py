@@ -17,7 +17,7 @@ from humo.evaluation.cases import Case, make_cases
 from humo.evaluation.generation import GenerationSettings, generate_batch, settings_for
 from humo.evaluation.judging import judge
 from humo.evaluation.masks import mask_iou_by_noise
-from humo.evaluation.probes import Probes, Reading
+from humo.evaluation.probes import Probes, Reading, stack_features
 from humo.pipeline import HuMoPipeline
 from humo.sampling import StepState
 from humo.training.loop import make_pipeline
@@ -51,7 +51,7 @@ def make_bench(probes: Probes, num_videos: int, seed: int, num_frames: int, size
     cases = make_cases(num_videos, seed, "test", num_frames, size)
     others = make_cases(num_videos, _OTHER_SEED + seed, "test", num_frames, size)
     real = [probes.read(case.clip.frames) for case in cases]
-    return Bench(cases, real, _features([probes.read(case.clip.frames) for case in others]), probes)
+    return Bench(cases, real, stack_features([probes.read(case.clip.frames) for case in others]), probes)
 
 
 def measure(
@@ -84,7 +84,7 @@ def measure(
             figures["mask_iou"] = mask_iou_by_noise(pipe, bench.cases[:num_mask_clips], settings, (500,))["500"]
     readings = [bench.probes.read(frames) for frames in videos]
     figures |= judge(bench.cases, readings, bench.real, MODE)
-    figures["frechet"] = metrics.frechet_distance(_features(readings), bench.features)
+    figures["frechet"] = metrics.frechet_distance(stack_features(readings), bench.features)
     return {name: round(float(figures[name]), 4) for name in FIGURES if name in figures}
 
 
@@ -108,7 +108,3 @@ def _follow(gate: HardGate, pipe: HuMoPipeline) -> Callable[[StepState], None]:
         gate.show(state.face_mask(pipe.focus_head), state.latents.shape[-1] // 2)
 
     return follow
-
-
-def _features(readings: Sequence[Reading]) -> np.ndarray:
-    return np.stack([reading.features for reading in readings]).astype(np.float64)

@@ -1,10 +1,10 @@
 """Evaluation: probes that read the world's people, held-out cases, figures and the report. Ours.
 
-`python -m humo evaluate` runs all of it; a training asks `quick_check` for a few figures on the way.
+`python -m humo evaluate` runs all of it.
 """
 
 from humo.evaluation.cases import Case, make_cases
-from humo.evaluation.measure import EvaluationSettings, evaluate_pipeline, quick_check
+from humo.evaluation.measure import EvaluationSettings, evaluate_pipeline
 from humo.evaluation.probe_training import get_probes
 from humo.evaluation.probes import Probes, ProbeSettings
 
@@ -16,5 +16,4 @@ __all__ = [
     "evaluate_pipeline",
     "get_probes",
     "make_cases",
-    "quick_check",
 ]

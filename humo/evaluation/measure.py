@@ -14,10 +14,10 @@ from tqdm import tqdm
 from humo.evaluation import metrics
 from humo.evaluation.cases import MODES, Case, make_cases
 from humo.evaluation.fingerprint import fingerprint_pipeline
-from humo.evaluation.generation import GenerationSettings, generate, settings_for
+from humo.evaluation.generation import GenerationSettings, generate
 from humo.evaluation.judging import judge
 from humo.evaluation.masks import mask_iou_by_noise
-from humo.evaluation.probes import Probes, Reading
+from humo.evaluation.probes import Probes, Reading, stack_features
 from humo.pipeline import HuMoPipeline
 from humo.references import decode_latents, encode_video, to_frames, to_pixels
 from humo.step_caches import describe_cache
@@ -65,19 +65,21 @@ def evaluate_pipeline(
     cases = _cases(settings.num_videos, settings, generation)
     real = _read_all(probes, [case.clip.frames for case in cases], "real clips: reading")
     others = _cases(settings.num_videos, settings, generation, seed=settings.seed + 500)
-    other_features = _features(_read_all(probes, [case.clip.frames for case in others], "more real clips: reading"))
+    other_features = stack_features(
+        _read_all(probes, [case.clip.frames for case in others], "more real clips: reading")
+    )
     coded = _read_all(probes, [_recode(pipe, case.clip.frames) for case in _bar(cases, "codec")], "codec: reading")
     if on_videos is not None:
         on_videos("real", cases, [case.clip.frames for case in cases], real)
     report: dict[str, Any] = {"modes": {}, "ceilings": {}, "frechet": {}}
     for name, readings in (("renders", real), ("codec", coded)):
         report["ceilings"][name] = judge(cases, readings, real, "TIA")
-        report["frechet"][name] = metrics.frechet_distance(_features(readings), other_features)
+        report["frechet"][name] = metrics.frechet_distance(stack_features(readings), other_features)
     for mode in settings.modes:
         videos = generate(pipe, cases, mode, generation, folder)
         readings = _read_all(probes, videos, f"{mode}: reading")
         report["modes"][mode] = judge(cases, readings, real, mode)
-        report["frechet"][mode] = metrics.frechet_distance(_features(readings), other_features)
+        report["frechet"][mode] = metrics.frechet_distance(stack_features(readings), other_features)
         if on_videos is not None:
             on_videos(mode, cases, videos, readings)
     report["mask_iou"] = {}
@@ -91,32 +93,6 @@ def evaluate_pipeline(
     if (cache := describe_cache(pipe.transformer)) is not None:
         report["settings"]["cache"] = cache  # not the exact result
     return report
-
-
-def quick_check(
-    pipe: HuMoPipeline,
-    probes: Probes,
-    num_cases: int = 16,
-    seed: int = 0,
-    num_frames: int = 49,
-    num_inference_steps: int | None = None,
-    guidance: dict[str, Any] | None = None,
-    batch_size: int = 8,
-) -> dict[str, float]:
-    """A few figures in one mode, TIA, cheap enough to be asked during training.
-
-    Validation cases are used, so that nothing is ever chosen by the test split. Sixteen cases tell a trend, no more.
-
-    Returns:
-        "sync", "sync_shuffled", "identity", "text" and "faces".
-    """
-    generation = settings_for(pipe, num_frames, num_inference_steps, guidance, batch_size)
-    cases = make_cases(num_cases, seed, "validation", num_frames, generation.size)
-    videos = generate(pipe, cases, "TIA", generation)
-    figures = judge(
-        cases, [probes.read(frames) for frames in videos], [probes.read(case.clip.frames) for case in cases], "TIA"
-    )
-    return {name: figures[name] for name in ("sync", "sync_shuffled", "identity", "text", "faces") if name in figures}
 
 
 def _cases(
@@ -137,10 +113,6 @@ def _read_all(probes: Probes, videos: Sequence[np.ndarray], name: str) -> list[R
 
 def _bar(items: Sequence[Any], name: str) -> Any:
     return tqdm(items, desc=name, unit="clip")
-
-
-def _features(readings: Sequence[Reading]) -> np.ndarray:
-    return np.stack([reading.features for reading in readings]).astype(np.float64)
 
 
 @torch.no_grad()

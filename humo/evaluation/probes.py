@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -87,6 +88,11 @@ class Reading:
     def label(self, attribute: str) -> str:
         """The option that the clip's frames agree on best."""
         return OPTIONS[attribute][int(self.shares[attribute].argmax())]
+
+
+def stack_features(readings: Sequence[Reading]) -> np.ndarray:
+    """Features of clips for a Frechet distance, (clips, 352) float64."""
+    return np.stack([reading.features for reading in readings]).astype(np.float64)
 
 
 class FrameProbe(nn.Module):

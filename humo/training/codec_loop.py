@@ -19,6 +19,7 @@ def train_codec(
     settings: CodecSettings,
     save_every: int,
     draw: Callable[[int, CodecSettings], CodecBatch] = render_batch,
+    measure: Callable[[HuMoVideoCodec], dict[str, float]] | None = None,
 ) -> HuMoVideoCodec:
     """Trains a codec's decoder, and goes on with a training that the folder holds.
 
@@ -28,6 +29,7 @@ def train_codec(
         settings: of the training.
         save_every: steps between saved states; figures are measured at every fifth.
         draw: the clips of a step.
+        measure: more figures for the log, in dB.
     """
     run = Run(folder, settings.steps)
     state = run.load()
@@ -48,6 +50,7 @@ def train_codec(
         if step % (5 * save_every) == 0 or step == settings.steps:
             shown: list[tuple[np.ndarray, np.ndarray]] = []
             figures = measure_codec(codec, 8, show=lambda truth, decoded, shown=shown: shown.append((truth, decoded)))
+            figures |= measure(codec) if measure is not None else {}
             run.log(step, **{f"psnr_{name}": value for name, value in figures.items()})
             _save_pairs(shown[:4], folder / "sheet.png")
     return codec

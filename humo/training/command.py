@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ def codec(out: Folder = Path("runs/mini"), steps: int = 6000, threads: Threads =
         return model
 
     torch.set_num_threads(threads)
+    torch.manual_seed(0)
     settings = CodecSettings(steps=steps)
     train_codec(begin, out / "codec", settings, save_every)
 
@@ -113,17 +115,19 @@ def refine(
     from humo.training.codec_loop import train_codec
     from humo.training.data import ClipData
     from humo.training.loop import load_hearing
-    from humo.training.refining import CODEC, RefiningSettings, drawing_from, write_redrawn
+    from humo.training.refining import CODEC, RefiningSettings, measure_redrawn, refining_batch, write_redrawn
 
     torch.set_num_threads(threads)
     if not (out / "pipeline").exists():
         raise ValueError(f"{out} has no pipeline: run `python -m humo train model` or `train start` first.")
-    pipe, folder, settings = load(out / "pipeline", dtype=torch.float32), out / "refining", RefiningSettings()
+    pipe, folder, settings = load(out / "pipeline", "cpu", torch.float32), out / "refining", RefiningSettings()
     data = ClipData(out / "data", *load_hearing(out))
     for index, path in enumerate(write_redrawn(pipe, data, folder, clips, settings)):
         typer.echo(f"{index + 1} {path.name}", err=True)
-    draw = drawing_from(folder, settings)
-    refined = train_codec(lambda: pipe.vae, folder, replace(CODEC, steps=steps), save_every, draw)
+    draw = partial(refining_batch, folder=folder, own_share=settings.own_share)
+    refined = train_codec(
+        lambda: pipe.vae, folder, replace(CODEC, steps=steps), save_every, draw, partial(measure_redrawn, folder=folder)
+    )
     refined.save_pretrained(out / "pipeline" / "vae")
 
 

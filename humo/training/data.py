@@ -117,7 +117,15 @@ def write_shard(index: int, folder: Path, settings: DataSettings, codec_folder: 
 
 
 def write_shards(folder: Path, settings: DataSettings, codec_folder: Path, workers: int) -> Iterator[Path]:
-    """Writes all shards with several processes; yields each path as it is done."""
+    """Writes all shards with several processes; yields each path as it is done.
+
+    Raises:
+        ValueError: if the clips do not fill whole shards.
+    """
+    if settings.num_clips < 1 or settings.num_clips % settings.clips_per_shard:
+        raise ValueError(
+            f"{settings.num_clips} clips do not fill shards of {settings.clips_per_shard}: give a multiple."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     work = partial(write_shard, folder=folder, settings=settings, codec_folder=codec_folder)
     with ProcessPoolExecutor(workers) as pool:

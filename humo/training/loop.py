@@ -113,8 +113,14 @@ def load_reading(out: Path) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]:
     return PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer"), encoder
 
 
+def load_codec(out: Path) -> HuMoVideoCodec:
+    """The trained codec, with the refined decoder if there is one."""
+    refined = out / "refining"
+    return HuMoVideoCodec.from_pretrained(refined if (refined / "config.json").exists() else out / "codec")
+
+
 def write_pipeline(out: Path, trainer: Trainer, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Saves the averaged weights as a whole pipeline in `out/pipeline`, in bfloat16."""
+    """Saves the averaged weights as a whole pipeline in `out/pipeline`."""
     model: MiniModel = trainer.model
     trainer.ema.store(model.learned().values())
     trainer.ema.copy_to(model.learned().values())
@@ -131,7 +137,7 @@ def make_pipeline(out: Path, model: MiniModel, tokenizer: PreTrainedTokenizerFas
         feature_extractor=extractor,
         audio_encoder=encoder,
         transformer=model.transformer,
-        vae=HuMoVideoCodec.from_pretrained(out / "codec"),
+        vae=load_codec(out),
         scheduler=make_scheduler(SHIFT),
         focus_head=model.focus_head,
         max_sequence_length=48,

@@ -38,7 +38,8 @@ def publish_pipeline(source: Path, target: Path) -> dict[str, int]:
 
     Args:
         source: pipeline folder of a training.
-        target: replaced as a whole, but for the card, the report and its pictures.
+        target: gets the pipeline's parts; what else is there stays (the fast form, which belongs to the transformer
+            that it was distilled from).
 
     Returns:
         Parameters of each part.
@@ -135,7 +136,8 @@ def _figures_text(report: dict[str, Any]) -> str:
         cells = [_cell(figures.get(name)) for figures in modes.values()]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     masks = ", ".join(f"{timestep}: {value:.2f}" for timestep, value in report["mask_iou"].items())
-    return "\n".join([*lines, "", f"Mask IoU by timestep: {masks}.", "", f"Frechet distance: {report['frechet']}.", ""])
+    distances = ", ".join(f"{name}: {value:.2f}" for name, value in report["frechet"].items())
+    return "\n".join([*lines, "", f"Mask IoU by timestep: {masks}.", "", f"Frechet distance: {distances}.", ""])
 
 
 def _cell(value: Any) -> str:
@@ -145,12 +147,16 @@ def _cell(value: Any) -> str:
 def publish(out: Path, target: Path) -> Path:
     """Publishes a training's pipeline with its record; the card follows from `write_card`.
 
+    Report and sheets of the weights before are removed: evaluate these, then write the card with their report.
+
     Raises:
         ValueError: if the training has not written a pipeline yet.
     """
     if not (out / "pipeline" / "model_index.json").exists():
         raise ValueError(f"{out} has no pipeline yet: run `python -m humo train model` first.")
     target.mkdir(parents=True, exist_ok=True)
+    for old in [target / "report.json", *target.glob("*.webp")]:
+        old.unlink(missing_ok=True)
     record = training_record(out)
     record["parameters"] = publish_pipeline(out / "pipeline", target)
     (target / "training.json").write_text(json.dumps(record, indent=2) + "\n")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +21,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from humo.codec import TIME
+from humo.codec import TIME, HuMoVideoCodec
+from humo.evaluation.fingerprint import fingerprint
 from humo.files import replaced
 from humo.guidance import make_rule
 from humo.pipeline import HuMoPipeline
 from humo.sampling import guided_velocity
 from humo.training.batches import Batch, BatchSettings, draw_batch
-from humo.training.codec import CodecBatch, CodecSettings, render_batch, weigh
+from humo.training.codec import CodecBatch, CodecSettings, render_batch, to_video, weigh
 from humo.training.conditions import conditions_of
 from humo.training.data import ClipData
+from humo.training.precision import mixed_precision
 from humo.training.stages import Stage
 from humo.world.clips import plan_clip, render_clip
 
@@ -89,8 +91,13 @@ def redraw(pipe: HuMoPipeline, batch: Batch, sigma: float, settings: RefiningSet
 def write_redrawn(
     pipe: HuMoPipeline, data: ClipData, folder: Path, num_clips: int, settings: RefiningSettings
 ) -> Iterator[Path]:
-    """Redraws clips and keeps them in shards; those that are there already are not made again; yields each path."""
+    """Redraws clips and keeps them in shards; those that are there already are not made again; yields each path.
+
+    Raises:
+        ValueError: if the folder holds clips that another transformer redrew.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, fingerprint(pipe.transformer))
     drawing = BatchSettings(tokens=settings.tokens, text_dropout=0.0, hidden_words=0.0)
     made, index = 0, 0
     while made < num_clips:
@@ -103,6 +110,13 @@ def write_redrawn(
                 save_file({"latents": latents.half().contiguous(), "seeds": batch.seeds}, part)
         made, index = made + len(batch.seeds), index + 1
         yield path
+
+
+def _claim(folder: Path, maker: str) -> None:
+    path = folder / "transformer.txt"
+    if path.exists() and path.read_text().strip() != maker:
+        raise ValueError(f"{folder} holds a refining for another transformer: remove it, and this one begins anew.")
+    path.write_text(maker + "\n")
 
 
 def refining_batch(step: int, settings: CodecSettings, folder: Path, own_share: float) -> CodecBatch:
@@ -120,11 +134,32 @@ def refining_batch(step: int, settings: CodecSettings, folder: Path, own_share: 
     rng = np.random.default_rng((17, step))
     if rng.random() < own_share:
         return render_batch(_FIRST_STEP + step, settings)
-    shards = _shards(folder)
+    shards = _shards(folder)[0]
+    chosen = [shards[int(rng.integers(len(shards)))] for _ in range(settings.batch_size)]
+    return _read([(shard, float(rng.random())) for shard in chosen], settings)
+
+
+def measure_redrawn(codec: HuMoVideoCodec, folder: Path, num_clips: int = 24) -> dict[str, float]:
+    """Peak signal-to-noise ratio in dB on redrawn clips that were kept from the training: all of them, and faces."""
+    kept = _shards(folder)[1]
+    places = [(kept[number % len(kept)], (number // len(kept) + 0.5) / num_clips) for number in range(num_clips)]
+    errors: dict[str, list[np.ndarray]] = {"redrawn": [], "redrawn_face": []}
+    for place in places:
+        batch = _read([place], CODEC)
+        with torch.no_grad(), mixed_precision("cpu"):
+            decoded = codec.decode(codec.denormalize(torch.from_numpy(batch.latents).float())).sample
+        error = (decoded.float().clamp(-1, 1) - to_video(batch.frames)).square().mean(1).numpy()
+        errors["redrawn"].append(error.ravel())
+        errors["redrawn_face"].append(error[batch.weights > 1])
+    return {name: round(float(10 * np.log10(4 / np.concatenate(parts).mean())), 2) for name, parts in errors.items()}
+
+
+def _read(places: list[tuple[Path, float]], settings: CodecSettings) -> CodecBatch:
+    """Clips from shards, each given by a share of 0..1 of its shard's length."""
     frames, weights, latents = [], [], []
-    for _ in range(settings.batch_size):
-        shard = load_file(shards[int(rng.integers(len(shards)))])
-        place = int(rng.integers(len(shard["seeds"])))
+    for path, share in places:
+        shard = load_file(path)
+        place = int(share * len(shard["seeds"]))
         whole = TIME * (shard["latents"].shape[2] - 1) + 1  # a clip of other length would begin elsewhere
         clip = render_clip(plan_clip(int(shard["seeds"][place])), whole, settings.size)
         frames.append(clip.frames[: settings.num_frames])
@@ -133,13 +168,11 @@ def refining_batch(step: int, settings: CodecSettings, folder: Path, own_share: 
     return CodecBatch(np.stack(frames), np.stack(weights), np.stack(latents))
 
 
-def drawing_from(folder: Path, settings: RefiningSettings) -> partial[CodecBatch]:
-    """What `humo.training.codec.train_decoder` draws its batches with."""
-    return partial(refining_batch, folder=folder, own_share=settings.own_share)
-
-
 @lru_cache
-def _shards(folder: Path) -> list[Path]:
-    if shards := sorted(folder.glob("redrawn-*.safetensors")):
-        return shards
-    raise ValueError(f"{folder} has no redrawn clips: run `python -m humo train refine` from its beginning.")
+def _shards(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Shards for the training, and those that are kept to measure."""
+    shards = sorted(folder.glob("redrawn-*.safetensors"))
+    if len(shards) < 2:
+        raise ValueError(f"{folder} has no redrawn clips: run `python -m humo train refine` from its beginning.")
+    kept = max(1, len(shards) // 16)
+    return shards[:-kept], shards[-kept:]
