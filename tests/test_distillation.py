@@ -39,7 +39,7 @@ PROMPT = "a woman nods"
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.training_folder(tmp_path_factory.mktemp("training"), num_clips=6, seconds=2)
+    return tiny.training_folder(tmp_path_factory.mktemp("training"), num_clips=4, seconds=2)
 
 
 @pytest.fixture(scope="module")
