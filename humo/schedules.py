@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +56,16 @@ class Schedule:
         return (1 + np.flatnonzero(differs)).tolist()
 
 
+def shift_noise(sigmas: Any, shift: float) -> Any:
+    """Noise levels of an even schedule moved towards noise; a shift of 1 / `shift` moves them back.
+
+    Args:
+        sigmas: 0..1, number, array or tensor.
+        shift: above 0; 1 changes nothing.
+    """
+    return shift * sigmas / (1 + (shift - 1) * sigmas)
+
+
 def solver_timesteps(num_inference_steps: int, shift: float = 5.0) -> np.ndarray:
     """Timesteps of the published solver, (s,) whole numbers from 999 down.
 
@@ -72,8 +83,7 @@ def solver_timesteps(num_inference_steps: int, shift: float = 5.0) -> np.ndarray
     if not 0 < shift < np.inf:
         raise ValueError(f"shift must be above 0 but is {shift}: the published models use 5.")
     sigmas = np.linspace(FIRST_SIGMA, 0.0, num_inference_steps + 1)[:-1]
-    sigmas = shift * sigmas / (1 + (shift - 1) * sigmas)
-    return (sigmas * NUM_TIMESTEPS).astype(np.int64)
+    return (shift_noise(sigmas, shift) * NUM_TIMESTEPS).astype(np.int64)
 
 
 def schedule(

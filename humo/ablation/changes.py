@@ -115,14 +115,11 @@ class GatedTrainer(Trainer):
 
     def loss(self, batch: Batch, focus: bool, movement: float = 0.0) -> tuple[Tensor, dict[str, float]]:
         """Loss of a batch and its parts; see `Trainer.loss`."""
-        self.gate.show(
-            batch.face.to(self.device), batch.latents.shape[-1] // self.model.transformer.config.patch_size[-1]
-        )
+        self.gate.show(batch.face, batch.latents.shape[-1] // self.model.transformer.config.patch_size[-1])
         loss, figures = super().loss(batch, False, movement)
         self.gate.mask = None
-        if focus:
-            with torch.no_grad():
-                attended = self.predict(batch, return_attended=True).attended
-            focus_loss, more = self.focus_loss(attended, batch)
-            loss, figures = loss + self.settings.focus_weight * focus_loss, figures | more
-        return loss, figures
+        if not focus:
+            return loss, figures
+        with torch.no_grad():
+            attended = self.predict(batch, return_attended=True).attended
+        return self.add_focus(loss, figures, attended, batch)

@@ -103,8 +103,10 @@ def _generate(
 def _follow(gate: HardGate, pipe: HuMoPipeline) -> Callable[[StepState], None]:
     """Gates each step by the face that was predicted at the step before."""
 
+    patch = pipe.transformer.config.patch_size[-1]
+
     def follow(state: StepState) -> None:
         gate.mask = None  # the predictor learned without it
-        gate.show(state.face_mask(pipe.focus_head), state.latents.shape[-1] // 2)
+        gate.show(state.face_mask(pipe.focus_head), state.latents.shape[-1] // patch)
 
     return follow

@@ -25,6 +25,7 @@ from humo.dataset.batch import TrainingBatch
 from humo.finetuning.settings import FinetuneSettings
 from humo.focus import face_mask_loss
 from humo.references import assemble_input
+from humo.schedules import shift_noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def _draw_clip(
     sigma = compute_density_for_timestep_sampling(
         "logit_normal", 1, settings.noise_mean, settings.noise_std, generator=generator
     )[0]
-    sigma = settings.noise_shift * sigma / (1 + (settings.noise_shift - 1) * sigma)
+    sigma = shift_noise(sigma, settings.noise_shift)
     noise = torch.randn(shape, generator=generator)
     return noise, sigma, dice_text >= settings.text_dropout, dice_image >= dropout, hears
 

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from humo.audio import window_audio
 from humo.codec import TIME
+from humo.schedules import shift_noise
 from humo.training.data import ClipData
 from humo.training.stages import Stage, audio_share
 from humo.training.text import hide_words
@@ -65,6 +66,10 @@ class Batch:
     seeds: Tensor
     """Of the clips' plans, (b,) int64."""
 
+    def to(self, device: str | torch.device) -> Batch:
+        """The batch on a device."""
+        return Batch(**{name: getattr(self, name).to(device) for name in self.__slots__})
+
 
 @lru_cache(maxsize=50_000)
 def _plan(seed: int) -> ClipPlan:
@@ -105,7 +110,7 @@ def draw_batch(
         **stacked,
         tokens=hide_words(tokens.input_ids, settings.hidden_words, generator),
         attention_mask=tokens.attention_mask,
-        sigma=settings.shift * u / (1 + (settings.shift - 1) * u),
+        sigma=shift_noise(u, settings.shift),
         noise=torch.randn(stacked["latents"].shape, generator=generator),
     )
 

@@ -223,4 +223,9 @@ def measure_codec(
         errors["mouth"].append(error[clip.features == 2])
         if show is not None:
             show(clip.frames, ((decoded.movedim(0, -1) + 1) * 127.5).round().byte().numpy())
+    return decibels(errors)
+
+
+def decibels(errors: dict[str, list[np.ndarray]]) -> dict[str, float]:
+    """Peak signal-to-noise ratios in dB from squared errors of pixels in -1..1, by name."""
     return {name: round(float(10 * np.log10(4 / np.concatenate(parts).mean())), 2) for name, parts in errors.items()}

@@ -192,7 +192,7 @@ class Trainer:
         learns = set(trainable_names(names, stage.learns))
         for name, parameter in self.model.transformer.named_parameters():
             parameter.requires_grad_(name in learns)
-        loss, figures = self.loss(batch, stage.focus, stage.movement)
+        loss, figures = self.loss(batch.to(self.device), stage.focus, stage.movement)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -206,55 +206,51 @@ class Trainer:
         """Loss of a batch and its parts.
 
         Args:
-            batch: from `draw_batch`.
+            batch: from `draw_batch`, on the model's device.
             focus: whether the focus head learns.
             movement: extra weight of what the velocity's error has different from frame to frame.
         """
-        latents, noise = batch.latents.to(self.device), batch.noise.to(self.device)
+        latents, noise = batch.latents, batch.noise
         output = self.predict(batch, return_attended=focus)
         velocity = output.sample[:, :, : latents.shape[2]].float()
         wrong = velocity - (noise - latents)
-        sigma = batch.sigma.to(self.device).view(-1, 1, 1, 1, 1)
+        sigma = batch.sigma.view(-1, 1, 1, 1, 1)
         std = self.model.transformer.config.latent_std
         error = channel_error(wrong, sigma, std)
         if movement:
             error = error + movement * channel_error(wrong - wrong.mean(2, keepdim=True), sigma, std)
-        mouth = batch.mouth.to(self.device)
-        weights = self._region_weights(batch.face.to(self.device), mouth)
+        mouth, weights = batch.mouth, self._region_weights(batch.face, batch.mouth)
         loss = (weights * error).sum() / weights.sum()
         figures = {
             "loss": float(loss.detach()),
             "mouth": float(((mouth * error).sum() / mouth.sum().clamp_min(1e-6)).detach()),
         }
-        if focus:
-            focus_loss, more = self.focus_loss(output.attended, batch)
-            loss, figures = loss + self.settings.focus_weight * focus_loss, figures | more
-        return loss, figures
+        return self.add_focus(loss, figures, output.attended, batch) if focus else (loss, figures)
 
     def predict(self, batch: Batch, return_attended: bool) -> HuMoTransformerOutput:
         """What the transformer says of a batch's noisy latents."""
-        latents, noise, references = (part.to(self.device) for part in (batch.latents, batch.noise, batch.references))
-        sigma = batch.sigma.to(self.device).view(-1, 1, 1, 1, 1)
-        noisy = (1 - sigma) * latents + sigma * noise
+        sigma = batch.sigma.view(-1, 1, 1, 1, 1)
+        noisy = (1 - sigma) * batch.latents + sigma * batch.noise
         with mixed_precision(self.device):
-            told = batch.tokens.to(self.device), batch.attention_mask.to(self.device)
-            text = encode_tokens(self.model.text_encoder, *told)
+            text = encode_tokens(self.model.text_encoder, batch.tokens, batch.attention_mask)
             return self.model.transformer(
-                torch.cat([noisy, references], dim=2),
-                1000.0 * batch.sigma.to(self.device),
+                torch.cat([noisy, batch.references], dim=2),
+                1000.0 * batch.sigma,
                 text,
-                batch.audio.to(self.device),
+                batch.audio,
                 return_attended=return_attended,
             )
 
-    def focus_loss(self, attended: Sequence[Tensor], batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Eq. 3 on the mask that the focus head reads from audio-attended states, and figures for the log."""
+    def add_focus(
+        self, loss: Tensor, figures: dict[str, float], attended: Sequence[Tensor], batch: Batch
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Adds eq. 3 on the mask that the focus head reads from audio-attended states, and its figures."""
         num_video, patch = batch.latents.shape[2], self.model.transformer.config.patch_size[-1]
         grid = (num_video + 1, *(side // patch for side in batch.latents.shape[-2:]))
         logits = self.model.focus_head([states.float() for states in attended], grid)[:, :-1]
-        face = batch.face.to(self.device)
-        loss = face_mask_loss(logits, face)
-        return loss, {"focus": float(loss.detach()), "iou": float(mask_iou(logits, face))}
+        focus_loss = face_mask_loss(logits, batch.face)
+        more = {"focus": float(focus_loss.detach()), "iou": float(mask_iou(logits, batch.face))}
+        return loss + self.settings.focus_weight * focus_loss, figures | more
 
     def _region_weights(self, face: Tensor, mouth: Tensor) -> Tensor:
         """1 plus extra on face and mouth, on the latent grid (b, k, h, w)."""

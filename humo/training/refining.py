@@ -27,8 +27,9 @@ from humo.files import replaced
 from humo.guidance import make_rule
 from humo.pipeline import HuMoPipeline
 from humo.sampling import guided_velocity
+from humo.schedules import shift_noise
 from humo.training.batches import Batch, BatchSettings, draw_batch
-from humo.training.codec import CodecBatch, CodecSettings, render_batch, to_video, weigh
+from humo.training.codec import CodecBatch, CodecSettings, decibels, render_batch, to_video, weigh
 from humo.training.conditions import conditions_of
 from humo.training.data import ClipData
 from humo.training.precision import mixed_precision
@@ -55,8 +56,6 @@ class RefiningSettings:
     """Steps of the way back."""
     noise: tuple[float, float] = (0.4, 0.9)
     """Least and greatest noise level to which a batch is led: less leaves no errors, more another clip."""
-    shift: float = 6.0
-    """Of the noise levels, as the pipeline's."""
     own_share: float = 0.25
     """Share of steps on true latents with noise, as in the codec's own training."""
 
@@ -75,9 +74,9 @@ def redraw(pipe: HuMoPipeline, batch: Batch, sigma: float, settings: RefiningSet
         Normalised latents, (b, c, k, g, g).
     """
     told, rule = conditions_of(pipe, batch), make_rule(dict(pipe.config.default_guidance))
-    last = sigma / (settings.shift - (settings.shift - 1) * sigma)  # the shift undone
-    even = np.linspace(last, 0.0, settings.steps + 1)
-    sigmas = (settings.shift * even / (1 + (settings.shift - 1) * even)).tolist()
+    shift = pipe.scheduler.config.flow_shift
+    even = np.linspace(shift_noise(sigma, 1 / shift), 0.0, settings.steps + 1)
+    sigmas = shift_noise(even, shift).tolist()
     noise = batch.noise.to(pipe.device)
     latents = (1 - sigma) * batch.latents.to(pipe.device) + sigma * noise
     for here, there in zip(sigmas, sigmas[1:], strict=False):
@@ -151,7 +150,7 @@ def measure_redrawn(codec: HuMoVideoCodec, folder: Path, num_clips: int = 24) ->
         error = (decoded.float().clamp(-1, 1) - to_video(batch.frames)).square().mean(1).numpy()
         errors["redrawn"].append(error.ravel())
         errors["redrawn_face"].append(error[batch.weights > 1])
-    return {name: round(float(10 * np.log10(4 / np.concatenate(parts).mean())), 2) for name, parts in errors.items()}
+    return decibels(errors)
 
 
 def _read(places: list[tuple[Path, float]], settings: CodecSettings) -> CodecBatch:

@@ -36,9 +36,9 @@ def start_from(folder: Path, out: Path) -> dict[str, int]:
         raise ValueError(f"{out.name} holds a training already: give a new folder, or go on with that one.")
     pipe = load(folder, device="cpu", dtype=torch.float32)
     record = json.loads(record_path.read_text())["parts"]
-    runs = {part: Run(out / part, record[part]["step"]) for part in ("codec", "hearing", "reading", "model")}
-    for part, figures in record.items():
-        Run(out / part, figures["step"]).log(figures["step"], earlier_hours=figures["hours"])
+    runs = {part: Run(out / part, figures["step"]) for part, figures in record.items()}
+    for part, run in runs.items():
+        run.log(record[part]["step"], earlier_hours=record[part]["hours"])
 
     pipe.vae.save_pretrained(runs["codec"].folder)
     runs["codec"].save(step=record["codec"]["step"], model=pipe.vae.state_dict(), optimizer=None)
