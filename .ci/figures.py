@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from humo.evaluation.seeds import cases_in_words, figure_cell
+
 ROOT = Path(__file__).parent.parent
 MINI = ROOT / "assets" / "humo-mini"
 BEGIN, END = "<!-- figures: python .ci/figures.py -->", "<!-- end of figures -->"
@@ -37,10 +39,10 @@ def figures(folder: Path = MINI) -> str:
 def quality(report: dict) -> str:
     """A table with one line a mode, and a sentence on the masks."""
     lines = ["| from | " + " | ".join(COLUMNS.values()) + " |", "|---" * (1 + len(COLUMNS)) + "|"]
-    for mode, values in report["modes"].items():
-        cells = [f"{values[key]:z.2f}" if values.get(key) is not None else "–" for key in COLUMNS]
+    for mode in report["modes"]:
+        cells = [figure_cell(report, mode, key) or "–" for key in COLUMNS]
         lines.append(f"| {NAMES[mode]} | " + " | ".join(cells) + " |")
-    lines += ["", f"{report['settings']['num_videos']} videos a mode."]
+    lines += ["", cases_in_words(report)]
     if report.get("mask_iou"):
         masks = ", ".join(f"{iou:.2f} at timestep {timestep}" for timestep, iou in report["mask_iou"].items())
         lines[-1] += f" Overlap (IoU) of the predicted with the true face mask: {masks} (1000 is pure noise)."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+
 import pytest
 import torch
 
@@ -43,3 +46,10 @@ def test_where_bfloat16_is_fast_it_is_pytorchs_own(monkeypatch: pytest.MonkeyPat
     Muon([first], **OPTIONS).step()
     torch.optim.Muon([second], **OPTIONS).step()
     assert torch.equal(first, second)
+
+
+def test_a_pytorch_without_muon_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.optim._muon", None)
+    monkeypatch.delitem(sys.modules, "humo.training.muon")
+    with pytest.raises(ValueError, match=r"has no Muon.*use 2\.9 to 2\.13"):
+        import_module("humo.training.muon")

@@ -105,7 +105,11 @@ def test_figures_come_from_the_reports():
         "mask_iou": {"500": 0.8, "900": 0.55},
     }
     assert "| text + voice | 0.71 | – | – | – | – | 1.00 |" in figures.quality(report)
+    assert "64 videos a mode. Overlap" in figures.quality(report)
     assert "0.80 at timestep 500, 0.55 at timestep 900" in figures.quality(report)
+    report["spread"] = {"seeds": [0, 1], "modes": {"TA": {"sync": {"mean": 0.8, "deviation": 0.014}}}}
+    assert "| text + voice | 0.80 ± 0.01 | – | – | – | – | 1.00 |" in figures.quality(report)
+    assert "2 times 64 videos a mode" in figures.quality(report)
 
 
 def test_it_begins_with_what_the_model_makes():

@@ -26,6 +26,7 @@ def finished(tmp_path: Path) -> Path:
     publish(tmp_path / "first", tmp_path / "finished")
     record = json.loads((tmp_path / "finished" / "training.json").read_text())
     record["parts"]["model"]["hours"] = 1.5
+    record["clips"] = 7000
     (tmp_path / "finished" / "training.json").write_text(json.dumps(record))
     return tmp_path / "finished"
 
@@ -43,7 +44,15 @@ def test_every_part_begins_where_the_model_ended(finished: Path, tmp_path: Path)
     assert torch.equal(trainer["model"][name], original.transformer.get_parameter(name[12:]).bfloat16().float())
     assert (out / "reading" / "tokenizer" / "tokenizer.json").is_file()
     assert torch.equal(load_reading(out)[1].shared.weight, original.text_encoder.shared.weight.bfloat16().float())
-    assert training_record(out)["parts"]["model"]["hours"] == 1.5
+
+
+def test_the_record_of_the_first_training_goes_on(finished: Path, tmp_path: Path) -> None:
+    start_from(finished, tmp_path / "second")
+    record = training_record(tmp_path / "second")
+    assert record["clips"] == 7000
+    assert record["parts"]["model"] == {"hours": 1.5, "step": 10, "loss": 0.5}
+    Run(tmp_path / "second" / "model", 20).log(20, loss=0.25)
+    assert training_record(tmp_path / "second")["parts"]["model"] == {"hours": 1.5, "step": 20, "loss": 0.25}
 
 
 def test_a_trainer_takes_the_state_and_its_averages(finished: Path, tmp_path: Path) -> None:

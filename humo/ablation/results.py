@@ -110,7 +110,7 @@ def draw(runs: Runs, path: Path) -> None:
     axes.axvline(0, color="0.6", linewidth=1, linestyle="--")
     labels = [f"{claim.better} against {claim.worse}: {claim.figure}" for claim in CLAIMS]
     axes.set_yticks(range(len(CLAIMS)), labels)
-    axes.invert_yaxis()
+    axes.set_ylim(len(CLAIMS) - 0.5, -0.5)
     axes.set_xlabel("difference in the direction of the claim (right of zero: as the paper says)")
     figure.savefig(path)
 

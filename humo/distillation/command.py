@@ -9,7 +9,7 @@ import torch
 import typer
 
 distill = typer.Typer(
-    no_args_is_help=True, help="Distil the mini model: one pass in place of four, few steps in place of many."
+    no_args_is_help=True, help="Distil the mini model: one pass a step in place of up to four, and few steps."
 )
 
 Folder = Annotated[Path, typer.Option(help="Folder of the distillation.")]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-SPREAD = ("sync", "width_sync", "text", "identity", "faces", "grain")
+SPREAD = ("sync", "sync_shuffled", "sync_loudness", "width_sync", "text", "identity", "faces", "grain")
 
 
 def spread_of(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -39,6 +39,22 @@ def spread_table(spread: dict[str, Any]) -> str:
     if "mask_iou_500" in spread:
         lines.append(f"\nOverlap of the masks at timestep 500: {_cell(spread['mask_iou_500'])}.")
     return "\n".join(lines) + "\n"
+
+
+def figure_cell(report: dict[str, Any], mode: str, name: str, digits: int = 2) -> str:
+    """A figure for a table: mean ± standard deviation where the report has several seeds, empty where there is none."""
+    spread = report.get("spread", {}).get("modes", {}).get(mode, {}).get(name)
+    if spread is not None:
+        return f"{spread['mean']:z.{digits}f} ± {spread['deviation']:.{digits}f}"
+    value = report["modes"][mode].get(name)
+    return "" if value is None else f"{value:z.{digits}f}"
+
+
+def cases_in_words(report: dict[str, Any]) -> str:
+    """What the figures were measured on, as a sentence."""
+    seeds = len(report.get("spread", {}).get("seeds", [0]))
+    videos = f"{report['settings']['num_videos']} videos a mode"
+    return f"{videos}." if seeds == 1 else f"{seeds} times {videos}, each time others: mean ± standard deviation."
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any]:

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.optim._muon import _adjust_lr
 
 from humo.training.precision import has_bfloat16
+
+try:
+    from torch.optim._muon import _adjust_lr
+except ImportError:
+    raise ValueError(
+        f"PyTorch is {torch.__version__} and has no Muon, with which this trains: use 2.9 to 2.13."
+    ) from None
 
 
 class Muon(torch.optim.Muon):

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from humo.checkpoints import load
+from humo.evaluation.seeds import SPREAD, cases_in_words, figure_cell
 
 SHARD = "15MB"
 """Largest weights file, so that the repository stays easy to clone."""
@@ -50,7 +51,7 @@ def publish_pipeline(source: Path, target: Path) -> dict[str, int]:
         shutil.rmtree(target / name, ignore_errors=True)
         module.to(torch.bfloat16)
     pipe.save_pretrained(target, max_shard_size=SHARD)
-    for config in [target / "model_index.json", *target.glob("*/config.json")]:
+    for config in [target / "model_index.json", *(target / name / "config.json" for name in modules)]:
         _drop_source_paths(config)
     return {name: sum(parameter.numel() for parameter in module.parameters()) for name, module in modules.items()}
 
@@ -65,10 +66,10 @@ def _drop_source_paths(path: Path) -> None:
 def training_record(out: Path) -> dict[str, Any]:
     """Steps, hours and last figures of each part of a training, from its logs.
 
-    Pauses of more than five minutes between two lines of a log do not count as training time; the hours of a training
-    that this one started from (`humo.training.start`) do.
+    Pauses of more than five minutes between two lines of a log do not count as training time; hours, figures and clips
+    of a training that this one started from (`humo.training.start`) do.
     """
-    parts = {}
+    parts, clips = {}, 500 * len(list((out / "data").glob("clips-*.safetensors")))
     for part in ("codec", "hearing", "reading", "model", "refining"):
         path = out / part / "log.jsonl"
         if path.exists():
@@ -77,10 +78,10 @@ def training_record(out: Path) -> dict[str, Any]:
             figures: dict[str, float] = {}
             for line in lines:
                 figures |= line
+            clips = max(clips, int(figures.pop("earlier_clips", 0)))
             hours = figures.pop("earlier_hours", 0.0) + sum(gap for gap in gaps if 0 < gap < 300) / 3600
             parts[part] = {"hours": round(hours, 2), **{k: v for k, v in figures.items() if k != "time"}}
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    clips = 500 * len(list((out / "data").glob("clips-*.safetensors")))
     return {"device": device, "machine": platform.machine(), "clips": clips, "parts": parts}
 
 
@@ -130,18 +131,13 @@ def _training_text(record: dict[str, Any]) -> str:
 
 def _figures_text(report: dict[str, Any]) -> str:
     modes = report["modes"]
-    names = ("sync", "sync_shuffled", "sync_loudness", "width_sync", "text", "identity", "faces")
     lines = ["| figure | " + " | ".join(modes) + " |", "|---" * (len(modes) + 1) + "|"]
-    for name in names:
-        cells = [_cell(figures.get(name)) for figures in modes.values()]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    for name in SPREAD:
+        lines.append(f"| {name} | " + " | ".join(figure_cell(report, mode, name) for mode in modes) + " |")
     masks = ", ".join(f"{timestep}: {value:.2f}" for timestep, value in report["mask_iou"].items())
     distances = ", ".join(f"{name}: {value:.2f}" for name, value in report["frechet"].items())
-    return "\n".join([*lines, "", f"Mask IoU by timestep: {masks}.", "", f"Frechet distance: {distances}.", ""])
-
-
-def _cell(value: Any) -> str:
-    return f"{value:z.2f}" if isinstance(value, int | float) else ""
+    parts = [cases_in_words(report), f"Mask IoU by timestep: {masks}.", f"Frechet distance: {distances}."]
+    return "\n".join(lines) + "\n\n" + "\n\n".join(parts) + "\n"
 
 
 def publish(out: Path, target: Path) -> Path:

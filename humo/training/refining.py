@@ -40,6 +40,8 @@ CODEC = CodecSettings(steps=1200, learning_rate=6e-4, square=1.0, edges=1.0)
 """How the decoder is refined: at a low rate, and blotches count although they are faint."""
 _FIRST_STEP = 70_000_000
 """Seeds of these batches, far from those of the trainings."""
+_KEPT = 16
+"""One of so many shards is kept from the training."""
 _SHOWN = Stage(
     name="refining", end=1.0, learns="all", image_share=0.8, audio_start=0.9, audio_end=0.9, latent_frames=(13,)
 )
@@ -101,13 +103,13 @@ def write_redrawn(
     made, index = 0, 0
     while made < num_clips:
         path = folder / f"redrawn-{index:04d}.safetensors"
-        batch = draw_batch(data, pipe.tokenizer, _SHOWN, 1.0, _FIRST_STEP + index, drawing)
         if not path.exists():
+            batch = draw_batch(data, pipe.tokenizer, _SHOWN, 1.0, _FIRST_STEP + index, drawing)
             sigma = np.random.default_rng((13, index)).uniform(*settings.noise)
             latents = redraw(pipe, batch, float(sigma), settings)
             with replaced(path) as part:
                 save_file({"latents": latents.half().contiguous(), "seeds": batch.seeds}, part)
-        made, index = made + len(batch.seeds), index + 1
+        made, index = made + len(load_file(path)["seeds"]), index + 1
         yield path
 
 
@@ -169,9 +171,8 @@ def _read(places: list[tuple[Path, float]], settings: CodecSettings) -> CodecBat
 
 @lru_cache
 def _shards(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Shards for the training, and those that are kept to measure."""
+    """Shards for the training, and every sixteenth, kept to measure: also when more are made."""
     shards = sorted(folder.glob("redrawn-*.safetensors"))
     if len(shards) < 2:
         raise ValueError(f"{folder} has no redrawn clips: run `python -m humo train refine` from its beginning.")
-    kept = max(1, len(shards) // 16)
-    return shards[:-kept], shards[-kept:]
+    return [shard for number, shard in enumerate(shards) if number % _KEPT], shards[::_KEPT]

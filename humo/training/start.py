@@ -35,10 +35,12 @@ def start_from(folder: Path, out: Path) -> dict[str, int]:
     if any((out / part).exists() for part in ("codec", "hearing", "reading", "model")):
         raise ValueError(f"{out.name} holds a training already: give a new folder, or go on with that one.")
     pipe = load(folder, device="cpu", dtype=torch.float32)
-    record = json.loads(record_path.read_text())["parts"]
+    whole = json.loads(record_path.read_text())
+    record = whole["parts"]
     runs = {part: Run(out / part, figures["step"]) for part, figures in record.items()}
     for part, run in runs.items():
-        run.log(record[part]["step"], earlier_hours=record[part]["hours"])
+        figures = {name: value for name, value in record[part].items() if name not in ("step", "hours")}
+        run.log(record[part]["step"], earlier_hours=record[part]["hours"], earlier_clips=whole["clips"], **figures)
 
     pipe.vae.save_pretrained(runs["codec"].folder)
     runs["codec"].save(step=record["codec"]["step"], model=pipe.vae.state_dict(), optimizer=None)
