@@ -45,7 +45,7 @@ def figure_cell(report: dict[str, Any], mode: str, name: str, digits: int = 2) -
     """A figure for a table: mean ± standard deviation where the report has several seeds, empty where there is none."""
     spread = report.get("spread", {}).get("modes", {}).get(mode, {}).get(name)
     if spread is not None:
-        return f"{spread['mean']:z.{digits}f} ± {spread['deviation']:.{digits}f}"
+        return _cell(spread, digits)
     value = report["modes"][mode].get(name)
     return "" if value is None else f"{value:z.{digits}f}"
 
@@ -54,12 +54,14 @@ def cases_in_words(report: dict[str, Any]) -> str:
     """What the figures were measured on, as a sentence."""
     seeds = len(report.get("spread", {}).get("seeds", [0]))
     videos = f"{report['settings']['num_videos']} videos a mode"
-    return f"{videos}." if seeds == 1 else f"{seeds} times {videos}, each time others: mean ± standard deviation."
+    if seeds == 1:
+        return f"{videos}."
+    return f"{seeds} times {videos}, each time others: mean ± standard deviation; what has none is of the first."
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any]:
     return {"values": list(values), "mean": fmean(values), "deviation": stdev(values)}
 
 
-def _cell(figure: dict[str, Any] | None) -> str:
-    return "" if figure is None else f"{figure['mean']:.3f} ± {figure['deviation']:.3f}"
+def _cell(figure: dict[str, Any] | None, digits: int = 3) -> str:
+    return "" if figure is None else f"{figure['mean']:z.{digits}f} ± {figure['deviation']:.{digits}f}"
