@@ -1,7 +1,8 @@
 """Writes the README's figures from the files that the commands left: `python .ci/figures.py`.
 
-Reads assets/humo-mini/report.json (of `python -m humo evaluate`) and, where it exists, benchmark.json beside it (of
-`python -m humo benchmark --json`), and puts the text between the two marks in the README. A test compares.
+Reads assets/humo-mini/report.json (of `python -m humo evaluate`) and, where they exist, benchmark.json (of
+`python -m humo benchmark --json`) and ablation/results.json (of `python -m humo ablate`) beside it, and puts the texts
+between their marks in the README. A test compares.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from humo.ablation.results import verdict
+from humo.ablation.variants import CLAIMS
 from humo.evaluation.seeds import cases_in_words, figure_cell
 
 ROOT = Path(__file__).parent.parent
 MINI = ROOT / "assets" / "humo-mini"
 BEGIN, END = "<!-- figures: python .ci/figures.py -->", "<!-- end of figures -->"
+CLAIMS_BEGIN, CLAIMS_END = "<!-- claims: python .ci/figures.py -->", "<!-- end of claims -->"
 COLUMNS = {
     "sync": "lip sync",
     "sync_shuffled": "with another's voice",
@@ -60,13 +64,27 @@ def pace(figures: dict) -> str:
     )
 
 
-def written(readme: str, text: str) -> str:
-    """The README with the text between its marks."""
-    before, rest = readme.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+def claims(folder: Path = MINI / "ablation") -> str:
+    """The verdict on each of the paper's claims, and how they were come by."""
+    record = json.loads((folder / "results.json").read_text())
+    seeds = max(len(by_seed) for by_seed in record["runs"].values())
+    return "\n".join(
+        [
+            *(f"- {verdict(record['runs'], claim)}" for claim in CLAIMS),
+            "",
+            f"{seeds} seeds, {record['settings']['steps']} steps each, {record['videos']} held-out videos a seed; "
+            f"{record['hours']:.1f} hours on {record['device']}.",
+        ]
+    )
+
+
+def written(readme: str, text: str, begin: str = BEGIN, end: str = END) -> str:
+    """The README with the text between two marks."""
+    before, rest = readme.split(begin)
+    after = rest.split(end)[1]
+    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 if __name__ == "__main__":
     path = ROOT / "README.md"
-    path.write_text(written(path.read_text(), figures()))
+    path.write_text(written(written(path.read_text(), figures()), claims(), CLAIMS_BEGIN, CLAIMS_END))

@@ -214,9 +214,10 @@ def test_the_command_trains_measures_and_resumes(training: Path, start: Path, tm
     assert "mask_iou" not in record["runs"]["hard_gate"]["0"]
     weights = tmp_path / "out" / "full-0" / "weights.safetensors"
     before = weights.stat().st_mtime_ns
-    result = run("--variants", "full,references_first")
+    result = run("--variants", "full,references_first,no_focus", "--workers", "2", "--threads", "1")
     assert result.exit_code == 0 and weights.stat().st_mtime_ns == before
-    assert "references_first" in (tmp_path / "out" / "results.md").read_text()
+    told = (tmp_path / "out" / "results.md").read_text()
+    assert "| references_first |" in told and "| no_focus |" in told
     assert (tmp_path / "out" / "results.png").stat().st_size > 5000
     with pytest.raises(ValueError, match="other settings"):
         raise run("--steps", "3").exception

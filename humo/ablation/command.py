@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from humo.ablation.measuring import Bench
+    from humo.ablation.jobs import Job
     from humo.ablation.record import Record
-    from humo.ablation.running import AblationSettings, Material
 
 
 def ablate(
@@ -33,7 +32,10 @@ def ablate(
     frames: Annotated[int, typer.Option(help="4k+1 frames at 25 a second.")] = 49,
     probes: Annotated[Path | None, typer.Option(help="Trained probes, or their cache; default: OUT/probes.")] = None,
     device: str = "cpu",
-    threads: Annotated[int | None, typer.Option(help="Threads of PyTorch.", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of PyTorch in each process.", min=1)] = None,
+    workers: Annotated[
+        int, typer.Option(help="Trainings side by side; on a CPU as many as cores, with a thread each.", min=1)
+    ] = 1,
     layers: int = 6,
     tokens: Annotated[int, typer.Option(help="Tokens a training step.", min=64)] = 3000,
 ) -> None:
@@ -45,63 +47,50 @@ def ablate(
         raise ValueError(f"variants names {unknown[0]!r}: use some of {', '.join(VARIANTS)}.")
     import torch  # after the cheap check, for it takes seconds
 
-    from humo.ablation.measuring import make_bench
+    from humo.ablation.jobs import Workshop, run_jobs
     from humo.ablation.record import Record
     from humo.ablation.results import write_results
     from humo.ablation.running import AblationSettings, Material, train_base
     from humo.evaluation.probe_training import get_probes
-    from humo.training.loop import SIZE
 
     if threads is not None:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(threads * workers)
     settings = AblationSettings(steps=steps, start=start, base_steps=base_steps, layers=layers, tokens=tokens)
-    material = Material(training)
-    eyes = get_probes(probes or out / "probes")
-    record = Record.open(out, settings, videos, frames, eyes, device)
+    place = probes or out / "probes"
+    record = Record.open(out, settings, videos, frames, get_probes(place), device)
     with record.clock():
-        base = train_base(material, out, settings, device)
-    for seed in range(seeds):  # all variants of a seed first: a run that is broken off can still be compared
-        wanting = {name: missing for name in wanted if (missing := _missing(record, name, seed))}
-        if not wanting:
-            continue
+        train_base(Material(training), out, settings, device)
+    workshop = Workshop(
+        training=training, out=out, probes=place, settings=settings, videos=videos, frames=frames, device=device,
+        threads=threads,
+    )  # fmt: skip
+    finished = run_jobs(_missing_jobs(record, wanted, seeds), workshop, workers)
+    while True:
         with record.clock():
-            bench = make_bench(eyes, videos, seed, frames, SIZE)
-        for name, rules in wanting.items():
-            with record.clock():
-                _run(material, base, name, rules, seed, out, settings, bench, record, device)
-            write_results(record.values, out)
+            job, by_rule = next(finished, (None, {}))
+        if job is None:
+            break
+        for rule, figures in by_rule.items():
+            record.add(job.name if rule == "adaptive" else rule, job.seed, figures)
+            if job.name == "full" and rule == "adaptive":
+                record.add("adaptive", job.seed, figures)
+        write_results(record.values, out)
     typer.echo((out / "results.md").read_text())
 
 
-def _missing(record: Record, name: str, seed: int) -> list[str]:
-    """Rules of guidance with which a variant is still to be measured: all of them on `full`, adaptive on the others."""
+def _missing_jobs(record: Record, names: list[str], seeds: int) -> list[Job]:
+    """What is still to be done; all variants of a seed first, so that a run that is broken off can be compared.
+
+    All rules of guidance are measured on `full`, the adaptive one on the others.
+    """
+    from humo.ablation.jobs import Job
     from humo.ablation.variants import RULES
 
-    rules = RULES if name == "full" else ["adaptive"]
-    return [rule for rule in rules if not record.has(name if rule == "adaptive" else rule, seed)]
-
-
-def _run(
-    material: Material,
-    base: Path,
-    name: str,
-    rules: list[str],
-    seed: int,
-    out: Path,
-    settings: AblationSettings,
-    bench: Bench,
-    record: Record,
-    device: str,
-) -> None:
-    """Trains one variant with one seed and measures it."""
-    from humo.ablation.measuring import measure
-    from humo.ablation.running import load_variant, train_variant
-    from humo.ablation.variants import RULES, VARIANTS
-
-    weights = train_variant(material, base, VARIANTS[name], seed, out, settings, device)
-    model = load_variant(material, weights, settings).to(device)
-    for rule in rules:
-        figures = measure(material, model, VARIANTS[name], RULES[rule], bench)
-        record.add(name if rule == "adaptive" else rule, seed, figures)
-        if name == "full" and rule == "adaptive":
-            record.add("adaptive", seed, figures)
+    jobs = []
+    for seed in range(seeds):
+        for name in names:
+            rules = tuple(RULES) if name == "full" else ("adaptive",)
+            missing = tuple(rule for rule in rules if not record.has(name if rule == "adaptive" else rule, seed))
+            if missing:
+                jobs.append(Job(name, seed, missing))
+    return jobs

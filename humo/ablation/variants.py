@@ -24,7 +24,7 @@ _LENGTHS = (1, 2, 3, 5, 9, 13)
 """Lengths of the clips in latent frames, the same in all stages, so that no variant sees more of the long ones."""
 BASE = (Stage(name="text", end=1.0, learns="all_but_audio", image_share=0.0, latent_frames=_LENGTHS),)
 """The common start: text to video. Sound would be silence, and an offset learned from silence would be thrown away."""
-_REFERENCES = Stage(name="references", end=0.4, learns="self_attention", image_share=0.8, latent_frames=_LENGTHS)
+_REFERENCES = Stage(name="references", end=0.25, learns="self_attention", image_share=0.8, latent_frames=_LENGTHS)
 _SOUND = Stage(
     name="sound",
     end=1.0,

@@ -1,0 +1,95 @@
+"""One job of the comparison: a variant with a seed, trained and measured; several jobs may run side by side. Ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from humo.ablation.measuring import Bench, make_bench, measure
+from humo.ablation.running import AblationSettings, Material, load_variant, train_variant
+from humo.ablation.variants import RULES, VARIANTS
+from humo.evaluation.probe_training import get_probes
+from humo.training.loop import SIZE
+
+Figures = dict[str, dict[str, float]]
+"""What was measured, by rule of guidance."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workshop:
+    """What all jobs share, as names and numbers that another process can be sent."""
+
+    training: Path
+    """Folder of mini's training."""
+    out: Path
+    """Folder of the trainings."""
+    probes: Path
+    """Folder of the trained probes, or their cache."""
+    settings: AblationSettings
+    """How much is trained."""
+    videos: int
+    """Held-out cases of a seed."""
+    frames: int
+    """Frames of each."""
+    device: str
+    """The processor: "cpu" or "cuda"."""
+    threads: int | None
+    """Threads of PyTorch in each process; None: its own choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A variant and a seed, and the rules of guidance with which it is still to be measured."""
+
+    name: str
+    seed: int
+    rules: tuple[str, ...]
+
+
+def run_jobs(jobs: Sequence[Job], workshop: Workshop, workers: int) -> Iterator[tuple[Job, Figures]]:
+    """Runs jobs and yields each as it ends.
+
+    Args:
+        jobs: in the order in which they begin.
+        workshop: what they share.
+        workers: processes; with one, all run in this process.
+    """
+    if workers == 1:
+        for job in jobs:
+            yield job, run_job(job, workshop)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(run_job, job, workshop): job for job in jobs}
+        try:
+            for done in as_completed(running):
+                yield running[done], done.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def run_job(job: Job, workshop: Workshop) -> Figures:
+    """Trains a variant with a seed, or goes on with it, and measures it with its rules."""
+    if workshop.threads is not None:
+        torch.set_num_threads(workshop.threads)
+    material, variant = _material(workshop.training), VARIANTS[job.name]
+    base = workshop.out / "base" / "weights.safetensors"
+    weights = train_variant(material, base, variant, job.seed, workshop.out, workshop.settings, workshop.device)
+    model = load_variant(material, weights, workshop.settings).to(workshop.device)
+    bench = _bench(workshop.probes, workshop.videos, job.seed, workshop.frames)
+    return {rule: measure(material, model, variant, RULES[rule], bench) for rule in job.rules}
+
+
+@lru_cache(maxsize=1)
+def _material(training: Path) -> Material:
+    return Material(training)
+
+
+@lru_cache(maxsize=1)
+def _bench(probes: Path, videos: int, seed: int, frames: int) -> Bench:
+    return make_bench(get_probes(probes), videos, seed, frames, SIZE)
