@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from humo.codec import SPACE, TIME, HuMoVideoCodec
+from humo.training.critic import Critic
 from humo.training.precision import mixed_precision
 from humo.world.clips import Clip, plan_clip, render_clip
 
@@ -44,6 +45,8 @@ class CodecSettings:
     edges sharp."""
     edges: float = 0.0
     """Weight of the absolute error of the differences between neighbouring pixels: flat stays flat, edges stay."""
+    critic: float = 0.0
+    """Weight of a critic's lesson (`humo.training.critic`), as a share of the other losses' gradient."""
     component_clips: int = 500
     """Clips of which the principal components are computed."""
     flatten: float = 0.75
@@ -121,10 +124,12 @@ def train_decoder(
     first_step: int = 0,
     optimizer_state: dict | None = None,
     draw: Callable[[int, CodecSettings], CodecBatch] = render_batch,
+    critic: Critic | None = None,
 ) -> Iterator[tuple[int, float, torch.optim.Optimizer]]:
     """Trains the decoder; yields (step, loss, optimizer) after every step, so that the caller can save and stop.
 
-    Batches are drawn by one background process from the step's number, so a resumed run sees the same data.
+    Batches are drawn by one background process from the step's number, so a resumed run sees the same data. The loss
+    is told without the critic's part, which says little by its size.
     """
     optimizer = torch.optim.AdamW(codec.decoder.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     if optimizer_state is not None:
@@ -138,11 +143,16 @@ def train_decoder(
             queue.append(renderer.submit(draw, step + 3, settings))
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * cosine_with_warmup(step / settings.steps, 0.02, 0.02)
-            loss = _decoder_loss(codec, batch, settings, step)
+            decoded, loss = _decoder_loss(codec, batch, settings, step)
+            taught = loss
+            if critic is not None:
+                taught = loss + critic.lesson(decoded, loss, codec.decoder.doublings[-1].weight)
             optimizer.zero_grad()
-            loss.backward()
+            taught.backward()
             torch.nn.utils.clip_grad_norm_(codec.decoder.parameters(), 1.0)
             optimizer.step()
+            if critic is not None:
+                critic.learn(decoded, to_video(batch.frames))
             yield step + 1, loss.item(), optimizer
 
 
@@ -162,7 +172,10 @@ def cosine_with_warmup(progress: float, warmup: float, floor: float) -> float:
     return floor + (1 - floor) * 0.5 * (1 + float(np.cos(np.pi * part)))
 
 
-def _decoder_loss(codec: HuMoVideoCodec, batch: CodecBatch, settings: CodecSettings, step: int) -> Tensor:
+def _decoder_loss(
+    codec: HuMoVideoCodec, batch: CodecBatch, settings: CodecSettings, step: int
+) -> tuple[Tensor, Tensor]:
+    """The decoded video, (b, 3, f, s, s), and its loss."""
     video, weights = to_video(batch.frames), torch.from_numpy(batch.weights)
     with torch.no_grad():
         if batch.latents is None:
@@ -172,13 +185,14 @@ def _decoder_loss(codec: HuMoVideoCodec, batch: CodecBatch, settings: CodecSetti
         sketch = codec.sketch(codec.denormalize(latents))
     with mixed_precision("cpu"):
         decoded = codec.decoder(latents.contiguous(memory_format=torch.channels_last_3d), sketch)
-    error = decoded[:, :, TIME - 1 :].float() - video
+    decoded = decoded[:, :, TIME - 1 :].float()
+    error = decoded - video
     loss = _mean((error.abs() + settings.square * error.square()).mean(1), weights)
     if settings.edges:
         for axis in (-1, -2):
             steps = error.diff(dim=axis).abs().mean(1)
             loss = loss + settings.edges * _mean(steps, weights.narrow(axis, 0, steps.shape[axis]))
-    return loss
+    return decoded, loss
 
 
 def _noisy_latents(codec: HuMoVideoCodec, video: Tensor, most: float, step: int) -> Tensor:

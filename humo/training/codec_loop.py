@@ -10,6 +10,7 @@ from PIL import Image
 
 from humo.codec import HuMoVideoCodec
 from humo.training.codec import CodecBatch, CodecSettings, measure_codec, render_batch, train_decoder
+from humo.training.critic import Critic
 from humo.training.run import Run
 
 
@@ -39,14 +40,22 @@ def train_codec(
     else:
         codec = HuMoVideoCodec.from_pretrained(folder)
         codec.load_state_dict(state["model"])
+    critic = Critic(settings.critic) if settings.critic else None
+    if critic is not None and state.get("critic"):
+        critic.load(state["critic"])
     recent = 0.0
-    for step, loss, optimizer in train_decoder(codec, settings, state["step"], state["optimizer"], draw):
+    for step, loss, optimizer in train_decoder(codec, settings, state["step"], state["optimizer"], draw, critic):
         recent = loss if recent == 0 else 0.98 * recent + 0.02 * loss
         if step % 20 == 0:
             run.log(step, loss=recent)
         if step % save_every == 0 or step == settings.steps:
             codec.save_pretrained(folder)
-            run.save(step=step, model=codec.state_dict(), optimizer=optimizer.state_dict())
+            run.save(
+                step=step,
+                model=codec.state_dict(),
+                optimizer=optimizer.state_dict(),
+                critic=None if critic is None else critic.state(),
+            )
         if step % (5 * save_every) == 0 or step == settings.steps:
             shown: list[tuple[np.ndarray, np.ndarray]] = []
             figures = measure_codec(codec, 8, show=lambda truth, decoded, shown=shown: shown.append((truth, decoded)))

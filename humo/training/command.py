@@ -108,7 +108,15 @@ def model(
 
 @train.command()
 def refine(
-    out: Folder = Path("runs/mini"), clips: int = 1600, steps: int = 1200, threads: Threads = 2, save_every: int = 100
+    out: Folder = Path("runs/mini"),
+    clips: int = 1600,
+    steps: int = 1200,
+    threads: Threads = 2,
+    save_every: int = 100,
+    critic: Annotated[
+        float,
+        typer.Option(help="Share of the gradient that comes from a critic of blurred edges; 0: no critic.", min=0.0),
+    ] = 0.0,
 ) -> None:
     """Teaches the decoder to draw cleanly from what the transformer makes, and gives it to the trained pipeline."""
     from humo.checkpoints import load
@@ -125,9 +133,9 @@ def refine(
     for index, path in enumerate(write_redrawn(pipe, data, folder, clips, settings)):
         typer.echo(f"{index + 1} {path.name}", err=True)
     draw = partial(refining_batch, folder=folder, own_share=settings.own_share)
-    refined = train_codec(
-        lambda: pipe.vae, folder, replace(CODEC, steps=steps), save_every, draw, partial(measure_redrawn, folder=folder)
-    )
+    refining = replace(CODEC, steps=steps, critic=critic)
+    measure = partial(measure_redrawn, folder=folder)
+    refined = train_codec(lambda: pipe.vae, folder, refining, save_every, draw, measure)
     refined.save_pretrained(out / "pipeline" / "vae")
 
 

@@ -1,0 +1,102 @@
+"""A critic of frames: it learns to tell the decoder's from rendered ones, and so teaches the decoder clean edges. Ours.
+
+Where latents leave open what is to be drawn, the mean error is least for a blur between all that it could be. A critic
+never saw a blur in a render. It looks at patches (arXiv 1611.07004) of three frames in a row, so that flicker shows
+too, and learns by the hinge loss; its weight follows the gradients at the decoder's last layer (arXiv 2012.09841, eq.
+7), so that it needs no scale of its own.
+
+Legend: b clips, f frames, s side in pixels, w windows of frames.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from humo.training.precision import mixed_precision
+
+FRAMES = 3
+"""Frames of a window."""
+_LARGEST_WEIGHT = 1e3
+
+
+class PatchCritic(nn.Module):
+    """Three halvings and two layers more; what each answer looks at is about 46 pixels wide.
+
+    Args:
+        width: channels after the first layer.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        widths = (3 * FRAMES, width, 2 * width, 4 * width)
+        halving = [
+            layer
+            for before, after in zip(widths, widths[1:], strict=False)
+            for layer in (spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1)), nn.LeakyReLU(0.2))
+        ]
+        self.layers = nn.Sequential(
+            *halving,
+            spectral_norm(nn.Conv2d(widths[-1], widths[-1], 3, padding=1)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1)),
+        )
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Videos (b, 3, f, s, s) in -1..1 to answers (b w, 1, s/8, s/8); above zero: rendered."""
+        windows = video.unfold(2, FRAMES, 2)  # (b, 3, w, s, s, 3)
+        return self.layers(windows.permute(0, 2, 1, 5, 3, 4).flatten(2, 3).flatten(0, 1))
+
+
+class Critic:
+    """A critic, its optimiser, and what the decoder learns from it.
+
+    Args:
+        weight: of its lesson, where 1 has as much gradient at the decoder's last layer as the other loss.
+        learning_rate: of AdamW.
+    """
+
+    def __init__(self, weight: float, learning_rate: float = 4e-4) -> None:
+        self.weight = weight
+        self.net = PatchCritic()
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=learning_rate, betas=(0.5, 0.9), weight_decay=1e-4)
+
+    def lesson(self, decoded: Tensor, loss: Tensor, last: Tensor) -> Tensor:
+        """What is added to the decoder's loss.
+
+        Args:
+            decoded: the decoder's video, (b, 3, f, s, s).
+            loss: its loss without the critic.
+            last: weights of the decoder's last layer.
+        """
+        self.net.requires_grad_(False)
+        with mixed_precision("cpu"):
+            doubt = -self.net(decoded).float().mean()
+        strengths = [torch.autograd.grad(each, last, retain_graph=True)[0].norm() for each in (loss, doubt)]
+        balance = (strengths[0] / (strengths[1] + 1e-6)).clamp(max=_LARGEST_WEIGHT)
+        return self.weight * balance * doubt
+
+    def learn(self, decoded: Tensor, rendered: Tensor) -> float:
+        """Learns from a step's videos, both (b, 3, f, s, s); returns its loss: 2 knows nothing, 0 everything."""
+        self.net.requires_grad_(True)
+        with mixed_precision("cpu"):
+            answers = self.net(torch.cat([rendered, decoded.detach()])).float()
+        true, drawn = answers.chunk(2)
+        loss = F.relu(1 - true).mean() + F.relu(1 + drawn).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def state(self) -> dict[str, Any]:
+        """All that a resume needs."""
+        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Takes back what `state` gave."""
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
