@@ -1,7 +1,7 @@
 """Writes the README's figures from the files that the commands left: `python .ci/figures.py`.
 
-Reads assets/humo-mini/report.json (of `python -m humo evaluate`) and, where they exist, benchmark.json (of
-`python -m humo benchmark --json`) and ablation/results.json (of `python -m humo ablate`) beside it, and puts the texts
+Reads assets/humo-mini/report.json (of `python -m humo evaluate`) and, where it exists, benchmark.json (of
+`python -m humo benchmark --json`) beside it, and ablation/results.json (of `python -m humo ablate`), and puts the texts
 between their marks in the README. A test compares.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from humo.ablation.results import verdict
+from humo.ablation.results import OUTCOMES, outcome
 from humo.ablation.variants import CLAIMS
 from humo.evaluation.seeds import cases_in_words, figure_cell
 
@@ -65,17 +65,20 @@ def pace(figures: dict) -> str:
 
 
 def claims(folder: Path = MINI / "ablation") -> str:
-    """The verdict on each of the paper's claims, and how they were come by."""
+    """The paper's claims by what came out, and how that was come by."""
     record = json.loads((folder / "results.json").read_text())
-    seeds = max(len(by_seed) for by_seed in record["runs"].values())
-    return "\n".join(
-        [
-            *(f"- {verdict(record['runs'], claim)}" for claim in CLAIMS),
-            "",
-            f"{seeds} seeds, {record['settings']['steps']} steps each, {record['videos']} held-out videos a seed; "
-            f"{record['hours']:.1f} hours on {record['device']}.",
-        ]
-    )
+    runs, lines = record["runs"], ["```bash", record["command"], "```", "", "What came out:", ""]
+    for word in OUTCOMES:
+        if chosen := [claim.text for claim in CLAIMS if outcome(runs, claim) == word]:
+            lines.append(f"- **{word}** ({len(chosen)} of {len(CLAIMS)}): {' '.join(chosen)}")
+    seeds = min(len(by_seed) for by_seed in runs.values())
+    lines += [
+        "",
+        f"{seeds} seeds of {record['settings']['steps']} steps each, {record['videos']} held-out videos a seed; "
+        f"{record['hours']:.1f} hours on {record['device']}. What decides, all figures, and what must be known to read "
+        "them: [results.md](assets/humo-mini/ablation/results.md).",
+    ]
+    return "\n".join(lines)
 
 
 def written(readme: str, text: str, begin: str = BEGIN, end: str = END) -> str:

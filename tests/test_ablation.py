@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from humo.__main__ import _command
 from humo.ablation.changes import GatedTrainer, HardGate, references_first
-from humo.ablation.results import differences, interval, verdict
+from humo.ablation.record import recipe
+from humo.ablation.results import differences, interval, verdict, write_results
 from humo.ablation.running import Material, _without_slot, changed
 from humo.ablation.start import take_weights, trained_weights
 from humo.ablation.variants import BASE, CLAIMS, RULES, VARIANTS, Claim
@@ -28,6 +29,8 @@ from humo.training.batches import BatchSettings, draw_batch
 from humo.training.loop import make_pipeline
 from humo.training.model import ModelSettings, Trainer
 from humo.training.stages import AUDIO, SELF_ATTENTION, trainable_names
+
+BUNDLED = Path(__file__).parent.parent / "assets" / "humo-mini" / "ablation"
 
 
 def inputs(transformer, frames: int = 3) -> dict[str, torch.Tensor]:
@@ -114,6 +117,14 @@ def test_variants_differ_from_the_recipe_in_one_thing_and_claims_name_them():
     }
     for rule in RULES.values():
         make_rule(rule)
+
+
+def test_the_bundled_results_follow_from_their_record(tmp_path: Path):
+    record = json.loads((BUNDLED / "results.json").read_text())
+    assert write_results(record, tmp_path).read_text() == (BUNDLED / "results.md").read_text()
+    assert {len(by_seed) for by_seed in record["runs"].values()} == {3}
+    assert record["runs"].keys() == VARIANTS.keys() | RULES.keys() - {"adaptive"}
+    assert record["recipe"] == recipe(), "the stages or rules have changed since: run the comparison anew"
 
 
 @pytest.fixture(scope="module")
@@ -209,9 +220,9 @@ def test_the_command_trains_measures_and_resumes(training: Path, start: Path, tm
     result = run("--variants", "full,hard_gate")
     assert result.exit_code == 0, result.output
     record = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert set(record["runs"]) == {"full", *RULES, "hard_gate"}
-    assert set(record["runs"]["full"]["0"]) >= {"sync", "identity", "text", "frechet", "mask_iou"}
-    assert "mask_iou" not in record["runs"]["hard_gate"]["0"]
+    assert set(record["runs"]) == {"full", *RULES, "hard_gate"} - {"adaptive"}
+    assert set(record["runs"]["full"]["0"]) >= {"sync", "sync_loudness", "identity", "text", "frechet", "mask_iou"}
+    assert "mask_iou" not in record["runs"]["hard_gate"]["0"] and "mask_iou" not in record["runs"]["constant"]["0"]
     weights = tmp_path / "out" / "full-0" / "weights.safetensors"
     before = weights.stat().st_mtime_ns
     result = run("--variants", "full,references_first,no_focus", "--workers", "2", "--threads", "1")
@@ -219,6 +230,9 @@ def test_the_command_trains_measures_and_resumes(training: Path, start: Path, tm
     told = (tmp_path / "out" / "results.md").read_text()
     assert "| references_first |" in told and "| no_focus |" in told
     assert (tmp_path / "out" / "results.png").stat().st_size > 5000
+    assert write_results(record, tmp_path).read_text() != told  # two variants more
+    record = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert write_results(record, tmp_path).read_text() == told
     with pytest.raises(ValueError, match="other settings"):
         raise run("--steps", "3").exception
     with pytest.raises(ValueError, match="variants names 'nothing'"):

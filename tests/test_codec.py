@@ -65,13 +65,13 @@ def test_training_lowers_the_loss_and_resumes_exactly(fitted):
     whole.load_state_dict(fitted.state_dict())
     halved = HuMoVideoCodec.from_config(fitted.config)
     halved.load_state_dict(fitted.state_dict())
-    losses = [loss for _, loss, _ in train_decoder(whole, SETTINGS)]
+    losses = [losses["loss"] for _, losses, _ in train_decoder(whole, SETTINGS)]
     assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
     for step, _, optimizer in train_decoder(halved, SETTINGS):
         if step == 6:
             state = optimizer.state_dict()
             break
-    resumed = [loss for _, loss, _ in train_decoder(halved, SETTINGS, 6, state)]
+    resumed = [losses["loss"] for _, losses, _ in train_decoder(halved, SETTINGS, 6, state)]
     assert resumed == losses[6:]
 
 

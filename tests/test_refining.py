@@ -76,10 +76,11 @@ def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe:
     torch.set_num_threads(1)
     before = {name: part.state_dict() for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
 
-    def run(steps: int) -> None:
+    def run(steps: int, critic: float = 0.5) -> None:
         arguments = ["refine", "--out", str(training), "--clips", "9", "--steps", str(steps), "--threads", "1"]
-        result = CliRunner().invoke(train, [*arguments, "--save-every", "1", "--critic", "0.5"])
-        assert result.exit_code == 0, result.output
+        result = CliRunner().invoke(train, [*arguments, "--save-every", "1", "--critic", str(critic)])
+        if result.exception is not None:
+            raise result.exception
 
     run(1)
     shards = sorted((training / "refining").glob("redrawn-*.safetensors"))
@@ -87,6 +88,8 @@ def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe:
     assert sum(len(load_file(path)["seeds"]) for path in shards) >= 9
     run(2)
     assert [path.stat().st_mtime_ns for path in shards] == written
+    with pytest.raises(ValueError, match="a critic of weight 0.5, asked for is 0: go on"):
+        run(3, critic=0.0)
     state = torch.load(training / "refining" / "state.pt", weights_only=True)
     assert state["step"] == 2 and state["critic"]["optimizer"]["state"][0]["step"] == 2
     after = load(training / "pipeline", dtype=torch.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,9 +33,11 @@ def ablate(
     frames: Annotated[int, typer.Option(help="4k+1 frames at 25 a second.")] = 49,
     probes: Annotated[Path | None, typer.Option(help="Trained probes, or their cache; default: OUT/probes.")] = None,
     device: str = "cpu",
-    threads: Annotated[int | None, typer.Option(help="Threads of PyTorch in each process.", min=1)] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of PyTorch in each process; default: cores / workers.", min=1)
+    ] = None,
     workers: Annotated[
-        int, typer.Option(help="Trainings side by side; on a CPU as many as cores, with a thread each.", min=1)
+        int, typer.Option(help="Trainings side by side; on a CPU as many as cores is fastest.", min=1)
     ] = 1,
     layers: int = 6,
     tokens: Annotated[int, typer.Option(help="Tokens a training step.", min=64)] = 3000,
@@ -53,35 +56,30 @@ def ablate(
     from humo.ablation.running import AblationSettings, Material, train_base
     from humo.evaluation.probe_training import get_probes
 
+    if threads is None and workers > 1:
+        threads = max(1, (os.cpu_count() or 1) // workers)
     if threads is not None:
-        torch.set_num_threads(threads * workers)
+        torch.set_num_threads(threads * workers)  # of the common start, which trains alone
     settings = AblationSettings(steps=steps, start=start, base_steps=base_steps, layers=layers, tokens=tokens)
-    place = probes or out / "probes"
-    record = Record.open(out, settings, videos, frames, get_probes(place), device)
+    place, material = probes or out / "probes", Material(training)
+    record = Record.open(out, settings, videos, frames, len(material.data), get_probes(place), device)
     with record.clock():
-        train_base(Material(training), out, settings, device)
+        train_base(material, out, settings, device)
     workshop = Workshop(
         training=training, out=out, probes=place, settings=settings, videos=videos, frames=frames, device=device,
         threads=threads,
     )  # fmt: skip
-    finished = run_jobs(_missing_jobs(record, wanted, seeds), workshop, workers)
-    while True:
-        with record.clock():
-            job, by_rule = next(finished, (None, {}))
-        if job is None:
-            break
+    for job, by_rule in record.timed(run_jobs(_missing_jobs(record, wanted, seeds), workshop, workers)):
         for rule, figures in by_rule.items():
             record.add(job.name if rule == "adaptive" else rule, job.seed, figures)
-            if job.name == "full" and rule == "adaptive":
-                record.add("adaptive", job.seed, figures)
         write_results(record.values, out)
-    typer.echo((out / "results.md").read_text())
+    typer.echo(write_results(record.values, out).read_text())
 
 
 def _missing_jobs(record: Record, names: list[str], seeds: int) -> list[Job]:
     """What is still to be done; all variants of a seed first, so that a run that is broken off can be compared.
 
-    All rules of guidance are measured on `full`, the adaptive one on the others.
+    All rules of guidance are measured on `full`, the adaptive one, which counts as the variant's own, on the others.
     """
     from humo.ablation.jobs import Job
     from humo.ablation.variants import RULES

@@ -17,6 +17,7 @@ from humo.ablation.variants import RULES, VARIANTS
 from humo.evaluation.probe_training import get_probes
 from humo.training.loop import SIZE
 
+_MASK_CLIPS = 16
 Figures = dict[str, dict[str, float]]
 """What was measured, by rule of guidance."""
 
@@ -59,6 +60,9 @@ def run_jobs(jobs: Sequence[Job], workshop: Workshop, workers: int) -> Iterator[
         jobs: in the order in which they begin.
         workshop: what they share.
         workers: processes; with one, all run in this process.
+
+    Raises:
+        Exception: of the first job that failed, after those that ran beside it.
     """
     if workers == 1:
         for job in jobs:
@@ -66,11 +70,18 @@ def run_jobs(jobs: Sequence[Job], workshop: Workshop, workers: int) -> Iterator[
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         running = {pool.submit(run_job, job, workshop): job for job in jobs}
-        try:
-            for done in as_completed(running):
+        failed = None
+        for done in as_completed(running):
+            if done.cancelled():
+                continue
+            if error := done.exception():  # what runs already may end, the rest need not begin
+                failed = failed or error
+                for other in running:
+                    other.cancel()
+            else:
                 yield running[done], done.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    if failed is not None:
+        raise failed
 
 
 def run_job(job: Job, workshop: Workshop) -> Figures:
@@ -82,7 +93,8 @@ def run_job(job: Job, workshop: Workshop) -> Figures:
     weights = train_variant(material, base, variant, job.seed, workshop.out, workshop.settings, workshop.device)
     model = load_variant(material, weights, workshop.settings).to(workshop.device)
     bench = _bench(workshop.probes, workshop.videos, job.seed, workshop.frames)
-    return {rule: measure(material, model, variant, RULES[rule], bench) for rule in job.rules}
+    masks = {rule: _MASK_CLIPS if rule == "adaptive" else 0 for rule in job.rules}  # guidance does not change them
+    return {rule: measure(material, model, variant, RULES[rule], bench, count) for rule, count in masks.items()}
 
 
 @lru_cache(maxsize=1)

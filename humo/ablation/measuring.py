@@ -24,7 +24,7 @@ from humo.training.loop import make_pipeline
 from humo.training.model import MiniModel
 
 MODE = "TIA"
-FIGURES = ("sync", "width_sync", "identity", "text", "faces", "frechet", "mask_iou")
+FIGURES = ("sync", "sync_loudness", "width_sync", "identity", "text", "faces", "frechet", "mask_iou")
 """What is kept of a measurement."""
 _OTHER_SEED = 500
 
@@ -60,7 +60,7 @@ def measure(
     variant: Variant,
     rule: dict[str, Any],
     bench: Bench,
-    num_mask_clips: int = 16,
+    num_mask_clips: int,
 ) -> dict[str, float]:
     """Generates the bench's cases and judges them.
 
@@ -70,17 +70,17 @@ def measure(
         variant: how it was trained, for it generates in the same form.
         rule: of guidance, as plain data.
         bench: cases.
-        num_mask_clips: real clips on which the mask predictor is measured.
+        num_mask_clips: real clips on which the mask predictor is measured; 0 for not.
 
     Returns:
-        `FIGURES`; "mask_iou" at timestep 500, left out where the predictor was not trained.
+        `FIGURES`; "mask_iou" at timestep 500, left out where the predictor was not trained or not asked for.
     """
     pipe = make_pipeline(material.folder, model, material.tokenizer).to(model.transformer.device)
     settings = settings_for(pipe, len(bench.cases[0].clip.frames), guidance=rule)
     with changed(model, variant) as gate:
         videos = _generate(pipe, bench.cases, settings, gate)
         figures: dict[str, float] = {}
-        if variant.focus_weight > 0 and gate is None:
+        if num_mask_clips and variant.focus_weight > 0 and gate is None:
             figures["mask_iou"] = mask_iou_by_noise(pipe, bench.cases[:num_mask_clips], settings, (500,))["500"]
     readings = [bench.probes.read(frames) for frames in videos]
     figures |= judge(bench.cases, readings, bench.real, MODE)

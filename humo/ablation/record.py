@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import sys
@@ -10,14 +11,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from humo.ablation.running import AblationSettings
+from humo.ablation.variants import BASE, RULES, VARIANTS
 from humo.evaluation.fingerprint import fingerprint
 from humo.evaluation.probes import Probes
 from humo.files import replaced
+
+T = TypeVar("T")
+
+
+def recipe() -> str:
+    """Ten letters from all that is compared, so that results of other stages or scales are never mixed with these."""
+    told = [[asdict(stage) for stage in BASE], {name: asdict(variant) for name, variant in VARIANTS.items()}, RULES]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
 
 
 @dataclass(slots=True)
@@ -34,22 +44,31 @@ class Record:
 
     @classmethod
     def open(
-        cls, folder: Path, settings: AblationSettings, videos: int, frames: int, probes: Probes, device: str
+        cls, folder: Path, settings: AblationSettings, videos: int, frames: int, clips: int, probes: Probes, device: str
     ) -> Record:
         """Reads the record of a folder or begins one, and writes down at once what was asked.
 
         Raises:
             ValueError: if the folder holds results of other settings.
         """
-        asked = {"settings": asdict(settings), "videos": videos, "frames": frames, "probes": fingerprint(probes)}
+        asked = {
+            "settings": asdict(settings),
+            "recipe": recipe(),
+            "clips": clips,
+            "videos": videos,
+            "frames": frames,
+            "probes": fingerprint(probes),
+            "device": torch.cuda.get_device_name() if device == "cuda" else f"CPU ({platform.machine()})",
+        }
         path = folder / "results.json"
         folder.mkdir(parents=True, exist_ok=True)
         values = json.loads(path.read_text()) if path.exists() else {**asked, "hours": 0.0, "runs": {}}
         for name, value in asked.items():
-            if values[name] != value:
-                raise ValueError(f"{folder.name} holds results with other {name} ({values[name]}): give a new folder.")
+            if values.get(name) != value:
+                raise ValueError(
+                    f"{folder.name} holds results with other {name} ({values.get(name)}): give a new folder."
+                )
         values["command"] = " ".join(["python -m humo ablate", *sys.argv[2:]])
-        values["device"] = torch.cuda.get_device_name() if device == "cuda" else f"CPU ({platform.machine()})"
         record = cls(path, values)
         record._write()
         return record
@@ -72,6 +91,15 @@ class Record:
         finally:
             self.values["hours"] += (time.monotonic() - started) / 3600
             self._write()
+
+    def timed(self, results: Iterator[T]) -> Iterator[T]:
+        """Adds the time in which results are waited for to the hours."""
+        while True:
+            with self.clock():
+                result = next(results, None)
+            if result is None:
+                return
+            yield result
 
     def _write(self) -> None:
         with replaced(self.path) as part:

@@ -9,20 +9,25 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from humo.ablation.variants import CLAIMS, RULES, VARIANTS, Claim
+from humo.ablation.variants import CAVEATS, CLAIMS, RULES, VARIANTS, Claim
 
 Runs = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""Figures by name of the variant or rule, seed and figure."""
-SHOWN = ("sync", "width_sync", "identity", "text", "frechet", "mask_iou", "faces")
+"""Figures by name of the variant or rule, seed and figure; those of `full` are those of the adaptive rule too."""
+SHOWN = ("sync", "sync_loudness", "width_sync", "identity", "text", "frechet", "mask_iou", "faces")
 CONFIDENCE = 0.95
+OUTCOMES = ("Reproduced", "Not reproduced", "Not decidable here")
 
 
 def differences(runs: Runs, claim: Claim) -> np.ndarray:
     """By how much `better` has more of the figure than `worse`, seed by seed, in the claim's direction, (seeds,)."""
-    better, worse = runs.get(claim.better, {}), runs.get(claim.worse, {})
+    better, worse = _figures_of(runs, claim.better), _figures_of(runs, claim.worse)
     seeds = sorted(seed for seed in better.keys() & worse.keys() if claim.figure in better[seed])
     values = np.array([better[seed][claim.figure] - worse[seed][claim.figure] for seed in seeds])
     return values if claim.is_higher_better else -values
+
+
+def _figures_of(runs: Runs, name: str) -> Mapping[str, Mapping[str, float]]:
+    return runs.get("full" if name == "adaptive" else name, {})
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:
@@ -33,20 +38,26 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
     return float(values.mean()), float(values.mean()) - half, float(values.mean()) + half
 
 
-def verdict(runs: Runs, claim: Claim) -> str:
-    """One sentence: reproduced, not reproduced, or not decidable here.
+def outcome(runs: Runs, claim: Claim) -> str:
+    """One of `OUTCOMES`.
 
     The interval of the paired differences decides: wholly on the claim's side, wholly on the other, or around zero.
     """
+    _, low, high = interval(differences(runs, claim))
+    return OUTCOMES[0] if low > 0 else OUTCOMES[1] if high < 0 else OUTCOMES[2]
+
+
+def verdict(runs: Runs, claim: Claim) -> str:
+    """A sentence with the outcome and the figures behind it."""
     values = differences(runs, claim)
     mean, low, high = interval(values)
     if len(values) < 2:
-        return f"{claim.text} Not decidable here: {len(values)} seed{'s' * (len(values) != 1)}."
-    word = "Reproduced" if low > 0 else "Not reproduced" if high < 0 else "Not decidable here"
-    sign = "" if claim.is_higher_better else "less "
+        return f"{claim.text} {OUTCOMES[2]}: {len(values)} seed{'s' * (len(values) != 1)}."
+    if not claim.is_higher_better:
+        mean, low, high = -mean, -high, -low
     return (
-        f"{claim.text} {word}: {sign}{claim.figure} {mean:+.3f} [{low:+.3f}, {high:+.3f}] for {claim.better} against "
-        f"{claim.worse}, {len(values)} seeds."
+        f"{claim.text} {outcome(runs, claim)}: {claim.figure} {mean:+.3f} [{low:+.3f}, {high:+.3f}] for "
+        f"{claim.better} against {claim.worse}, {len(values)} seeds."
     )
 
 
@@ -54,7 +65,7 @@ def table(runs: Runs, names: Sequence[str], shown: Sequence[str] = SHOWN) -> str
     """Means and standard deviations over seeds as markdown."""
     lines = ["| | " + " | ".join(shown) + " | seeds |", "|---" * (len(shown) + 2) + "|"]
     for name in names:
-        if by_seed := runs.get(name):
+        if by_seed := _figures_of(runs, name):
             cells = [_cell([figures[figure] for figures in by_seed.values() if figure in figures]) for figure in shown]
             lines.append(f"| {name} | " + " | ".join(cells) + f" | {len(by_seed)} |")
     return "\n".join(lines)
@@ -82,11 +93,18 @@ def write_results(record: dict[str, Any], folder: Path) -> Path:
         "## Training\n",
         table(runs, list(VARIANTS)),
         "\n## Guidance, on the weights of `full`\n",
-        table(runs, list(RULES)),
+        table(runs, list(RULES), [figure for figure in SHOWN if figure != "mask_iou"]),
         "\n## What was compared\n",
         "\n".join(f"- `{name}`: {said[name]}" for name in [*VARIANTS, *RULES]),
         "\n## Claims\n",
-        "\n".join(f"- {verdict(runs, claim)}" for claim in CLAIMS),
+        "The interval of the differences, seed by seed, decides: *reproduced* where all of it lies on the side of the "
+        "claim, *not reproduced* where all of it lies on the other, else *not decidable here*.\n",
+        "Of these the paper's ablation table has figures:\n",
+        "\n".join(f"- {verdict(runs, claim)}" for claim in CLAIMS if claim.is_measured),
+        "\nFor these it argues:\n",
+        "\n".join(f"- {verdict(runs, claim)}" for claim in CLAIMS if not claim.is_measured),
+        "\n## What must be known\n",
+        "\n".join(f"- {caveat}" for caveat in CAVEATS),
         "\n![Differences to the paper's recipe](results.png)\n",
     ]
     (folder / "results.md").write_text("\n".join(parts))
@@ -119,7 +137,9 @@ def _rules_in_words() -> dict[str, str]:
     def scales(rule: dict[str, Any]) -> str:
         text = f"text {rule['text']:g}, image {rule['image']:g}, audio {rule['audio']:g}"
         early = rule.get("early")
-        return text if early is None else f"{text}; above timestep {rule['switch']:g} {early}"
+        if early is None:
+            return text
+        return f"{text}; above timestep {rule['switch']:g} " + ", ".join(f"{value:g}" for value in early)
 
     return {name: scales(rule) for name, rule in RULES.items()}
 

@@ -15,7 +15,7 @@ from humo.ablation.changes import GatedTrainer, HardGate, references_first
 from humo.ablation.start import take_weights, trained_weights
 from humo.ablation.variants import BASE, Variant
 from humo.codec import HuMoVideoCodec
-from humo.files import replaced
+from humo.files import alone, replaced
 from humo.training.batches import Batch, BatchSettings, draw_batch
 from humo.training.data import ClipData
 from humo.training.loop import load_hearing, load_reading
@@ -102,9 +102,16 @@ def train_variant(
 
 
 def load_variant(material: Material, weights: Path, settings: AblationSettings) -> MiniModel:
-    """A trained variant, its averaged weights."""
+    """A trained variant, its averaged weights.
+
+    Raises:
+        ValueError: if the file is of another model.
+    """
     model = material.make_model(settings.layers, seed=0)
-    model.load_state_dict(load_file(weights), strict=False)
+    learned = load_file(weights)
+    if learned.keys() != model.learned().keys():
+        raise ValueError(f"{weights.parent.name} holds weights of another model: remove that folder.")
+    model.load_state_dict(learned, strict=False)  # the text encoder is there already
     return model.eval().requires_grad_(False)
 
 
@@ -126,9 +133,27 @@ def _train(
     seed: int,
     change: Callable[[Batch], Batch] | None = None,
 ) -> Path:
-    weights, steps = folder / "weights.safetensors", trainer.settings.steps
-    if weights.exists():
-        return weights
+    """Trains to the end, or finds that this was done."""
+    weights = folder / "weights.safetensors"
+    told = f"Waiting for another process that trains {folder.name}."
+    with alone(folder / ".lock", told):  # of a run that was killed, say
+        if not weights.exists():
+            _go_on(material, trainer, folder, stages, settings, seed, change)
+            _save_average(trainer, weights)
+            (folder / "state.pt").unlink(missing_ok=True)
+    return weights
+
+
+def _go_on(
+    material: Material,
+    trainer: Trainer,
+    folder: Path,
+    stages: tuple[Stage, ...],
+    settings: AblationSettings,
+    seed: int,
+    change: Callable[[Batch], Batch] | None,
+) -> None:
+    steps = trainer.settings.steps
     run = Run(folder, steps)
     state = run.load()
     if state is not None:
@@ -142,9 +167,6 @@ def _train(
             run.log(step + 1, **figures)
         if (step + 1) % settings.save_every == 0:
             run.save(step=step + 1, trainer=trainer.state())
-    _save_average(trainer, weights)
-    (folder / "state.pt").unlink(missing_ok=True)
-    return weights
 
 
 def _without_slot(batch: Batch) -> Batch:

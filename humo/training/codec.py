@@ -125,11 +125,22 @@ def train_decoder(
     optimizer_state: dict | None = None,
     draw: Callable[[int, CodecSettings], CodecBatch] = render_batch,
     critic: Critic | None = None,
-) -> Iterator[tuple[int, float, torch.optim.Optimizer]]:
-    """Trains the decoder; yields (step, loss, optimizer) after every step, so that the caller can save and stop.
+) -> Iterator[tuple[int, dict[str, float], torch.optim.Optimizer]]:
+    """Trains the decoder.
 
-    Batches are drawn by one background process from the step's number, so a resumed run sees the same data. The loss
-    is told without the critic's part, which says little by its size.
+    Batches are drawn by one background process from the step's number, so a resumed run sees the same data.
+
+    Args:
+        codec: its decoder learns, in place.
+        settings: of the training.
+        first_step: steps that were done before.
+        optimizer_state: of the optimiser after them.
+        draw: the clips of a step.
+        critic: teaches beside the loss, and learns itself.
+
+    Yields:
+        After every step, so that the caller can save and stop: its number; "loss", without the critic's part, which
+        says little by its size, and "critic", the loss of its own; the optimiser.
     """
     optimizer = torch.optim.AdamW(codec.decoder.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     if optimizer_state is not None:
@@ -151,9 +162,10 @@ def train_decoder(
             taught.backward()
             torch.nn.utils.clip_grad_norm_(codec.decoder.parameters(), 1.0)
             optimizer.step()
+            figures = {"loss": loss.item()}
             if critic is not None:
-                critic.learn(decoded, to_video(batch.frames))
-            yield step + 1, loss.item(), optimizer
+                figures["critic"] = critic.learn(decoded, to_video(batch.frames))
+            yield step + 1, figures, optimizer
 
 
 def _lay_out_channels_last(decoder: torch.nn.Module) -> None:

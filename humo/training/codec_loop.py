@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,7 +12,7 @@ from PIL import Image
 from humo.codec import HuMoVideoCodec
 from humo.training.codec import CodecBatch, CodecSettings, measure_codec, render_batch, train_decoder
 from humo.training.critic import Critic
-from humo.training.run import Run
+from humo.training.run import Run, RunningMeans
 
 
 def train_codec(
@@ -31,6 +32,9 @@ def train_codec(
         save_every: steps between saved states; figures are measured at every fifth.
         draw: the clips of a step.
         measure: more figures for the log, in dB.
+
+    Raises:
+        ValueError: if the folder's training has a critic of another weight.
     """
     run = Run(folder, settings.steps)
     state = run.load()
@@ -40,21 +44,19 @@ def train_codec(
     else:
         codec = HuMoVideoCodec.from_pretrained(folder)
         codec.load_state_dict(state["model"])
-    critic = Critic(settings.critic) if settings.critic else None
-    if critic is not None and state.get("critic"):
-        critic.load(state["critic"])
-    recent = 0.0
-    for step, loss, optimizer in train_decoder(codec, settings, state["step"], state["optimizer"], draw, critic):
-        recent = loss if recent == 0 else 0.98 * recent + 0.02 * loss
+    critic = _critic(settings.critic, state)
+    means = RunningMeans()
+    for step, losses, optimizer in train_decoder(codec, settings, state["step"], state["optimizer"], draw, critic):
+        means.update_with(losses)
         if step % 20 == 0:
-            run.log(step, loss=recent)
+            run.log(step, **means)
         if step % save_every == 0 or step == settings.steps:
             codec.save_pretrained(folder)
             run.save(
                 step=step,
                 model=codec.state_dict(),
                 optimizer=optimizer.state_dict(),
-                critic=None if critic is None else critic.state(),
+                critic=None if critic is None else critic.state() | {"weight": settings.critic},
             )
         if step % (5 * save_every) == 0 or step == settings.steps:
             shown: list[tuple[np.ndarray, np.ndarray]] = []
@@ -63,6 +65,21 @@ def train_codec(
             run.log(step, **{f"psnr_{name}": value for name, value in figures.items()})
             _save_pairs(shown[:4], folder / "sheet.png")
     return codec
+
+
+def _critic(weight: float, state: dict[str, Any]) -> Critic | None:
+    """The critic of a training: a new one at its beginning, else the one that the state holds."""
+    saved = state.get("critic")
+    before = saved["weight"] if saved else 0.0
+    if state["step"] and weight != before:
+        raise ValueError(
+            f"This training has a critic of weight {before:g}, asked for is {weight:g}: go on with the same, or remove "
+            "its state.pt and begin anew."
+        )
+    critic = Critic(weight) if weight else None
+    if critic is not None and saved:
+        critic.load(saved)
+    return critic
 
 
 def _save_pairs(shown: list[tuple[np.ndarray, np.ndarray]], path: Path) -> None:

@@ -115,7 +115,7 @@ def refine(
     save_every: int = 100,
     critic: Annotated[
         float,
-        typer.Option(help="Share of the gradient that comes from a critic of blurred edges; 0: no critic.", min=0.0),
+        typer.Option(help="Gradient from a critic of blurred edges, 1: as much as all other; 0: no critic.", min=0.0),
     ] = 0.0,
 ) -> None:
     """Teaches the decoder to draw cleanly from what the transformer makes, and gives it to the trained pipeline."""
@@ -126,6 +126,7 @@ def refine(
     from humo.training.refining import CODEC, RefiningSettings, measure_redrawn, refining_batch, write_redrawn
 
     torch.set_num_threads(threads)
+    torch.manual_seed(0)
     if not (out / "pipeline").exists():
         raise ValueError(f"{out} has no pipeline: run `python -m humo train model` or `train start` first.")
     pipe, folder, settings = load(out / "pipeline", "cpu", torch.float32), out / "refining", RefiningSettings()

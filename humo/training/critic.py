@@ -25,7 +25,7 @@ _LARGEST_WEIGHT = 1e3
 
 
 class PatchCritic(nn.Module):
-    """Three halvings and two layers more; what each answer looks at is about 46 pixels wide.
+    """Three halvings and two layers more; what each answer looks at is 54 pixels wide.
 
     Args:
         width: channels after the first layer.
