@@ -29,7 +29,7 @@ def blurred(video: torch.Tensor) -> torch.Tensor:
 def critic(rendered: torch.Tensor) -> Critic:
     torch.manual_seed(0)
     critic = Critic(weight=0.5)
-    losses = [critic.learn(blurred(rendered), rendered) for _ in range(40)]
+    losses = [critic.learn(blurred(rendered), rendered) for _ in range(100)]
     assert losses[0] > 1.5 and losses[-1] < 1.0
     return critic
 
