@@ -50,10 +50,10 @@ def ablate(
         raise ValueError(f"variants names {unknown[0]!r}: use some of {', '.join(VARIANTS)}.")
     import torch  # after the cheap check, for it takes seconds
 
-    from humo.ablation.jobs import Workshop, run_jobs
+    from humo.ablation.jobs import Workshop, load_material, run_jobs
     from humo.ablation.record import Record
     from humo.ablation.results import write_results
-    from humo.ablation.running import AblationSettings, Material, train_base
+    from humo.ablation.running import AblationSettings, train_base
     from humo.evaluation.probe_training import get_probes
 
     if threads is None and workers > 1:
@@ -61,25 +61,30 @@ def ablate(
     if threads is not None:
         torch.set_num_threads(threads * workers)  # of the common start, which trains alone
     settings = AblationSettings(steps=steps, start=start, base_steps=base_steps, layers=layers, tokens=tokens)
-    place, material = probes or out / "probes", Material(training)
+    place, material = probes or out / "probes", load_material(training)
     record = Record.open(out, settings, videos, frames, len(material.data), get_probes(place), device)
     with record.clock():
-        train_base(material, out, settings, device)
+        base = train_base(material, out, settings, device)
     workshop = Workshop(
-        training=training, out=out, probes=place, settings=settings, videos=videos, frames=frames, device=device,
-        threads=threads,
+        training=training, out=out, base=base, probes=place, settings=settings, videos=videos, frames=frames,
+        device=device, threads=threads,
     )  # fmt: skip
     for job, by_rule in record.timed(run_jobs(_missing_jobs(record, wanted, seeds), workshop, workers)):
         for rule, figures in by_rule.items():
-            record.add(job.name if rule == "adaptive" else rule, job.seed, figures)
+            record.add(_kept_as(job.name, rule), job.seed, figures)
         write_results(record.values, out)
     typer.echo(write_results(record.values, out).read_text())
+
+
+def _kept_as(name: str, rule: str) -> str:
+    """Name of a result: with the adaptive rule it is the variant's own, with another the rule's."""
+    return name if rule == "adaptive" else rule
 
 
 def _missing_jobs(record: Record, names: list[str], seeds: int) -> list[Job]:
     """What is still to be done; all variants of a seed first, so that a run that is broken off can be compared.
 
-    All rules of guidance are measured on `full`, the adaptive one, which counts as the variant's own, on the others.
+    All rules of guidance are measured on `full`, the adaptive one on the others.
     """
     from humo.ablation.jobs import Job
     from humo.ablation.variants import RULES
@@ -88,7 +93,7 @@ def _missing_jobs(record: Record, names: list[str], seeds: int) -> list[Job]:
     for seed in range(seeds):
         for name in names:
             rules = tuple(RULES) if name == "full" else ("adaptive",)
-            missing = tuple(rule for rule in rules if not record.has(name if rule == "adaptive" else rule, seed))
+            missing = tuple(rule for rule in rules if not record.has(_kept_as(name, rule), seed))
             if missing:
                 jobs.append(Job(name, seed, missing))
     return jobs

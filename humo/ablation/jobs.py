@@ -30,6 +30,8 @@ class Workshop:
     """Folder of mini's training."""
     out: Path
     """Folder of the trainings."""
+    base: Path
+    """Weights of the common start."""
     probes: Path
     """Folder of the trained probes, or their cache."""
     settings: AblationSettings
@@ -88,17 +90,17 @@ def run_job(job: Job, workshop: Workshop) -> Figures:
     """Trains a variant with a seed, or goes on with it, and measures it with its rules."""
     if workshop.threads is not None:
         torch.set_num_threads(workshop.threads)
-    material, variant = _material(workshop.training), VARIANTS[job.name]
-    base = workshop.out / "base" / "weights.safetensors"
-    weights = train_variant(material, base, variant, job.seed, workshop.out, workshop.settings, workshop.device)
-    model = load_variant(material, weights, workshop.settings).to(workshop.device)
+    material, variant, settings = load_material(workshop.training), VARIANTS[job.name], workshop.settings
+    weights = train_variant(material, workshop.base, variant, job.seed, workshop.out, settings, workshop.device)
+    model = load_variant(material, weights, settings).to(workshop.device)
     bench = _bench(workshop.probes, workshop.videos, job.seed, workshop.frames)
     masks = {rule: _MASK_CLIPS if rule == "adaptive" else 0 for rule in job.rules}  # guidance does not change them
     return {rule: measure(material, model, variant, RULES[rule], bench, count) for rule, count in masks.items()}
 
 
 @lru_cache(maxsize=1)
-def _material(training: Path) -> Material:
+def load_material(training: Path) -> Material:
+    """The material of a training, read once in a process: its clips fill memory."""
     return Material(training)
 
 

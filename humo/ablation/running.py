@@ -134,39 +134,27 @@ def _train(
     change: Callable[[Batch], Batch] | None = None,
 ) -> Path:
     """Trains to the end, or finds that this was done."""
-    weights = folder / "weights.safetensors"
-    told = f"Waiting for another process that trains {folder.name}."
-    with alone(folder / ".lock", told):  # of a run that was killed, say
-        if not weights.exists():
-            _go_on(material, trainer, folder, stages, settings, seed, change)
-            _save_average(trainer, weights)
-            (folder / "state.pt").unlink(missing_ok=True)
+    weights, steps = folder / "weights.safetensors", trainer.settings.steps
+    with alone(folder / ".lock", f"Waiting for another process that trains {folder.name}."):  # of a killed run, say
+        if weights.exists():
+            return weights
+        run = Run(folder, steps)
+        state = run.load()
+        if state is not None:
+            trainer.load(state["trainer"])
+        drawing = BatchSettings(tokens=settings.tokens)
+        for step in range(0 if state is None else state["step"], steps):
+            stage, progress = stage_at(stages, step / steps)
+            number = seed * _BATCHES_PER_SEED + step
+            batch = draw_batch(material.data, material.tokenizer, stage, progress, number, drawing)
+            figures = trainer.step(batch if change is None else change(batch), stage, step / steps)
+            if (step + 1) % 20 == 0:
+                run.log(step + 1, **figures)
+            if (step + 1) % settings.save_every == 0:
+                run.save(step=step + 1, trainer=trainer.state())
+        _save_average(trainer, weights)
+        (folder / "state.pt").unlink(missing_ok=True)
     return weights
-
-
-def _go_on(
-    material: Material,
-    trainer: Trainer,
-    folder: Path,
-    stages: tuple[Stage, ...],
-    settings: AblationSettings,
-    seed: int,
-    change: Callable[[Batch], Batch] | None,
-) -> None:
-    steps = trainer.settings.steps
-    run = Run(folder, steps)
-    state = run.load()
-    if state is not None:
-        trainer.load(state["trainer"])
-    drawing = BatchSettings(tokens=settings.tokens)
-    for step in range(0 if state is None else state["step"], steps):
-        stage, progress = stage_at(stages, step / steps)
-        batch = draw_batch(material.data, material.tokenizer, stage, progress, seed * _BATCHES_PER_SEED + step, drawing)
-        figures = trainer.step(batch if change is None else change(batch), stage, step / steps)
-        if (step + 1) % 20 == 0:
-            run.log(step + 1, **figures)
-        if (step + 1) % settings.save_every == 0:
-            run.save(step=step + 1, trainer=trainer.state())
 
 
 def _without_slot(batch: Batch) -> Batch:

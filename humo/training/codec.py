@@ -154,7 +154,8 @@ def train_decoder(
             queue.append(renderer.submit(draw, step + 3, settings))
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * cosine_with_warmup(step / settings.steps, 0.02, 0.02)
-            decoded, loss = _decoder_loss(codec, batch, settings, step)
+            video = to_video(batch.frames)
+            decoded, loss = _decoder_loss(codec, video, batch, settings, step)
             taught = loss
             if critic is not None:
                 taught = loss + critic.lesson(decoded, loss, codec.decoder.doublings[-1].weight)
@@ -164,7 +165,7 @@ def train_decoder(
             optimizer.step()
             figures = {"loss": loss.item()}
             if critic is not None:
-                figures["critic"] = critic.learn(decoded, to_video(batch.frames))
+                figures["critic"] = critic.learn(decoded, video)
             yield step + 1, figures, optimizer
 
 
@@ -185,10 +186,10 @@ def cosine_with_warmup(progress: float, warmup: float, floor: float) -> float:
 
 
 def _decoder_loss(
-    codec: HuMoVideoCodec, batch: CodecBatch, settings: CodecSettings, step: int
+    codec: HuMoVideoCodec, video: Tensor, batch: CodecBatch, settings: CodecSettings, step: int
 ) -> tuple[Tensor, Tensor]:
-    """The decoded video, (b, 3, f, s, s), and its loss."""
-    video, weights = to_video(batch.frames), torch.from_numpy(batch.weights)
+    """The decoded video and its loss against the rendered one, both videos (b, 3, f, s, s)."""
+    weights = torch.from_numpy(batch.weights)
     with torch.no_grad():
         if batch.latents is None:
             latents = _noisy_latents(codec, video, settings.latent_noise, step)

@@ -56,7 +56,7 @@ def train_codec(
                 step=step,
                 model=codec.state_dict(),
                 optimizer=optimizer.state_dict(),
-                critic=None if critic is None else critic.state() | {"weight": settings.critic},
+                critic=None if critic is None else critic.state(),
             )
         if step % (5 * save_every) == 0 or step == settings.steps:
             shown: list[tuple[np.ndarray, np.ndarray]] = []

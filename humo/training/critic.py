@@ -94,7 +94,7 @@ class Critic:
 
     def state(self) -> dict[str, Any]:
         """All that a resume needs."""
-        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {"weight": self.weight, "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Takes back what `state` gave."""
