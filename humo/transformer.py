@@ -309,7 +309,7 @@ class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMix
     def add_estimate(self, output: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
         """The velocity from the network's output, whose second half is the gate if there is one."""
         residual, gate = output.chunk(2, dim=1) if self.config.estimate_gate else (output, None)
-        std = torch.tensor(self.config.latent_std, device=noisy.device)
+        std = torch.tensor(self.config.latent_std).to(noisy.device, non_blocking=True)  # does not wait for the GPU
         x_t = noisy[:, : self.config.out_channels]
         return add_linear_estimate(residual, x_t, timestep.float() / 1000.0, std, gate).type_as(noisy)
 

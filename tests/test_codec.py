@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from humo.codec import HuMoVideoCodec
-from humo.training.codec import CodecSettings, fit_components, measure_codec, train_decoder
+from humo.training.codec import CodecSettings, deepen, fit_components, measure_codec, train_decoder
 
 TINY = {"z_dim": 12, "widths": (16, 16, 8, 8, 8), "depths": (1, 1, 0, 0, 0)}
 SETTINGS = CodecSettings(size=32, num_frames=9, batch_size=2, steps=40, component_clips=8, learning_rate=5e-3)
@@ -79,3 +79,12 @@ def test_measurement_reports_every_region(fitted):
     figures = measure_codec(fitted, num_clips=2, size=32, num_frames=5)
     assert set(figures) == {"all", "face", "eyes", "mouth", "first"}
     assert all(figure > 0 for figure in figures.values())
+
+
+def test_a_deeper_decoder_draws_the_same_until_it_learns(fitted):
+    deeper = deepen(fitted, (1, 1, 0, 2, 1))
+    latents = fitted.encode(torch.rand(1, 3, 5, 32, 32)).latent_dist.mode()
+    torch.testing.assert_close(deeper.decode(latents).sample, fitted.decode(latents).sample)
+    assert sum(1 for _ in deeper.parameters()) > sum(1 for _ in fitted.parameters())
+    with pytest.raises(ValueError, match="give as many"):
+        deepen(fitted, (0, 1, 0, 0, 0))

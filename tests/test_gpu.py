@@ -5,6 +5,7 @@ Skipped where there is none. Run: python -m pytest -m gpu
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,11 @@ from humo.memory import Plan, apply_plan
 from humo.pipeline import HuMoPipeline
 from humo.prompts import PromptCache, release_text_encoder
 from humo.sampling import StepState
+from humo.training.batches import BatchSettings, fill_batch, plan_batch
+from humo.training.data import ClipData
+from humo.training.loop import load_hearing, load_reading
+from humo.training.model import ModelSettings, Trainer, make_mini
+from humo.training.stages import further_stages
 
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"
@@ -126,3 +132,25 @@ def test_layerwise_casting_rests_in_a_byte_and_stays_close(whole: np.ndarray):
     frames = make_video(pipe)
     assert pipe.transformer.blocks[0].attn1.to_q.weight.dtype == torch.float8_e4m3fn
     assert 0 < np.abs(frames - whole).mean() < 8, "of 255 levels; the weights keep 3 bits of mantissa"
+
+
+def test_a_training_on_the_gpu_is_near_the_cpus(tmp_path: Path):
+    """The same batch, the same model: the losses of a step, compiled or not."""
+    folder = tiny.training_folder(tmp_path, num_clips=4, seconds=1)
+    tokenizer, text_encoder = load_reading(folder)
+    stage = replace(further_stages()[0], latent_frames=(3,))
+    losses = []
+    for device, is_compiled in (("cpu", False), (DEVICE, False), (DEVICE, True)):
+        torch.manual_seed(0)
+        data = ClipData(folder / "data", *load_hearing(folder), device)
+        model = make_mini([1.0] * 8, 16, text_encoder, layers=2)
+        trainer = Trainer(model, ModelSettings(), device)
+        if is_compiled:
+            model.transformer.compile_repeated_blocks(dynamic=True)
+        plan = plan_batch(data.seeds, tokenizer, stage, 0.5, 0, BatchSettings(tokens=400))
+        batch = fill_batch(data, plan)
+        batch.noise = torch.randn(batch.noise.shape, generator=torch.Generator().manual_seed(1)).to(device)
+        losses.append([float(trainer.step(batch, stage, 0.5)["loss"]) for _ in range(3)])
+    assert losses[0][-1] < losses[0][0]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
+    np.testing.assert_allclose(losses[2], losses[0], rtol=0.02)

@@ -22,7 +22,7 @@ from humo.training.command import train
 from humo.training.data import ClipData
 from humo.training.loop import load_codec, load_hearing, load_reading, make_pipeline
 from humo.training.model import make_mini
-from humo.training.refining import RefiningSettings, measure_redrawn, redraw, refining_batch, write_redrawn
+from humo.training.refining import RedrawnClips, RefiningSettings, redraw, write_redrawn
 from humo.training.stages import Stage
 from humo.world.clips import plan_clip, render_clip
 
@@ -99,14 +99,15 @@ def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe:
                 assert torch.equal(value, states[key]), (name, key)
     assert not torch.equal(after.vae.decoder.look.weight, before["vae"]["decoder.look.weight"])
 
-    settings = CodecSettings(batch_size=2, num_frames=9)
-    drawn = refining_batch(0, settings, training / "refining", own_share=0.0)
+    redrawn = RedrawnClips(training / "refining", CodecSettings(batch_size=2, num_frames=9), workers=1)
+    drawn = next(redrawn.batches(0, own_share=0.0))
     assert drawn.latents.shape == (2, 8, 3, 8, 8) and drawn.weights.shape == drawn.frames.shape[:-1]
     clips = [render_clip(plan_clip(seed), 49, 128).frames[:9] for seed in range(4)]
-    for frames in drawn.frames:
+    for frames in drawn.frames.numpy():
         assert any(np.array_equal(frames, clip) for clip in clips)
-    assert refining_batch(0, settings, training / "refining", own_share=1.0).latents is None
-    figures = measure_redrawn(after.vae, training / "refining", num_clips=2)
+    assert next(redrawn.batches(0, own_share=1.0)).latents is None
+    assert not set(redrawn.kept.tolist()) & set(redrawn.learned.tolist())
+    figures = redrawn.measure(after.vae, num_clips=2)
     assert set(figures) == {"redrawn", "redrawn_face"} and all(0 < value < 30 for value in figures.values())
     assert torch.equal(load_codec(training).decoder.look.weight, after.vae.decoder.look.weight)
     with pytest.raises(ValueError, match="another transformer"):
@@ -117,7 +118,7 @@ def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe:
             )
         )
     with pytest.raises(ValueError, match="no redrawn clips"):
-        refining_batch(0, settings, training / "data", own_share=0.0)
+        RedrawnClips(training / "data", CodecSettings())
 
 
 def test_a_training_without_a_pipeline_says_what_comes_first(tmp_path: Path):

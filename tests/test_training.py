@@ -1,6 +1,7 @@
 """Training: stages, batches, loss, resume. Run: pytest tests/test_training.py"""
 
 import copy
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,16 +13,18 @@ from diffusers.models.transformers.transformer_wan import WanAttention, WanAttnP
 from PIL import Image
 from safetensors.torch import load_file
 
-from humo.audio import encode_audio
-from humo.training.attention import MatmulAttnProcessor
+from humo.audio import encode_audio, window_audio
+from humo.training.ahead import Planner
+from humo.training.attention import TrainingAttnProcessor
 from humo.training.batches import BatchSettings, draw_batch
 from humo.training.data import ClipData, DataSettings, hear, shrink_mask, write_shards
 from humo.training.hearing import HearingSettings, MouthReader, hearing_batch, make_audio_encoder, train_hearing
-from humo.training.loop import load_hearing, load_reading, train_model
+from humo.training.loop import LoopSettings, load_hearing, load_reading, train_model
 from humo.training.model import ModelSettings, Trainer, make_mini
+from humo.training.pace import Pace
 from humo.training.precision import mixed_precision
 from humo.training.run import Run
-from humo.training.stages import audio_share, mini_stages, stage_at, trainable_names
+from humo.training.stages import audio_share, further_stages, mini_stages, stage_at, trainable_names
 from humo.training.text import UNKNOWN
 
 STD = [2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5]
@@ -179,9 +182,10 @@ def test_a_resumed_training_is_the_same_training(trainer, folder, data, tokenize
 
 
 def test_the_loop_trains_resumes_and_writes_a_pipeline_that_talks(folder):
-    train_model(folder, 2, "cpu", audio_share=0.5, layers=1, save_every=1, sheet_every=2, sheet_cases=1)
+    settings = LoopSettings(steps=2, layers=1, save_every=1, sheet_every=2, sheet_cases=1)
+    train_model(folder, settings)
     before = load_file(folder / "pipeline" / "transformer" / "diffusion_pytorch_model.safetensors")
-    train_model(folder, 3, "cpu", audio_share=0.5, layers=1, save_every=1, sheet_every=3, sheet_cases=1)
+    train_model(folder, replace(settings, steps=3, sheet_every=3))
     after = load_file(folder / "pipeline" / "transformer" / "diffusion_pytorch_model.safetensors")
     assert Run(folder / "model", 3).load()["step"] == 3
     assert any(not torch.equal(before[name], after[name]) for name in before)
@@ -197,13 +201,13 @@ def test_precision_follows_the_processor(monkeypatch, is_fast):
     assert product.dtype is (torch.bfloat16 if is_fast else torch.float32)
 
 
-def test_matmul_attention_equals_wans():
+def test_attention_in_training_equals_wans():
     torch.manual_seed(0)
     attention = WanAttention(32, 2, 16, processor=WanAttnProcessor())
     states, angles = torch.randn(2, 6, 32), torch.randn(1, 6, 1, 16).repeat_interleave(1, -1)
     rotary = (angles.cos(), angles.sin())
     text = torch.randn(2, 5, 32)
-    fast = MatmulAttnProcessor()
+    fast = TrainingAttnProcessor()
     torch.testing.assert_close(
         fast(attention, states, rotary_emb=rotary), WanAttnProcessor()(attention, states, rotary_emb=rotary)
     )
@@ -255,3 +259,65 @@ def test_runs_keep_a_log_and_whole_states(tmp_path: Path):
 def test_clips_that_fill_no_whole_shard_are_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="700 clips do not fill shards of 500"):
         next(write_shards(tmp_path, DataSettings(num_clips=700), tmp_path, workers=1))
+
+
+def test_clips_come_in_while_a_training_runs(folder, data, tmp_path):
+    shards = sorted((folder / "data").glob("clips-*.safetensors"))
+    (tmp_path / shards[0].name).symlink_to(shards[0])
+    growing = ClipData(tmp_path, *load_hearing(folder))
+    assert len(growing) == 4 and growing.read_new() == []
+    (tmp_path / shards[1].name).symlink_to(shards[1])
+    growing.add(growing.read_new())
+    assert growing.seeds.tolist() == data.seeds.tolist() == list(range(8))
+    taken, expected = (each.take(torch.tensor([6, 1]), 3) for each in (growing, data))
+    assert taken["latents"].shape == (2, 8, 3, 8, 8) and taken["audio"].shape[:4] == (2, 3, 8, 5)
+    assert all(torch.equal(taken[name], expected[name]) for name in expected)
+    assert taken["seeds"].tolist() == [6, 1]
+
+
+def test_sounds_are_cut_in_windows_as_in_the_pipeline(data):
+    audio = data.take(torch.tensor([2]), 3)["audio"][0]
+    shard = load_file(data.folder / "clips-0000.safetensors")
+    heard = hear(shard["sounds"], data.extractor, data.encoder)[2]
+    assert torch.equal(audio, window_audio(heard, 9))
+
+
+def test_plans_made_ahead_by_processes_are_the_same(data, tokenizer):
+    settings, stage = BatchSettings(tokens=300), sound_stage()
+
+    def first_three(processes: int) -> list:
+        with Planner(tokenizer, settings, processes) as planner:
+            plans = planner.plans(5, lambda: data.seeds, lambda step: (stage, step / 10))
+            return [next(plans) for _ in range(3)]
+
+    for (_, here, alone), (_, there, ahead) in zip(first_three(0), first_three(1), strict=True):
+        assert here == there and alone.step == ahead.step
+        for name in ("chosen", "has_image", "has_audio", "tokens", "attention_mask", "sigma"):
+            assert np.array_equal(getattr(alone, name), getattr(ahead, name)), name
+
+
+def test_a_training_by_minutes_goes_on_with_what_is_left():
+    pace = Pace(100, None, minutes=1.0, spent=45.0)
+    assert pace.progress(107) == pytest.approx(0.75, abs=0.02) and not pace.is_over(107)
+    assert pace.last_step(130) == pytest.approx(140, abs=2)
+    assert Pace(100, None, minutes=1.0, spent=60.0).is_over(101)
+    assert Pace(100, 300).progress(150) == 0.25 and Pace(0, 300).is_over(300)
+    with pytest.raises(ValueError, match="either the steps"):
+        Pace(0, 100, minutes=1.0)
+
+
+def test_a_further_round_begins_where_the_training_ended(folder, tmp_path):
+    """Its learning rate rises anew, its stages are those of a model that can draw, and it resumes as itself."""
+    out = tmp_path / "further"
+    shutil.copytree(folder, out, ignore=shutil.ignore_patterns("model", "pipeline"))
+    settings = LoopSettings(steps=2, tokens=200, layers=1, save_every=1, sheet_every=0)
+    train_model(out, settings)
+    train_model(out, replace(settings, steps=5, further=True))
+    train_model(out, replace(settings, steps=6, further=True))
+    state = Run(out / "model", 6).load()
+    assert state["step"] == 6 and state["round"]["first"] == 2 and state["round"]["further"]
+    assert [stage_at(further_stages(), progress)[0].name for progress in (0.0, 0.7)] == ["sound", "movement"]
+    assert audio_share(further_stages()[0], 0.0) == audio_share(further_stages()[1], 1.0) == 0.5
+    train_model(out, replace(settings, steps=None, minutes=0.02, further=False))
+    ended = Run(out / "model", 6).load()
+    assert ended["step"] > 6 and 1.2 <= ended["round"]["spent"] < 60

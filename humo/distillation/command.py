@@ -25,6 +25,7 @@ def paths(
     ),
     preset: Model = "mini",
     batches: Annotated[int, typer.Option(help="Shards of walks in all.", min=1)] = 60,
+    tokens: Annotated[int, typer.Option(help="Tokens of a batch; 1800 are 8 walks.", min=448)] = 1800,
     device: str = "cpu",
     threads: Threads = 2,
 ) -> None:
@@ -37,7 +38,7 @@ def paths(
     torch.set_num_threads(threads)
     pipe = load(preset, device=device, dtype=torch.float32)
     data = ClipData(training / "data", *load_hearing(training))
-    settings = PathSettings(shift=pipe.scheduler.config.flow_shift)
+    settings = PathSettings(shift=pipe.scheduler.config.flow_shift, tokens=tokens)
     for index, path in enumerate(write_paths(pipe, data, out / "paths", batches, settings)):
         typer.echo(f"{index + 1}/{batches} {path.name}", err=True)
 
@@ -48,6 +49,7 @@ def learn(
     preset: Model = "mini",
     steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 600,
     rank: Annotated[int, typer.Option(help="Of the adapter.", min=1)] = 64,
+    batch: Annotated[int, typer.Option(help="Samples a step, at 49 frames.", min=1)] = 8,
     save_every: int = 50,
     device: str = "cpu",
     threads: Threads = 2,
@@ -59,7 +61,7 @@ def learn(
 
     torch.set_num_threads(threads)
     pipe = load(preset, device="cpu", dtype=torch.float32)
-    train_student(pipe, out, LearningSettings(steps=steps), rank, save_every, device)
+    train_student(pipe, out, LearningSettings(steps=steps, batch_size=batch), rank, save_every, device)
 
 
 @distill.command()

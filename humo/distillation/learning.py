@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from humo.distillation.paths import Paths
 from humo.distillation.student import learned
-from humo.training.attention import MatmulAttnProcessor
+from humo.training.attention import TrainingAttnProcessor
 from humo.training.codec import cosine_with_warmup
 from humo.training.model import channel_error
 from humo.training.precision import mixed_precision
@@ -79,7 +79,7 @@ def draw_leap(paths: Paths, rng: np.random.Generator, spans: tuple[int, ...], si
     last = (first + torch.from_numpy(rng.choice(spans, size))).clamp_max(count)
     sigma, next_sigma = paths.sigmas[first], paths.sigmas[last]
     noisy, later = paths.states[first, chosen], paths.states[last, chosen]
-    span = (sigma - next_sigma).view(-1, 1, 1, 1, 1)
+    span = (sigma - next_sigma).view(-1, 1, 1, 1, 1).to(noisy.device)
     lengths = (paths.sigmas[:-1] - paths.sigmas[1:])[None]  # (1, n)
     steps = torch.arange(count)[None]
     inside = lengths * ((steps >= first[:, None]) & (steps < last[:, None]))  # (b, n)
@@ -89,7 +89,7 @@ def draw_leap(paths: Paths, rng: np.random.Generator, spans: tuple[int, ...], si
         noisy=noisy,
         target=(noisy - later) / span,
         sigma=sigma,
-        scalars=torch.cat([scales, span.flatten()[:, None]], dim=1),
+        scalars=torch.cat([scales, (sigma - next_sigma)[:, None]], dim=1),
         movement=spread / spread.mean((2, 3), keepdim=True).clamp_min(1e-6),
         text=paths.text[chosen],
         references=paths.references[chosen],
@@ -108,8 +108,7 @@ class Distiller:
 
     def __init__(self, student: HuMoTransformer3DModel, settings: LearningSettings, device: str = "cpu") -> None:
         self.student, self.settings, self.device = student.to(device).train(), settings, device
-        if device == "cpu":
-            student.set_attn_processor(MatmulAttnProcessor())
+        student.set_attn_processor(TrainingAttnProcessor())
         self.parameters = [each for each in student.parameters() if each.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.learning_rate, weight_decay=0.0)
         self.ema = EMAModel(self.parameters, decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
@@ -138,7 +137,7 @@ class Distiller:
         self.ema.restore(self.parameters)
         return weights
 
-    def step(self, leap: Leap, progress: float) -> dict[str, float]:
+    def step(self, leap: Leap, progress: float) -> dict[str, Tensor]:
         """Learns from leaps; progress 0..1 of the training sets the rate. Returns figures for the log."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * cosine_with_warmup(progress, 0.03, 0.03)
@@ -148,7 +147,7 @@ class Distiller:
         norm = nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
         self.ema.step(self.parameters)
-        return {"loss": float(loss.detach()), "norm": float(norm)}
+        return {"loss": loss.detach(), "norm": norm}
 
     def loss(self, leap: Leap) -> Tensor:
         """Squared error of the mean velocity; what moves counts more."""
@@ -168,13 +167,13 @@ class Distiller:
         return (region * error).sum() / region.expand_as(error).sum()
 
 
-def load_paths(folder: Path) -> list[Paths]:
-    """All walks of a folder.
+def load_paths(folder: Path, device: str = "cpu") -> list[Paths]:
+    """All walks of a folder; what is large lies on the device.
 
     Raises:
         ValueError: if there are none.
     """
-    shards = [Paths.load(path) for path in sorted(folder.glob("paths-*.safetensors"))]
+    shards = [Paths.load(path).to(device) for path in sorted(folder.glob("paths-*.safetensors"))]
     if not shards:
         raise ValueError(f"{folder} has no paths: run `python -m humo distill paths` first.")
     return shards

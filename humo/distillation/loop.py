@@ -38,7 +38,7 @@ def train_student(
     Returns:
         The file of the averaged weights.
     """
-    shards = load_paths(out / "paths")
+    shards = load_paths(out / "paths", device)
     torch.manual_seed(0)
     distiller = Distiller(make_student(pipe.transformer, rank), settings, device)
     run = Run(out / "learn", settings.steps)

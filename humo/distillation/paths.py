@@ -9,7 +9,7 @@ Legend: b samples, k video latents, n steps, c latent channels, h w latent grid.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ class PathSettings:
     steps: int = 12
     """Steps of the solver. A student's step may cover several of them."""
     tokens: int = 1800
-    """Tokens of a batch: 8 samples of 49 frames."""
+    """Tokens of a batch: 8 samples of 49 frames; a GPU takes 16000 and more."""
     text_dropout: float = 0.06
     """Share of samples without a caption."""
     shift: float = 6.0
@@ -76,6 +76,11 @@ class Paths:
     def load(cls, path: Path) -> Paths:
         """Reads a shard."""
         return cls(**load_file(path))
+
+    def to(self, device: str) -> Paths:
+        """The walks with all that is large on a device."""
+        large = {name: getattr(self, name).to(device) for name in ("states", "text", "references", "audio")}
+        return replace(self, **large)
 
 
 def draw_scales(rng: np.random.Generator, guidance: dict, timesteps: Tensor, size: int) -> Tensor:

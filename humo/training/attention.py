@@ -1,7 +1,8 @@
-"""Attention as two matrix products and a softmax.
+"""The attention that trains mini fast, on either kind of machine. Ours; only training uses it.
 
-On a CPU, at mini's few hundred tokens, this trains about 1.6 times faster than torch's fused attention, whose backward
-pass is slow there. The result is the same. Ours; only training uses it.
+On a CPU, at mini's few hundred tokens, two matrix products and a softmax train about 1.6 times faster than torch's
+fused attention, whose backward pass is slow there; on a GPU the fused one is faster. Norms and rotations stay in the
+states' own precision, where diffusers computes them in float32. The result is the same but for rounding.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from diffusers.models.transformers.transformer_wan import WanAttention, WanAttnP
 from torch import Tensor, nn
 
 
-class MatmulAttnProcessor(WanAttnProcessor):
+class TrainingAttnProcessor(WanAttnProcessor):
     """A drop-in for WanAttnProcessor without masks, image tokens or fused projections."""
 
     def __call__(
@@ -30,6 +31,9 @@ class MatmulAttnProcessor(WanAttnProcessor):
         query, key, value = (part.unflatten(2, (attn.heads, -1)) for part in (query, key, value))
         if rotary_emb is not None:
             query, key = _rotate(query, *rotary_emb), _rotate(key, *rotary_emb)
+        if query.is_cuda:
+            fused = F.scaled_dot_product_attention(*(part.transpose(1, 2) for part in (query, key, value)))
+            return attn.to_out[0](fused.transpose(1, 2).flatten(2))
         scores = query.transpose(1, 2) @ key.permute(0, 2, 3, 1) * query.shape[-1] ** -0.5
         attended = scores.softmax(dim=-1).to(value.dtype) @ value.transpose(1, 2)
         return attn.to_out[0](attended.transpose(1, 2).flatten(2))

@@ -1,6 +1,9 @@
 """Batches of the model's training: which clips, what each of them is told, at which noise.
 
-Everything follows from the step's number, so a resumed run draws the same batches.
+Everything follows from the step's number, so a resumed run draws the same batches. A plan holds what is small and slow
+to make, the captions above all, and can be made ahead by other processes; clips and noise are put in on the device.
+
+Legend: b samples, k video latents, c latent channels, h w latent grid, g side of the mask grid.
 """
 
 from __future__ import annotations
@@ -13,8 +16,6 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from humo.audio import window_audio
-from humo.codec import TIME
 from humo.schedules import shift_noise
 from humo.training.data import ClipData
 from humo.training.stages import Stage, audio_share
@@ -76,19 +77,41 @@ def _plan(seed: int) -> ClipPlan:
     return plan_clip(seed)
 
 
-def draw_batch(
-    data: ClipData,
+@dataclass(slots=True)
+class BatchPlan:
+    """What a step draws, before a clip is touched."""
+
+    step: int
+    """Number of the step, the seed of the noise."""
+    length: int
+    """Of the clips, latent frames."""
+    chosen: np.ndarray
+    """Places of the clips, (b,)."""
+    has_image: np.ndarray
+    """(b,) bool."""
+    has_audio: np.ndarray
+    """(b,) bool."""
+    tokens: np.ndarray
+    """Token ids, (b, 48)."""
+    attention_mask: np.ndarray
+    """(b, 48)."""
+    sigma: np.ndarray
+    """Noise levels, (b,) float32."""
+
+
+def plan_batch(
+    seeds: np.ndarray,
     tokenizer: PreTrainedTokenizerFast,
     stage: Stage,
     stage_progress: float,
     step: int,
     settings: BatchSettings,
     tokens_per_frame: int = 16,
-) -> Batch:
-    """Draws the batch of a step.
+) -> BatchPlan:
+    """Plans the batch of a step.
 
     Args:
-        data: clips.
+        seeds: of the clips that there are, (n,).
         tokenizer: of the text encoder.
         stage: which conditions are shown.
         stage_progress: 0..1 within the stage.
@@ -99,40 +122,74 @@ def draw_batch(
     rng = np.random.default_rng((7, step))
     length = int(rng.choice(stage.latent_frames))
     size = max(1, settings.tokens // ((length + 1) * tokens_per_frame))
-    shares = {"image": stage.image_share, "audio": audio_share(stage, stage_progress)}
-    samples = [_draw_sample(data, rng, length, shares, settings) for _ in range(size)]
-    texts = [sample.pop("caption") for sample in samples]
-    tokens = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
-    stacked = {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
-    u = torch.from_numpy(rng.permutation((np.arange(size) + rng.random()) / size)).float()  # spread over the batch
-    generator = torch.Generator().manual_seed(step)
-    return Batch(
-        **stacked,
-        tokens=hide_words(tokens.input_ids, settings.hidden_words, generator),
-        attention_mask=tokens.attention_mask,
-        sigma=shift_noise(u, settings.shift),
-        noise=torch.randn(stacked["latents"].shape, generator=generator),
-    )
-
-
-def _draw_sample(
-    data: ClipData, rng: np.random.Generator, length: int, shares: dict[str, float], settings: BatchSettings
-) -> dict[str, Tensor | str]:
-    clip = data[int(rng.integers(len(data)))]
+    chosen = rng.integers(len(seeds), size=size)
     has_image, has_audio, has_text = (
-        rng.random() < share for share in (shares["image"], shares["audio"], 1 - settings.text_dropout)
+        rng.random(size) < share
+        for share in (stage.image_share, audio_share(stage, stage_progress), 1 - settings.text_dropout)
     )
-    plan = _plan(int(clip["seeds"]))
-    named = not has_image or rng.random() >= settings.unnamed
-    caption = write_caption(rng, plan.person if named else None, plan.setting, bool(plan.sentence), plan.distractor)
-    windows = window_audio(clip["audio"].float() * has_audio, TIME * (length - 1) + 1)
-    return {
-        "latents": clip["latents"][:, :length].float(),
-        "references": clip["references"].float() * has_image,
-        "audio": torch.cat([windows, torch.zeros_like(windows[:1])]),
-        "face": (clip["face"][:length] > 127).float(),
-        "mouth": clip["mouth"][:length].float() / 255,
-        "has_audio": torch.tensor(bool(has_audio)),
-        "seeds": clip["seeds"],
-        "caption": caption if has_text else "",
-    }
+    is_named = ~has_image | (rng.random(size) >= settings.unnamed)
+    captions = [
+        _caption(rng, int(seeds[place]), named) if told else ""
+        for place, named, told in zip(chosen, is_named, has_text, strict=True)
+    ]
+    tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt")
+    hidden = hide_words(tokens.input_ids, settings.hidden_words, torch.Generator().manual_seed(step))
+    u = rng.permutation((np.arange(size) + rng.random()) / size)  # spread over the batch
+    return BatchPlan(
+        step=step,
+        length=length,
+        chosen=chosen,
+        has_image=has_image,
+        has_audio=has_audio,
+        tokens=hidden.numpy(),
+        attention_mask=tokens.attention_mask.numpy(),
+        sigma=shift_noise(u, settings.shift).astype(np.float32),
+    )
+
+
+def fill_batch(data: ClipData, plan: BatchPlan) -> Batch:
+    """Puts the clips and the noise into a plan, on the device of the clips."""
+    chosen, has_image, has_audio, tokens, attention_mask, sigma = (
+        _move(each, data.device)
+        for each in (plan.chosen, plan.has_image, plan.has_audio, plan.tokens, plan.attention_mask, plan.sigma)
+    )
+    clips = data.take(chosen, plan.length)
+    windows = clips["audio"].float() * has_audio.view(-1, 1, 1, 1, 1)
+    generator = torch.Generator(data.device).manual_seed(plan.step)
+    latents = clips["latents"].float()
+    return Batch(
+        latents=latents,
+        references=clips["references"].float() * has_image.view(-1, 1, 1, 1, 1),
+        audio=torch.cat([windows, torch.zeros_like(windows[:, :1])], dim=1),
+        tokens=tokens,
+        attention_mask=attention_mask,
+        face=(clips["face"] > 127).float(),
+        mouth=clips["mouth"].float() / 255,
+        sigma=sigma,
+        noise=torch.randn(latents.shape, generator=generator, device=data.device),
+        has_audio=has_audio,
+        seeds=clips["seeds"],
+    )
+
+
+def draw_batch(
+    data: ClipData,
+    tokenizer: PreTrainedTokenizerFast,
+    stage: Stage,
+    stage_progress: float,
+    step: int,
+    settings: BatchSettings,
+) -> Batch:
+    """Plans the batch of a step and fills it; arguments as of `plan_batch`."""
+    return fill_batch(data, plan_batch(data.seeds, tokenizer, stage, stage_progress, step, settings))
+
+
+def _caption(rng: np.random.Generator, seed: int, is_named: bool) -> str:
+    plan = _plan(seed)
+    return write_caption(rng, plan.person if is_named else None, plan.setting, bool(plan.sentence), plan.distractor)
+
+
+def _move(array: np.ndarray, device: torch.device) -> Tensor:
+    """An array on a device; the host does not wait until it is there."""
+    tensor = torch.from_numpy(array)
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)

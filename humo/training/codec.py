@@ -7,9 +7,12 @@ latents in training, because the transformer's latents are never exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -57,32 +60,54 @@ class CodecSettings:
 class CodecBatch(NamedTuple):
     """Clips of one step."""
 
-    frames: np.ndarray
+    frames: Tensor
     """What is to be drawn, (b, f, s, s, 3) uint8."""
-    weights: np.ndarray
+    weights: Tensor
     """Of the loss, (b, f, s, s) float32."""
-    latents: np.ndarray | None = None
+    latents: Tensor | None = None
     """Normalised latents to draw it from, (b, c, k, h, w) float16; None: its own, with noise."""
 
 
 def render_batch(seed: int, settings: CodecSettings, split: str = "train") -> CodecBatch:
     """Renders clips for the codec."""
+    return CodecBatch(*map(torch.from_numpy, _render(seed, settings, split)))
+
+
+def _render(seed: int, settings: CodecSettings, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
+    """Frames and weights as arrays, which go from one process to another without ado."""
     clips = [
         render_clip(plan_clip(seed * settings.batch_size + index, split), settings.num_frames, settings.size)
         for index in range(settings.batch_size)
     ]
-    return CodecBatch(np.stack([clip.frames for clip in clips]), np.stack([weigh(clip, settings) for clip in clips]))
+    return np.stack([clip.frames for clip in clips]), np.stack([weigh(regions_of(clip), settings) for clip in clips])
 
 
-def weigh(clip: Clip, settings: CodecSettings) -> np.ndarray:
-    """Loss weights of a clip, (f, s, s) float32: 1, more on the face, most on mouth and eyes."""
-    return (1 + settings.face_weight * (clip.face + 3.0 * (clip.features > 0) * clip.face)).astype(np.float32)
+def rendered_batches(first: int, settings: CodecSettings) -> Iterator[CodecBatch]:
+    """Batches of rendered clips from step `first` on, without an end; one background process renders ahead.
+
+    A batch follows from its step's number, so a resumed run sees the same data.
+    """
+    with ProcessPoolExecutor(1) as renderer:
+        queue = [renderer.submit(_render, first + ahead, settings) for ahead in range(3)]
+        for step in itertools.count(first + 3):
+            yield CodecBatch(*map(torch.from_numpy, queue.pop(0).result()))
+            queue.append(renderer.submit(_render, step, settings))
 
 
-def to_video(frames: np.ndarray) -> Tensor:
+def regions_of(clip: Clip) -> np.ndarray:
+    """What counts more in a clip, (f, s, s) uint8: 1 on the face, 2 on its mouth and eyes, 0 elsewhere."""
+    return clip.face * (1 + (clip.features > 0)).astype(np.uint8)
+
+
+def weigh(regions: np.ndarray, settings: CodecSettings) -> np.ndarray:
+    """Loss weights of regions, float32: 1, more on the face, most on mouth and eyes."""
+    weight = settings.face_weight
+    return np.array([1.0, 1 + weight, 1 + 4 * weight], np.float32)[regions]
+
+
+def to_video(frames: np.ndarray | Tensor) -> Tensor:
     """Frames (..., f, h, w, 3) uint8 to a video (..., 3, f, h, w) float32 in -1..1."""
-    video = torch.from_numpy(np.ascontiguousarray(np.moveaxis(frames, -1, -4)))
-    return video.float() / 127.5 - 1.0
+    return torch.as_tensor(frames).movedim(-1, -4).float().contiguous() / 127.5 - 1.0
 
 
 @torch.no_grad()
@@ -93,7 +118,7 @@ def fit_components(codec: HuMoVideoCodec, settings: CodecSettings) -> None:
     for seed in range(settings.component_clips // settings.batch_size):
         frames, weights, _ = render_batch(10_000_000 + seed, settings)
         blocks = _blocks(to_video(frames), block).double()
-        weight = _blocks(torch.from_numpy(weights)[:, None], block).mean(-1).double()[:, None]
+        weight = _blocks(weights[:, None], block).mean(-1).double()[:, None]
         count, mean = count + weight.sum(), mean + (weight * blocks).sum(0)
         moment = moment + (weight * blocks).T @ blocks
     mean = mean / count
@@ -123,19 +148,17 @@ def train_decoder(
     settings: CodecSettings,
     first_step: int = 0,
     optimizer_state: dict | None = None,
-    draw: Callable[[int, CodecSettings], CodecBatch] = render_batch,
+    batches: Callable[[int], Iterator[CodecBatch]] | None = None,
     critic: Critic | None = None,
-) -> Iterator[tuple[int, dict[str, float], torch.optim.Optimizer]]:
-    """Trains the decoder.
-
-    Batches are drawn by one background process from the step's number, so a resumed run sees the same data.
+) -> Iterator[tuple[int, dict[str, Tensor], torch.optim.Optimizer]]:
+    """Trains the decoder, on the codec's device.
 
     Args:
         codec: its decoder learns, in place.
         settings: of the training.
         first_step: steps that were done before.
         optimizer_state: of the optimiser after them.
-        draw: the clips of a step.
+        batches: gives the clips of the steps from a given one on; by default they are rendered.
         critic: teaches beside the loss, and learns itself.
 
     Yields:
@@ -147,14 +170,12 @@ def train_decoder(
         optimizer.load_state_dict(optimizer_state)
     codec.components.requires_grad_(False)
     _lay_out_channels_last(codec.decoder)
-    with ProcessPoolExecutor(1) as renderer:
-        queue = [renderer.submit(draw, first_step + ahead, settings) for ahead in range(3)]
+    with closing((batches or partial(rendered_batches, settings=settings))(first_step)) as drawn:
         for step in range(first_step, settings.steps):
-            batch = queue.pop(0).result()
-            queue.append(renderer.submit(draw, step + 3, settings))
+            batch = next(drawn)
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * cosine_with_warmup(step / settings.steps, 0.02, 0.02)
-            video = to_video(batch.frames)
+            video = to_video(batch.frames.to(codec.device))
             decoded, loss = _decoder_loss(codec, video, batch, settings, step)
             taught = loss
             if critic is not None:
@@ -163,14 +184,14 @@ def train_decoder(
             taught.backward()
             torch.nn.utils.clip_grad_norm_(codec.decoder.parameters(), 1.0)
             optimizer.step()
-            figures = {"loss": loss.item()}
+            figures = {"loss": loss.detach()}
             if critic is not None:
                 figures["critic"] = critic.learn(decoded, video)
             yield step + 1, figures, optimizer
 
 
 def _lay_out_channels_last(decoder: torch.nn.Module) -> None:
-    """Channels last is the layout in which a CPU convolves bfloat16 fast."""
+    """Channels last is the layout in which bfloat16 is convolved fast."""
     layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
     for parameter in decoder.parameters():
         if parameter.ndim in layouts:
@@ -189,14 +210,14 @@ def _decoder_loss(
     codec: HuMoVideoCodec, video: Tensor, batch: CodecBatch, settings: CodecSettings, step: int
 ) -> tuple[Tensor, Tensor]:
     """The decoded video and its loss against the rendered one, both videos (b, 3, f, s, s)."""
-    weights = torch.from_numpy(batch.weights)
+    weights, device = batch.weights.to(codec.device), codec.device.type
     with torch.no_grad():
         if batch.latents is None:
             latents = _noisy_latents(codec, video, settings.latent_noise, step)
         else:
-            latents = torch.from_numpy(batch.latents).float()
+            latents = batch.latents.to(codec.device).float()
         sketch = codec.sketch(codec.denormalize(latents))
-    with mixed_precision("cpu"):
+    with mixed_precision(device):
         decoded = codec.decoder(latents.contiguous(memory_format=torch.channels_last_3d), sketch)
     decoded = decoded[:, :, TIME - 1 :].float()
     error = decoded - video
@@ -209,10 +230,24 @@ def _decoder_loss(
 
 
 def _noisy_latents(codec: HuMoVideoCodec, video: Tensor, most: float, step: int) -> Tensor:
-    generator = torch.Generator().manual_seed(step)
+    generator = torch.Generator(codec.device).manual_seed(step)
     latents = codec.normalize(codec.encode(video).latent_dist.mode())
-    strength = most * torch.rand(len(latents), 1, 1, 1, 1, generator=generator)
-    return latents + strength * torch.randn(latents.shape, generator=generator)
+    strength = most * torch.rand(len(latents), 1, 1, 1, 1, generator=generator, device=codec.device)
+    return latents + strength * torch.randn(latents.shape, generator=generator, device=codec.device)
+
+
+def deepen(codec: HuMoVideoCodec, depths: Sequence[int]) -> HuMoVideoCodec:
+    """The codec with more residual blocks in its decoder, which begin as nothing: it draws as before until it learns.
+
+    Raises:
+        ValueError: if a place would have fewer blocks than it has.
+    """
+    if len(depths) != len(codec.config.depths) or any(a < b for a, b in zip(depths, codec.config.depths, strict=True)):
+        raise ValueError(f"depths are {tuple(depths)} but the decoder has {tuple(codec.config.depths)}: give as many.")
+    settings = {name: value for name, value in codec.config.items() if not name.startswith("_")}
+    deeper = HuMoVideoCodec(**{**settings, "depths": tuple(depths)})
+    deeper.load_state_dict(codec.state_dict(), strict=False)
+    return deeper
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
@@ -239,9 +274,9 @@ def measure_codec(
     for seed in range(num_clips):
         clip = render_clip(plan_clip(5_000_000 + seed, split), num_frames, size)
         video = to_video(clip.frames)[None]
-        with mixed_precision("cpu"):
-            decoded = codec.decode(codec.encode(video).latent_dist.mode()).sample
-        decoded = decoded[0].float().clamp(-1, 1)
+        with mixed_precision(codec.device.type):
+            decoded = codec.decode(codec.encode(video.to(codec.device)).latent_dist.mode()).sample
+        decoded = decoded[0].float().clamp(-1, 1).cpu()
         error = (decoded - video[0]).square().mean(0).numpy()
         errors["all"].append(error.ravel())
         errors["first"].append(error[0].ravel())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from humo.codec import HuMoVideoCodec
-from humo.training.codec import CodecBatch, CodecSettings, measure_codec, render_batch, train_decoder
+from humo.training.codec import CodecBatch, CodecSettings, measure_codec, train_decoder
 from humo.training.critic import Critic
 from humo.training.run import Run, RunningMeans
 
@@ -20,8 +20,9 @@ def train_codec(
     folder: Path,
     settings: CodecSettings,
     save_every: int,
-    draw: Callable[[int, CodecSettings], CodecBatch] = render_batch,
+    batches: Callable[[int], Iterator[CodecBatch]] | None = None,
     measure: Callable[[HuMoVideoCodec], dict[str, float]] | None = None,
+    device: str = "cpu",
 ) -> HuMoVideoCodec:
     """Trains a codec's decoder, and goes on with a training that the folder holds.
 
@@ -30,8 +31,9 @@ def train_codec(
         folder: of the training; holds the codec beside its state.
         settings: of the training.
         save_every: steps between saved states; figures are measured at every fifth.
-        draw: the clips of a step.
+        batches: gives the clips of the steps from a given one on; by default they are rendered.
         measure: more figures for the log, in dB.
+        device: "cpu" or "cuda".
 
     Raises:
         ValueError: if the folder's training has a critic of another weight.
@@ -44,9 +46,10 @@ def train_codec(
     else:
         codec = HuMoVideoCodec.from_pretrained(folder)
         codec.load_state_dict(state["model"])
-    critic = _critic(settings.critic, state)
+    codec.to(device)
+    critic = _critic(settings.critic, state, device)
     means = RunningMeans()
-    for step, losses, optimizer in train_decoder(codec, settings, state["step"], state["optimizer"], draw, critic):
+    for step, losses, optimizer in train_decoder(codec, settings, state["step"], state["optimizer"], batches, critic):
         means.update_with(losses)
         if step % 20 == 0:
             run.log(step, **means)
@@ -67,7 +70,7 @@ def train_codec(
     return codec
 
 
-def _critic(weight: float, state: dict[str, Any]) -> Critic | None:
+def _critic(weight: float, state: dict[str, Any], device: str) -> Critic | None:
     """The critic of a training: a new one at its beginning, else the one that the state holds."""
     saved = state.get("critic")
     before = saved["weight"] if saved else 0.0
@@ -76,7 +79,7 @@ def _critic(weight: float, state: dict[str, Any]) -> Critic | None:
             f"This training has a critic of weight {before:g}, asked for is {weight:g}: go on with the same, or remove "
             "its state.pt and begin anew."
         )
-    critic = Critic(weight) if weight else None
+    critic = Critic(weight, device=device) if weight else None
     if critic is not None and saved:
         critic.load(saved)
     return critic

@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 import typer
+
+if TYPE_CHECKING:
+    from humo.codec import HuMoVideoCodec
 
 train = typer.Typer(
     no_args_is_help=True, help="Train the mini model from nothing: codec, hearing, reading, data, model."
 )
 
 Folder = Annotated[Path, typer.Option(help="Folder of the whole training; each step keeps its own part in it.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Threads = Annotated[int, typer.Option(help="CPU threads; two trainings side by side run best with one each.")]
 
 
@@ -37,11 +41,16 @@ def codec(out: Folder = Path("runs/mini"), steps: int = 6000, threads: Threads =
 
 
 @train.command()
-def data(out: Folder = Path("runs/mini"), clips: int = 16_000, workers: int = 2) -> None:
-    """Renders and encodes the training clips, in shards of 500; the model may train on the first ones meanwhile."""
+def data(
+    out: Folder = Path("runs/mini"),
+    clips: int = 16_000,
+    workers: int = 2,
+    shard: Annotated[int, typer.Option(help="Clips a file; with many workers, small files are there sooner.")] = 500,
+) -> None:
+    """Renders and encodes the training clips, in shards; the model may train on the first ones meanwhile."""
     from humo.training.data import DataSettings, write_shards
 
-    settings = DataSettings(num_clips=clips)
+    settings = DataSettings(num_clips=clips, clips_per_shard=shard)
     total = clips // settings.clips_per_shard
     for index, path in enumerate(write_shards(out / "data", settings, out / "codec", workers)):
         typer.echo(f"{index + 1}/{total} {path.name}", err=True)
@@ -91,19 +100,34 @@ def reading(out: Folder = Path("runs/mini"), steps: int = 800, threads: Threads 
 @train.command()
 def model(
     out: Folder = Path("runs/mini"),
-    steps: int = 6000,
+    steps: Annotated[int, typer.Option(help="In all; more than before goes on.", min=1)] = 6000,
+    minutes: Annotated[float | None, typer.Option(help="Train for so long, in place of --steps.", min=0.01)] = None,
+    further: Annotated[
+        bool, typer.Option(help="A further round for a trained model, at a rate that rises anew.")
+    ] = False,
     threads: Threads = 2,
-    device: str = "cpu",
+    device: Device = "cpu",
+    tokens: Annotated[int, typer.Option(help="Tokens a step; a GPU takes 32000 and more.", min=32)] = 3000,
+    learning_rate: Annotated[float, typer.Option(help="Peak rate.")] = 2.5e-3,
     audio_share: Annotated[float, typer.Option(help="Share of the sync task at the end; 0.5 in the paper.")] = 0.5,
     layers: int = 6,
+    processes: Annotated[int, typer.Option(help="Processes that write captions ahead, for a GPU.", min=0)] = 0,
+    compile_blocks: Annotated[
+        bool, typer.Option("--compile", help="Compile the blocks: a minute, then faster.")
+    ] = False,
     save_every: int = 200,
-    sheet_every: int = 600,
+    sheet_every: Annotated[int, typer.Option(help="Steps between sample sheets; 0: none.", min=0)] = 600,
 ) -> None:
     """Trains transformer and focus head through the stages; writes a pipeline folder at the end."""
-    from humo.training.loop import train_model
+    from humo.training.loop import LoopSettings, train_model
 
     torch.set_num_threads(threads)
-    train_model(out, steps, device, audio_share, layers, save_every, sheet_every)
+    settings = LoopSettings(
+        steps=None if minutes else steps, minutes=minutes, further=further, device=device, tokens=tokens,
+        learning_rate=learning_rate, audio_share=audio_share, layers=layers, processes=processes,
+        compile=compile_blocks, save_every=save_every, sheet_every=sheet_every,
+    )  # fmt: skip
+    train_model(out, settings)
 
 
 @train.command()
@@ -112,6 +136,14 @@ def refine(
     clips: int = 1600,
     steps: int = 1200,
     threads: Threads = 2,
+    device: Device = "cpu",
+    workers: Annotated[int, typer.Option(help="Processes that render what the clips should look like.")] = 2,
+    batch: Annotated[int, typer.Option(help="Clips a step.", min=1)] = 4,
+    frames: Annotated[int, typer.Option(help="Frames a clip, 4k+1.", min=1)] = 17,
+    tokens: Annotated[int, typer.Option(help="Tokens of a batch that is redrawn.", min=448)] = 1800,
+    depths: Annotated[
+        str | None, typer.Option(help="Blocks of the decoder, such as 2,1,1,2,2; default: as it is.")
+    ] = None,
     save_every: int = 100,
     critic: Annotated[
         float,
@@ -120,23 +152,30 @@ def refine(
 ) -> None:
     """Teaches the decoder to draw cleanly from what the transformer makes, and gives it to the trained pipeline."""
     from humo.checkpoints import load
+    from humo.training.codec import deepen
     from humo.training.codec_loop import train_codec
     from humo.training.data import ClipData
     from humo.training.loop import load_hearing
-    from humo.training.refining import CODEC, RefiningSettings, measure_redrawn, refining_batch, write_redrawn
+    from humo.training.refining import CODEC, RedrawnClips, RefiningSettings, write_redrawn
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     if not (out / "pipeline").exists():
         raise ValueError(f"{out} has no pipeline: run `python -m humo train model` or `train start` first.")
-    pipe, folder, settings = load(out / "pipeline", "cpu", torch.float32), out / "refining", RefiningSettings()
-    data = ClipData(out / "data", *load_hearing(out))
-    for index, path in enumerate(write_redrawn(pipe, data, folder, clips, settings)):
+    pipe, folder = load(out / "pipeline", device, torch.float32), out / "refining"
+    settings = RefiningSettings(tokens=tokens)
+    for index, path in enumerate(
+        write_redrawn(pipe, ClipData(out / "data", *load_hearing(out)), folder, clips, settings)
+    ):
         typer.echo(f"{index + 1} {path.name}", err=True)
-    draw = partial(refining_batch, folder=folder, own_share=settings.own_share)
-    refining = replace(CODEC, steps=steps, critic=critic)
-    measure = partial(measure_redrawn, folder=folder)
-    refined = train_codec(lambda: pipe.vae, folder, refining, save_every, draw, measure)
+    refining = replace(CODEC, steps=steps, critic=critic, batch_size=batch, num_frames=frames)
+    redrawn = RedrawnClips(folder, refining, workers, device)
+
+    def begin() -> HuMoVideoCodec:
+        return deepen(pipe.vae.cpu(), [int(each) for each in depths.split(",")] if depths else pipe.vae.config.depths)
+
+    batches = partial(redrawn.batches, own_share=settings.own_share)
+    refined = train_codec(begin, folder, refining, save_every, batches, redrawn.measure, device)
     refined.save_pretrained(out / "pipeline" / "vae")
 
 

@@ -58,11 +58,12 @@ class Critic:
     Args:
         weight: of its lesson, where 1 has as much gradient at the decoder's last layer as the other loss.
         learning_rate: of AdamW.
+        device: of the decoder.
     """
 
-    def __init__(self, weight: float, learning_rate: float = 4e-4) -> None:
+    def __init__(self, weight: float, learning_rate: float = 4e-4, device: str | torch.device = "cpu") -> None:
         self.weight = weight
-        self.net = PatchCritic()
+        self.net = PatchCritic().to(device)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=learning_rate, betas=(0.5, 0.9), weight_decay=1e-4)
 
     def lesson(self, decoded: Tensor, loss: Tensor, last: Tensor) -> Tensor:
@@ -74,23 +75,23 @@ class Critic:
             last: weights of the decoder's last layer.
         """
         self.net.requires_grad_(False)
-        with mixed_precision("cpu"):
+        with mixed_precision(decoded.device.type):
             doubt = -self.net(decoded).float().mean()
         strengths = [torch.autograd.grad(each, last, retain_graph=True)[0].norm() for each in (loss, doubt)]
         balance = (strengths[0] / (strengths[1] + 1e-6)).clamp(max=_LARGEST_WEIGHT)
         return self.weight * balance * doubt
 
-    def learn(self, decoded: Tensor, rendered: Tensor) -> float:
+    def learn(self, decoded: Tensor, rendered: Tensor) -> Tensor:
         """Learns from a step's videos, both (b, 3, f, s, s); returns its loss: 2 knows nothing, 0 everything."""
         self.net.requires_grad_(True)
-        with mixed_precision("cpu"):
+        with mixed_precision(decoded.device.type):
             answers = self.net(torch.cat([rendered, decoded.detach()])).float()
         true, drawn = answers.chunk(2)
         loss = F.relu(1 - true).mean() + F.relu(1 + drawn).mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return float(loss.detach())
+        return loss.detach()
 
     def state(self) -> dict[str, Any]:
         """All that a resume needs."""

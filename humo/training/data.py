@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import WhisperFeatureExtractor
 
-from humo.audio import AudioEncoder, merge_bands
+from humo.audio import AudioEncoder, merge_bands, window_audio
 from humo.codec import TIME, HuMoVideoCodec
 from humo.files import replaced
 from humo.training.codec import to_video
@@ -39,7 +39,7 @@ class DataSettings:
     num_clips: int = 16_000
     """Clips in all."""
     clips_per_shard: int = 500
-    """Clips a file."""
+    """Clips a file; where many processes render, small files are there sooner."""
     num_frames: int = 49
     """Frames a clip at 25 a second."""
     size: int = 128
@@ -91,7 +91,8 @@ def shrink_mask(mask: np.ndarray, side: int) -> Tensor:
 
 @torch.no_grad()
 def hear(sounds: Tensor, extractor: WhisperFeatureExtractor, encoder: AudioEncoder, batch_size: int = 50) -> Tensor:
-    """Band features of sounds (n, samples) of at most one chunk, (n, frames, 5, channels) float16.
+    """Band features of sounds (n, samples) of at most one chunk, (n, frames, 5, channels) float16, on the encoder's
+    device.
 
     The same as `humo.audio.encode_audio` on each, but batched.
     """
@@ -102,7 +103,7 @@ def hear(sounds: Tensor, extractor: WhisperFeatureExtractor, encoder: AudioEncod
         mel = extractor(
             list(batch.numpy()), sampling_rate=SAMPLE_RATE, max_length=chunk, return_tensors="pt"
         ).input_features
-        states = torch.stack(encoder(mel, output_hidden_states=True).hidden_states, dim=2)
+        states = torch.stack(encoder(mel.to(encoder.device), output_hidden_states=True).hidden_states, dim=2)
         heard.append(merge_bands(states[:, : 2 * frames]).half())
     return torch.cat(heard)
 
@@ -133,44 +134,71 @@ def write_shards(folder: Path, settings: DataSettings, codec_folder: Path, worke
 
 
 class ClipData:
-    """The shards of a folder in memory, with the sounds heard by the audio encoder.
+    """The clips of a folder in memory, with the sounds heard by the audio encoder.
 
     Args:
-        folder: of `write_shards`; shards that appear later are read by `refresh`.
+        folder: of `write_shards`; shards that appear later are read by `read_new` and taken in by `add`.
         extractor, encoder: the audio encoder; its features are not stored.
+        device: where the clips lie, about 220 kB each.
 
     Raises:
         ValueError: if the folder has no shards.
     """
 
-    def __init__(self, folder: Path, extractor: WhisperFeatureExtractor, encoder: AudioEncoder) -> None:
-        self.folder, self.extractor, self.encoder = folder, extractor, encoder
-        self.shards: dict[str, dict[str, Tensor]] = {}
-        self.refresh()
-        if not self.shards:
+    def __init__(
+        self,
+        folder: Path,
+        extractor: WhisperFeatureExtractor,
+        encoder: AudioEncoder,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.folder, self.extractor, self.encoder = folder, extractor, encoder.to(device)
+        self.device = torch.device(device)
+        self.seeds = np.zeros(0, np.int64)
+        """Of the clips' plans, (n,)."""
+        self._known: set[str] = set()
+        self._tensors: dict[str, Tensor] = {}
+        self.add(self.read_new())
+        if not len(self):
             raise ValueError(f"{folder} has no clips: run `python -m humo train data` first.")
 
-    def refresh(self) -> int:
-        """Reads shards that are new; returns the number of clips."""
+    def read_new(self) -> list[dict[str, Tensor]]:
+        """Shards that were not read before, on the device; may run beside the training, which goes on meanwhile."""
+        shards = []
         for path in sorted(self.folder.glob("clips-*.safetensors")):
-            if path.name not in self.shards:
+            if path.name not in self._known:
+                self._known.add(path.name)
                 shard = load_file(path)
-                shard["audio"] = hear(shard.pop("sounds"), self.extractor, self.encoder)
-                self.shards[path.name] = shard
-        return len(self)
+                audio = hear(shard.pop("sounds"), self.extractor, self.encoder)
+                shards.append({name: each.to(self.device) for name, each in (shard | {"audio": audio}).items()})
+        return shards
 
-    def latent_std(self) -> list[float]:
-        """Root mean square of each latent channel over the first shard."""
-        latents = next(iter(self.shards.values()))["latents"].float()
+    def add(self, shards: list[dict[str, Tensor]]) -> None:
+        """Takes in shards from `read_new`."""
+        for shard in shards:
+            first, last = len(self), len(self) + len(shard["seeds"])
+            self.seeds = np.concatenate([self.seeds, shard["seeds"].cpu().numpy()])
+            for name, tensor in shard.items():
+                room = self._tensors.get(name, tensor[:0])
+                if len(room) < last:  # twice the room, so that clips are seldom moved
+                    room = torch.cat([room[:first], tensor.new_empty(max(last, 2 * first) - first, *tensor.shape[1:])])
+                room[first:last] = tensor
+                self._tensors[name] = room
+
+    def latent_std(self, num_clips: int = 500) -> list[float]:
+        """Root mean square of each latent channel over the first clips."""
+        latents = self._tensors["latents"][: min(len(self), num_clips)].float()
         return latents.square().mean((0, 2, 3, 4)).sqrt().tolist()
 
     def __len__(self) -> int:
-        return sum(len(shard["seeds"]) for shard in self.shards.values())
+        return len(self.seeds)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """One clip's tensors, without the batch axis."""
-        for shard in self.shards.values():
-            if index < len(shard["seeds"]):
-                return {name: tensor[index] for name, tensor in shard.items()}
-            index -= len(shard["seeds"])
-        raise IndexError(index)
+    def take(self, chosen: Tensor, length: int) -> dict[str, Tensor]:
+        """Clips by their places (b,), cut to a length of latent frames; the sound in windows, (b, k, 8, 5, c)."""
+        kept = self._tensors
+        cut = {"latents": kept["latents"][:, :, :length]} | {name: kept[name][:, :length] for name in ("face", "mouth")}
+        whole = {name: kept[name] for name in ("references", "seeds")}
+        clips = {name: tensor[chosen] for name, tensor in (whole | cut).items()}
+        heard = kept["audio"][chosen].transpose(0, 1).flatten(1, 2)  # (frames, b 5, c): one long row of bands
+        windows = window_audio(heard, TIME * (length - 1) + 1).unflatten(2, (len(chosen), -1))  # (k, 8, b, 5, c)
+        return clips | {"audio": windows.permute(2, 0, 1, 3, 4)}

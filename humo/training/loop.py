@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,13 @@ from humo.checkpoints import load
 from humo.codec import HuMoVideoCodec
 from humo.pipeline import HuMoPipeline
 from humo.sampling import make_scheduler
-from humo.training.batches import BatchSettings, draw_batch
+from humo.training.ahead import Planner
+from humo.training.batches import BatchSettings, fill_batch
 from humo.training.data import ClipData
 from humo.training.model import MiniModel, ModelSettings, Trainer, make_mini
+from humo.training.pace import Pace
 from humo.training.run import Run, RunningMeans
-from humo.training.stages import mini_stages, stage_at
+from humo.training.stages import further_stages, mini_stages, stage_at
 from humo.world.clips import plan_clip, render_clip
 from humo.world.speech import SAMPLE_RATE
 
@@ -31,60 +34,99 @@ SHIFT = 6.0
 """Chosen likewise: 3 leaves more grain, 12 follows the text a little less."""
 
 
-def train_model(
-    out: Path,
-    steps: int,
-    device: str,
-    audio_share: float,
-    layers: int,
-    save_every: int,
-    sheet_every: int,
-    sheet_cases: int = 4,
-) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopSettings:
+    """How the model's training runs; what it learns from is said by `BatchSettings` and the stages."""
+
+    steps: int | None = 6000
+    """Training steps in all; a resumed run may ask for more. None trains for some minutes."""
+    minutes: float | None = None
+    """How long it may take, in place of the steps; an interrupted run goes on with what is left."""
+    further: bool = False
+    """Whether a trained model goes through a further round, in which the learning rate rises and falls anew."""
+    device: str = "cpu"
+    """"cpu" or "cuda"."""
+    tokens: int = 3000
+    """Tokens a step."""
+    learning_rate: float = 2.5e-3
+    """Peak rate."""
+    audio_share: float = 0.5
+    """Share of the sync task at the end."""
+    layers: int = 6
+    """Blocks of a new transformer."""
+    processes: int = 0
+    """That write captions ahead."""
+    compile: bool = False
+    """Whether the blocks are compiled, which takes a minute and pays on a GPU."""
+    save_every: int = 200
+    """Steps between saved states."""
+    sheet_every: int = 600
+    """Steps between sample sheets; 0 draws none."""
+    sheet_cases: int = 4
+    """Rows of a sheet are three modes of so many cases."""
+
+
+def train_model(out: Path, settings: LoopSettings) -> None:
     """Trains through the stages and writes `out/pipeline`.
 
     Args:
         out: folder of the whole training, with codec, hearing and data in it.
-        steps: training steps; a resumed run may ask for more.
-        device: "cpu" or "cuda".
-        audio_share: share of the sync task at the end.
-        layers: blocks of the transformer.
-        save_every: steps between saved states.
-        sheet_every: steps between sample sheets.
-        sheet_cases: rows of a sheet are three modes of so many cases.
+        settings: of the run.
 
     Raises:
-        ValueError: if an earlier part of the training is missing.
+        ValueError: if an earlier part of the training is missing, or both or none of steps and minutes are given.
     """
-    extractor, encoder = load_hearing(out)
-    data = ClipData(out / "data", extractor, encoder)
-    run = Run(out / "model", steps)
+    data = ClipData(out / "data", *load_hearing(out), settings.device)
     tokenizer, text_encoder = load_reading(out)
     torch.manual_seed(0)
-    model = make_mini(data.latent_std(), encoder.config.d_model, text_encoder, layers)
-    settings = ModelSettings(steps=steps)
-    trainer = Trainer(model, settings, device)
-    state = run.load()
-    first = 0
-    if state is not None:
-        trainer.load(state["trainer"])
-        first = state["step"]
-    stages, drawing = mini_stages(audio_share), BatchSettings()
+    model = make_mini(data.latent_std(), data.encoder.config.d_model, text_encoder, settings.layers)
+    trainer = Trainer(model, ModelSettings(learning_rate=settings.learning_rate), settings.device)
+    run = Run(out / "model", settings.steps or 0)
+    first, pace = _go_on(run, trainer, settings)
+    if settings.compile:
+        model.transformer.compile_repeated_blocks(dynamic=True)
+    stages = (further_stages if settings.further else mini_stages)(settings.audio_share)
     means = RunningMeans()
-    for step in range(first, steps):
-        stage, stage_progress = stage_at(stages, step / steps)
-        batch = draw_batch(data, tokenizer, stage, stage_progress, step, drawing)
-        means.update_with(trainer.step(batch, stage, step / steps, stage_progress))
-        done = step + 1
-        if done % 20 == 0:
-            run.log(done, **means)
-        if done % save_every == 0 or done == steps:
-            run.save(step=done, trainer=trainer.state())
-            data.refresh()
-        if done % sheet_every == 0:
-            write_pipeline(out, trainer, tokenizer)
-            draw_sheet(load(out / "pipeline"), run.folder / f"sheet-{done:06d}.png", sheet_cases)
+    with (
+        Planner(tokenizer, BatchSettings(tokens=settings.tokens), settings.processes) as planner,
+        ThreadPoolExecutor(1) as reader,
+    ):
+        coming = reader.submit(data.read_new)
+        plans = planner.plans(first, lambda: data.seeds, lambda step: stage_at(stages, pace.progress(step)))
+        step = first
+        while not pace.is_over(step):
+            stage, stage_progress, plan = next(plans)
+            means.update_with(trainer.step(fill_batch(data, plan), stage, pace.progress(step), stage_progress))
+            step += 1
+            is_last = pace.is_over(step)
+            if step % 20 == 0:
+                run.total_steps = pace.last_step(step)
+                run.log(step, **means)
+            if step % settings.save_every == 0 or is_last:
+                run.save(
+                    step=step,
+                    trainer=trainer.state(),
+                    round={"first": pace.first, "further": settings.further, "spent": pace.seconds},
+                )
+                if coming.done():
+                    data.add(coming.result())
+                    coming = reader.submit(data.read_new)
+            if settings.sheet_every and step % settings.sheet_every == 0:
+                write_pipeline(out, trainer, tokenizer)
+                draw_sheet(load(out / "pipeline"), run.folder / f"sheet-{step:06d}.png", settings.sheet_cases)
     write_pipeline(out, trainer, tokenizer)
+
+
+def _go_on(run: Run, trainer: Trainer, settings: LoopSettings) -> tuple[int, Pace]:
+    """Takes back the state that the folder holds; the step with which the training goes on, and its pace."""
+    state = run.load()
+    if state is None:
+        return 0, Pace(0, settings.steps, settings.minutes)
+    trainer.load(state["trainer"])
+    begun = state.get("round", {"first": 0, "further": False, "spent": 0.0})
+    if begun["further"] != settings.further:  # a new round begins here
+        begun = {"first": state["step"], "spent": 0.0}
+    return state["step"], Pace(begun["first"], settings.steps, settings.minutes, begun["spent"])
 
 
 def load_hearing(out: Path) -> tuple[WhisperFeatureExtractor, AudioEncoder]:

@@ -17,7 +17,7 @@ from transformers import UMT5EncoderModel
 from humo.focus import FaceMaskPredictor, face_mask_loss, mask_iou
 from humo.linear_estimate import noisy_variance
 from humo.prompts import encode_tokens
-from humo.training.attention import MatmulAttnProcessor
+from humo.training.attention import TrainingAttnProcessor
 from humo.training.batches import Batch
 from humo.training.codec import cosine_with_warmup
 from humo.training.muon import Muon
@@ -130,7 +130,7 @@ def channel_error(error: Tensor, sigma: Tensor, latent_std: Sequence[float]) -> 
         sigma: noise levels, (b, 1, 1, 1, 1).
         latent_std: standard deviation of each channel.
     """
-    std = torch.tensor(latent_std, device=error.device).view(1, -1, 1, 1, 1)
+    std = torch.tensor(latent_std).to(error.device, non_blocking=True).view(1, -1, 1, 1, 1)
     return (noisy_variance(std, sigma) / std.square().mean() * error.square()).mean(1)
 
 
@@ -145,8 +145,7 @@ class Trainer:
 
     def __init__(self, model: MiniModel, settings: ModelSettings, device: str = "cpu") -> None:
         self.model, self.settings, self.device = model.to(device), settings, device
-        if device == "cpu":
-            model.transformer.set_attn_processor(MatmulAttnProcessor())
+        model.transformer.set_attn_processor(TrainingAttnProcessor())
         self.optimizers = make_optimizers(model, settings)
         self.ema = EMAModel(
             model.learned().values(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75, foreach=True
@@ -168,7 +167,7 @@ class Trainer:
         self.ema.load_state_dict(state["ema"])
         self.ema.to(self.device)
 
-    def step(self, batch: Batch, stage: Stage, progress: float, stage_progress: float = 1.0) -> dict[str, float]:
+    def step(self, batch: Batch, stage: Stage, progress: float, stage_progress: float = 1.0) -> dict[str, Tensor]:
         """Learns from a batch.
 
         Args:
@@ -178,7 +177,7 @@ class Trainer:
             stage_progress: 0..1 of the stage, for the learning rate of one that begins anew.
 
         Returns:
-            Figures for the log.
+            Figures for the log, on the device: to read one waits for the step's end.
         """
         settings = self.settings
         if stage.restart:
@@ -196,13 +195,13 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        figures["norm"] = float(nn.utils.clip_grad_norm_(self.model.learned().values(), 1.0))
+        figures["norm"] = nn.utils.clip_grad_norm_(self.model.learned().values(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
         self.ema.step(self.model.learned().values())
         return figures
 
-    def loss(self, batch: Batch, focus: bool, movement: float = 0.0) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: Batch, focus: bool, movement: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a batch and its parts.
 
         Args:
@@ -221,10 +220,7 @@ class Trainer:
             error = error + movement * channel_error(wrong - wrong.mean(2, keepdim=True), sigma, std)
         mouth, weights = batch.mouth, self._region_weights(batch.face, batch.mouth)
         loss = (weights * error).sum() / weights.sum()
-        figures = {
-            "loss": float(loss.detach()),
-            "mouth": float(((mouth * error).sum() / mouth.sum().clamp_min(1e-6)).detach()),
-        }
+        figures = {"loss": loss.detach(), "mouth": ((mouth * error).sum() / mouth.sum().clamp_min(1e-6)).detach()}
         return self.add_focus(loss, figures, output.attended, batch) if focus else (loss, figures)
 
     def predict(self, batch: Batch, return_attended: bool) -> HuMoTransformerOutput:
@@ -242,14 +238,14 @@ class Trainer:
             )
 
     def add_focus(
-        self, loss: Tensor, figures: dict[str, float], attended: Sequence[Tensor], batch: Batch
-    ) -> tuple[Tensor, dict[str, float]]:
+        self, loss: Tensor, figures: dict[str, Tensor], attended: Sequence[Tensor], batch: Batch
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Adds eq. 3 on the mask that the focus head reads from audio-attended states, and its figures."""
         num_video, patch = batch.latents.shape[2], self.model.transformer.config.patch_size[-1]
         grid = (num_video + 1, *(side // patch for side in batch.latents.shape[-2:]))
         logits = self.model.focus_head([states.float() for states in attended], grid)[:, :-1]
         focus_loss = face_mask_loss(logits, batch.face)
-        more = {"focus": float(focus_loss.detach()), "iou": float(mask_iou(logits, batch.face))}
+        more = {"focus": focus_loss.detach(), "iou": mask_iou(logits.detach(), batch.face)}
         return loss + self.settings.focus_weight * focus_loss, figures | more
 
     def _region_weights(self, face: Tensor, mouth: Tensor) -> Tensor:

@@ -11,9 +11,12 @@ Legend: b clips, k latent frames, c latent channels, g latent grid.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +32,7 @@ from humo.pipeline import HuMoPipeline
 from humo.sampling import guided_velocity
 from humo.schedules import shift_noise
 from humo.training.batches import Batch, BatchSettings, draw_batch
-from humo.training.codec import CodecBatch, CodecSettings, decibels, render_batch, to_video, weigh
+from humo.training.codec import CodecBatch, CodecSettings, decibels, regions_of, to_video, weigh
 from humo.training.conditions import conditions_of
 from humo.training.data import ClipData
 from humo.training.precision import mixed_precision
@@ -53,7 +56,7 @@ class RefiningSettings:
     """What the decoder learns from; all ours."""
 
     tokens: int = 1800
-    """Tokens of a batch of the transformer: 8 clips of 49 frames."""
+    """Tokens of a batch of the transformer: 8 clips of 49 frames; a GPU takes 16000 and more."""
     steps: int = 5
     """Steps of the way back."""
     noise: tuple[float, float] = (0.4, 0.9)
@@ -120,59 +123,74 @@ def _claim(folder: Path, maker: str) -> None:
     path.write_text(maker + "\n")
 
 
-def refining_batch(step: int, settings: CodecSettings, folder: Path, own_share: float) -> CodecBatch:
-    """Redrawn clips of a step and the truth that they show, or now and then a batch of the codec's own training.
+class RedrawnClips:
+    """Redrawn clips with the truth that they show, in memory: 3.4 MB a clip.
 
     Args:
-        step: seed of what is drawn.
-        settings: of the codec's training.
         folder: of `write_redrawn`.
-        own_share: share of the steps on the codec's own batches.
+        settings: of the decoder's training.
+        workers: processes that render the truth.
+        device: where the clips lie.
 
     Raises:
-        ValueError: if the folder has no redrawn clips.
+        ValueError: if the folder has too few redrawn clips.
     """
-    rng = np.random.default_rng((17, step))
-    if rng.random() < own_share:
-        return render_batch(_FIRST_STEP + step, settings)
-    shards = _shards(folder)[0]
-    chosen = [shards[int(rng.integers(len(shards)))] for _ in range(settings.batch_size)]
-    return _read([(shard, float(rng.random())) for shard in chosen], settings)
+
+    def __init__(self, folder: Path, settings: CodecSettings, workers: int = 2, device: str = "cpu") -> None:
+        shards = [load_file(path) for path in sorted(folder.glob("redrawn-*.safetensors"))]
+        if len(shards) < 2:
+            raise ValueError(f"{folder} has no redrawn clips: run `python -m humo train refine` from its beginning.")
+        self.settings, self.device = settings, torch.device(device)
+        self.latents = torch.cat([shard["latents"] for shard in shards]).to(device)
+        # every sixteenth shard is kept from the training: also when more are made
+        is_kept = [torch.full((len(shard["seeds"]),), number % _KEPT == 0) for number, shard in enumerate(shards)]
+        self.kept, self.learned = (torch.cat(is_kept) == told for told in (True, False))
+        self.kept, self.learned = self.kept.nonzero()[:, 0], self.learned.nonzero()[:, 0]
+        seeds = torch.cat([shard["seeds"] for shard in shards]).tolist()
+        whole = TIME * (self.latents.shape[2] - 1) + 1
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            truths = pool.map(partial(_render_truth, num_frames=whole, size=settings.size), seeds, chunksize=4)
+            frames, regions = zip(*truths, strict=True)
+        self.frames, self.regions = (torch.from_numpy(np.stack(part)).to(device) for part in (frames, regions))
+
+    def take(self, chosen: Tensor, num_frames: int | None = None) -> CodecBatch:
+        """Clips by their places (b,), cut to a number of frames."""
+        cut = self.frames.shape[1] if num_frames is None else num_frames
+        chosen = chosen.to(self.device)
+        weights = torch.from_numpy(weigh(np.arange(3), self.settings)).to(self.device)
+        return CodecBatch(
+            self.frames[:, :cut][chosen],
+            weights[self.regions[:, :cut][chosen].long()],
+            self.latents[:, :, : (cut - 1) // TIME + 1][chosen],
+        )
+
+    def batches(self, first: int, own_share: float) -> Iterator[CodecBatch]:
+        """Batches of the steps from `first` on, without an end; each follows from its step's number.
+
+        Args:
+            first: number of the first step.
+            own_share: share of steps on true latents with noise.
+        """
+        for step in itertools.count(first):
+            rng = np.random.default_rng((17, step))
+            places = self.learned[torch.from_numpy(rng.integers(len(self.learned), size=self.settings.batch_size))]
+            batch = self.take(places, self.settings.num_frames)
+            yield batch._replace(latents=None) if rng.random() < own_share else batch
+
+    @torch.no_grad()
+    def measure(self, codec: HuMoVideoCodec, num_clips: int = 24) -> dict[str, float]:
+        """Peak signal-to-noise ratio in dB on clips that were kept from the training: all of them, and faces."""
+        errors: dict[str, list[np.ndarray]] = {"redrawn": [], "redrawn_face": []}
+        for place in self.kept[:num_clips]:
+            batch = self.take(place[None])
+            with mixed_precision(codec.device.type):
+                decoded = codec.decode(codec.denormalize(batch.latents.float())).sample
+            error = (decoded.float().clamp(-1, 1) - to_video(batch.frames)).square().mean(1)
+            errors["redrawn"].append(error.flatten().cpu().numpy())
+            errors["redrawn_face"].append(error[batch.weights > 1].cpu().numpy())
+        return decibels(errors)
 
 
-def measure_redrawn(codec: HuMoVideoCodec, folder: Path, num_clips: int = 24) -> dict[str, float]:
-    """Peak signal-to-noise ratio in dB on redrawn clips that were kept from the training: all of them, and faces."""
-    kept = _shards(folder)[1]
-    places = [(kept[number % len(kept)], (number // len(kept) + 0.5) / num_clips) for number in range(num_clips)]
-    errors: dict[str, list[np.ndarray]] = {"redrawn": [], "redrawn_face": []}
-    for place in places:
-        batch = _read([place], CODEC)
-        with torch.no_grad(), mixed_precision("cpu"):
-            decoded = codec.decode(codec.denormalize(torch.from_numpy(batch.latents).float())).sample
-        error = (decoded.float().clamp(-1, 1) - to_video(batch.frames)).square().mean(1).numpy()
-        errors["redrawn"].append(error.ravel())
-        errors["redrawn_face"].append(error[batch.weights > 1])
-    return decibels(errors)
-
-
-def _read(places: list[tuple[Path, float]], settings: CodecSettings) -> CodecBatch:
-    """Clips from shards, each given by a share of 0..1 of its shard's length."""
-    frames, weights, latents = [], [], []
-    for path, share in places:
-        shard = load_file(path)
-        place = int(share * len(shard["seeds"]))
-        whole = TIME * (shard["latents"].shape[2] - 1) + 1  # a clip of other length would begin elsewhere
-        clip = render_clip(plan_clip(int(shard["seeds"][place])), whole, settings.size)
-        frames.append(clip.frames[: settings.num_frames])
-        weights.append(weigh(clip, settings)[: settings.num_frames])
-        latents.append(shard["latents"][place, :, : (settings.num_frames - 1) // TIME + 1].numpy())
-    return CodecBatch(np.stack(frames), np.stack(weights), np.stack(latents))
-
-
-@lru_cache
-def _shards(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Shards for the training, and every sixteenth, kept to measure: also when more are made."""
-    shards = sorted(folder.glob("redrawn-*.safetensors"))
-    if len(shards) < 2:
-        raise ValueError(f"{folder} has no redrawn clips: run `python -m humo train refine` from its beginning.")
-    return [shard for number, shard in enumerate(shards) if number % _KEPT], shards[::_KEPT]
+def _render_truth(seed: int, num_frames: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    clip = render_clip(plan_clip(seed), num_frames, size)
+    return clip.frames, regions_of(clip)

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from humo.files import replaced
 
 
-class RunningMeans(dict[str, float]):
+class RunningMeans(dict[str, float | Tensor]):
     """Figures of many steps, smoothed for the log."""
 
-    def update_with(self, figures: Mapping[str, float]) -> None:
-        """Take in the figures of a step, which count a twentieth."""
+    def update_with(self, figures: Mapping[str, float | Tensor]) -> None:
+        """Take in the figures of a step, which count a twentieth. What lies on a GPU stays there until it is logged."""
         for name, value in figures.items():
             self[name] = value if name not in self else 0.95 * self[name] + 0.05 * value
 
@@ -47,8 +48,9 @@ class Run:
         with replaced(self.folder / "state.pt") as part:
             torch.save(state, part)
 
-    def log(self, step: int, **values: float) -> None:
+    def log(self, step: int, **values: float | Tensor) -> None:
         """Appends a line to log.jsonl and shows progress with the time left."""
+        values = {name: float(value) for name, value in values.items()}
         record = {"step": step, "time": round(time.time(), 1)} | {k: round(v, 5) for k, v in values.items()}
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")

@@ -77,6 +77,19 @@ def mini_stages(audio_end: float = 0.5) -> tuple[Stage, ...]:
     )
 
 
+def further_stages(audio_end: float = 0.5) -> tuple[Stage, ...]:
+    """A further round of a trained model, which can draw and hear already; the learning rate rises and falls anew.
+
+    Args:
+        audio_end: share of the sync task throughout.
+    """
+    *_, sound, movement = mini_stages(audio_end)
+    return (
+        replace(sound, end=0.6, audio_start=audio_end),
+        replace(movement, latent_frames=(2, 5, 9, 13), restart=0.0),
+    )
+
+
 def stage_at(stages: tuple[Stage, ...], progress: float) -> tuple[Stage, float]:
     """The stage at a progress of 0..1, and how far it has come itself, 0..1."""
     begin = 0.0
