@@ -20,6 +20,8 @@ def training(tmp_path):
         run = Run(folder / part, 10)
         run.log(5, loss=0.5)
         run.log(10, loss=0.25)
+    run.note_machine(0, "CPU, 2 threads (x86_64)")
+    run.note_machine(5, "a GPU")
     return folder
 
 
@@ -40,6 +42,7 @@ def test_nothing_published_names_where_it_came_from(training, tmp_path):
 def test_the_card_holds_the_logs_figures(training, tmp_path):
     text = publish(training, tmp_path / "mini").read_text()
     assert "| model |" in text and "| 10 |" in text and "loss 0.25" in text
+    assert "| CPU, 2 threads (x86_64); from step 5 on a GPU |" in text
 
 
 def test_the_card_takes_over_a_report(training, tmp_path):

@@ -13,7 +13,7 @@ from humo.codec import HuMoVideoCodec
 from humo.training.loop import load_reading
 from humo.training.model import MiniModel, ModelSettings, Trainer
 from humo.training.publish import publish, training_record
-from humo.training.run import Run
+from humo.training.run import Run, machine_name
 from humo.training.start import start_from
 
 
@@ -49,10 +49,17 @@ def test_every_part_begins_where_the_model_ended(finished: Path, tmp_path: Path)
 def test_the_record_of_the_first_training_goes_on(finished: Path, tmp_path: Path) -> None:
     start_from(finished, tmp_path / "second")
     record = training_record(tmp_path / "second")
-    assert record["clips"] == 7000
-    assert record["parts"]["model"] == {"hours": 1.5, "step": 10, "loss": 0.5}
-    Run(tmp_path / "second" / "model", 20).log(20, loss=0.25)
-    assert training_record(tmp_path / "second")["parts"]["model"] == {"hours": 1.5, "step": 20, "loss": 0.25}
+    before = record["parts"]["model"]["machines"]
+    assert record["clips"] == 7000 and before == {"0": machine_name("cpu")}
+    assert record["parts"]["model"] == {"machines": before, "hours": 1.5, "step": 10, "loss": 0.5}
+    run = Run(tmp_path / "second" / "model", 20)
+    run.note_machine(10, machine_name("cpu"))
+    run.note_machine(12, "a GPU")
+    run.log(20, loss=0.25, clips=8000)
+    record = training_record(tmp_path / "second")
+    machines = before | {"12": "a GPU"}
+    assert record["clips"] == 8000
+    assert record["parts"]["model"] == {"machines": machines, "hours": 1.5, "step": 20, "loss": 0.25}
 
 
 def test_a_trainer_takes_the_state_and_its_averages(finished: Path, tmp_path: Path) -> None:

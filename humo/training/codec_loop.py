@@ -12,7 +12,7 @@ from PIL import Image
 from humo.codec import HuMoVideoCodec
 from humo.training.codec import CodecBatch, CodecSettings, measure_codec, train_decoder
 from humo.training.critic import Critic
-from humo.training.run import Run, RunningMeans
+from humo.training.run import Run, RunningMeans, machine_name
 
 
 def train_codec(
@@ -47,6 +47,7 @@ def train_codec(
         codec = HuMoVideoCodec.from_pretrained(folder)
         codec.load_state_dict(state["model"])
     codec.to(device)
+    run.note_machine(state["step"], machine_name(device))
     critic = _critic(settings.critic, state, device)
     means = RunningMeans()
     for step, losses, optimizer in train_decoder(codec, settings, state["step"], state["optimizer"], batches, critic):

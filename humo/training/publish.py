@@ -4,7 +4,6 @@ commands: the training's own log and the report of `python -m humo evaluate`."""
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 
 from humo.checkpoints import load
 from humo.evaluation.seeds import SPREAD, cases_in_words, figure_cell
+from humo.training.run import Run, machine_name
 
 SHARD = "15MB"
 """Largest weights file, so that the repository stays easy to clone."""
@@ -64,12 +64,12 @@ def _drop_source_paths(path: Path) -> None:
 
 
 def training_record(out: Path) -> dict[str, Any]:
-    """Steps, hours and last figures of each part of a training, from its logs.
+    """Steps, hours, machines and last figures of each part of a training, from its logs.
 
     Pauses of more than five minutes between two lines of a log do not count as training time; hours, figures and clips
     of a training that this one started from (`humo.training.start`) do.
     """
-    parts, clips = {}, 500 * len(list((out / "data").glob("clips-*.safetensors")))
+    parts, clips = {}, 0
     for part in ("codec", "hearing", "reading", "model", "refining"):
         path = out / part / "log.jsonl"
         if path.exists():
@@ -78,11 +78,12 @@ def training_record(out: Path) -> dict[str, Any]:
             figures: dict[str, float] = {}
             for line in lines:
                 figures |= line
-            clips = max(clips, int(figures.pop("earlier_clips", 0)))
+            clips = max(clips, *(int(figures.pop(name, 0)) for name in ("earlier_clips", "clips")))
             hours = figures.pop("earlier_hours", 0.0) + sum(gap for gap in gaps if 0 < gap < 300) / 3600
-            parts[part] = {"hours": round(hours, 2), **{k: v for k, v in figures.items() if k != "time"}}
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    return {"device": device, "machine": platform.machine(), "clips": clips, "parts": parts}
+            machines = Run(out / part, 0).machines() or {"0": machine_name("cpu")}
+            rest = {name: value for name, value in figures.items() if name != "time"}
+            parts[part] = {"machines": machines, "hours": round(hours, 2), **rest}
+    return {"clips": clips, "parts": parts}
 
 
 def write_card(folder: Path, report_folder: Path | None) -> Path:
@@ -113,9 +114,9 @@ def write_card(folder: Path, report_folder: Path | None) -> Path:
 
 def _training_text(record: dict[str, Any]) -> str:
     lines = [
-        f"Trained on: {record['device']} ({record['machine']}), {record['clips']} rendered clips.\n",
-        "| part | parameters | steps | hours | last figures |",
-        "|---|---|---|---|---|",
+        f"Trained on {record['clips']} rendered clips.\n",
+        "| part | parameters | steps | hours | machine | last figures |",
+        "|---|---|---|---|---|---|",
     ]
     sizes = record.get("parameters", {})
     names = {
@@ -124,8 +125,10 @@ def _training_text(record: dict[str, Any]) -> str:
     }  # fmt: skip
     for part, figures in record["parts"].items():
         millions = sum(sizes.get(name, 0) for name in names[part]) / 1e6
-        rest = ", ".join(f"{k} {v:g}" for k, v in figures.items() if k not in ("hours", "step"))
-        lines.append(f"| {part} | {millions:.1f} M | {figures['step']} | {figures['hours']} | {rest} |")
+        rest = ", ".join(f"{k} {v:g}" for k, v in figures.items() if k not in ("machines", "hours", "step"))
+        first, *later = figures["machines"].items()
+        machines = "; ".join([first[1], *(f"from step {step} on {name}" for step, name in later)])
+        lines.append(f"| {part} | {millions:.1f} M | {figures['step']} | {figures['hours']} | {machines} | {rest} |")
     return "\n".join(lines) + "\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 import time
 from collections.abc import Mapping
@@ -13,6 +14,13 @@ import torch
 from torch import Tensor
 
 from humo.files import replaced
+
+
+def machine_name(device: str) -> str:
+    """This machine in words, for logs and cards; `device` is "cpu" or "cuda"."""
+    if device == "cpu":
+        return f"CPU, {torch.get_num_threads()} threads ({platform.machine()})"
+    return torch.cuda.get_device_name(device)
 
 
 class RunningMeans(dict[str, float | Tensor]):
@@ -47,6 +55,17 @@ class Run:
         """Writes the state, so that a killed run leaves a whole file: this one or the one before."""
         with replaced(self.folder / "state.pt") as part:
             torch.save(state, part)
+
+    def machines(self) -> dict[str, str]:
+        """On which machines the training ran, by the step from which on."""
+        path = self.folder / "machines.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def note_machine(self, step: int, machine: str) -> None:
+        """Keeps on which machine the training goes on."""
+        known = self.machines()
+        if machine != (list(known.values()) or [None])[-1]:
+            (self.folder / "machines.json").write_text(json.dumps(known | {str(step): machine}) + "\n")
 
     def log(self, step: int, **values: float | Tensor) -> None:
         """Appends a line to log.jsonl and shows progress with the time left."""

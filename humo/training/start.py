@@ -39,7 +39,9 @@ def start_from(folder: Path, out: Path) -> dict[str, int]:
     record = whole["parts"]
     runs = {part: Run(out / part, figures["step"]) for part, figures in record.items()}
     for part, run in runs.items():
-        figures = {name: value for name, value in record[part].items() if name not in ("step", "hours")}
+        figures = {name: value for name, value in record[part].items() if name not in ("machines", "step", "hours")}
+        for step, machine in record[part]["machines"].items():
+            run.note_machine(int(step), machine)
         run.log(record[part]["step"], earlier_hours=record[part]["hours"], earlier_clips=whole["clips"], **figures)
 
     pipe.vae.save_pretrained(runs["codec"].folder)
