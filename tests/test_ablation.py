@@ -177,7 +177,7 @@ def test_behind_a_hard_gate_the_mask_teaches_nothing_but_its_predictor(training:
         loss.backward()
         taught = {name for name, value in model.named_parameters() if value.grad is not None}
         alone, _ = trainer.loss(batch, focus=False)
-        taught_more = trainer.settings.focus_weight * figures["focus"]
+        taught_more = trainer.settings.focus_weight * float(figures["focus"])
         assert loss.item() == pytest.approx(alone.item() + taught_more, rel=1e-5)
     grads = {name: value.grad.clone() for name, value in model.named_parameters() if name in taught}
     model.zero_grad()

@@ -106,7 +106,11 @@ def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe:
     for frames in drawn.frames.numpy():
         assert any(np.array_equal(frames, clip) for clip in clips)
     assert next(redrawn.batches(0, own_share=1.0)).latents is None
-    assert not set(redrawn.kept.tolist()) & set(redrawn.learned.tolist())
+    kept = load_file(shards[0])  # of few shards, the first
+    assert redrawn.kept.tolist() == list(range(len(kept["seeds"])))
+    last = redrawn.take(redrawn.kept[-1:])
+    assert torch.equal(last.latents[0], kept["latents"][-1])
+    assert np.array_equal(last.frames[0].numpy(), render_clip(plan_clip(int(kept["seeds"][-1])), 49, 128).frames)
     figures = redrawn.measure(after.vae, num_clips=2)
     assert set(figures) == {"redrawn", "redrawn_face"} and all(0 < value < 30 for value in figures.values())
     assert torch.equal(load_codec(training).decoder.look.weight, after.vae.decoder.look.weight)

@@ -1,6 +1,7 @@
 """Training: stages, batches, loss, resume. Run: pytest tests/test_training.py"""
 
 import copy
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +18,14 @@ from humo.audio import encode_audio, window_audio
 from humo.training.ahead import Planner
 from humo.training.attention import TrainingAttnProcessor
 from humo.training.batches import BatchSettings, draw_batch
+from humo.training.codec import cosine_with_warmup
 from humo.training.data import ClipData, DataSettings, hear, shrink_mask, write_shards
 from humo.training.hearing import HearingSettings, MouthReader, hearing_batch, make_audio_encoder, train_hearing
 from humo.training.loop import LoopSettings, load_hearing, load_reading, train_model
 from humo.training.model import ModelSettings, Trainer, make_mini
 from humo.training.pace import Pace
 from humo.training.precision import mixed_precision
+from humo.training.rounds import Round
 from humo.training.run import Run
 from humo.training.stages import audio_share, further_stages, mini_stages, stage_at, trainable_names
 from humo.training.text import UNKNOWN
@@ -311,13 +314,49 @@ def test_a_further_round_begins_where_the_training_ended(folder, tmp_path):
     out = tmp_path / "further"
     shutil.copytree(folder, out, ignore=shutil.ignore_patterns("model", "pipeline"))
     settings = LoopSettings(steps=2, tokens=200, layers=1, save_every=1, sheet_every=0)
+    with pytest.raises(ValueError, match="needs a trained model"):
+        train_model(out, replace(settings, further=True))
     train_model(out, settings)
-    train_model(out, replace(settings, steps=5, further=True))
-    train_model(out, replace(settings, steps=6, further=True))
-    state = Run(out / "model", 6).load()
-    assert state["step"] == 6 and state["round"]["first"] == 2 and state["round"]["further"]
-    assert [stage_at(further_stages(), progress)[0].name for progress in (0.0, 0.7)] == ["sound", "movement"]
-    assert audio_share(further_stages()[0], 0.0) == audio_share(further_stages()[1], 1.0) == 0.5
-    train_model(out, replace(settings, steps=None, minutes=0.02, further=False))
-    ended = Run(out / "model", 6).load()
-    assert ended["step"] > 6 and 1.2 <= ended["round"]["spent"] < 60
+    with pytest.raises(ValueError, match="has had 2 steps: ask for more"):
+        train_model(out, replace(settings, further=True))
+    with pytest.raises(ValueError, match="has ended, after 2 steps"):
+        train_model(out, replace(settings, minutes=1.0))
+    run = Run(out / "model", 0)
+    train_model(out, replace(settings, steps=12, further=True))
+    first = run.load()
+    assert first["step"] == 12 and first["round"]["first"] == 2 and first["round"]["is_over"]
+    rate = first["trainer"]["optimizers"][0]["param_groups"][0]["lr"]
+    assert rate == pytest.approx(2.5e-3 * cosine_with_warmup(0.9, 0.02, 0.03))
+    with pytest.raises(ValueError, match="ask for another round with --further"):
+        train_model(out, replace(settings, steps=20))
+
+    run.save(**{**first, "round": {**first["round"], "is_over": False}})  # as if it had been stopped here
+    train_model(out, replace(settings, steps=13))
+    assert run.load()["step"] == 13 and run.load()["round"]["first"] == 2 and run.load()["round"]["further"]
+    train_model(out, replace(settings, minutes=0.02, further=True))
+    last = run.load()
+    assert last["round"]["first"] == 13 and last["step"] > 13 and last["round"]["spent"] < 60
+    assert last["latent_std"] == first["latent_std"]
+    assert list(run.machines()) == ["0"]
+
+
+def test_the_stages_of_a_further_round_show_sound_from_the_beginning():
+    stages = further_stages()
+    assert [stage_at(stages, progress)[0].name for progress in (0.0, 0.7)] == ["sound", "movement"]
+    assert audio_share(stages[0], 0.0) == audio_share(stages[1], 1.0) == 0.5
+    with pytest.raises(ValueError, match="give either"):
+        Round.of(None, LoopSettings(steps=None))
+
+
+def test_the_loop_takes_in_clips_and_keeps_the_scale_that_it_began_with(folder, tmp_path):
+    out = tmp_path / "growing"
+    shutil.copytree(folder, out, ignore=shutil.ignore_patterns("model", "pipeline", "clips-0001*"))
+    settings = LoopSettings(steps=2, tokens=200, layers=1, save_every=1, sheet_every=0)
+    train_model(out, settings)
+    shutil.copy(folder / "data" / "clips-0001.safetensors", out / "data")
+    before = Run(out / "model", 0).load()["latent_std"]
+    train_model(out, replace(settings, steps=20))
+    config = json.loads((out / "pipeline" / "transformer" / "config.json").read_text())
+    assert config["latent_std"] == pytest.approx(before)
+    assert ClipData(out / "data", *load_hearing(out)).latent_std() != pytest.approx(before)
+    assert '"clips": 8' in (out / "model" / "log.jsonl").read_text()

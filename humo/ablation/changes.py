@@ -113,7 +113,7 @@ class GatedTrainer(Trainer):
         super().__init__(model, settings, device)
         self.gate = gate
 
-    def loss(self, batch: Batch, focus: bool, movement: float = 0.0) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: Batch, focus: bool, movement: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a batch and its parts; see `Trainer.loss`."""
         self.gate.show(batch.face, batch.latents.shape[-1] // self.model.transformer.config.patch_size[-1])
         loss, figures = super().loss(batch, False, movement)

@@ -37,7 +37,7 @@ def paths(
 
     torch.set_num_threads(threads)
     pipe = load(preset, device=device, dtype=torch.float32)
-    data = ClipData(training / "data", *load_hearing(training))
+    data = ClipData(training / "data", *load_hearing(training), device)
     settings = PathSettings(shift=pipe.scheduler.config.flow_shift, tokens=tokens)
     for index, path in enumerate(write_paths(pipe, data, out / "paths", batches, settings)):
         typer.echo(f"{index + 1}/{batches} {path.name}", err=True)

@@ -47,10 +47,11 @@ def train_codec(
         codec = HuMoVideoCodec.from_pretrained(folder)
         codec.load_state_dict(state["model"])
     codec.to(device)
-    run.note_machine(state["step"], machine_name(device))
     critic = _critic(settings.critic, state, device)
     means = RunningMeans()
     for step, losses, optimizer in train_decoder(codec, settings, state["step"], state["optimizer"], batches, critic):
+        if step == state["step"] + 1:
+            run.note_machine(state["step"], machine_name(device))
         means.update_with(losses)
         if step % 20 == 0:
             run.log(step, **means)

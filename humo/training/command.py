@@ -60,12 +60,13 @@ def data(
 def hearing(out: Folder = Path("runs/mini"), steps: int = 1500, threads: Threads = 2) -> None:
     """Trains the audio encoder to read mouth shapes from speech; a matter of minutes."""
     from humo.training.hearing import HearingSettings, MouthReader, make_audio_encoder, measure_hearing, train_hearing
-    from humo.training.run import Run
+    from humo.training.run import Run, machine_name
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     settings = HearingSettings(steps=steps)
     run = Run(out / "hearing", steps)
+    run.note_machine(0, machine_name("cpu"))
     extractor, encoder = make_audio_encoder(settings)
     reader = MouthReader(settings.width)
     for step, loss in train_hearing(encoder, reader, settings):
@@ -80,12 +81,13 @@ def hearing(out: Folder = Path("runs/mini"), steps: int = 1500, threads: Threads
 def reading(out: Folder = Path("runs/mini"), steps: int = 800, threads: Threads = 2) -> None:
     """Trains the text encoder to read from a caption what it says; a matter of minutes."""
     from humo.training.reading import AttributeReader, ReadingSettings, measure_reading, train_reading
-    from humo.training.run import Run
+    from humo.training.run import Run, machine_name
     from humo.training.text import make_text_encoder, make_tokenizer
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     run = Run(out / "reading", steps)
+    run.note_machine(0, machine_name("cpu"))
     tokenizer = make_tokenizer()
     encoder = make_text_encoder(tokenizer)
     reader = AttributeReader(encoder.config.d_model)
@@ -162,11 +164,14 @@ def refine(
     torch.manual_seed(0)
     if not (out / "pipeline").exists():
         raise ValueError(f"{out} has no pipeline: run `python -m humo train model` or `train start` first.")
+    if frames % 4 != 1:
+        raise ValueError(f"frames is {frames}: give 4k+1, such as 17 or 33.")
+    if depths is not None and (out / "refining" / "state.pt").exists():
+        raise ValueError("depths are for the beginning of a refining, and this one goes on: leave them out.")
     pipe, folder = load(out / "pipeline", device, torch.float32), out / "refining"
+    data = ClipData(out / "data", *load_hearing(out), device)
     settings = RefiningSettings(tokens=tokens)
-    for index, path in enumerate(
-        write_redrawn(pipe, ClipData(out / "data", *load_hearing(out)), folder, clips, settings)
-    ):
+    for index, path in enumerate(write_redrawn(pipe, data, folder, clips, settings)):
         typer.echo(f"{index + 1} {path.name}", err=True)
     refining = replace(CODEC, steps=steps, critic=critic, batch_size=batch, num_frames=frames)
     redrawn = RedrawnClips(folder, refining, workers, device)

@@ -174,16 +174,24 @@ class ClipData:
         return shards
 
     def add(self, shards: list[dict[str, Tensor]]) -> None:
-        """Takes in shards from `read_new`."""
-        for shard in shards:
-            first, last = len(self), len(self) + len(shard["seeds"])
-            self.seeds = np.concatenate([self.seeds, shard["seeds"].cpu().numpy()])
-            for name, tensor in shard.items():
-                room = self._tensors.get(name, tensor[:0])
-                if len(room) < last:  # twice the room, so that clips are seldom moved
-                    room = torch.cat([room[:first], tensor.new_empty(max(last, 2 * first) - first, *tensor.shape[1:])])
-                room[first:last] = tensor
-                self._tensors[name] = room
+        """Takes in shards from `read_new`, and empties them."""
+        if not shards:
+            return
+        first = len(self)
+        self.seeds = np.concatenate([self.seeds, *(shard["seeds"].cpu().numpy() for shard in shards)])
+        for name in list(shards[0]):
+            room = self._tensors.get(name)
+            if room is None or len(room) < len(self):  # room for as many again, so that clips are seldom moved
+                size = len(self) if room is None else max(len(self), 2 * first)
+                larger = shards[0][name].new_empty(size, *shards[0][name].shape[1:])
+                if room is not None:
+                    larger[:first] = room[:first]
+                self._tensors[name] = room = larger
+            place = first
+            for shard in shards:
+                tensor = shard.pop(name)
+                room[place : place + len(tensor)] = tensor
+                place += len(tensor)
 
     def latent_std(self, num_clips: int = 500) -> list[float]:
         """Root mean square of each latent channel over the first clips."""

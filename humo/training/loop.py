@@ -20,7 +20,7 @@ from humo.training.ahead import Planner
 from humo.training.batches import BatchSettings, fill_batch
 from humo.training.data import ClipData
 from humo.training.model import MiniModel, ModelSettings, Trainer, make_mini
-from humo.training.pace import Pace
+from humo.training.rounds import Round
 from humo.training.run import Run, RunningMeans, machine_name
 from humo.training.stages import further_stages, mini_stages, stage_at
 from humo.world.clips import plan_clip, render_clip
@@ -41,7 +41,7 @@ class LoopSettings:
     steps: int | None = 6000
     """Training steps in all; a resumed run may ask for more. None trains for some minutes."""
     minutes: float | None = None
-    """How long it may take, in place of the steps; an interrupted run goes on with what is left."""
+    """How long it may take; counts in place of the steps. An interrupted run goes on with what is left."""
     further: bool = False
     """Whether a trained model goes through a further round, in which the learning rate rises and falls anew."""
     device: str = "cpu"
@@ -74,19 +74,24 @@ def train_model(out: Path, settings: LoopSettings) -> None:
         settings: of the run.
 
     Raises:
-        ValueError: if an earlier part of the training is missing, or both or none of steps and minutes are given.
+        ValueError: if an earlier part of the training is missing, neither steps nor minutes are given, or the folder's
+            training cannot go on like this.
     """
+    run = Run(out / "model", settings.steps or 0)
+    state = run.load()
+    rounds = Round.of(state, settings)
     data = ClipData(out / "data", *load_hearing(out), settings.device)
     tokenizer, text_encoder = load_reading(out)
     torch.manual_seed(0)
-    model = make_mini(data.latent_std(), data.encoder.config.d_model, text_encoder, settings.layers)
+    latent_std = state["latent_std"] if state and "latent_std" in state else data.latent_std()
+    model = make_mini(latent_std, data.encoder.config.d_model, text_encoder, settings.layers)
     trainer = Trainer(model, ModelSettings(learning_rate=settings.learning_rate), settings.device)
-    run = Run(out / "model", settings.steps or 0)
-    first, pace = _go_on(run, trainer, settings)
-    run.note_machine(first, machine_name(settings.device))
+    if state is not None:
+        trainer.load(state["trainer"])
+    first, pace = rounds.step, rounds.pace()
     if settings.compile:
         model.transformer.compile_repeated_blocks(dynamic=True)
-    stages = (further_stages if settings.further else mini_stages)(settings.audio_share)
+    stages = (further_stages if rounds.further else mini_stages)(settings.audio_share)
     means = RunningMeans()
     with (
         Planner(tokenizer, BatchSettings(tokens=settings.tokens), settings.processes) as planner,
@@ -98,6 +103,8 @@ def train_model(out: Path, settings: LoopSettings) -> None:
         while not is_over:
             stage, stage_progress, plan = next(plans)
             means.update_with(trainer.step(fill_batch(data, plan), stage, pace.progress(step), stage_progress))
+            if step == first:
+                run.note_machine(first, machine_name(settings.device))
             step += 1
             is_over = pace.is_over(step)
             if step % 20 == 0:
@@ -107,7 +114,8 @@ def train_model(out: Path, settings: LoopSettings) -> None:
                 run.save(
                     step=step,
                     trainer=trainer.state(),
-                    round={"first": pace.first, "further": settings.further, "spent": pace.seconds},
+                    latent_std=list(latent_std),
+                    round=rounds.state(pace, is_over),
                 )
                 if coming.done():
                     data.add(coming.result())
@@ -116,18 +124,6 @@ def train_model(out: Path, settings: LoopSettings) -> None:
                 write_pipeline(out, trainer, tokenizer)
                 draw_sheet(load(out / "pipeline"), run.folder / f"sheet-{step:06d}.png", settings.sheet_cases)
     write_pipeline(out, trainer, tokenizer)
-
-
-def _go_on(run: Run, trainer: Trainer, settings: LoopSettings) -> tuple[int, Pace]:
-    """Takes back the state that the folder holds; the step with which the training goes on, and its pace."""
-    state = run.load()
-    if state is None:
-        return 0, Pace(0, settings.steps, settings.minutes)
-    trainer.load(state["trainer"])
-    begun = state.get("round", {"first": 0, "further": False, "spent": 0.0})
-    if begun["further"] != settings.further:  # a new round begins here
-        begun = {"first": state["step"], "spent": 0.0}
-    return state["step"], Pace(begun["first"], settings.steps, settings.minutes, begun["spent"])
 
 
 def load_hearing(out: Path) -> tuple[WhisperFeatureExtractor, AudioEncoder]:

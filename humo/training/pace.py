@@ -36,7 +36,7 @@ class Pace:
         """0..1, at a step."""
         if self.steps is None:
             return min(1.0, self.seconds / (60 * self._minutes))
-        return (step - self.first) / max(1, self.steps - self.first)
+        return 1.0 if step >= self.steps else (step - self.first) / (self.steps - self.first)
 
     def is_over(self, step: int) -> bool:
         """Whether the training ends before this step."""

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 from humo.checkpoints import load
 from humo.evaluation.seeds import SPREAD, cases_in_words, figure_cell
-from humo.training.run import Run, machine_name
+from humo.training.run import NOT_RECORDED, Run
 
 SHARD = "15MB"
 """Largest weights file, so that the repository stays easy to clone."""
@@ -80,10 +81,19 @@ def training_record(out: Path) -> dict[str, Any]:
                 figures |= line
             clips = max(clips, *(int(figures.pop(name, 0)) for name in ("earlier_clips", "clips")))
             hours = figures.pop("earlier_hours", 0.0) + sum(gap for gap in gaps if 0 < gap < 300) / 3600
-            machines = Run(out / part, 0).machines() or {"0": machine_name("cpu")}
+            machines = Run(out / part, 0).machines() or {"0": NOT_RECORDED}
             rest = {name: value for name, value in figures.items() if name != "time"}
             parts[part] = {"machines": machines, "hours": round(hours, 2), **rest}
-    return {"clips": clips, "parts": parts}
+    return {"clips": clips or _count_clips(out / "data"), "parts": parts}
+
+
+def _count_clips(folder: Path) -> int:
+    """Of logs that do not tell."""
+    count = 0
+    for path in folder.glob("clips-*.safetensors"):
+        with safe_open(path, "pt") as shard:
+            count += shard.get_slice("seeds").get_shape()[0]
+    return count
 
 
 def write_card(folder: Path, report_folder: Path | None) -> Path:

@@ -104,7 +104,7 @@ def write_redrawn(
     _claim(folder, fingerprint(pipe.transformer))
     drawing = BatchSettings(tokens=settings.tokens, text_dropout=0.0, hidden_words=0.0)
     made, index = 0, 0
-    while made < num_clips:
+    while made < num_clips or index < 2:  # one of them is kept from the training
         path = folder / f"redrawn-{index:04d}.safetensors"
         if not path.exists():
             batch = draw_batch(data, pipe.tokenizer, _SHOWN, 1.0, _FIRST_STEP + index, drawing)
@@ -148,10 +148,13 @@ class RedrawnClips:
         self.kept, self.learned = self.kept.nonzero()[:, 0], self.learned.nonzero()[:, 0]
         seeds = torch.cat([shard["seeds"] for shard in shards]).tolist()
         whole = TIME * (self.latents.shape[2] - 1) + 1
+        shape = (len(seeds), whole, settings.size, settings.size)
+        self.frames = torch.empty((*shape, 3), dtype=torch.uint8, device=device)
+        self.regions = torch.empty(shape, dtype=torch.uint8, device=device)
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             truths = pool.map(partial(_render_truth, num_frames=whole, size=settings.size), seeds, chunksize=4)
-            frames, regions = zip(*truths, strict=True)
-        self.frames, self.regions = (torch.from_numpy(np.stack(part)).to(device) for part in (frames, regions))
+            for place, (frames, regions) in enumerate(truths):
+                self.frames[place], self.regions[place] = torch.from_numpy(frames), torch.from_numpy(regions)
 
     def take(self, chosen: Tensor, num_frames: int | None = None) -> CodecBatch:
         """Clips by their places (b,), cut to a number of frames."""
@@ -181,7 +184,8 @@ class RedrawnClips:
     def measure(self, codec: HuMoVideoCodec, num_clips: int = 24) -> dict[str, float]:
         """Peak signal-to-noise ratio in dB on clips that were kept from the training: all of them, and faces."""
         errors: dict[str, list[np.ndarray]] = {"redrawn": [], "redrawn_face": []}
-        for place in self.kept[:num_clips]:
+        num_clips = min(num_clips, len(self.kept))
+        for place in self.kept[torch.linspace(0, len(self.kept) - 1, num_clips).long()]:
             batch = self.take(place[None])
             with mixed_precision(codec.device.type):
                 decoded = codec.decode(codec.denormalize(batch.latents.float())).sample

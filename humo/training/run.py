@@ -15,6 +15,9 @@ from torch import Tensor
 
 from humo.files import replaced
 
+NOT_RECORDED = "not recorded"
+"""Of a training's part that kept no note of its machine."""
+
 
 def machine_name(device: str) -> str:
     """This machine in words, for logs and cards; `device` is "cpu" or "cuda"."""
@@ -65,7 +68,9 @@ class Run:
         """Keeps on which machine the training goes on."""
         known = self.machines()
         if machine != (list(known.values()) or [None])[-1]:
-            (self.folder / "machines.json").write_text(json.dumps(known | {str(step): machine}) + "\n")
+            before = known.get(str(step))  # where a training began once more, both have their part in it
+            known[str(step)] = machine if before is None else f"{before}, then {machine}"
+            (self.folder / "machines.json").write_text(json.dumps(known) + "\n")
 
     def log(self, step: int, **values: float | Tensor) -> None:
         """Appends a line to log.jsonl and shows progress with the time left."""

@@ -9,7 +9,7 @@ import torch
 
 from humo.checkpoints import load
 from humo.training.model import MiniModel, ModelSettings, Trainer
-from humo.training.run import Run
+from humo.training.run import NOT_RECORDED, Run
 
 
 def start_from(folder: Path, out: Path) -> dict[str, int]:
@@ -40,7 +40,7 @@ def start_from(folder: Path, out: Path) -> dict[str, int]:
     runs = {part: Run(out / part, figures["step"]) for part, figures in record.items()}
     for part, run in runs.items():
         figures = {name: value for name, value in record[part].items() if name not in ("machines", "step", "hours")}
-        for step, machine in record[part]["machines"].items():
+        for step, machine in record[part].get("machines", {"0": whole.get("device", NOT_RECORDED)}).items():
             run.note_machine(int(step), machine)
         run.log(record[part]["step"], earlier_hours=record[part]["hours"], earlier_clips=whole["clips"], **figures)
 
@@ -51,6 +51,8 @@ def start_from(folder: Path, out: Path) -> dict[str, int]:
     pipe.tokenizer.save_pretrained(runs["reading"].folder / "tokenizer")
     pipe.text_encoder.save_pretrained(runs["reading"].folder / "text_encoder")
     trainer = Trainer(MiniModel(pipe.transformer, pipe.text_encoder, pipe.focus_head), ModelSettings())
-    runs["model"].save(step=record["model"]["step"], trainer=trainer.state())
+    runs["model"].save(
+        step=record["model"]["step"], trainer=trainer.state(), latent_std=list(pipe.transformer.config.latent_std)
+    )
     pipe.save_pretrained(out / "pipeline")
     return {part: record[part]["step"] for part in ("codec", "model")}

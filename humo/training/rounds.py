@@ -1,0 +1,63 @@
+"""Rounds of the model's training: the first one from nothing, and further ones, each with a learning rate that rises
+and falls. A stopped round goes on as what it was. Ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from humo.training.pace import Pace
+
+if TYPE_CHECKING:
+    from humo.training.loop import LoopSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Round:
+    """The round that a run begins or goes on with."""
+
+    first: int
+    """Step at which the round begins."""
+    step: int
+    """Step at which this run begins."""
+    further: bool
+    """Whether it is a further round of a trained model."""
+    spent: float
+    """Seconds that the round took before this run."""
+    steps: int | None
+    """Step at which it ends; None goes by minutes."""
+    minutes: float | None
+    """That it may take."""
+
+    @classmethod
+    def of(cls, state: dict[str, Any] | None, settings: LoopSettings) -> Round:
+        """The round that follows from a folder's state and what is asked for.
+
+        Raises:
+            ValueError: in one sentence, if the training cannot go on like this.
+        """
+        if settings.steps is None and settings.minutes is None:
+            raise ValueError("give either the steps at which a training ends or the minutes that it may take.")
+        asked = {"steps": None if settings.minutes else settings.steps, "minutes": settings.minutes}
+        if state is None:
+            if settings.further:
+                raise ValueError("a further round needs a trained model: train without it first, or `train start`.")
+            return cls(first=0, step=0, further=False, spent=0.0, **asked)
+        step, before = state["step"], state.get("round")
+        if before is not None and not before["is_over"]:  # it was stopped, and goes on as what it was
+            return cls(first=before["first"], step=step, further=before["further"], spent=before["spent"], **asked)
+        if settings.further:
+            if asked["steps"] is not None and asked["steps"] <= step:
+                raise ValueError(f"the model has had {step} steps: ask for more --steps, or for --minutes.")
+            return cls(first=step, step=step, further=True, spent=0.0, **asked)
+        if settings.minutes or (before is not None and before["further"]):
+            raise ValueError(f"this training has ended, after {step} steps: ask for another round with --further.")
+        return cls(first=0, step=step, further=False, spent=0.0, **asked)
+
+    def pace(self) -> Pace:
+        """The clock of the round, which runs from now on."""
+        return Pace(self.first, self.steps, self.minutes, self.spent)
+
+    def state(self, pace: Pace, is_over: bool) -> dict[str, Any]:
+        """What a later run has to know."""
+        return {"first": self.first, "further": self.further, "spent": pace.seconds, "is_over": is_over}
