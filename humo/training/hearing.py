@@ -104,7 +104,7 @@ def train_hearing(encoder: AudioEncoder, reader: MouthReader, settings: HearingS
     parameters = [parameter for parameter in parameters if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=1e-3)
     encoder.train()
-    with ProcessPoolExecutor(1) as renderer:
+    with ProcessPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as renderer:
         queue = [renderer.submit(hearing_batch, ahead, settings) for ahead in range(3)]
         for step in range(settings.steps):
             mel, curves = (torch.from_numpy(part) for part in queue.pop(0).result())
