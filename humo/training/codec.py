@@ -7,9 +7,7 @@ latents in training, because the transformer's latents are never exact.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +18,7 @@ import torch
 from torch import Tensor
 
 from humo.codec import SPACE, TIME, HuMoVideoCodec
+from humo.training.background import made_ahead
 from humo.training.critic import Critic
 from humo.training.precision import mixed_precision
 from humo.world.clips import Clip, plan_clip, render_clip
@@ -87,11 +86,9 @@ def rendered_batches(first: int, settings: CodecSettings) -> Iterator[CodecBatch
 
     A batch follows from its step's number, so a resumed run sees the same data.
     """
-    with ProcessPoolExecutor(1) as renderer:
-        queue = [renderer.submit(_render, first + ahead, settings) for ahead in range(3)]
-        for step in itertools.count(first + 3):
-            yield CodecBatch(*map(torch.from_numpy, queue.pop(0).result()))
-            queue.append(renderer.submit(_render, step, settings))
+    with closing(made_ahead(_render, first, settings)) as rendered:
+        for frames, weights in rendered:
+            yield CodecBatch(torch.from_numpy(frames), torch.from_numpy(weights))
 
 
 def regions_of(clip: Clip) -> np.ndarray:

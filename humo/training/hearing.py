@@ -10,7 +10,7 @@ that other voices than espeak-ng's have a chance. Ours.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import WhisperConfig, WhisperFeatureExtractor
 
 from humo.audio import AudioEncoder, merge_bands
+from humo.training.background import made_ahead
 from humo.training.codec import cosine_with_warmup
 from humo.world.clips import plan_clip, speak_plan
 from humo.world.speech import SAMPLE_RATE
@@ -104,11 +105,9 @@ def train_hearing(encoder: AudioEncoder, reader: MouthReader, settings: HearingS
     parameters = [parameter for parameter in parameters if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=1e-3)
     encoder.train()
-    with ProcessPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as renderer:
-        queue = [renderer.submit(hearing_batch, ahead, settings) for ahead in range(3)]
+    with closing(made_ahead(hearing_batch, 0, settings)) as batches:
         for step in range(settings.steps):
-            mel, curves = (torch.from_numpy(part) for part in queue.pop(0).result())
-            queue.append(renderer.submit(hearing_batch, step + 3, settings))
+            mel, curves = (torch.from_numpy(part) for part in next(batches))
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * cosine_with_warmup(step / settings.steps, 0.05, 0.02)
             states = torch.stack(encoder(mel, output_hidden_states=True).hidden_states, dim=2)

@@ -143,9 +143,11 @@ class RedrawnClips:
         self.settings, self.device = settings, torch.device(device)
         self.latents = torch.cat([shard["latents"] for shard in shards]).to(device)
         # every sixteenth shard is kept from the training: also when more are made
-        is_kept = [torch.full((len(shard["seeds"]),), number % _KEPT == 0) for number, shard in enumerate(shards)]
-        self.kept, self.learned = (torch.cat(is_kept) == told for told in (True, False))
-        self.kept, self.learned = self.kept.nonzero()[:, 0], self.learned.nonzero()[:, 0]
+        is_kept = torch.cat(
+            [torch.full((len(shard["seeds"]),), number % _KEPT == 0) for number, shard in enumerate(shards)]
+        )
+        self.kept, self.learned = is_kept.nonzero()[:, 0], (~is_kept).nonzero()[:, 0]
+        self._weights = torch.from_numpy(weigh(np.arange(3), settings)).to(device)  # of the three regions
         seeds = torch.cat([shard["seeds"] for shard in shards]).tolist()
         whole = TIME * (self.latents.shape[2] - 1) + 1
         shape = (len(seeds), whole, settings.size, settings.size)
@@ -160,10 +162,9 @@ class RedrawnClips:
         """Clips by their places (b,), cut to a number of frames."""
         cut = self.frames.shape[1] if num_frames is None else num_frames
         chosen = chosen.to(self.device)
-        weights = torch.from_numpy(weigh(np.arange(3), self.settings)).to(self.device)
         return CodecBatch(
             self.frames[:, :cut][chosen],
-            weights[self.regions[:, :cut][chosen].long()],
+            self._weights[self.regions[:, :cut][chosen].long()],
             self.latents[:, :, : (cut - 1) // TIME + 1][chosen],
         )
 
