@@ -12,6 +12,8 @@ from pathlib import Path
 
 from humo.ablation.results import OUTCOMES, outcome
 from humo.ablation.variants import CLAIMS
+from humo.checkpoints import load
+from humo.evaluation.fingerprint import fingerprint
 from humo.evaluation.seeds import cases_in_words, figure_cell
 
 ROOT = Path(__file__).parent.parent
@@ -75,10 +77,17 @@ def claims(folder: Path = MINI / "ablation") -> str:
     lines += [
         "",
         f"{seeds} seeds of {record['settings']['steps']} steps each, {record['videos']} held-out videos a seed; "
-        f"{record['hours']:.1f} hours on {record['device']}. What decides, all figures, and what must be known to read "
-        "them: [results.md](assets/humo-mini/ablation/results.md).",
+        f"{record['hours']:.1f} hours on {record['device']}.{_other_start(record)} What decides, all figures, and what "
+        "must be known to read them: [results.md](assets/humo-mini/ablation/results.md).",
     ]
     return "\n".join(lines)
+
+
+def _other_start(record: dict) -> str:
+    """A sentence where the comparison began from other weights than those that are bundled now."""
+    if record["settings"]["start"] != "mini" or record["start_weights"] == fingerprint(load("mini").transformer):
+        return ""
+    return " All began from the weights that were bundled then; the same command now begins from the newer ones."
 
 
 def written(readme: str, text: str, begin: str = BEGIN, end: str = END) -> str:

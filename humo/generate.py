@@ -76,7 +76,7 @@ def generate(
     switch: Annotated[float | None, typer.Option(help="Timestep at which early scales end.")] = None,
     enlarge: Annotated[int, typer.Option(help="Whole number by which the pictures are enlarged.", min=1)] = 1,
 ) -> None:
-    """Make a video from text, pictures and sound, any of the last two left out at will."""
+    """Make a video from text, pictures and sound, either or both of the last two left out at will."""
     check_video_path(out)
     texts = _read_prompts(prompt, prompts)
     if plan:

@@ -22,7 +22,9 @@ from humo.ablation.results import differences, interval, verdict, write_results
 from humo.ablation.running import Material, _without_slot, changed
 from humo.ablation.start import take_weights, trained_weights
 from humo.ablation.variants import BASE, CLAIMS, RULES, VARIANTS, Claim
+from humo.checkpoints import load
 from humo.codec import HuMoVideoCodec
+from humo.evaluation.fingerprint import fingerprint
 from humo.evaluation.probe_training import get_probes
 from humo.guidance import make_rule
 from humo.training.batches import BatchSettings, draw_batch
@@ -237,3 +239,8 @@ def test_the_command_trains_measures_and_resumes(training: Path, start: Path, tm
         raise run("--steps", "3").exception
     with pytest.raises(ValueError, match="variants names 'nothing'"):
         raise run("--variants", "nothing").exception
+    assert record["start_weights"] == fingerprint(load(start, dtype=torch.float32).transformer)
+    record["start_weights"] = "0123456789"  # as if the model had been trained further in between
+    (tmp_path / "out" / "results.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="other start_weights"):
+        raise run().exception

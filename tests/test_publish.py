@@ -54,8 +54,8 @@ def test_the_card_takes_over_a_report(training, tmp_path):
     content["settings"] = {"num_videos": 128}
     (report / "report.json").write_text(json.dumps(content))
     text = write_card(tmp_path / "mini", report).read_text()
-    assert "| sync | 0.71 |" in text and "128 videos a mode." in text and "500: 0.66" in text
-    assert "Frechet distance: renders: 0.05, TIA: 1.50." in text
+    assert "| lip sync | 0.71 |" in text and "128 videos a mode." in text and "500: 0.66" in text
+    assert "real): renders: 0.05, TIA: 1.50." in text
     assert json.loads((tmp_path / "mini" / "report.json").read_text()) == content
     (tmp_path / "mini" / "TIA.webp").touch()
     text = publish(training, tmp_path / "mini").read_text()  # other weights: their figures are not known yet

@@ -54,6 +54,8 @@ def ablate(
     from humo.ablation.record import Record
     from humo.ablation.results import write_results
     from humo.ablation.running import AblationSettings, train_base
+    from humo.checkpoints import load
+    from humo.evaluation.fingerprint import fingerprint
     from humo.evaluation.probe_training import get_probes
 
     if threads is None and workers > 1:
@@ -62,7 +64,8 @@ def ablate(
         torch.set_num_threads(threads * workers)  # of the common start, which trains alone
     settings = AblationSettings(steps=steps, start=start, base_steps=base_steps, layers=layers, tokens=tokens)
     place, material = probes or out / "probes", load_material(training)
-    record = Record.open(out, settings, videos, frames, len(material.data), get_probes(place), device)
+    start_weights = fingerprint(load(start, dtype=torch.float32).transformer) if start else None
+    record = Record.open(out, settings, videos, frames, len(material.data), get_probes(place), device, start_weights)
     with record.clock():
         base = train_base(material, out, settings, device)
     workshop = Workshop(

@@ -44,15 +44,33 @@ class Record:
 
     @classmethod
     def open(
-        cls, folder: Path, settings: AblationSettings, videos: int, frames: int, clips: int, probes: Probes, device: str
+        cls,
+        folder: Path,
+        settings: AblationSettings,
+        videos: int,
+        frames: int,
+        clips: int,
+        probes: Probes,
+        device: str,
+        start_weights: str | None = None,
     ) -> Record:
         """Reads the record of a folder or begins one, and writes down at once what was asked.
+
+        Args:
+            folder: of the results.
+            settings: of the trainings.
+            videos, frames: held-out videos a seed, and frames of each.
+            clips: that all learn from.
+            probes: that measure.
+            device: "cpu" or "cuda".
+            start_weights: fingerprint of the transformer that `settings.start` names.
 
         Raises:
             ValueError: if the folder holds results of other settings.
         """
         asked = {
             "settings": asdict(settings),
+            "start_weights": start_weights,
             "recipe": recipe(),
             "clips": clips,
             "videos": videos,

@@ -82,14 +82,16 @@ def write_results(record: dict[str, Any], folder: Path) -> Path:
         Path of results.md.
     """
     runs, settings = record["runs"], record["settings"]
-    start = f"{settings['start']} with self-attention and sound anew" if settings["start"] else "nothing"
+    start = "nothing"
+    if settings["start"]:
+        start = f"{settings['start']}, weights `{record['start_weights']}`, with self-attention and sound anew"
     said = {**{name: variant.what for name, variant in VARIANTS.items()}, **_rules_in_words()}
     parts = [
         "# The paper's claims, in miniature\n",
         f"Written by `{record['command']}` on {record['device']}; {record['hours']:.1f} hours of training and "
         f"measuring. All variants begin from one text-to-video model ({settings['base_steps']} steps from {start}) and "
-        f"learn for {settings['steps']} steps; each seed has {record['videos']} held-out videos of its own, the same "
-        "for all variants. Mean ± standard deviation over seeds.\n",
+        f"learn for {settings['steps']} steps from {record['clips']} clips; each seed has {record['videos']} held-out "
+        "videos of its own, the same for all variants. Mean ± standard deviation over seeds.\n",
         "## Training\n",
         table(runs, list(VARIANTS)),
         "\n## Guidance, on the weights of `full`\n",

@@ -26,8 +26,8 @@ TRIED = """
 - **Half precision on the CPU** is emulated by processors without instructions for it and many times slower there, so
   the CPU path stays in float32, and Muon's orthogonalisation with it (`humo.training.muon`).
 - **No guidance in late steps** saves little: with the published spacing of noise levels most steps are early ones.
-- **Waiting videos of full quality made as one batch** gain little on two cores, which one of them keeps busy (*many
-  visitors*, above): there the page batches quick looks alone, on a GPU all.
+- **Waiting videos of full quality made as one batch** gain little on two cores, which a single video keeps
+  busy already (*many visitors*, above): there the page batches quick looks alone, on a GPU all.
 - **Compiled blocks on the CPU** (`pipe.transformer.compile_repeated_blocks()`) took as long as the others in full
   quality, and longer in a quick look, after a wait for the compiler: they are for GPUs.
 - **A slower preset of the video encoder** ("medium", moviepy's default) takes longer than "veryfast" for files of the
@@ -64,7 +64,8 @@ def write_performance(path: Path, page: Path) -> Path:
         f"![Time of each way beside the exact one]({PLOT})",
         "## The same clips in several ways",
         "Two seconds of video from text, picture and sound, mini; what the price means for lips and attributes is told "
-        "by `python -m humo evaluate` with `--fast` or `--cache`.",
+        "by `python -m humo evaluate` with `--fast` or `--cache`. Each column is a median over the clips of its own; "
+        "shares compare ways on the same clip, so they are not quotients of the seconds.",
         describe_ways(ways),
         "## Where the time of a clip goes",
         *(f"```\n{describe(_named(form, result))}\n```" for form, result in parts.items()),

@@ -159,7 +159,8 @@ def _cost_lines(report: dict[str, Any]) -> list[str]:
         f"| encoding | {encode:,.0f} {_unit(report['device'])} |",
         f"| by the clock, as it was run here | {million['measured_wall_hours']:,.0f} hours |",
         *(
-            f"| {number} encoding processes, each with the examiners of this run | {hours:,.1f} hours |"
+            f"| {number} encoding process{'es' * (number > 1)}, each with the examiners of this run "
+            f"| {hours:,.1f} hours |"
             for number, hours in zip(PROCESSES, slowest, strict=True)
         ),
         "",

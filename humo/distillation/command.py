@@ -13,7 +13,7 @@ distill = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Option(help="Folder of the distillation.")]
-Model = Annotated[str, typer.Option(help="The model to distil: mini or a folder.")]
+Model = Annotated[str, typer.Option(help="The model with or without its fast form: mini or a folder.")]
 Threads = Annotated[int, typer.Option(help="CPU threads.")]
 
 

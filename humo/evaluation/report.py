@@ -25,7 +25,7 @@ FRAMES_SHOWN = 6
 _GAP = 6
 _CAPTION_HEIGHT = 30
 _TRUE, _READ = (150, 150, 158), (206, 44, 48)
-_ROWS = (
+FIGURES = (
     ("lip sync", "sync", "correlation of the mouth's openness with the truth, at one lag for all, within 2 frames"),
     ("… of another voice", "sync_shuffled", "control, computed the same way"),
     ("… of loudness alone", "sync_loudness", "baseline, computed the same way"),
@@ -37,6 +37,7 @@ _ROWS = (
     ("faces", "faces", "share of frames in which a face is found"),
     ("grain", "grain", "how many of 255 levels a pixel usually differs from its neighbours' mean"),
 )
+"""Title, name in report.json and meaning of what is measured of generated videos."""
 
 
 def write_report(report: dict[str, Any], folder: Path, sheets: Sequence[str] = ()) -> Path:
@@ -156,7 +157,7 @@ def _spread_section(report: dict[str, Any]) -> list[str]:
 def _mode_table(report: dict[str, Any]) -> str:
     columns = {**report["modes"], **report["ceilings"]}
     lines = ["| | " + " | ".join(columns) + " | |", "|---" * (len(columns) + 2) + "|"]
-    for title, key, meaning in _ROWS:
+    for title, key, meaning in FIGURES:
         if any(key in figures for figures in columns.values()):
             cells = " | ".join(_cell(figures, key) for figures in columns.values())
             lines.append(f"| {title} | {cells} | {meaning} |")

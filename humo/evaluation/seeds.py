@@ -56,7 +56,8 @@ def cases_in_words(report: dict[str, Any]) -> str:
     videos = f"{report['settings']['num_videos']} videos a mode"
     if seeds == 1:
         return f"{videos}."
-    return f"{seeds} times {videos}, each time others: mean ± standard deviation; what has none is of the first."
+    spread = "mean ± standard deviation; a figure without ± is of the first of them"
+    return f"{seeds} times {videos}, each time others: {spread}."
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`python -m humo train codec | hearing | reading | data | model | start | publish | card`: the way to mini."""
+"""`python -m humo train codec | hearing | reading | data | model | refine | start | publish | card`: mini's way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from humo.codec import HuMoVideoCodec
 
 train = typer.Typer(
-    no_args_is_help=True, help="Train the mini model from nothing: codec, hearing, reading, data, model."
+    no_args_is_help=True,
+    help="Train the mini model from nothing: codec, hearing, reading, data, model, refine, publish.",
 )
 
 Folder = Annotated[Path, typer.Option(help="Folder of the whole training; each step keeps its own part in it.")]
@@ -187,7 +188,7 @@ def refine(
 @train.command()
 def start(
     out: Folder = Path("runs/mini"),
-    model_folder: Annotated[Path, typer.Option("--model")] = Path("assets/humo-mini"),
+    model_folder: Annotated[Path, typer.Option("--model", help="A published model.")] = Path("assets/humo-mini"),
 ) -> None:
     """Lays a finished model out as a training, so that the steps above go on from it."""
     from humo.training.start import start_from
@@ -197,7 +198,10 @@ def start(
 
 
 @train.command()
-def publish(out: Folder = Path("runs/mini"), to: Path = Path("assets/humo-mini")) -> None:
+def publish(
+    out: Folder = Path("runs/mini"),
+    to: Annotated[Path, typer.Option(help="Folder of the bundled model.")] = Path("assets/humo-mini"),
+) -> None:
     """Writes the trained pipeline as the bundled model: bfloat16, small shards, a card."""
     from humo.training.publish import publish as publish_training
 
@@ -206,7 +210,10 @@ def publish(out: Folder = Path("runs/mini"), to: Path = Path("assets/humo-mini")
 
 @train.command()
 def card(
-    model_folder: Annotated[Path, typer.Option("--model")] = Path("assets/humo-mini"), report: Path | None = None
+    model_folder: Annotated[Path, typer.Option("--model", help="A published model.")] = Path("assets/humo-mini"),
+    report: Annotated[
+        Path | None, typer.Option(help="Folder of an evaluation; default: the report that the card has.")
+    ] = None,
 ) -> None:
     """Writes the model card anew, with the figures of `python -m humo evaluate --out REPORT`."""
     from humo.training.publish import write_card

@@ -12,7 +12,8 @@ import torch
 from safetensors import safe_open
 
 from humo.checkpoints import load
-from humo.evaluation.seeds import SPREAD, cases_in_words, figure_cell
+from humo.evaluation.report import FIGURES
+from humo.evaluation.seeds import cases_in_words, figure_cell
 from humo.training.run import NOT_RECORDED, Run
 
 SHARD = "15MB"
@@ -144,12 +145,17 @@ def _training_text(record: dict[str, Any]) -> str:
 
 def _figures_text(report: dict[str, Any]) -> str:
     modes = report["modes"]
-    lines = ["| figure | " + " | ".join(modes) + " |", "|---" * (len(modes) + 1) + "|"]
-    for name in SPREAD:
-        lines.append(f"| {name} | " + " | ".join(figure_cell(report, mode, name) for mode in modes) + " |")
+    lines = ["| | " + " | ".join(modes) + " | |", "|---" * (len(modes) + 2) + "|"]
+    for title, name, meaning in FIGURES:
+        if any(cells := [figure_cell(report, mode, name) for mode in modes]):
+            lines.append(f"| {title} | " + " | ".join(cells) + f" | {meaning} |")
     masks = ", ".join(f"{timestep}: {value:.2f}" for timestep, value in report["mask_iou"].items())
     distances = ", ".join(f"{name}: {value:.2f}" for name, value in report["frechet"].items())
-    parts = [cases_in_words(report), f"Mask IoU by timestep: {masks}.", f"Frechet distance: {distances}."]
+    parts = [
+        cases_in_words(report),
+        f"Overlap (IoU) of the predicted with the true face mask, by timestep: {masks}.",
+        f"Frechet distance of the probes' features to other real clips (renders: real against real): {distances}.",
+    ]
     return "\n".join(lines) + "\n\n" + "\n\n".join(parts) + "\n"
 
 
