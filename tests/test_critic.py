@@ -28,7 +28,8 @@ def blurred(video: torch.Tensor) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def critic(rendered: torch.Tensor) -> Critic:
     torch.manual_seed(0)
-    critic = Critic(weight=0.5)
+    critic = Critic(weight=0.5, ahead=100)
+    assert critic.lesson(rendered, rendered.sum(), rendered) == 0, "it taught before it knew anything"
     losses = [critic.learn(blurred(rendered), rendered) for _ in range(100)]
     assert losses[0] > 1.5 and losses[-1] < 1.0
     return critic
@@ -65,7 +66,7 @@ def test_a_decoder_with_a_critic_goes_on_exactly():
 
     def begin() -> tuple[HuMoVideoCodec, Critic]:
         torch.manual_seed(1)
-        return HuMoVideoCodec(z_dim=8, widths=(16, 8, 8, 8, 8)), Critic(settings.critic)
+        return HuMoVideoCodec(z_dim=8, widths=(16, 8, 8, 8, 8)), Critic(settings.critic, ahead=1)
 
     codec, critic = begin()
     whole = [losses["loss"] for _, losses, _ in train_decoder(codec, settings, critic=critic)]
