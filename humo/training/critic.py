@@ -2,9 +2,9 @@
 
 Where latents leave open what is to be drawn, the mean error is least for a blur between all that it could be. A critic
 never saw a blur in a render. It looks at patches (arXiv 1611.07004) of three frames in a row, so that flicker shows
-too, and learns by the hinge loss, for a while before it teaches; its weight follows the gradients at the decoder's last
-layer (arXiv 2012.09841, eq. 7), so that it needs no scale of its own. Its layers are normalised by groups: with spectral
-norms it learned so slowly that the decoder fooled it with grain.
+too, and learns by the hinge loss, for a while before it teaches; its weight follows the gradients at the decoder's
+last layer (arXiv 2012.09841, eq. 7), so that it needs no scale of its own. Its layers are normalised by groups: with
+spectral norms it learned so slowly that the decoder fooled it with grain.
 
 Legend: b clips, f frames, s side in pixels, w windows of frames.
 """
