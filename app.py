@@ -261,7 +261,9 @@ def _connect_settings(modes: gr.Tabs, tabs: list[Inputs], settings: Settings, pa
         inputs.words.click(filling.add_word, inputs.prompt, inputs.prompt, **QUICK)
         if inputs.image is not None:
             inputs.image.upload(filling.checker(read_picture), inputs.image, inputs.image, **QUEUED)
-            inputs.image.change(filling.shower(settings.defaults), inputs.image, inputs.seen, **QUICK)
+            looks = [inputs.image.change, settings.size.change]
+            for look in looks:
+                look(filling.shower(settings.defaults), [inputs.image, settings.size], inputs.seen, **QUICK)
         if inputs.audio is not None:
             inputs.audio.upload(filling.checker(read_sound), inputs.audio, inputs.audio, **QUEUED)
             inputs.audio.change(filling.hearer(settings.defaults), inputs.audio, inputs.heard, **QUICK)

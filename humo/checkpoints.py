@@ -34,7 +34,6 @@ from humo.transformer import HuMoTransformer3DModel
 
 __all__ = [
     "MINI",
-    "PUBLISHED",
     "bytes_of_folder",
     "check_folder",
     "check_memory",
@@ -48,7 +47,6 @@ __all__ = [
 
 MINI = Path(__file__).resolve().parent.parent / "assets" / "humo-mini"
 """Folder of the bundled model."""
-PUBLISHED = tuple(PRESETS)
 _WEIGHTED = ("text_encoder", "audio_encoder", "transformer", "vae", "focus_head")
 _FULL_PRECISION = ("vae", "audio_encoder")
 _ALIGNMENT = 64

@@ -97,6 +97,8 @@ class Trace:
     def __post_init__(self) -> None:
         if self.masks and self.pipeline.focus_head is None:
             raise ValueError("masks needs a focus head but this model has none: leave it out.")
+        if self.masks and self.pipeline.transformer.is_cache_enabled:
+            raise ValueError("masks needs every block of every step: turn the step cache off.")
 
     def __call__(self, state: StepState) -> None:
         """Keeps a step."""

@@ -12,6 +12,8 @@ from pathlib import Path
 
 FOLDER, WEIGHTS, CONFIG = "fast", "adapter.safetensors", "config.json"
 """In a model's folder, and the two files there."""
+SUFFIX = "-fast"
+"""Of the model's name in the settings of a video that its fast form made."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,6 +32,7 @@ MIN_SECONDS, MAX_SECONDS = 0.2, 600.0
 """A sound lasts at least the first and less than the second."""
 MAX_CHANNELS = 8
 MAX_SAMPLES = 80_000_000
+_DECODING_SECONDS = 120
 """Samples times channels; keeps a decoded sound under 320 MB."""
 SILENCE = 1e-3
 """Peak below which a sound counts as silent (-60 dB of full scale)."""
@@ -225,8 +226,13 @@ def _read_with_ffmpeg(path: Path, demuxer: str, name: str) -> Sound:
         wav = Path(folder) / "sound.wav"
         # Only local files and only this demuxer: a crafted container may not name other files or addresses.
         given = f"-v error -nostdin -protocol_whitelist file -f {demuxer} -i".split() + [str(path.resolve())]
-        wanted = f"-vn -t {MAX_SECONDS + 1} -c:a pcm_s16le".split() + [str(wav)]
-        done = subprocess.run([get_ffmpeg_exe(), *given, *wanted], capture_output=True, check=False)
+        # Silence packs small: no more is written than shows that there is too much.
+        wanted = f"-vn -t {MAX_SECONDS + 1} -c:a pcm_s16le -fs {2.2 * MAX_SAMPLES:.0f}".split() + [str(wav)]
+        command = [get_ffmpeg_exe(), *given, *wanted]
+        try:
+            done = subprocess.run(command, capture_output=True, check=False, timeout=_DECODING_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise ValueError(f"{name} takes too long to decode: save it again as WAV.") from None
         if done.returncode != 0 or not wav.exists():
             raise ValueError(f"{name} has no sound that can be decoded: {_SOUNDS_ASKED}.")
         return _read_with_soundfile(wav, name)

@@ -181,9 +181,14 @@ def check_tokens(config: ContextParallelConfig, num_tokens: int) -> None:
         )
 
 
-def draw_seed(transformer: HuMoTransformer3DModel) -> int:
-    """A seed for who gave none, 0 to 2**31 - 1; the same in every process if the transformer is split over several."""
-    seed = [random.getrandbits(31)]
+def draw_seed(transformer: HuMoTransformer3DModel, earlier: int | None = None) -> int:
+    """A seed for who gave none, 0 to 2**31 - 1; the same in every process if the transformer is split over several.
+
+    Args:
+        transformer: of the pipeline.
+        earlier: the seed to keep, if there is one; where processes share the work, the first one's counts.
+    """
+    seed = [random.getrandbits(31) if earlier is None else earlier]
     if transformer.num_shares > 1:
         dist.broadcast_object_list(seed, src=0)
     return seed[0]

@@ -37,6 +37,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatur
 from humo.audio import FPS, FRAMES_PER_LATENT, encode_audio, window_audio
 from humo.calls import Call, HuMoPipelineOutput, Picture, read_call
 from humo.decoding import OnFrames, decode_frames
+from humo.fast_config import SUFFIX
 from humo.focus import FaceMaskPredictor, MaskKeeper
 from humo.guidance import Rule
 from humo.inputs import Request
@@ -178,6 +179,8 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         )
         if return_masks and self.focus_head is None:
             raise ValueError("return_masks needs a focus head but this model has none: leave it out.")
+        if return_masks and self.transformer.is_cache_enabled:
+            raise ValueError("return_masks needs every block of every step: turn the step cache off.")
         masks = MaskKeeper(self.focus_head) if return_masks else None
         output = self.make_together([call], _call_each(masks, on_step), on_frames and [on_frames])[0]
         return output if masks is None else replace(output, masks=masks.best)
@@ -246,7 +249,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
     @property
     def model_name(self) -> str:
         """Name of the folder the model came from, never the whole path: settings travel with a video."""
-        return Path(self.name_or_path or "").name + "-fast" * self.transformer.config.guidance_embeds
+        return Path(self.name_or_path or "").name + SUFFIX * self.transformer.config.guidance_embeds
 
     @property
     def size_multiple(self) -> int:

@@ -10,11 +10,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import made
 import pytest
+import soundfile
 import tiny
 
 import app
@@ -145,6 +147,29 @@ def test_a_seed_that_a_browser_would_round_is_told(behind: Behind) -> None:
     with pytest.warns(UserWarning, match=f"The seed, {sharing.LARGEST_SEED + 1}, has more digits"):
         view = sharing.restored(replace(video, seed=sharing.LARGEST_SEED + 1), {}, modes, tabs, settings)
     assert view[settings.seed] is None
+    plain = {**made.SETTINGS, "num_inference_steps": 4}
+    for model, steps in (("humo-mini", 4), ("humo-mini-fast", settings.defaults.num_inference_steps)):
+        video = VideoSettings.of_plain({**plain, "model": model})
+        assert sharing.restored(video, {}, modes, tabs, settings)[settings.steps] == steps
+
+
+def test_a_long_voice_is_estimated_as_the_clip_that_is_made_of_it(behind: Behind, tmp_path: Path) -> None:
+    large = replace(behind.serving.defaults, max_frames=None, trained_frames=None)
+    asked = []
+    serving = SimpleNamespace(defaults=large, predict=asked.append)
+    soundfile.write(tmp_path / "voice.wav", *tiny.voice(60.0))
+
+    async def build() -> tuple[Inputs, Settings]:
+        with app.gr.Blocks(analytics_enabled=False):
+            with gr.Tabs():
+                inputs = app._tab(MODES[1], behind)
+            return inputs, app._settings(large)
+
+    inputs, settings = asyncio.run(build())
+    values = {widget: widget.value for widget in [*inputs.widgets(), *settings.widgets()]}
+    values |= {inputs.prompt: "a man talks", inputs.audio: str(tmp_path / "voice.wav"), settings.mode: MODES[1].key}
+    filling.estimator(inputs, settings, serving)(values)
+    assert [request.num_frames for request in asked] == [PUBLISHED_FRAMES]
 
 
 def test_examples_are_whole_and_every_tab_has_one() -> None:

@@ -19,11 +19,13 @@ from imageio_ffmpeg import get_ffmpeg_exe
 import humo.generate
 from humo.__main__ import COMMANDS, main
 from humo.checkpoints import load
+from humo.fast_config import SUFFIX
 from humo.generate import Memory, _estimate
 from humo.media import read_sound
 from humo.pipeline import HuMoPipeline
 from humo.shots.cuts import Shot
 from humo.space.request import Defaults
+from humo.space.restore import read_settings
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b
 
 PROMPT = "a woman with red hair talks"
@@ -79,6 +81,14 @@ def test_generate_writes_a_video_with_sound(
     probe = subprocess.run([get_ffmpeg_exe(), "-i", str(out)], capture_output=True, text=True, check=False).stderr
     for words in ("128x128", "25 fps", "Audio: aac", "AI-generated", PROMPT):
         assert words in probe
+
+
+def test_generate_with_the_fast_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.mp4"
+    arguments = f"--fast --frames 5 --steps 1 --seed 3 --text-scale 2 --out {out}".split()
+    assert main(["generate", "--prompt", PROMPT, *arguments]) == 0
+    settings = read_settings(out)
+    assert settings.model.endswith(SUFFIX) and settings.guidance["text"] == 2 and settings.num_inference_steps == 1
 
 
 def test_page_and_command_line_have_the_same_defaults(folder: Path) -> None:

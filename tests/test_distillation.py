@@ -291,6 +291,23 @@ def test_a_missing_or_foreign_fast_form_is_a_sentence(teacher: HuMoPipeline, fol
         make_fast(teacher, broken.parent)
 
 
+def test_another_models_walks_and_student_are_refused(
+    teacher: HuMoPipeline, data: ClipData, walks: Path, folder: Path, tmp_path: Path
+) -> None:
+    further = tmp_path / "further"
+    shutil.copytree(folder, further)
+    weights = load_file(further / "transformer" / "diffusion_pytorch_model.safetensors")
+    weights["proj_out.bias"] += 1
+    save_file(weights, further / "transformer" / "diffusion_pytorch_model.safetensors", {"format": "pt"})
+    other = load(further, device="cpu")
+    with pytest.raises(ValueError, match="walks of other weights"):
+        next(write_paths(other, data, walks / "paths", 2, SETTINGS))
+    with pytest.raises(ValueError, match="walks of other weights"):
+        train_student(other, walks, LearningSettings(steps=6), rank=4, save_every=3, device="cpu")
+    with pytest.raises(ValueError, match="a student of other weights"):
+        publish_student(walks, further, 3)
+
+
 def test_nothing_trained_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="distill paths"):
         load_paths(tmp_path)

@@ -20,6 +20,7 @@ from humo.dataset.shards import FORMAT, INDEX, NULL_TEXT, PREPARED, tensor_name,
 from humo.finetuning.checkpoint import find_states
 from humo.finetuning.command import finetune
 from humo.finetuning.objective import check_batch, draw_chance, pose
+from humo.finetuning.sharding import write_tensors
 from humo.finetuning.source import NullVideo, find_source, load_transformer
 from humo.focus import FaceMaskPredictor
 from humo.pipeline import HuMoPipeline
@@ -144,6 +145,12 @@ def test_stage_2_goes_on_from_stage_1(wan: Path, tmp_path: Path) -> None:
     third = recipe.training(tmp_path / "two", tmp_path / "three", recipe.settings(2, steps=1))
     for name, value in head.state_dict().items():
         assert torch.equal(third.model.focus_head.state_dict()[name], value)
+
+
+def test_a_later_export_takes_the_earlier_ones_place(tmp_path: Path) -> None:
+    for value in (0.0, 1.0):
+        write_tensors({"weight": torch.full((4,), value)}, tmp_path, "model", is_main=True)
+    assert load_file(tmp_path / "model.safetensors")["weight"].tolist() == [1.0] * 4
 
 
 def test_averages_are_exported(finished: Path) -> None:

@@ -5,6 +5,7 @@ Run: python -m pytest tests/test_jobs.py
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from humo.space.jobs import Job, Model, Phase, Progress
 from humo.space.making import MakeVideo, Result
 from humo.space.request import VideoRequest
 from humo.space.studio import MAX_JOBS, Studio
-from humo.space.temporary import Room
+from humo.space.temporary import HOUR, Room
 
 PROMPT = "a woman with red hair talks"
 
@@ -99,6 +100,15 @@ def test_one_job_a_visitor_and_a_limit_for_all(studio: Studio) -> None:
     for number in range(MAX_JOBS):
         studio.stop(f"visitor {number}")
     assert all(_follow(job)[-1].phase is Phase.STOPPED for job in jobs)
+
+
+def test_a_video_that_waited_long_finds_its_folder_again(studio: Studio) -> None:
+    path = studio.new_path("film")
+    os.utime(path.parent, (time.time() - HOUR - 1,) * 2)
+    studio.room.make()  # an upload of somebody else, say
+    assert not path.parent.exists()
+    job = studio.start("anna", MakeVideo(VideoRequest(prompt=PROMPT, num_frames=5, num_inference_steps=1), path))
+    assert _follow(job)[-1].phase is Phase.DONE and path.is_file()
 
 
 def test_model_that_fails_to_load_is_tried_again(mini_pipeline: HuMoPipeline) -> None:

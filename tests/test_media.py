@@ -153,6 +153,20 @@ def test_bad_sounds(tmp_path: Path) -> None:
         _one_sentence(error, tmp_path)
 
 
+def test_a_small_file_does_not_become_a_large_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    silence = ["-f", "lavfi", "-i", "anullsrc=r=192000:cl=7.1", "-t", "90", "-c:a", "flac"]
+    subprocess.run([get_ffmpeg_exe(), "-v", "error", *silence, str(tmp_path / "small.mp4")], check=True)
+    assert (tmp_path / "small.mp4").stat().st_size < 2**20
+    decoded = []
+    read = media._read_with_soundfile
+    monkeypatch.setattr(
+        media, "_read_with_soundfile", lambda wav, name: decoded.append(wav.stat().st_size) or read(wav, name)
+    )
+    with pytest.raises(ValueError, match="million samples"):
+        media.read_sound(tmp_path / "small.mp4")
+    assert decoded[0] < 180e6, "of 276 MB"
+
+
 def test_sound_is_heard_mono_at_16_khz_and_kept_as_given(tmp_path: Path) -> None:
     given = _voice(1.5, 44_100, channels=2)
     soundfile.write(tmp_path / "voice.wav", given, 44_100, subtype="FLOAT")

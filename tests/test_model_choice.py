@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,16 @@ def test_a_folder_serves_or_is_refused(mini_pipeline: HuMoPipeline, tmp_path: Pa
     (tmp_path / "tiny" / "model_index.json").unlink()
     with pytest.raises(ValueError, match=r"model_index\.json"):
         load_served(str(tmp_path / "tiny"), device="cpu")
+
+
+def test_a_fast_form_of_other_weights_leaves_full_quality(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "further"
+    shutil.copytree(MINI_FOLDER, folder)
+    config = folder / "fast" / "config.json"
+    config.write_text(config.read_text().replace('"teacher": "', '"teacher": "0'))
+    served = load_served(str(folder))
+    assert served.pipe.fast_form is None and served.name == "further"
+    assert "distilled from other weights" in caplog.text
 
 
 def test_a_published_model_serves_if_it_can_be_loaded(converted: Path) -> None:

@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from humo.sampling import StepState
 from humo.shots.cuts import FPS, Shot, count_frames, cut_sound
 from humo.shots.folder import MAX_METADATA, ShotFolder
 from humo.shots.making import longest_shot, make_shots, plan_shots, prompt_of_each
+from humo.step_caches import cached, describe_cache
 from humo.world.speech import speak
 
 PROMPT = "a woman with red hair talks"
@@ -286,8 +288,14 @@ def test_only_what_changed_is_made_again(mini_pipeline: HuMoPipeline, tmp_path: 
     other = tiny.pipeline("mini")
     given = {"image": tiny.picture(20, 60), "guidance": {"rule": "constant"}, "seed": 2}
     assert made(other, **given) == set()  # the same weights, loaded anew
-    other.transformer.patch_embedding.weight.data += 0.1
-    assert made(other, **given) == {1, 2, 3}
+    first, norm = "transformer.patch_embedding.weight", "transformer.blocks.1.attn1.norm_q.weight"
+    for part in (first, norm, "vae.components.bias"):
+        attrgetter(part)(other).data += 0.1
+        assert made(other, **given) == {1, 2, 3}, part
+    with cached(other.transformer, "taylor"):
+        assert made(other, **given) == {1, 2, 3}
+        kept = make_shots(other, SHOTS, PROMPT, tmp_path / "shots", audio=(SOUND, RATE), **given)
+        assert kept.settings["cache"] == describe_cache(other.transformer)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "record"])

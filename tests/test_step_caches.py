@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 from humo.__main__ import main
+from humo.explain import Trace
 from humo.step_caches import cached, describe_cache, read_cache, use_cache
 
 
@@ -66,8 +67,10 @@ def test_passes_are_left_out_and_the_video_says_so(name: str, batch_branches: bo
 @pytest.mark.parametrize("name", ["first_block", "taylor"])
 def test_masks_need_every_block(name: str) -> None:
     pipe = tiny.pipeline("mini")
-    with cached(pipe.transformer, name), pytest.raises(ValueError, match="a cache leaves some out: turn the cache off"):
+    with cached(pipe.transformer, name), pytest.raises(ValueError, match="return_masks needs every block"):
         pipe("a woman nods", seed=3, num_frames=9, return_masks=True)
+    with cached(pipe.transformer, name), pytest.raises(ValueError, match="masks needs every block"):
+        Trace(pipe, masks=True)
     assert pipe("a woman nods", seed=3, num_frames=9, return_masks=True).masks is not None, "off again"
 
 

@@ -52,7 +52,7 @@ def data(folder) -> ClipData:
 @pytest.fixture
 def trainer(folder) -> Trainer:
     torch.manual_seed(0)
-    return Trainer(make_mini(STD, 16, load_reading(folder)[1], layers=2), ModelSettings(steps=20))
+    return Trainer(make_mini(STD, 16, load_reading(folder)[1], layers=2), ModelSettings())
 
 
 def sound_stage():
@@ -177,7 +177,7 @@ def test_a_resumed_training_is_the_same_training(trainer, folder, data, tokenize
         trainer.step(draw(data, tokenizer, step), sound_stage(), 0.3)
     run.save(step=3, trainer=copy.deepcopy(trainer.state()))
     expected = [trainer.step(draw(data, tokenizer, step), sound_stage(), 0.3) for step in (3, 4)]
-    fresh = Trainer(make_mini(STD, 16, load_reading(folder)[1], layers=2), ModelSettings(steps=20))
+    fresh = Trainer(make_mini(STD, 16, load_reading(folder)[1], layers=2), ModelSettings())
     fresh.load(run.load()["trainer"])
     assert [fresh.step(draw(data, tokenizer, step), sound_stage(), 0.3) for step in (3, 4)] == expected
     for ours, theirs in zip(fresh.ema.shadow_params, trainer.ema.shadow_params, strict=True):
@@ -262,6 +262,11 @@ def test_runs_keep_a_log_and_whole_states(tmp_path: Path):
 def test_clips_that_fill_no_whole_shard_are_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="700 clips do not fill shards of 500"):
         next(write_shards(tmp_path, DataSettings(num_clips=700), tmp_path, workers=1))
+
+
+def test_shards_of_another_size_are_not_mixed(folder: Path):
+    with pytest.raises(ValueError, match="holds clips of other weights or settings .codec .*, 4 clips a shard"):
+        next(write_shards(folder / "data", DataSettings(num_clips=8, clips_per_shard=8), folder / "codec", workers=1))
 
 
 def test_clips_come_in_while_a_training_runs(folder, data, tmp_path):

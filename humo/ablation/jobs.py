@@ -15,6 +15,7 @@ from humo.ablation.measuring import Bench, make_bench, measure
 from humo.ablation.running import AblationSettings, Material, load_variant, train_variant
 from humo.ablation.variants import RULES, VARIANTS
 from humo.evaluation.probe_training import get_probes
+from humo.processes import follow_parent
 from humo.training.loop import SIZE
 
 _MASK_CLIPS = 16
@@ -70,7 +71,7 @@ def run_jobs(jobs: Sequence[Job], workshop: Workshop, workers: int) -> Iterator[
         for job in jobs:
             yield job, run_job(job, workshop)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), follow_parent) as pool:
         running = {pool.submit(run_job, job, workshop): job for job in jobs}
         failed = None
         for done in as_completed(running):

@@ -78,9 +78,9 @@ def train_base(material: Material, folder: Path, settings: AblationSettings, dev
         codec = HuMoVideoCodec.from_pretrained(material.folder / "codec")
         weights = trained_weights(settings.start, material.text_encoder, codec)
         take_weights(model, weights, anew=(SELF_ATTENTION, *AUDIO))
-    planned = ModelSettings(steps=settings.base_steps, learning_rate=settings.base_learning_rate, focus_weight=0.0)
+    planned = ModelSettings(learning_rate=settings.base_learning_rate, focus_weight=0.0)
     trainer = Trainer(model, planned, device)
-    return _train(material, trainer, folder / "base", BASE, settings, 0, _without_slot)
+    return _train(material, trainer, settings.base_steps, folder / "base", BASE, settings, 0, _without_slot)
 
 
 def train_variant(
@@ -93,12 +93,10 @@ def train_variant(
     model = material.make_model(settings.layers, seed)
     take_weights(model, load_file(base), anew=AUDIO)
     place = folder / f"{variant.name}-{seed}"
-    planned = ModelSettings(
-        steps=settings.steps, learning_rate=settings.learning_rate, focus_weight=variant.focus_weight
-    )
+    planned = ModelSettings(learning_rate=settings.learning_rate, focus_weight=variant.focus_weight)
     with changed(model, variant) as gate:
         trainer = Trainer(model, planned, device) if gate is None else GatedTrainer(model, planned, device, gate)
-        return _train(material, trainer, place, variant.stages, settings, 1 + seed)
+        return _train(material, trainer, settings.steps, place, variant.stages, settings, 1 + seed)
 
 
 def load_variant(material: Material, weights: Path, settings: AblationSettings) -> MiniModel:
@@ -127,6 +125,7 @@ def changed(model: MiniModel, variant: Variant) -> Iterator[HardGate | None]:
 def _train(
     material: Material,
     trainer: Trainer,
+    steps: int,
     folder: Path,
     stages: tuple[Stage, ...],
     settings: AblationSettings,
@@ -134,7 +133,7 @@ def _train(
     change: Callable[[Batch], Batch] | None = None,
 ) -> Path:
     """Trains to the end, or finds that this was done."""
-    weights, steps = folder / "weights.safetensors", trainer.settings.steps
+    weights = folder / "weights.safetensors"
     with alone(folder / ".lock", f"Waiting for another process that trains {folder.name}."):  # of a killed run, say
         if weights.exists():
             return weights

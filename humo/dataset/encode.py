@@ -26,8 +26,6 @@ from humo.dataset.syncnet import load_syncnet
 from humo.pipeline import HuMoPipeline
 from humo.references import encode_references, encode_video, to_pixels
 
-PARTS = ("latents", "references", "text", "audio", "face")
-"""Tensors of a clip."""
 CONDITIONERS = ("tokenizer", "text_encoder", "feature_extractor", "audio_encoder", "vae")
 """Components of a pipeline that a preparation uses."""
 

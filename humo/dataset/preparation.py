@@ -30,6 +30,7 @@ from humo.dataset.settings import PrepareSettings
 from humo.dataset.shards import NULL_TEXT, claim, is_done, tensor_name, write_index, write_unit
 from humo.files import replaced
 from humo.pipeline import HuMoPipeline
+from humo.processes import follow_parent
 
 AHEAD = 2
 """Rows that are examined before they are needed, for each process."""
@@ -208,4 +209,4 @@ class _Examiners:
 
     def _make_pool(self) -> ProcessPoolExecutor:
         # Fresh processes: a fork would copy the threads' locks of torch and of the GPU's driver.
-        return ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+        return ProcessPoolExecutor(self.workers, get_context("spawn"), follow_parent)

@@ -11,11 +11,14 @@ from safetensors.torch import load_file, save_file
 
 from humo.distillation.learning import Distiller, LearningSettings, draw_leap, load_paths
 from humo.distillation.student import make_student, save_student
+from humo.evaluation.fingerprint import fingerprint
 from humo.fast import DOWN
 from humo.fast_config import FOLDER, FastConfig, teacher_of
 from humo.files import replaced
 from humo.pipeline import HuMoPipeline
+from humo.training.claim import claim
 from humo.training.run import Run, RunningMeans
+from humo.transformer import HuMoTransformer3DModel
 
 _AVERAGED = "averaged.safetensors"
 _LONGEST = 13
@@ -37,7 +40,13 @@ def train_student(
 
     Returns:
         The file of the averaged weights.
+
+    Raises:
+        ValueError: if the walks, or the student so far, are of another transformer.
     """
+    teacher = fingerprint(pipe.transformer)
+    claim(out / "paths", teacher, "walks")
+    claim(out / "learn", teacher, "a student")
     shards = load_paths(out / "paths", device)
     torch.manual_seed(0)
     distiller = Distiller(make_student(pipe.transformer, rank), settings, device)
@@ -72,11 +81,12 @@ def publish_student(out: Path, model: Path, num_inference_steps: int) -> Path:
         The folder.
 
     Raises:
-        ValueError: if nothing was trained yet.
+        ValueError: if nothing was trained yet, or it is another model's student.
     """
     path = out / "learn" / _AVERAGED
     if not path.is_file():
         raise ValueError(f"{out} has no trained student: run `python -m humo distill learn` first.")
+    claim(out / "learn", fingerprint(HuMoTransformer3DModel.from_pretrained(model / "transformer")), "a student")
     weights = load_file(path)
     rank = next(len(value) for name, value in weights.items() if name.endswith(DOWN))
     shift = json.loads((model / "scheduler" / "scheduler_config.json").read_text())["flow_shift"]

@@ -17,11 +17,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from humo.evaluation.fingerprint import fingerprint
 from humo.files import replaced
 from humo.guidance import Branch, Rule
 from humo.pipeline import HuMoPipeline
 from humo.sampling import denoise, make_scheduler, set_timesteps
 from humo.training.batches import Batch, BatchSettings, draw_batch
+from humo.training.claim import claim
 from humo.training.conditions import conditions_of
 from humo.training.data import ClipData
 from humo.training.stages import Stage
@@ -151,8 +153,12 @@ def _rule_of(scales: Tensor) -> Rule:
 def write_paths(
     pipe: HuMoPipeline, data: ClipData, folder: Path, num_batches: int, settings: PathSettings
 ) -> Iterator[Path]:
-    """Walks and keeps the shards that are missing; yields each path as it is there."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Walks and keeps the shards that are missing; yields each path as it is there.
+
+    Raises:
+        ValueError: if the folder holds another transformer's walks.
+    """
+    claim(folder, fingerprint(pipe.transformer), "walks")
     drawing = BatchSettings(tokens=settings.tokens, text_dropout=settings.text_dropout, hidden_words=0.0)
     for index in range(num_batches):
         path = folder / f"paths-{index:04d}.safetensors"

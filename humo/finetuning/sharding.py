@@ -6,6 +6,7 @@ process takes part in putting each together.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def write_tensors(tensors: Mapping[str, Tensor], folder: Path, stem: str, is_mai
         is_main: whether this process writes; the others help to put the tensors together.
     """
     if is_main:
-        write_shards({name: _stored(tensor) for name, tensor in tensors.items()}, folder, stem, "finetune")
+        mark = secrets.token_hex(8)  # new each time: a shard of an earlier write looks the same but for its values
+        write_shards({name: _stored(tensor) for name, tensor in tensors.items()}, folder, stem, mark)
         return
     for tensor in tensors.values():
         whole(tensor)

@@ -53,21 +53,24 @@ def fingerprint(settings: Mapping[str, Any], arrays: Iterable[np.ndarray]) -> st
     return digest.hexdigest()
 
 
-def fingerprint_of_model(transformer: nn.Module) -> str:
-    """Recognise a transformer cheaply: its settings, the names of its parts, its first layer and its adapters.
+def fingerprint_of_model(transformer: nn.Module, vae: nn.Module) -> str:
+    """Recognise a model cheaply: the transformer's settings, first layer, norms and adapters, and the codec.
 
-    Training changes the first layer too, and memory presets leave it in full precision, so that a run may go on with
-    another preset. LoRA adapters are noticed as long as they are not fused into the weights.
+    Every training of ours changes norms (`humo.training.stages`, `humo.finetuning.model`), and memory presets leave
+    them in full precision, so that a run may go on with another preset. LoRA adapters are noticed as long as they are
+    not fused into the weights.
 
     Args:
         transformer: of a pipeline.
+        vae: of the same pipeline.
 
     Returns:
         SHA-256 in hexadecimal digits.
     """
     watched = [transformer.patch_embedding.weight]
-    watched += [parameter for name, parameter in transformer.named_parameters() if "lora_" in name]
-    values = [parameter.detach().flatten()[:4096].bfloat16().float().cpu().numpy() for parameter in watched]
+    watched += [value for name, value in transformer.named_parameters() if "lora_" in name or "norm" in name]
+    watched += list(vae.parameters())
+    values = [parameter.detach().flatten()[:64].bfloat16().float().cpu().numpy() for parameter in watched]
     config = {key: value for key, value in transformer.config.items() if not key.startswith("_")}
     return fingerprint({"config": config, "class": type(transformer).__name__}, values)
 

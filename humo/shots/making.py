@@ -14,7 +14,6 @@ cut, as in any film with hard cuts.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -23,17 +22,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from humo.audio import FPS, FRAMES_PER_LATENT
 from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import PUBLISHED_FRAMES, Request, check_request, make_request
 from humo.media import Sound, read_picture, read_sound
+from humo.parallel import draw_seed
 from humo.shots.cuts import Shot as Shot
 from humo.shots.cuts import count_frames, cut_sound
 from humo.shots.cuts import plan_shots as plan_shots
 from humo.shots.folder import ShotFolder, describe, fingerprint, fingerprint_of_model
+from humo.step_caches import describe_cache
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline, Picture
@@ -179,7 +179,8 @@ def make_shots(
 
     # 2. See which shots are there
     heard = [cut_sound(sound, shot.start, shot.start + shot.num_frames_made) for shot in shots]
-    shared = {"model": fingerprint_of_model(pipe.transformer), "guidance": describe_rule(rule)}
+    shared = {"model": fingerprint_of_model(pipe.transformer, pipe.vae), "guidance": describe_rule(rule)}
+    shared["cache"] = describe_cache(pipe.transformer)
     arrays = [np.asarray(picture) for picture in pictures]
     prints = [
         fingerprint({**shared, **asdict(request), "shown": shot.num_frames}, [part.waveform, *arrays])
@@ -187,6 +188,8 @@ def make_shots(
     ]
     is_missing = _look(store, shots, prints, notes)
     settings = _settings(requests, shots, describe_rule(rule), pipe.model_name)
+    if shared["cache"] is not None:
+        settings["cache"] = shared["cache"]  # not the exact result
     if is_writer:
         store.begin(settings)
 
@@ -222,12 +225,10 @@ def _check_cover(shots: Sequence[Shot], total: int) -> None:
 def _choose_seed(pipe: HuMoPipeline, store: ShotFolder, notes: list[str]) -> int:
     """The folder's seed or a new one; where processes share the work, all take the first one's."""
     earlier = store.seed()
-    seed = [random.getrandbits(31) if earlier is None else earlier]
-    if pipe.transformer.num_shares > 1:
-        torch.distributed.broadcast_object_list(seed, src=0)
-    if seed[0] == earlier:
+    seed = draw_seed(pipe.transformer, earlier)
+    if seed == earlier:
         notes.append(f"The seed of the earlier run in {store.path.name} is used: {earlier}.")
-    return seed[0]
+    return seed
 
 
 def _look(store: ShotFolder, shots: Sequence[Shot], prints: Sequence[str], notes: list[str]) -> list[bool]:

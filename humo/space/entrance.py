@@ -40,6 +40,7 @@ class Entrance:
             ValueError: in one sentence, if the request or the visitor is over a limit, or the studio is full.
         """
         self.limits.check(asked, self._uploads)
+        self.studio.make_way(visitor.session_hash)  # here, not in the gate, where all others would wait too
         return self._gate.start(self._client(visitor), lambda: self.studio.start(visitor.session_hash, task()))
 
     def count_link(self, visitor: gr.Request) -> None:

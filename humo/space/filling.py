@@ -15,8 +15,9 @@ from humo.space.curves import schedule_svg
 from humo.space.dense_caption import dense_caption
 from humo.space.examples import Example
 from humo.space.generating import View, as_toast
+from humo.space.limits import READERS
 from humo.space.previews import heard_html, seen_html
-from humo.space.request import FPS, Defaults, Mode, frames_for
+from humo.space.request import FPS, Defaults, Mode, frames_of
 from humo.space.restore import read_settings
 from humo.space.scales import rule_note
 from humo.space.serving import Serving
@@ -33,7 +34,8 @@ def checker(read: Callable[[str], object]) -> Callable[[str | None], Any]:
         if path is None:
             return None
         try:
-            read(path)
+            with READERS:
+                read(path)
         except ValueError as error:
             gr.Warning(html.sentence(str(error)))
             return None
@@ -69,17 +71,17 @@ def filler(example: Example, inputs: Inputs, settings: Settings) -> Callable[[],
     return fill
 
 
-def shower(defaults: Defaults) -> Callable[[str | None], Any]:
-    """Shows a picture as the model sees it."""
+def shower(defaults: Defaults) -> Callable[[str | None, str], Any]:
+    """Shows a picture as the model sees it in a size of the menu."""
 
-    def show(path: str | None) -> Any:
+    def show(path: str | None, size: str) -> Any:
         try:
             picture = None if path is None else read_picture(path)
         except ValueError:  # told by `checker`
             picture = None
         if picture is None:
             return gr.update(visible=False)
-        return gr.update(value=seen_html(picture, *defaults.size), visible=True)
+        return gr.update(value=seen_html(picture, *defaults.read_size(size)), visible=True)
 
     return show
 
@@ -163,13 +165,13 @@ def restorer(modes: gr.Tabs, tabs: list[Inputs], settings: Settings) -> Callable
 def estimator(inputs: Inputs, settings: Settings, serving: Serving) -> Callable[[dict], str]:
     """Tells how long the video will take, once one has been made."""
 
-    longest = serving.defaults.max_frames
+    longest = serving.defaults.longest_by_sound
 
     def estimate(values: dict) -> str:
         try:
             request, _ = read_request(values, inputs, settings)
             if request.audio is not None:
-                request = replace(request, num_frames=frames_for(read_sound(request.audio).duration, longest))
+                request = replace(request, num_frames=frames_of(read_sound(request.audio), longest))
             seconds = serving.predict(request)
         except ValueError:  # something is missing or wrong: told when Generate is pressed
             seconds = None

@@ -1,4 +1,4 @@
-"""The HTML of the result panel: what stands where the video will be while there is none yet."""
+"""The HTML of the page that Gradio has no widget for: notes, facts, progress, words to press, links."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Progress:
     position: int = 0
     """Jobs before this one."""
     step: int = 0
-    """Denoising steps done."""
+    """Parts done: denoising steps, where nothing else is said in `words`."""
     num_steps: int = 0
     words: str = ""
     """What is being done, where it is not a denoising step."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HOUR = 3600.0
 MAX_PATH = 500
 """Characters of a file's path here; Gradio shortens the names of uploads to 200."""
-_READERS = threading.BoundedSemaphore(2)
+READERS = threading.BoundedSemaphore(2)
 """Files decoded at a time: the largest allowed picture takes 100 MB."""
 AnyJob = TypeVar("AnyJob", bound="Job")
 
@@ -130,13 +130,13 @@ class Limits:
             raise ValueError(f"{len(request.images)} pictures are given but at most {self.images} are allowed.")
         for image in request.images:
             self._check_file("picture", image, within)
-            with _READERS:
+            with READERS:
                 read_picture(image)
         if request.audio is None:
             return
         if not isinstance(request.audio, Sound):
             self._check_file("sound", request.audio, within)
-        with _READERS:
+        with READERS:
             seconds = read_sound(request.audio).duration
         if seconds > self.voice_seconds:
             raise ValueError(

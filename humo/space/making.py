@@ -137,6 +137,7 @@ class MakeVideo:
         """Write the video that was made."""
         is_small = self.request.is_fast  # a quick look leaves the enlarging, a fifth of its time, to the browser
         scale = 1 if is_small else max(1, SHOWN_SIDE // max(output.frames.shape[1:3]))
+        self.path.parent.mkdir(exist_ok=True)  # a folder that stays empty for long is cleared away
         write_video(self.path, output.frames, output.fps, output.audio, output.settings, scale)
         return Result(
             path=self.path,

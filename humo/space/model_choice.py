@@ -116,7 +116,10 @@ def _load(wanted: str, device: torch.device | str | None, note: str) -> Served:
 
     pipe = load(wanted, device=device)
     if has_fast(folder := folder_of(wanted)):
-        pipe.fast_form = make_fast(pipe, folder)
+        try:
+            pipe.fast_form = make_fast(pipe, folder)
+        except ValueError as error:  # of a model trained further, say: full quality is served all the same
+            logging.getLogger(__name__).warning("No quick looks: %s", error)
     return Served(pipe=pipe, name=_name(wanted), device=pipe.device.type, note=note)
 
 

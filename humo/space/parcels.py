@@ -118,6 +118,7 @@ def unpack_back(parcel: Parcel, sent: Parcel) -> Any:
             raise ValueError("the worker told of a file that it was not asked for: please try again.")
         places.append(Path(name))
         if data is not None and sent.files[sent.paths.index(name)] is None:
+            places[-1].parent.mkdir(exist_ok=True)  # a folder that stays empty for long is cleared away
             with replaced(places[-1]) as part:
                 part.write_bytes(data)
     return _Unpacker(parcel.content, places).load()

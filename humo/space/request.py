@@ -186,7 +186,8 @@ class Defaults:
     @classmethod
     def of_pipeline(cls, pipe: HuMoPipeline) -> Defaults:
         """Read them from a pipeline that is loaded."""
-        return cls.of_config(pipe.config, pipe.scheduler.config.flow_shift)
+        solver = pipe.scheduler.config  # UniPC calls it flow_shift; the fast form's Euler, shift
+        return cls.of_config(pipe.config, solver["flow_shift"] if "flow_shift" in solver else solver["shift"])
 
     @classmethod
     def of_folder(cls, folder: Path) -> Defaults:

@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from humo.fast_config import SUFFIX
 from humo.space import html
 from humo.space.entrance import Entrance
 from humo.space.examples import Example
@@ -215,6 +216,10 @@ def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[
             f"The seed, {video.seed}, has more digits than a browser keeps, so a new one is drawn: "
             "`python -m humo generate --seed` takes it as it is."
         )
+    steps = video.num_inference_steps
+    if video.model.endswith(SUFFIX):
+        steps = settings.defaults.num_inference_steps
+        gr.Info("That was a quick look: the settings are back, with the steps of full quality.")
     inputs = next((tab for tab in tabs if tab.mode.key == video.mode), tabs[0])
     view: View = {modes: gr.update(selected=inputs.mode.key), inputs.prompt: video.prompt}
     for widget, name in ((inputs.image, "image"), (inputs.audio, "audio")):
@@ -227,7 +232,7 @@ def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[
     view |= {
         settings.seed: video.seed if video.seed <= LARGEST_SEED else None,
         settings.is_random: False,
-        settings.steps: _within(settings.steps, video.num_inference_steps),
+        settings.steps: _within(settings.steps, steps),
         settings.rule: video.guidance.get("rule"),
         settings.size: size if size in known else settings.size.value,
     }

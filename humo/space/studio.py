@@ -51,10 +51,7 @@ class Studio:
         Raises:
             ValueError: in one sentence, if this visitor's job or too many others are under way.
         """
-        with self._lock:
-            last = self._jobs.get(visitor)
-        if last is not None and last.gives_way:
-            last.end()
+        self.make_way(visitor)
         with self._lock:
             self._jobs = {key: job for key, job in self._jobs.items() if not job.is_over}
             if visitor in self._jobs:
@@ -65,6 +62,13 @@ class Studio:
             self._jobs[visitor] = job
             self._line.join(job)
             return job
+
+    def make_way(self, visitor: str) -> None:
+        """End a visitor's quick look, if there is one, and wait for its end: at the most a step."""
+        with self._lock:
+            last = self._jobs.get(visitor)
+        if last is not None and last.gives_way:
+            last.end()
 
     def _most_together(self, task: Task) -> int:
         return (self._batches or Batches.of_pipeline(self._model.get())).most(task)

@@ -95,7 +95,7 @@ class Room:
         for parent, folders, names in os.walk(self.folder):
             with suppress(OSError):  # gone meanwhile
                 if not folders and not names and time.time() - os.stat(parent).st_mtime > HOUR:
-                    os.rmdir(parent)  # its video was never finished, or is gone
+                    os.rmdir(parent)  # its video is gone, or not finished; whoever writes it makes the folder anew
             for path in (Path(parent, name) for name in names):
                 if path not in self._kept:
                     with suppress(FileNotFoundError):  # gone meanwhile

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from humo.space.accelerator import is_zero_gpu
+
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
     from humo.space.jobs import Task
@@ -29,6 +31,8 @@ class Batches:
     def of_pipeline(cls, pipe: HuMoPipeline) -> Batches:
         """Those that pay off with a model on its device."""
         if not pipe.config.batch_branches:  # it is set for small models
+            return cls()
+        if is_zero_gpu():  # a batch would be made in its first visitor's time
             return cls()
         return cls(quick=4) if pipe.device.type == "cpu" else cls(full=8, quick=8)
 

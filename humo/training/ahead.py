@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 
 import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from humo.processes import follow_parent
 from humo.training.batches import BatchPlan, BatchSettings, plan_batch
 from humo.training.stages import Stage
 
@@ -77,15 +76,9 @@ _kept: list = []
 
 
 def _keep(tokenizer: PreTrainedTokenizerFast, settings: BatchSettings) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    follow_parent()
     torch.set_num_threads(1)
     _kept[:] = [tokenizer, settings]
-
-
-def _end_with_parent() -> None:
-    """A training that is killed leaves nobody waiting for work."""
-    parent_process().join()
-    os._exit(0)
 
 
 def _plan_kept(seeds: np.ndarray, stage: Stage, progress: float, step: int) -> BatchPlan:

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import torch
 
+from humo.processes import follow_parent
+
 S = TypeVar("S")
 R = TypeVar("R")
 _AHEAD = 3
@@ -24,8 +26,13 @@ def made_ahead(make: Callable[[int, S], R], first: int, settings: S) -> Iterator
         first: number of the first step.
         settings: for `make`.
     """
-    with ProcessPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as maker:
+    with ProcessPoolExecutor(1, initializer=_begin) as maker:
         queue = [maker.submit(make, first + ahead, settings) for ahead in range(_AHEAD)]
         for step in itertools.count(first + _AHEAD):
             yield queue.pop(0).result()
             queue.append(maker.submit(make, step, settings))
+
+
+def _begin() -> None:
+    follow_parent()
+    torch.set_num_threads(1)

@@ -22,7 +22,10 @@ from transformers import WhisperFeatureExtractor
 
 from humo.audio import AudioEncoder, merge_bands, window_audio
 from humo.codec import TIME, HuMoVideoCodec
+from humo.evaluation.fingerprint import fingerprint
 from humo.files import replaced
+from humo.processes import follow_parent
+from humo.training.claim import claim
 from humo.training.codec import to_video
 from humo.world.clips import plan_clip, render_clip
 from humo.world.speech import SAMPLE_RATE
@@ -121,15 +124,16 @@ def write_shards(folder: Path, settings: DataSettings, codec_folder: Path, worke
     """Writes all shards with several processes; yields each path as it is done.
 
     Raises:
-        ValueError: if the clips do not fill whole shards.
+        ValueError: if the clips do not fill whole shards, or the folder has shards of another size or codec.
     """
     if settings.num_clips < 1 or settings.num_clips % settings.clips_per_shard:
         raise ValueError(
             f"{settings.num_clips} clips do not fill shards of {settings.clips_per_shard}: give a multiple."
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    latents = fingerprint(HuMoVideoCodec.from_pretrained(codec_folder).components)
+    claim(folder, f"codec {latents}, {settings.clips_per_shard} clips a shard", "clips")
     work = partial(write_shard, folder=folder, settings=settings, codec_folder=codec_folder)
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=follow_parent) as pool:
         yield from pool.map(work, range(settings.num_clips // settings.clips_per_shard))
 
 

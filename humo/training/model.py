@@ -30,8 +30,6 @@ from humo.transformer import HuMoTransformer3DModel, HuMoTransformerOutput
 class ModelSettings:
     """Settings of the model's training; all ours, for the paper publishes none of them."""
 
-    steps: int = 6000
-    """Training steps."""
     learning_rate: float = 2.5e-3
     """Peak rate of both optimisers (Muon for matrices inside the blocks, AdamW for the rest)."""
     warmup: float = 0.02

@@ -29,9 +29,11 @@ from humo.evaluation.fingerprint import fingerprint
 from humo.files import replaced
 from humo.guidance import make_rule
 from humo.pipeline import HuMoPipeline
+from humo.processes import follow_parent
 from humo.sampling import guided_velocity
 from humo.schedules import shift_noise
 from humo.training.batches import Batch, BatchSettings, draw_batch
+from humo.training.claim import claim
 from humo.training.codec import CodecBatch, CodecSettings, decibels, regions_of, to_video, weigh
 from humo.training.conditions import conditions_of
 from humo.training.data import ClipData
@@ -100,8 +102,7 @@ def write_redrawn(
     Raises:
         ValueError: if the folder holds clips that another transformer redrew.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, fingerprint(pipe.transformer))
+    claim(folder, fingerprint(pipe.transformer), "a refining")
     drawing = BatchSettings(tokens=settings.tokens, text_dropout=0.0, hidden_words=0.0)
     made, index = 0, 0
     while made < num_clips or index < 2:  # one of them is kept from the training
@@ -114,13 +115,6 @@ def write_redrawn(
                 save_file({"latents": latents.half().contiguous(), "seeds": batch.seeds}, part)
         made, index = made + len(load_file(path)["seeds"]), index + 1
         yield path
-
-
-def _claim(folder: Path, maker: str) -> None:
-    path = folder / "transformer.txt"
-    if path.exists() and path.read_text().strip() != maker:
-        raise ValueError(f"{folder} holds a refining for another transformer: remove it, and this one begins anew.")
-    path.write_text(maker + "\n")
 
 
 class RedrawnClips:
@@ -153,7 +147,7 @@ class RedrawnClips:
         shape = (len(seeds), whole, settings.size, settings.size)
         self.frames = torch.empty((*shape, 3), dtype=torch.uint8, device=device)
         self.regions = torch.empty(shape, dtype=torch.uint8, device=device)
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), follow_parent) as pool:
             truths = pool.map(partial(_render_truth, num_frames=whole, size=settings.size), seeds, chunksize=4)
             for place, (frames, regions) in enumerate(truths):
                 self.frames[place], self.regions[place] = torch.from_numpy(frames), torch.from_numpy(regions)

@@ -49,7 +49,6 @@ POSITIONS = {"left": 0.36, "centre": 0.5, "right": 0.64}
 MOTIONS = ("still", "nods", "shakes", "sways")
 
 IDENTITY_ATTRIBUTES = ("gender", "skin", "hair_style", "hair_colour", "glasses", "beard")
-SCENE_ATTRIBUTES = ("garment", "colour", "background", "pattern", "framing", "position", "motion")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,17 @@
+"""Worker processes that end with whoever started them. Ours."""
+
+from __future__ import annotations
+
+import os
+import threading
+from multiprocessing import parent_process
+
+
+def follow_parent() -> None:
+    """Initializer of a pool: the worker ends when its parent does, even one that was killed and could not say so."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent_process().join()
+    os._exit(0)
