@@ -13,8 +13,8 @@ from pathlib import Path
 from humo.ablation.results import OUTCOMES, outcome
 from humo.ablation.variants import CLAIMS
 from humo.checkpoints import load
-from humo.evaluation.fingerprint import fingerprint
 from humo.evaluation.seeds import cases_in_words, figure_cell
+from humo.fingerprint import fingerprint
 
 ROOT = Path(__file__).parent.parent
 MINI = ROOT / "assets" / "humo-mini"

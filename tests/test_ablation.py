@@ -24,8 +24,8 @@ from humo.ablation.start import take_weights, trained_weights
 from humo.ablation.variants import BASE, CLAIMS, RULES, VARIANTS, Claim
 from humo.checkpoints import load
 from humo.codec import HuMoVideoCodec
-from humo.evaluation.fingerprint import fingerprint
 from humo.evaluation.probe_training import get_probes
+from humo.fingerprint import fingerprint
 from humo.guidance import make_rule
 from humo.training.batches import BatchSettings, draw_batch
 from humo.training.loop import make_pipeline

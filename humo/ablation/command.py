@@ -55,8 +55,8 @@ def ablate(
     from humo.ablation.results import write_results
     from humo.ablation.running import AblationSettings, train_base
     from humo.checkpoints import load
-    from humo.evaluation.fingerprint import fingerprint
     from humo.evaluation.probe_training import get_probes
+    from humo.fingerprint import fingerprint
 
     if threads is None and workers > 1:
         threads = max(1, (os.cpu_count() or 1) // workers)

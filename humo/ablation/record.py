@@ -17,9 +17,9 @@ import torch
 
 from humo.ablation.running import AblationSettings
 from humo.ablation.variants import BASE, RULES, VARIANTS
-from humo.evaluation.fingerprint import fingerprint
 from humo.evaluation.probes import Probes
 from humo.files import replaced
+from humo.fingerprint import fingerprint
 
 T = TypeVar("T")
 

@@ -80,7 +80,7 @@ def generate_bench(
 def model_key(pipe: HuMoPipeline) -> str:
     """Ten letters from every component with weights: names, shapes and sixty-four numbers of each tensor.
 
-    Not from every number, as `humo.evaluation.fingerprint` does for mini: of the 17B that would be fifty gigabytes.
+    Not from every number, as `humo.fingerprint` does for mini: of the 17B that would be fifty gigabytes.
     A training step changes all numbers of what it trains, so no trained model passes for another.
     """
     digest = hashlib.sha256()

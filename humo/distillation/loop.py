@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from humo.distillation.learning import Distiller, LearningSettings, draw_leap, load_paths
 from humo.distillation.student import make_student, save_student
-from humo.evaluation.fingerprint import fingerprint
 from humo.fast import DOWN
 from humo.fast_config import FOLDER, FastConfig, teacher_of
 from humo.files import replaced
+from humo.fingerprint import fingerprint
 from humo.pipeline import HuMoPipeline
 from humo.training.claim import claim
 from humo.training.run import Run, RunningMeans

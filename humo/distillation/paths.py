@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from humo.evaluation.fingerprint import fingerprint
 from humo.files import replaced
+from humo.fingerprint import fingerprint
 from humo.guidance import Branch, Rule
 from humo.pipeline import HuMoPipeline
 from humo.sampling import denoise, make_scheduler, set_timesteps

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from humo.audio import FRAMES_PER_LATENT
 from humo.evaluation.cases import Case
-from humo.evaluation.fingerprint import fingerprint_pipeline
 from humo.files import replaced
+from humo.fingerprint import fingerprint_pipeline
 from humo.guidance import make_rule
 from humo.inputs import Request, check_request
 from humo.pipeline import HuMoPipeline

@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from humo.evaluation import metrics
 from humo.evaluation.cases import MODES, Case, make_cases
-from humo.evaluation.fingerprint import fingerprint_pipeline
 from humo.evaluation.generation import GenerationSettings, generate
 from humo.evaluation.judging import judge
 from humo.evaluation.masks import mask_iou_by_noise
 from humo.evaluation.probes import Probes, Reading, stack_features
+from humo.fingerprint import fingerprint_pipeline
 from humo.pipeline import HuMoPipeline
 from humo.references import decode_latents, encode_video, to_frames, to_pixels
 from humo.step_caches import describe_cache

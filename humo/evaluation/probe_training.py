@@ -24,7 +24,6 @@ from humo.evaluation.examples import (
     to_unit,
     without_second,
 )
-from humo.evaluation.fingerprint import fingerprint
 from humo.evaluation.probes import (
     FRAME_ATTRIBUTES,
     MOTION_STRIDE,
@@ -33,6 +32,7 @@ from humo.evaluation.probes import (
     ProbeSettings,
     probe_key,
 )
+from humo.fingerprint import fingerprint
 from humo.training.precision import mixed_precision
 from humo.world.clips import plan_clip
 

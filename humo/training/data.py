@@ -22,8 +22,8 @@ from transformers import WhisperFeatureExtractor
 
 from humo.audio import AudioEncoder, merge_bands, window_audio
 from humo.codec import TIME, HuMoVideoCodec
-from humo.evaluation.fingerprint import fingerprint
 from humo.files import replaced
+from humo.fingerprint import fingerprint
 from humo.processes import follow_parent
 from humo.training.claim import claim
 from humo.training.codec import to_video

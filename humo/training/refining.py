@@ -25,8 +25,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from humo.codec import TIME, HuMoVideoCodec
-from humo.evaluation.fingerprint import fingerprint
 from humo.files import replaced
+from humo.fingerprint import fingerprint
 from humo.guidance import make_rule
 from humo.pipeline import HuMoPipeline
 from humo.processes import follow_parent
