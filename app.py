@@ -261,9 +261,9 @@ def _connect_settings(modes: gr.Tabs, tabs: list[Inputs], settings: Settings, pa
         inputs.words.click(filling.add_word, inputs.prompt, inputs.prompt, **QUICK)
         if inputs.image is not None:
             inputs.image.upload(filling.checker(read_picture), inputs.image, inputs.image, **QUEUED)
-            looks = [inputs.image.change, settings.size.change]
-            for look in looks:
-                look(filling.shower(settings.defaults), [inputs.image, settings.size], inputs.seen, **QUICK)
+            looked_at = [inputs.image, settings.size]
+            changes = [each.change for each in looked_at]
+            gr.on(changes, filling.shower(settings.defaults), looked_at, inputs.seen, **QUICK)
         if inputs.audio is not None:
             inputs.audio.upload(filling.checker(read_sound), inputs.audio, inputs.audio, **QUEUED)
             inputs.audio.change(filling.hearer(settings.defaults), inputs.audio, inputs.heard, **QUICK)

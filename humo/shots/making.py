@@ -179,8 +179,9 @@ def make_shots(
 
     # 2. See which shots are there
     heard = [cut_sound(sound, shot.start, shot.start + shot.num_frames_made) for shot in shots]
-    shared = {"model": fingerprint_of_model(pipe.transformer, pipe.vae), "guidance": describe_rule(rule)}
-    shared["cache"] = describe_cache(pipe.transformer)
+    cache = describe_cache(pipe.transformer)
+    model = fingerprint_of_model(pipe.transformer, pipe.vae)
+    shared = {"model": model, "guidance": describe_rule(rule), "cache": cache}
     arrays = [np.asarray(picture) for picture in pictures]
     prints = [
         fingerprint({**shared, **asdict(request), "shown": shot.num_frames}, [part.waveform, *arrays])
@@ -188,8 +189,8 @@ def make_shots(
     ]
     is_missing = _look(store, shots, prints, notes)
     settings = _settings(requests, shots, describe_rule(rule), pipe.model_name)
-    if shared["cache"] is not None:
-        settings["cache"] = shared["cache"]  # not the exact result
+    if cache is not None:
+        settings["cache"] = cache  # not the exact result
     if is_writer:
         store.begin(settings)
 

@@ -1,8 +1,8 @@
 """Batches of the model's training: which clips, what each of them is told, at which noise.
 
 Everything follows from the step's number, the clips that there are and the stage's progress, so a resumed run by steps
-on the same clips draws the same batches. A plan holds what is small and slow
-to make, the captions above all, and can be made ahead by other processes; clips and noise are put in on the device.
+on the same clips draws the same batches. A plan holds what is small and slow to make, the captions above all, and can
+be made ahead by other processes; clips and noise are put in on the device.
 
 Legend: b samples, k video latents, c latent channels, h w latent grid, g side of the mask grid.
 """

@@ -19,14 +19,8 @@ def claim(folder: Path, maker: str, what: str) -> None:
         ValueError: if the folder holds what follows from something else.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    before = maker_of(folder)
-    if before not in (None, maker):
-        raise ValueError(f"{folder} holds {what} of other weights or settings ({before}): remove it to begin anew.")
-    if before is None:
-        (folder / _FILE).write_text(maker + "\n")
-
-
-def maker_of(folder: Path) -> str | None:
-    """From what a folder's files are made; None if nobody said."""
     path = folder / _FILE
-    return path.read_text().strip() if path.is_file() else None
+    if not path.is_file():
+        path.write_text(maker + "\n")
+    elif (before := path.read_text().strip()) != maker:
+        raise ValueError(f"{folder} holds {what} of other weights or settings ({before}): remove it to begin anew.")
