@@ -34,8 +34,8 @@ def test_words_after_digital_silence_are_found_where_they_are() -> None:
     spoken = [phone for phone in phones if phone.name != "SIL"]
     assert " ".join(phone.name for phone in spoken) == "W IY S AO DH AH M UW N"
     early = [phone for phone in align(speech.waveform, "we saw the moon") if phone.name != "SIL"]
-    for late_phone, phone in zip(spoken, early, strict=True):
-        assert late_phone.start - 2.0 == pytest.approx(phone.start, abs=0.05)
+    moved = [late_phone.start - 2.0 - phone.start for late_phone, phone in zip(spoken, early, strict=True)]
+    assert np.abs(moved).max() < 0.08 and abs(np.mean(moved)) < 0.03
     assert all(one.end <= other.start + 1e-9 for one, other in zip(phones, phones[1:], strict=False))
 
 

@@ -162,7 +162,8 @@ def _decode(decoder, samples: np.ndarray) -> None:
 
 def _as_heard(waveform: np.ndarray) -> np.ndarray:
     """int16 at a usual level, with noise of one step: after digital silence the aligner loses the words that follow."""
-    level = float(np.sqrt((waveform.astype(np.float64) ** 2).mean())) if len(waveform) else 0.0
+    sounding = waveform[np.abs(waveform) > 0.02 * np.abs(waveform).max(initial=0.0)].astype(np.float64)
+    level = float(np.sqrt((sounding**2).mean())) if len(sounding) else 0.0
     scaled = waveform * (_LEVEL / max(level, 1e-9)) * 32767.0
     noise = np.random.default_rng(0).integers(-1, 2, len(scaled))
     return np.clip(np.round(scaled) + noise, -32768, 32767).astype(np.int16)
