@@ -28,14 +28,15 @@ def test_the_mouth_of_the_alignment_is_nearly_that_of_the_synthesisers_own_phone
 
 
 def test_words_after_digital_silence_are_found_where_they_are() -> None:
-    speech = speak("we saw the moon")
+    text = "my brother opened the window today"
+    speech = speak(text)
     late = np.concatenate([np.zeros(2 * SAMPLE_RATE, np.float32), 0.01 * speech.waveform])
-    phones = align(late, "We saw the moon!")
+    phones = align(late, text)
     spoken = [phone for phone in phones if phone.name != "SIL"]
-    assert " ".join(phone.name for phone in spoken) == "W IY S AO DH AH M UW N"
-    early = [phone for phone in align(speech.waveform, "we saw the moon") if phone.name != "SIL"]
+    assert " ".join(phone.name for phone in spoken) == "M AY B R AH DH ER OW P AH N D DH AH W IH N D OW T AH D EY"
+    early = [phone for phone in align(speech.waveform, text) if phone.name != "SIL"]
     moved = [late_phone.start - 2.0 - phone.start for late_phone, phone in zip(spoken, early, strict=True)]
-    assert np.abs(moved).max() < 0.08 and abs(np.mean(moved)) < 0.03
+    assert np.abs(moved).max() < 0.05
     assert all(one.end <= other.start + 1e-9 for one, other in zip(phones, phones[1:], strict=False))
 
 
