@@ -38,14 +38,14 @@ class Voice:
 
     Attributes:
         name: of the voice.
-        waveform: float32 mono at 16 kHz.
+        samples: int16 mono at 16 kHz.
         times: seconds in the waveform, ascending, (n,).
         base_times: seconds at which espeak-ng's waveform has come as far, (n,).
         pauses: (start, end) of silences in the waveform, seconds, (m, 2).
     """
 
     name: str
-    waveform: np.ndarray
+    samples: np.ndarray
     times: np.ndarray
     base_times: np.ndarray
     pauses: np.ndarray
@@ -57,13 +57,13 @@ class Sentence:
 
     Attributes:
         text: what is said.
-        waveform: espeak-ng's, float32 mono at 16 kHz.
+        samples: espeak-ng's, int16 mono at 16 kHz.
         phonemes: espeak-ng's, as in `humo.world.speech.Speech`.
         others: further voices.
     """
 
     text: str
-    waveform: np.ndarray
+    samples: np.ndarray
     phonemes: tuple[tuple[float, str], ...]
     others: tuple[Voice, ...]
 
@@ -92,8 +92,10 @@ def make_sentence(seed: int, voices: list[str], others: int = 3) -> Sentence | N
         if phones is not None:
             times, base_times = matching_times(as_phonemes(phones), speech.phonemes)
             pauses = [(phone.start + SHIFT, phone.end + SHIFT) for phone in phones if _is_pause(phone)]
-            said.append(Voice(name, waveform, times, base_times, np.array(pauses, np.float64).reshape(-1, 2)))
-    return Sentence(text, speech.waveform, speech.phonemes, tuple(said))
+            said.append(
+                Voice(str(name), _to_int16(waveform), times, base_times, np.array(pauses, np.float64).reshape(-1, 2))
+            )
+    return Sentence(text, _to_int16(speech.waveform), speech.phonemes, tuple(said))
 
 
 def _is_pause(phone: Phone) -> bool:
@@ -140,6 +142,11 @@ def read_sentences(folder: Path) -> list[Sentence]:
     return [sentence for path in paths for sentence in _read_shard(path)]
 
 
+def count_shards(folder: Path) -> int:
+    """Shards that are there."""
+    return len(list(folder.glob("sentences-*.npz")))
+
+
 def _begin() -> None:
     follow_parent()
     torch.set_num_threads(1)
@@ -160,10 +167,10 @@ def _write_shard(folder: Path, voices: list[str], number: int) -> Path:
     for sentence in made:
         if sentence is not None:
             others = [
-                [each.name, keep(_to_int16(each.waveform)), keep(each.times), keep(each.base_times), keep(each.pauses)]
+                [each.name, keep(each.samples), keep(each.times), keep(each.base_times), keep(each.pauses)]
                 for each in sentence.others
             ]
-            told.append([sentence.text, keep(_to_int16(sentence.waveform)), list(sentence.phonemes), others])
+            told.append([sentence.text, keep(sentence.samples), list(sentence.phonemes), others])
     path = _path(folder, number)
     with replaced(path) as part, part.open("wb") as file:
         np.savez(file, told=np.array(json.dumps(told)), **arrays)
@@ -177,10 +184,10 @@ def _read_shard(path: Path) -> list[Sentence]:
     return [
         Sentence(
             text,
-            _to_float(kept[f"a{wave}"]),
+            kept[f"a{wave}"],
             tuple((start, name) for start, name in phonemes),
             tuple(
-                Voice(name, _to_float(kept[f"a{own}"]), kept[f"a{times}"], kept[f"a{base}"], kept[f"a{pauses}"])
+                Voice(name, kept[f"a{own}"], kept[f"a{times}"], kept[f"a{base}"], kept[f"a{pauses}"])
                 for name, own, times, base, pauses in others
             ),
         )
@@ -190,7 +197,3 @@ def _read_shard(path: Path) -> list[Sentence]:
 
 def _to_int16(waveform: np.ndarray) -> np.ndarray:
     return np.clip(np.round(waveform * 32767), -32768, 32767).astype(np.int16)
-
-
-def _to_float(samples: np.ndarray) -> np.ndarray:
-    return samples.astype(np.float32) / 32767
