@@ -74,6 +74,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         max_references: most pictures allowed; None for no limit.
         batch_branches: run the branches of a step as one batch: faster for a small model.
         black_level: pixel value of the null video of the 17B form (`humo.references.encode_black_video`).
+        heard_level: dBFS to which the voice is brought before the model hears it (`humo.loudness`); None leaves it.
     """
 
     model_cpu_offload_seq = "audio_encoder->text_encoder->transformer->vae"  # in the order of use
@@ -105,6 +106,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         max_references: int | None = None,
         batch_branches: bool = False,
         black_level: float = -1.0,
+        heard_level: float | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -131,6 +133,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             max_references=max_references,
             batch_branches=batch_branches,
             black_level=black_level,
+            heard_level=heard_level,
         )
 
     @torch.no_grad()
