@@ -64,6 +64,8 @@ def filler(example: Example, inputs: Inputs, settings: Settings) -> Callable[[],
         values: View = {inputs.prompt: example.prompt, settings.seed: example.seed, settings.is_random: False}
         if inputs.image is not None:
             values[inputs.image] = str(example.image)
+        if inputs.maker is not None:
+            values[inputs.maker.person] = None
         if inputs.audio is not None:
             values[inputs.audio] = str(example.audio)
         return values

@@ -225,6 +225,8 @@ def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[
     for widget, name in ((inputs.image, "image"), (inputs.audio, "audio")):
         if widget is not None:
             view[widget] = str(given[name]) if name in given else None
+    if inputs.maker is not None:
+        view[inputs.maker.person] = None
     if inputs.seconds is not None:
         view[inputs.seconds] = _within(inputs.seconds, round(video.num_frames / FPS, 1))
     known = {name for _, name in settings.defaults.size_choices()}

@@ -63,6 +63,27 @@ element.addEventListener('keydown', (event) => {
 """Tells the page which chip was pressed; the keyboard reaches a row by Tab and the words in it by arrows."""
 
 
+MAKER, CHANGE = "No picture at hand? Make a person", "Change the person"
+
+MAKE_PERSON = """
+element.addEventListener('change', (event) => {
+    const attribute = event.target.closest('fieldset[data-attribute]')?.dataset.attribute;
+    if (attribute) trigger('click', {attribute, value: event.target.value});
+});
+const show = () => {
+    if (!props.value) return;
+    element.querySelector('.humo-maker').style.setProperty('--tiles', `url(${props.value.tiles})`);
+    for (const row of element.querySelectorAll('fieldset')) {
+        const chosen = props.value.chosen[row.dataset.attribute];
+        for (const button of row.querySelectorAll('input')) button.checked = button.value === chosen;
+    }
+};
+watch('value', show);
+show();
+"""
+"""Tells the page which button of the person maker was pressed, and shows the drawings that it answers with."""
+
+
 def wake(button: str) -> str:
     """JavaScript of an event that presses a hidden button, if its input, a checkbox, is ticked.
 

@@ -42,6 +42,19 @@ class Speaking:
 
 
 @dataclass(frozen=True)
+class PersonMaker:
+    """Widgets that draw a person in place of a photograph, or from nothing."""
+
+    as_is: gr.Checkbox
+    """Whether the model sees the picture itself."""
+    box: gr.Accordion
+    buttons: gr.HTML
+    surprise: gr.Button
+    person: gr.State
+    """`humo.space.portraying.DrawnPerson`, or None where the model sees the picture itself or nothing."""
+
+
+@dataclass(frozen=True)
 class Inputs:
     """The widgets of one tab."""
 
@@ -53,6 +66,8 @@ class Inputs:
     image: PictureFile | None
     seen: gr.HTML | None
     """The picture as the model sees it."""
+    maker: PersonMaker | None
+    """Who is drawn in place of the picture, for a model of drawn people; None without pictures."""
     audio: gr.Audio | None
     heard: gr.HTML | None
     """The sound as the model hears it."""
@@ -71,7 +86,8 @@ class Inputs:
 
     def widgets(self) -> list[gr.components.Component]:
         """Those that hold a value."""
-        return [each for each in (self.prompt, self.image, self.audio, self.seconds) if each is not None]
+        drawn = () if self.maker is None else (self.maker.as_is, self.maker.person)
+        return [each for each in (self.prompt, self.image, *drawn, self.audio, self.seconds) if each is not None]
 
 
 @dataclass(frozen=True)
@@ -213,6 +229,9 @@ def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool
         ValueError: in one sentence, if the mode lacks an input.
     """
     image, audio = values.get(inputs.image), values.get(inputs.audio)
+    person = None if inputs.maker is None else values[inputs.maker.person]
+    if person is not None:
+        image = person.drawing
     inputs.mode.check(image, audio)
     seed, num_frames = values[settings.seed], None
     if values[settings.is_random] or seed is None:
@@ -231,6 +250,7 @@ def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool
         height=height,
         width=width,
         is_fast=is_fast,
+        as_is=person is None and inputs.maker is not None and values[inputs.maker.as_is],
     )
     return request, f"humo-{inputs.mode.key.lower()}-{seed}"
 
