@@ -23,8 +23,8 @@ _PATTERN = 0.84
 def is_drawing(picture: Image.Image | str | Path) -> bool:
     """Tell a drawing of the world, or a frame of a video of one, from any other picture.
 
-    A drawing has flat areas: a fifth or more of it is as near as compression leaves it to one of the world's backgrounds,
-    or to that background's pattern, and some of it to one of the world's skins.
+    A drawing has flat areas: a fifth or more of it is as near as compression leaves it to one of the
+    world's backgrounds, or to that background's pattern, and some of it to one of the world's skins.
 
     Args:
         picture: a path, or a picture that is open.

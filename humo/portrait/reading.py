@@ -1,0 +1,76 @@
+"""From a picture to a portrait: find the face, lay it upright, read what the drawn world can show of it. Ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from humo.media import read_picture
+from humo.portrait.detection import find_faces
+from humo.portrait.face import Face, lay_upright
+from humo.portrait.features import read_beard, read_eyes, read_glasses, read_proportions, read_skin
+from humo.portrait.hair import find_hair, read_hair
+from humo.portrait.outside import read_background, read_clothes
+from humo.portrait.portrait import Portrait
+
+LONGEST = 1280
+"""Longer side of what is looked at, pixels: larger pictures are shrunk first."""
+HUMAN = 0.9
+"""Least probability of a human face; animals stay below."""
+LEAST_WIDTH = 24
+"""Of a face that can be read, pixels of the given picture."""
+MOST_FACES = 12
+"""Faces that are looked at closely."""
+
+
+def read_portrait(picture: Image.Image | str | Path) -> Portrait:
+    """Read the person with the largest face in a picture.
+
+    Args:
+        picture: a path, or a picture that is open.
+
+    Returns:
+        What was seen, and how sure each part is; `GUESSES` have low values.
+
+    Raises:
+        ValueError: in one sentence, if the picture cannot be read (`humo.media.read_picture`), shows no human face, or
+            one that is too small.
+    """
+    picture = read_picture(picture)
+    scale = max(1.0, max(picture.size) / LONGEST)
+    if scale > 1:
+        picture = picture.resize([round(side / scale) for side in picture.size], Image.Resampling.BOX, reducing_gap=2)
+    pixels = np.asarray(picture)
+    found = find_faces(pixels)
+    faces = [(each, face) for each in found[:MOST_FACES] if (face := lay_upright(pixels, each)).sure > HUMAN]
+    if not faces:
+        raise ValueError(
+            "No face is found in the picture: give one in which a person's face is seen from the front, larger and lit."
+        )
+    where, face = faces[0]
+    if where.width * scale < LEAST_WIDTH:
+        raise ValueError(
+            f"The face in the picture is {where.width * scale:.0f} pixels wide, at least {LEAST_WIDTH} are needed: "
+            "give a larger picture of the person."
+        )
+    box = tuple(float(side) * scale for side in where.box)
+    return _read(face, box, len(faces) - 1)
+
+
+def _read(face: Face, box: tuple[float, ...], others: int) -> Portrait:
+    mask = find_hair(face)
+    hair = read_hair(face, mask)
+    seen = {
+        "skin": read_skin(face),
+        "hair_style": hair.style,
+        "hair_colour": hair.colour,
+        "glasses": read_glasses(face),
+        "beard": read_beard(face),
+        "eye_colour": read_eyes(face),
+        "colour": read_clothes(face, mask),
+        "background": read_background(face),
+    }
+    proportions = read_proportions(face) | {"hair_volume": hair.volume}
+    return Portrait(**seen, proportions=proportions, face=box, others=others)
