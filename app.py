@@ -297,8 +297,8 @@ def _connect_settings(modes: gr.Tabs, tabs: list[Inputs], settings: Settings, pa
 def _connect_makers(page: gr.Blocks, tabs: list[Inputs], settings: Settings, folder: Path) -> None:
     photographs = Photographs(folder)
     for inputs in (tab for tab in tabs if tab.maker is not None):
-        maker, given = inputs.maker, {*inputs.widgets(), settings.size}
-        outputs = [maker.person, maker.as_is, maker.box, maker.buttons, inputs.seen, inputs.prompt]
+        maker, given = inputs.maker, {*inputs.widgets(), inputs.maker.completed, settings.size}
+        outputs = [maker.person, maker.completed, maker.as_is, maker.box, maker.buttons, inputs.seen, inputs.prompt]
         inputs.image.change(portraying.picture_reader(inputs, settings, folder, photographs), given, outputs, **QUEUED)
         maker.as_is.input(portraying.as_is_chooser(inputs, settings, folder), given, outputs, **QUEUED)
         maker.box.expand(portraying.maker_opener(inputs), given, maker.buttons, **QUICK)

@@ -29,8 +29,8 @@ TITLES = {
     "glasses": "Glasses",
     "beard": "Beard",
     "eye_colour": "Eyes",
-    "garment": "Clothes",
-    "colour": "Their colour",
+    "garment": "Kind of clothes",
+    "colour": "Colour of clothes",
     "background": "Background",
 }
 """Of the rows, in their order."""
@@ -51,7 +51,7 @@ class Row:
 
     def word(self, value: str) -> str:
         """What stands under a button."""
-        return value or "leave open"
+        return value or "not said"
 
 
 ROWS = tuple(Row(name, (*ATTRIBUTES[name], *((OPEN,) if name in GUESSES else ()))) for name in TITLES)

@@ -19,7 +19,7 @@ from PIL import Image
 from humo.media import read_picture
 from humo.portrait import Portrait, draw_portrait, is_drawing
 from humo.space import html, texts
-from humo.space.caption_completion import Completed, complete_prompt
+from humo.space.caption_completion import complete_prompt
 from humo.space.generating import View, as_toast
 from humo.space.limits import READERS
 from humo.space.photographs import Photographs
@@ -39,8 +39,6 @@ class DrawnPerson:
     portrait: Portrait
     drawing: Path
     """PNG."""
-    completed: Completed
-    """What was written into the visitor's text for this person."""
     is_from_picture: bool
 
 
@@ -157,15 +155,15 @@ def _with_person(
     is_from_picture: bool = False,
 ) -> View:
     person, prompt = values[inputs.maker.person], values[inputs.prompt] or ""
-    before = Completed() if person is None else person.completed
     action = "talks" if inputs.mode.needs_audio else "nods"
-    completed = complete_prompt(prompt, portrait, before, action, changed)
+    completed = complete_prompt(prompt, portrait, values[inputs.maker.completed], action, changed)
     is_from_picture = is_from_picture or (changed is not None and person is not None and person.is_from_picture)
     picture = draw_portrait(portrait)
-    new = DrawnPerson(portrait, _keep(picture, folder), completed, is_from_picture)
+    new = DrawnPerson(portrait, _keep(picture, folder), is_from_picture)
     words = describe_portrait(portrait) if is_from_picture else MADE_UP
     return {
         inputs.maker.person: new,
+        inputs.maker.completed: completed,
         inputs.prompt: completed.text,
         inputs.seen: gr.update(value=seen_html(picture, picture.height, picture.width, words), visible=True),
         inputs.maker.buttons: maker_value(portrait),

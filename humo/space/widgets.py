@@ -52,6 +52,8 @@ class PersonMaker:
     surprise: gr.Button
     person: gr.State
     """`humo.space.portraying.DrawnPerson`, or None where the model sees the picture itself or nothing."""
+    completed: gr.State
+    """`humo.space.caption_completion.Completed`: what was written into the text for the last person."""
 
 
 @dataclass(frozen=True)
