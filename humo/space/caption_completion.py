@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from humo.portrait import Portrait, write_caption
+from humo.portrait import ATTRIBUTES, Portrait, write_caption
 from humo.space.vocabulary import BUN, NO_HAIR, add_words, find_words, remove_words
 
 OUTSIDE = ("garment", "colour", "background")
@@ -33,7 +33,7 @@ class Completed:
     is_whole: bool = False
     """Whether all of it was."""
     words: Mapping[str, str] = field(default_factory=dict)
-    """Otherwise word by attribute."""
+    """Word by attribute."""
 
 
 def complete_prompt(
@@ -52,9 +52,10 @@ def complete_prompt(
         The prompt, which names the person's clothes and background as far as they are known.
     """
     if not prompt.strip() or (before.is_whole and prompt == before.text):
-        return Completed(write_caption(portrait, action), is_whole=True)
+        text = write_caption(portrait, action)
+        return Completed(text, True, {name: word for name, word in find_words(text).items() if name in ATTRIBUTES})
     words = dict(before.words)
-    for name in OUTSIDE if changed is None else (changed,):
+    for name in dict.fromkeys((*OUTSIDE, *words)) if changed is None else (changed,):
         value, found = getattr(portrait, name), find_words(prompt).get(name)
         if name in _NEVER_SAID or (found is None and name not in OUTSIDE):
             continue

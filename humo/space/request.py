@@ -182,7 +182,7 @@ class Defaults:
             num_inference_steps=config["default_num_inference_steps"],
             num_frames=config["default_num_frames"],
             max_frames=config.get("max_frames"),
-            draws_people=config.get("draws_photographs", True),
+            draws_people=config.get("draws_photographs", False),
             size=size,
             sizes=(size, *(tuple(each) for each in allowed if tuple(each) != size)),
             trained_frames=config.get("max_trained_frames"),
