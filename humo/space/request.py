@@ -87,6 +87,8 @@ class VideoRequest:
     """Pixels; None for the model's own."""
     is_fast: bool = False
     """Whether the model's fast form makes it (`humo.fast`)."""
+    as_is: bool = False
+    """Whether a model of drawn people sees a photograph as it is (`humo.portrait`)."""
 
     def made_by(self, pipe: HuMoPipeline) -> HuMoPipeline:
         """The form of the model that makes it.
@@ -145,6 +147,7 @@ class VideoRequest:
             "num_inference_steps": self.num_inference_steps,
             "guidance": self.guidance or None,
             "seed": self.seed,
+            "as_is": self.as_is,
         }
 
 
