@@ -14,6 +14,8 @@ from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
 from humo.media import read_picture, read_sound, write_video
 from humo.parallel import draw_seed
+from humo.portrait.photographs import draw_photographs
+from humo.portrait.portrait import Portrait
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -32,6 +34,7 @@ class Call:
         heard: what the model hears, float32 (samples,) at 16 kHz; None without sound.
         played: what the video plays, (samples, channels) and Hz; None without sound.
         notes: what was decided for the caller, in sentences; grows while the video is made.
+        portrait: what was read of a photograph that was drawn; None where the pictures are shown as they are.
     """
 
     request: Request
@@ -40,6 +43,7 @@ class Call:
     heard: np.ndarray | None
     played: tuple[np.ndarray, int] | None
     notes: list[str]
+    portrait: Portrait | None = None
 
     @property
     def mode(self) -> str:
@@ -49,12 +53,13 @@ class Call:
     @property
     def settings(self) -> dict[str, Any]:
         """All that was asked, as plain data."""
-        return {**asdict(self.request), "mode": self.mode, "guidance": describe_rule(self.rule)}
+        portrait = {} if self.portrait is None else {"portrait": self.portrait.to_plain()}
+        return {**asdict(self.request), "mode": self.mode, "guidance": describe_rule(self.rule), **portrait}
 
     @property
     def shape(self) -> dict[str, Any]:
         """What must be the same in calls that are made together: all but texts, seed, and what is seen and heard."""
-        own = ("prompt", "negative_prompt", "seed")
+        own = ("prompt", "negative_prompt", "seed", "portrait")
         return {name: value for name, value in self.settings.items() if name not in own}
 
 
@@ -107,6 +112,7 @@ def read_call(
     num_inference_steps: int | None = None,
     guidance: Rule | Mapping[str, Any] | None = None,
     seed: int | None = None,
+    as_is: bool = False,
 ) -> Call:
     """Read and check what a call of the pipeline asks for; arguments as of `HuMoPipeline.__call__`.
 
@@ -134,9 +140,12 @@ def read_call(
     check_request(request, config, pipe.size_multiple)
     if negative_prompt and pipe.transformer.config.guidance_embeds:
         notes.append("The fast model does not read the negative prompt.")
-    pictures = [read_picture(picture) for picture in image]
+    pictures, portrait = [read_picture(picture) for picture in image], None
+    if config.draws_photographs and not as_is:
+        pictures, (prompt,), portrait = draw_photographs(pictures, [prompt], notes, config.default_height)
+        request = replace(request, prompt=prompt)
     sound = None if audio is None else read_sound(audio)
     if num_frames is None:
         request = replace(request, num_frames=choose_num_frames(sound, config, notes))
     heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames, notes)
-    return Call(request, rule, pictures, heard, played, notes)
+    return Call(request, rule, pictures, heard, played, notes, portrait)

@@ -17,15 +17,14 @@ HER = Portrait(
 )  # fmt: skip
 
 
-def _completed(prompt: str, portrait: Portrait, before: Completed | None = None, changed: str | None = None) -> Completed:
-    return complete_prompt(prompt, portrait, before or Completed(), "talks", changed)
+def _completed(prompt: str, person: Portrait, before: Completed | None = None, changed: str | None = None) -> Completed:
+    return complete_prompt(prompt, person, before or Completed(), "talks", changed)
 
 
 def test_an_empty_text_becomes_a_whole_caption_and_follows_the_person() -> None:
     first = _completed(" ", HER)
-    assert first.text == (
-        "a woman with curly red hair, tan skin and round glasses, in a green hoodie, in front of a blue background talks"
-    )
+    looks = "curly red hair, tan skin and round glasses"
+    assert first.text == f"a woman with {looks}, in a green hoodie, in front of a blue background talks"
     bare = _completed(first.text, HER.with_changes(glasses="none"), first, "glasses")
     assert "glasses" not in bare.text and "curly red hair" in bare.text
     other = _completed(bare.text, Portrait(gender="man", hair_style="bald", colour="red"), bare)
@@ -70,13 +69,14 @@ def test_a_button_changes_what_the_text_says(attribute: str, value: str, found: 
 
 def test_a_button_says_nothing_that_the_picture_carries() -> None:
     for attribute, value in (("hair_colour", "grey"), ("eye_colour", "blue"), ("skin", "pale"), ("beard", "beard")):
-        assert _completed("somebody nods", HER.with_changes(**{attribute: value}), changed=attribute).text == "somebody nods"
+        person = HER.with_changes(**{attribute: value})
+        assert _completed("somebody nods", person, changed=attribute).text == "somebody nods"
 
 
 @pytest.mark.parametrize(
     ("text", "group", "left"),
     [
-        ("a woman with red hair and glasses, in a blue shirt, nods", "glasses", "a woman with red hair, in a blue shirt, nods"),
+        ("a woman with red hair and glasses, in a shirt", "glasses", "a woman with red hair, in a shirt"),
         ("a man with a beard, in a shirt", "beard", "a man, in a shirt"),
         ("a man with a beard and red hair", "beard", "a man with red hair"),
         ("a man with round glasses, red hair and pale skin", "glasses", "a man with red hair and pale skin"),

@@ -25,6 +25,10 @@ MOST_FACES = 12
 """Faces that are looked at closely."""
 
 
+class NoFace(ValueError):
+    """A picture without a face that can be read."""
+
+
 def read_portrait(picture: Image.Image | str | Path) -> Portrait:
     """Read the person with the largest face in a picture.
 
@@ -35,8 +39,8 @@ def read_portrait(picture: Image.Image | str | Path) -> Portrait:
         What was seen, and how sure each part is; `GUESSES` have low values.
 
     Raises:
-        ValueError: in one sentence, if the picture cannot be read (`humo.media.read_picture`), shows no human face, or
-            one that is too small.
+        NoFace: a ValueError of one sentence, if the picture shows no human face, or one that is too small.
+        ValueError: if the picture cannot be read (`humo.media.read_picture`).
     """
     picture = read_picture(picture)
     scale = max(1.0, max(picture.size) / LONGEST)
@@ -46,12 +50,12 @@ def read_portrait(picture: Image.Image | str | Path) -> Portrait:
     found = find_faces(pixels)
     faces = [(each, face) for each in found[:MOST_FACES] if (face := lay_upright(pixels, each)).sure > HUMAN]
     if not faces:
-        raise ValueError(
-            "No face is found in the picture: give one in which a person's face is seen from the front, larger and lit."
+        raise NoFace(
+            "No face is found in the picture: give one in which a person's face is seen well and from the front."
         )
     where, face = faces[0]
     if where.width * scale < LEAST_WIDTH:
-        raise ValueError(
+        raise NoFace(
             f"The face in the picture is {where.width * scale:.0f} pixels wide, at least {LEAST_WIDTH} are needed: "
             "give a larger picture of the person."
         )

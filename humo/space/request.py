@@ -88,7 +88,7 @@ class VideoRequest:
     is_fast: bool = False
     """Whether the model's fast form makes it (`humo.fast`)."""
     as_is: bool = False
-    """Whether a model of drawn people sees photographs themselves."""
+    """Whether a model of drawn people sees a photograph as it is (`humo.portrait`)."""
 
     def made_by(self, pipe: HuMoPipeline) -> HuMoPipeline:
         """The form of the model that makes it.
