@@ -302,7 +302,7 @@ def _connect_makers(page: gr.Blocks, tabs: list[Inputs], settings: Settings, fol
         inputs.image.change(portraying.picture_reader(inputs, settings, folder, photographs), given, outputs, **QUEUED)
         maker.as_is.input(portraying.as_is_chooser(inputs, settings, folder), given, outputs, **QUEUED)
         maker.box.expand(portraying.maker_opener(inputs), given, maker.buttons, **QUICK)
-        maker.buttons.click(portraying.attribute_chooser(inputs, folder), given, outputs, **QUEUED)
+        maker.buttons.click(portraying.chooser(inputs, folder), given, outputs, trigger_mode="multiple", **QUEUED)
         maker.surprise.click(portraying.surpriser(inputs, folder), given, outputs, **QUEUED)
     page.unload(photographs.forget)
 

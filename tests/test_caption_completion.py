@@ -17,8 +17,8 @@ HER = Portrait(
 )  # fmt: skip
 
 
-def _completed(prompt: str, person: Portrait, before: Completed | None = None, changed: str | None = None) -> Completed:
-    return complete_prompt(prompt, person, before or Completed(), "talks", changed)
+def _completed(prompt: str, person: Portrait, before: Completed | None = None, *changed: str) -> Completed:
+    return complete_prompt(prompt, person, before or Completed(), "talks", changed or None)
 
 
 def test_an_empty_text_becomes_a_whole_caption_and_follows_the_person() -> None:
@@ -59,7 +59,7 @@ def test_in_a_text_of_the_visitor_only_what_is_missing_is_added() -> None:
 )
 def test_a_button_changes_what_the_text_says(attribute: str, value: str, found: str | None) -> None:
     text = "a woman with long red hair and round glasses, in a blue shirt, before a green wall, sings"
-    changed = _completed(text, HER.with_changes(**{attribute: value}), changed=attribute)
+    changed = _completed(text, HER.with_changes(**{attribute: value}), None, attribute)
     expected = {**find_words(text), attribute: found}
     if value == "bald":
         expected.pop("hair_colour")
@@ -70,7 +70,7 @@ def test_a_button_changes_what_the_text_says(attribute: str, value: str, found: 
 def test_a_button_says_nothing_that_the_picture_carries() -> None:
     for attribute, value in (("hair_colour", "grey"), ("eye_colour", "blue"), ("skin", "pale"), ("beard", "beard")):
         person = HER.with_changes(**{attribute: value})
-        assert _completed("somebody nods", person, changed=attribute).text == "somebody nods"
+        assert _completed("somebody nods", person, None, attribute).text == "somebody nods"
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,10 @@ class Tab:
         read = portraying.picture_reader(self.inputs, self.settings, self.folder, self.photographs)
         return self.take(read(self.values, VISITOR))
 
-    def press(self, attribute: str, value: str) -> dict[Any, Any]:
-        pressed = SimpleNamespace(attribute=attribute, value=value)
-        return self.take(portraying.attribute_chooser(self.inputs, self.folder)(self.values, pressed))
+    def press(self, **pressed: str) -> dict[Any, Any]:
+        chosen = maker_value(self.person.portrait if self.person else Portrait())["chosen"]
+        event = SimpleNamespace(chosen={**chosen, **pressed})
+        return self.take(portraying.chooser(self.inputs, self.folder)(self.values, event))
 
     @property
     def person(self) -> portraying.DrawnPerson | None:
@@ -102,18 +103,19 @@ def test_a_photograph_is_drawn_told_and_written_into_the_text(tab: Tab) -> None:
 def test_a_button_changes_drawing_text_and_who_is_seen(tab: Tab) -> None:
     tab.upload(Image.fromarray(astronaut()))
     before = tab.person
-    tab.press("glasses", "sunglasses")
-    tab.press("colour", "purple")
+    tab.press(glasses="sunglasses")
+    tab.press(colour="purple", gender="woman")
     assert (tab.person.portrait.glasses, tab.person.portrait.colour) == ("sunglasses", "purple")
+    assert tab.person.portrait.sure["colour"] == 1.0 and find_words(tab.prompt)["gender"] == "woman"
     assert tab.person.is_from_picture and tab.person.portrait.face == before.portrait.face
     assert find_words(tab.prompt)["colour"] == "purple" and "sunglasses" in tab.prompt
     assert tab.person.drawing.read_bytes() != before.drawing.read_bytes()
     with pytest.raises(gr.Error, match="Glasses cannot be 'monocle'"):
-        tab.press("glasses", "monocle")
+        tab.press(glasses="monocle")
 
 
 def test_a_person_is_made_from_nothing(tab: Tab) -> None:
-    tab.press("hair_style", "spiky")
+    tab.press(hair_style="spiky")
     assert tab.person.portrait == Portrait(hair_style="spiky", sure={"hair_style": 1.0})
     assert "spiky hair" in tab.prompt and "photograph" not in tab.values[tab.inputs.seen]
     request, _ = read_request(tab.values, tab.inputs, tab.settings)
@@ -145,7 +147,7 @@ def test_no_face_is_a_sentence_and_the_maker(tab: Tab) -> None:
     view = tab.upload(tiny.picture(200, 200))
     assert tab.person is None and view[tab.inputs.maker.box]["open"]
     assert "No face" in view[tab.inputs.seen]["value"] and "Or make the person below." in view[tab.inputs.seen]["value"]
-    tab.press("beard", "beard")
+    tab.press(beard="beard")
     assert tab.person is not None and not tab.person.is_from_picture
 
 
@@ -155,7 +157,7 @@ def test_a_picture_that_goes_takes_its_person_along_and_no_other(tab: Tab) -> No
     tab.values[tab.inputs.image] = None
     tab.take(read(tab.values, VISITOR))
     assert tab.person is None
-    tab.press("beard", "beard")
+    tab.press(beard="beard")
     tab.take(read(tab.values, VISITOR))
     assert tab.person is not None
     (tab.folder / "torn.png").write_bytes(b"\x89PNG")

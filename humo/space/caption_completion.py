@@ -37,7 +37,7 @@ class Completed:
 
 
 def complete_prompt(
-    prompt: str, portrait: Portrait, before: Completed, action: str, changed: str | None = None
+    prompt: str, portrait: Portrait, before: Completed, action: str, changed: tuple[str, ...] | None = None
 ) -> Completed:
     """Write into a prompt what the drawn person needs said.
 
@@ -46,7 +46,7 @@ def complete_prompt(
         portrait: of the person.
         before: what was written into it for an earlier person.
         action: what somebody does of whom nothing is said, such as "talks".
-        changed: the attribute that the visitor has just chosen; None for a new person.
+        changed: attributes that the visitor has just chosen; None for a new person.
 
     Returns:
         The prompt, which names the person's clothes and background as far as they are known.
@@ -55,7 +55,7 @@ def complete_prompt(
         text = write_caption(portrait, action)
         return Completed(text, True, {name: word for name, word in find_words(text).items() if name in ATTRIBUTES})
     words = dict(before.words)
-    for name in dict.fromkeys((*OUTSIDE, *words)) if changed is None else (changed,):
+    for name in dict.fromkeys((*OUTSIDE, *words)) if changed is None else changed:
         value, found = getattr(portrait, name), find_words(prompt).get(name)
         if name in _NEVER_SAID or (found is None and name not in OUTSIDE):
             continue

@@ -9,6 +9,7 @@ Needs no torch. Ours.
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,16 +59,29 @@ ROWS = tuple(Row(name, (*ATTRIBUTES[name], *((OPEN,) if name in GUESSES else ())
 _COLUMNS = max(len(row.values) for row in ROWS)
 
 
-def with_choice(portrait: Portrait, name: object, value: object) -> Portrait:
-    """The person with what a button stands for.
+def chosen_changes(portrait: Portrait, chosen: object) -> dict[str, str | None]:
+    """What the pressed buttons say otherwise than a portrait.
+
+    Args:
+        portrait: of the person so far.
+        chosen: value of the pressed button by attribute, None where none is, as the browser tells it.
+
+    Returns:
+        New value by attribute, as `Portrait.with_changes` takes them.
 
     Raises:
         ValueError: if there is no such button.
     """
-    row = next((row for row in ROWS if row.name == name), None)
-    if row is None or value not in row.values:
-        raise ValueError(f"{str(name)[:20]} cannot be {str(value)[:20]!r}: press one of the buttons.")
-    return portrait.with_changes(**{row.name: value or None})
+    if not isinstance(chosen, Mapping):
+        raise ValueError("the choice of the person cannot be read: press the button again.")
+    changes = {}
+    for row in ROWS:
+        value = chosen.get(row.name)
+        if value is not None and value not in row.values:
+            raise ValueError(f"{row.name} cannot be {str(value)[:20]!r}: press one of the buttons.")
+        if (value or None) != getattr(portrait, row.name):
+            changes[row.name] = value or None
+    return changes
 
 
 def maker_html(key: str) -> str:

@@ -23,7 +23,7 @@ from humo.space.caption_completion import complete_prompt
 from humo.space.generating import View, as_toast
 from humo.space.limits import READERS
 from humo.space.photographs import Photographs
-from humo.space.portrait_view import describe_portrait, maker_value, with_choice
+from humo.space.portrait_view import chosen_changes, describe_portrait, maker_value
 from humo.space.previews import figure, seen_html
 from humo.space.widgets import Inputs, Settings
 from humo.world.people import sample_person, sample_setting
@@ -89,17 +89,18 @@ def as_is_chooser(inputs: Inputs, settings: Settings, folder: Path) -> Callable[
     return choose
 
 
-def attribute_chooser(inputs: Inputs, folder: Path) -> Callable[[dict, gr.EventData], View]:
-    """The event of a button of the person maker; arguments as of `picture_reader`."""
+def chooser(inputs: Inputs, folder: Path) -> Callable[[dict, gr.EventData], View]:
+    """The event of pressed buttons of the person maker; arguments as of `picture_reader`."""
 
     def choose(values: dict, pressed: gr.EventData) -> View:
         person = values[inputs.maker.person]
         before = Portrait() if person is None else person.portrait
         try:
-            portrait = with_choice(before, pressed.attribute, pressed.value)
+            changes = chosen_changes(before, pressed.chosen)
         except ValueError as error:
             raise as_toast(error) from None
-        return _with_person(portrait, values, inputs, folder, pressed.attribute) | _as_drawn(inputs)
+        portrait = before.with_changes(**changes)
+        return _with_person(portrait, values, inputs, folder, tuple(changes)) | _as_drawn(inputs)
 
     return choose
 
@@ -151,7 +152,7 @@ def _with_person(
     values: dict,
     inputs: Inputs,
     folder: Path,
-    changed: str | None = None,
+    changed: tuple[str, ...] | None = None,
     is_from_picture: bool = False,
 ) -> View:
     person, prompt = values[inputs.maker.person], values[inputs.prompt] or ""

@@ -66,14 +66,28 @@ element.addEventListener('keydown', (event) => {
 MAKER, CHANGE = "No picture at hand? Make a person", "Change the person"
 
 MAKE_PERSON = """
-element.addEventListener('change', (event) => {
-    const attribute = event.target.closest('fieldset[data-attribute]')?.dataset.attribute;
-    if (attribute) trigger('click', {attribute, value: event.target.value});
-});
+const rows = [...element.querySelectorAll('fieldset')];
+const read = () => Object.fromEntries(
+    rows.map((row) => [row.dataset.attribute, row.querySelector('input:checked')?.value ?? null]));
+const patience = 5000;
+let asked = 0, isChanged = false;  // one question at a time; its answer must not undo what was pressed meanwhile
+const ask = () => {
+    if (Date.now() - asked < patience) {
+        isChanged = true;
+        setTimeout(() => { if (isChanged) ask(); }, patience);
+        return;
+    }
+    asked = Date.now();
+    isChanged = false;
+    trigger('click', {chosen: read()});
+};
+element.addEventListener('change', ask);
 const show = () => {
     if (!props.value) return;
     element.querySelector('.humo-maker').style.setProperty('--tiles', `url(${props.value.tiles})`);
-    for (const row of element.querySelectorAll('fieldset')) {
+    asked = 0;
+    if (isChanged) return ask();
+    for (const row of rows) {
         const chosen = props.value.chosen[row.dataset.attribute];
         for (const button of row.querySelectorAll('input')) button.checked = button.value === chosen;
     }
@@ -81,7 +95,7 @@ const show = () => {
 watch('value', show);
 show();
 """
-"""Tells the page which button of the person maker was pressed, and shows the drawings that it answers with."""
+"""Tells the page what is chosen in the person maker, and shows the drawings that it answers with."""
 
 
 def wake(button: str) -> str:
