@@ -14,11 +14,10 @@ from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
 from humo.media import read_picture, read_sound, write_video
 from humo.parallel import draw_seed
-from humo.portrait.photographs import draw_photographs
-from humo.portrait.portrait import Portrait
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
+    from humo.portrait import Portrait
 
 Picture = Image.Image | str | Path
 
@@ -141,7 +140,9 @@ def read_call(
     if negative_prompt and pipe.transformer.config.guidance_embeds:
         notes.append("The fast model does not read the negative prompt.")
     pictures, portrait = [read_picture(picture) for picture in image], None
-    if config.draws_photographs and not as_is:
+    if pictures and config.draws_photographs and not as_is:
+        from humo.portrait.photographs import draw_photographs  # the world, of which other models know nothing
+
         pictures, (prompt,), portrait = draw_photographs(pictures, [prompt], notes, config.default_height)
         request = replace(request, prompt=prompt)
     sound = None if audio is None else read_sound(audio)

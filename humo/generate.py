@@ -42,7 +42,7 @@ def generate(
     out: Annotated[Path, typer.Option(help="The mp4 to write.")] = Path("out.mp4"),
     image: Annotated[list[Path] | None, typer.Option(help="A picture of the person; may be repeated.")] = None,
     as_is: Annotated[
-        bool, typer.Option("--as-is", help="Show mini a photograph as it is; else it is drawn first, as `portrait` does.")
+        bool, typer.Option("--as-is", help="Show mini a photograph as it is, not drawn as `portrait` does.")
     ] = False,
     audio: Annotated[
         Path | None, typer.Option(help="A voice; the video lasts as long as it, if the model can (else see --shots).")

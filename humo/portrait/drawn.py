@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image
 
 from humo.media import read_picture
-from humo.world.drawing import shade
 from humo.world.people import BACKGROUNDS, SKINS
 
 _SIDE = 128
@@ -35,10 +34,10 @@ def is_drawing(picture: Image.Image | str | Path) -> bool:
     small = read_picture(picture)
     small.thumbnail((_SIDE, _SIDE))
     pixels = np.asarray(small, np.float32).reshape(-1, 3)
-    walls = [max(_share(pixels, wall), _share(pixels, shade(wall, _PATTERN))) for wall in BACKGROUNDS.values()]
+    walls = [_share(pixels, shade * np.float32(wall)) for wall in BACKGROUNDS.values() for shade in (1, _PATTERN)]
     return max(walls) >= _LEAST_BACKGROUND and max(_share(pixels, skin) for skin in SKINS.values()) >= _LEAST_SKIN
 
 
-def _share(pixels: np.ndarray, colour: tuple) -> float:
+def _share(pixels: np.ndarray, colour: np.ndarray | tuple) -> float:
     """Share of the pixels (n, 3) that have nearly this colour."""
     return float((np.abs(pixels - np.float32(colour)) <= _NEAR).all(1).mean())

@@ -1,4 +1,4 @@
-"""A photograph given to a model of drawn people: it is drawn, and what a reference does not carry goes into the text."""
+"""A photograph given to a model of drawn people: it is drawn, and what that does not carry goes into the text. Ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from PIL import Image
 
 from humo.inputs import MAX_PROMPT_LENGTH
 from humo.portrait.caption import complete_prompt, describe_portrait
-from humo.portrait.drawing import draw_portrait
 from humo.portrait.drawn import is_drawing
 from humo.portrait.portrait import Portrait
 
@@ -31,17 +30,19 @@ def draw_photographs(
     Raises:
         ValueError: if a photograph shows no face that can be read.
     """
-    shown, portraits = [], []
-    for picture in pictures:
-        if not is_drawing(picture):
-            portraits.append(_read(picture))
-            _tell(portraits[-1], notes)
-            picture = draw_portrait(portraits[-1], size)
-        shown.append(picture)
-    if not portraits:
-        return shown, list(prompts), None
-    completed = [_complete(prompt, portraits[0], notes) for prompt in prompts]
-    return shown, completed, portraits[0]
+    portraits = [None if is_drawing(picture) else _read(picture) for picture in pictures]
+    seen = [portrait for portrait in portraits if portrait is not None]
+    if not seen:
+        return list(pictures), list(prompts), None
+    from humo.portrait.drawing import draw_portrait  # a compiler, which drawings do not need
+
+    for portrait in seen:
+        _tell(portrait, notes)
+    shown = [
+        picture if portrait is None else draw_portrait(portrait, size)
+        for picture, portrait in zip(pictures, portraits, strict=True)
+    ]
+    return shown, [_complete(prompt, seen[0], notes) for prompt in prompts], seen[0]
 
 
 def _read(picture: Image.Image) -> Portrait:

@@ -29,7 +29,6 @@ from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import PUBLISHED_FRAMES, Request, check_request, make_request
 from humo.media import Sound, read_picture, read_sound
 from humo.parallel import draw_seed
-from humo.portrait.photographs import draw_photographs
 from humo.shots.cuts import Shot as Shot
 from humo.shots.cuts import count_frames, cut_sound
 from humo.shots.cuts import plan_shots as plan_shots
@@ -180,7 +179,9 @@ def make_shots(
     ]
     for request in requests:
         check_request(request, pipe.config, pipe.size_multiple)
-    if pipe.config.draws_photographs and not as_is:
+    if pictures and pipe.config.draws_photographs and not as_is:
+        from humo.portrait.photographs import draw_photographs  # the world, of which other models know nothing
+
         pictures, prompts, portrait = draw_photographs(pictures, prompts, notes, pipe.config.default_height)
         requests = [replace(request, prompt=prompt) for request, prompt in zip(requests, prompts, strict=True)]
 
