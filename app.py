@@ -86,7 +86,7 @@ def build_page(behind: Behind) -> gr.Blocks:
         gr.HTML(texts.KNOW)
         _connect_making(tabs, settings, panel, links, views, other, behind)
         _connect_settings(modes, tabs, settings, panel, behind)
-        _connect_makers(page, tabs, settings, behind.folder)
+        _connect_makers(page, tabs, settings, Photographs(behind.folder))
         _connect_links(page, modes, tabs, settings, panel, links, opened, maker, behind)
         gallery.select(
             sharing.gallery_opener(behind.store, behind.folder, opened, maker, [record for _, record in shown]),
@@ -290,20 +290,19 @@ def _connect_settings(modes: gr.Tabs, tabs: list[Inputs], settings: Settings, pa
         widget.change(filling.drawer(settings), set(drawn), settings.curve, **QUICK)
     for inputs in tabs:
         inputs.tab.select(filling.chooser(inputs.mode), None, settings.mode, **QUICK)
-    outputs = [modes, *settings.widgets(), *(each for tab in tabs for each in tab.widgets())]
+    outputs = [modes, *settings.widgets(), *(each for tab in tabs for each in tab.restored())]
     settings.restore.upload(filling.restorer(modes, tabs, settings), settings.restore, outputs, **QUEUED)
 
 
-def _connect_makers(page: gr.Blocks, tabs: list[Inputs], settings: Settings, folder: Path) -> None:
-    photographs = Photographs(folder)
+def _connect_makers(page: gr.Blocks, tabs: list[Inputs], settings: Settings, photographs: Photographs) -> None:
     for inputs in (tab for tab in tabs if tab.maker is not None):
         maker, given = inputs.maker, {*inputs.widgets(), inputs.maker.completed, settings.size}
         outputs = [maker.person, maker.completed, maker.as_is, maker.box, maker.buttons, inputs.seen, inputs.prompt]
-        inputs.image.change(portraying.picture_reader(inputs, settings, folder, photographs), given, outputs, **QUEUED)
-        maker.as_is.input(portraying.as_is_chooser(inputs, settings, folder), given, outputs, **QUEUED)
+        inputs.image.change(portraying.picture_reader(inputs, settings, photographs), given, outputs, **QUEUED)
+        maker.as_is.input(portraying.as_is_chooser(inputs, settings), given, outputs, **QUEUED)
         maker.box.expand(portraying.maker_opener(inputs), given, maker.buttons, **QUICK)
-        maker.buttons.click(portraying.chooser(inputs, folder), given, outputs, trigger_mode="multiple", **QUEUED)
-        maker.surprise.click(portraying.surpriser(inputs, folder), given, outputs, **QUEUED)
+        maker.buttons.click(portraying.chooser(inputs), given, outputs, trigger_mode="multiple", **QUEUED)
+        maker.surprise.click(portraying.surpriser(inputs), given, outputs, **QUEUED)
     page.unload(photographs.forget)
 
 
@@ -325,7 +324,7 @@ def _connect_links(
     page.load(sharing.opener(store, folder, opened, maker), None, [*opened.parts(), maker], **QUICK)
     opened.close.click(sharing.closer(opened, maker), None, [opened.group, maker], **QUICK)
     remix = sharing.remixer(store, folder, opened, maker, modes, tabs, settings)
-    outputs = [opened.group, maker, modes, *settings.widgets(), *(each for tab in tabs for each in tab.widgets())]
+    outputs = [opened.group, maker, modes, *settings.widgets(), *(each for tab in tabs for each in tab.restored())]
     opened.remix.click(remix, opened.id, outputs, **QUEUED)
     delete = sharing.opened_deleter(store, folder, opened)
     opened.delete.click(delete, [opened.id, opened.key], opened.parts(), **QUEUED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from PIL import Image
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
     from humo.portrait import Portrait
 
-Picture = Image.Image | str | Path
+Picture = Union[Image.Image, str, Path, "Portrait"]
+"""A reference; a `humo.portrait.Portrait` for models of drawn people."""
 
 
 @dataclass
@@ -99,6 +100,37 @@ class HuMoPipelineOutput:
         return write_video(path, self.frames, self.fps, self.audio, self.settings, scale)
 
 
+def list_pictures(image: Picture | Sequence[Picture] | None) -> list[Picture]:
+    """The references of a call as a list."""
+    is_list = isinstance(image, Sequence) and not isinstance(image, str)
+    return list(image) if is_list else [] if image is None else [image]
+
+
+def read_references(
+    config: Any, image: Sequence[Picture], prompts: Sequence[str], notes: list[str], as_is: bool
+) -> tuple[list[Image.Image], list[str], Portrait | None]:
+    """Read the references; a model of drawn people sees drawings in the place of photographs.
+
+    Args:
+        config: of the pipeline.
+        image: the references.
+        prompts: which drawings may complete (`humo.portrait.photographs`).
+        notes: told what was decided.
+        as_is: leave photographs as they are.
+
+    Returns:
+        RGB pictures, the prompts, and who was drawn; None if nobody was.
+
+    Raises:
+        ValueError: if one cannot be read.
+    """
+    if not image or not config.draws_photographs or as_is:
+        return [read_picture(picture) for picture in image], list(prompts), None
+    from humo.portrait.photographs import draw_photographs  # the world, of which other models know nothing
+
+    return draw_photographs(image, prompts, notes, config.default_height)
+
+
 def read_call(
     pipe: HuMoPipeline,
     prompt: str,
@@ -122,7 +154,7 @@ def read_call(
         ValueError: if an input is not allowed; the sentence says what to do.
     """
     config, notes = pipe.config, []
-    image = [image] if isinstance(image, Image.Image | str | Path) else list(image or [])
+    image = list_pictures(image)
     rule = config.default_guidance if guidance is None else guidance
     rule = make_rule(rule) if isinstance(rule, Mapping) else rule
     request = make_request(
@@ -139,12 +171,8 @@ def read_call(
     check_request(request, config, pipe.size_multiple)
     if negative_prompt and pipe.transformer.config.guidance_embeds:
         notes.append("The fast model does not read the negative prompt.")
-    pictures, portrait = [read_picture(picture) for picture in image], None
-    if pictures and config.draws_photographs and not as_is:
-        from humo.portrait.photographs import draw_photographs  # the world, of which other models know nothing
-
-        pictures, (prompt,), portrait = draw_photographs(pictures, [prompt], notes, config.default_height)
-        request = replace(request, prompt=prompt)
+    pictures, (prompt,), portrait = read_references(config, image, [prompt], notes, as_is)
+    request = replace(request, prompt=prompt)
     sound = None if audio is None else read_sound(audio)
     if num_frames is None:
         request = replace(request, num_frames=choose_num_frames(sound, config, notes))

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from humo.audio import FPS, FRAMES_PER_LATENT
+from humo.calls import Picture, list_pictures, read_references
 from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import PUBLISHED_FRAMES, Request, check_request, make_request
-from humo.media import Sound, read_picture, read_sound
+from humo.media import Sound, read_sound
 from humo.parallel import draw_seed
 from humo.shots.cuts import Shot as Shot
 from humo.shots.cuts import count_frames, cut_sound
@@ -157,8 +157,7 @@ def make_shots(
     # 1. Read and check everything, so that no shot is made in vain
     sound, store, notes = read_sound(audio), ShotFolder(folder), []
     _check_cover(shots, count_frames(sound))
-    image = [image] if isinstance(image, Image.Image | str | Path) else list(image or [])
-    pictures, portrait = [read_picture(picture) for picture in image], None
+    image = list_pictures(image)
     prompts = prompt_of_each(prompts, len(shots))
     rule = pipe.config.default_guidance if guidance is None else guidance
     rule = make_rule(rule) if isinstance(rule, Mapping) else rule
@@ -167,7 +166,7 @@ def make_shots(
         make_request(
             pipe.config,
             prompt,
-            num_images=len(pictures),
+            num_images=len(image),
             num_frames=shot.num_frames_made,
             seed=seed + shot.number - 1,
             negative_prompt=negative_prompt,
@@ -179,11 +178,8 @@ def make_shots(
     ]
     for request in requests:
         check_request(request, pipe.config, pipe.size_multiple)
-    if pictures and pipe.config.draws_photographs and not as_is:
-        from humo.portrait.photographs import draw_photographs  # the world, of which other models know nothing
-
-        pictures, prompts, portrait = draw_photographs(pictures, prompts, notes, pipe.config.default_height)
-        requests = [replace(request, prompt=prompt) for request, prompt in zip(requests, prompts, strict=True)]
+    pictures, prompts, portrait = read_references(pipe.config, image, prompts, notes, as_is)
+    requests = [replace(request, prompt=prompt) for request, prompt in zip(requests, prompts, strict=True)]
 
     # 2. See which shots are there
     heard = [cut_sound(sound, shot.start, shot.start + shot.num_frames_made) for shot in shots]

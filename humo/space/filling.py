@@ -156,7 +156,8 @@ def restorer(modes: gr.Tabs, tabs: list[Inputs], settings: Settings) -> Callable
             video = read_settings(path)
         except ValueError as error:
             raise as_toast(error) from None
-        lacking = [thing for letter, thing in (("I", "picture"), ("A", "voice")) if letter in video.mode]
+        needed = {"I": "picture"} if video.portrait is None else {}
+        lacking = [thing for letter, thing in (needed | {"A": "voice"}).items() if letter in video.mode]
         if lacking:
             gr.Info(f"The settings are back; the {' and the '.join(lacking)} must be given again.")
         return restored(video, {}, modes, tabs, settings)

@@ -16,25 +16,13 @@ from typing import Any
 from PIL import Image
 
 from humo.portrait import ATTRIBUTES, GUESSES, Portrait, draw_portrait
+from humo.portrait.caption import TITLES
 from humo.space.html import data_uri
 
 TILE, DRAWN = 60, 96
 """Pixels of a small drawing, and of the whole drawing that it is cut from."""
 OPEN = ""
 """Value of a guess that is left open."""
-TITLES = {
-    "gender": "Person",
-    "skin": "Skin",
-    "hair_style": "Hair",
-    "hair_colour": "Hair colour",
-    "glasses": "Glasses",
-    "beard": "Beard",
-    "eye_colour": "Eyes",
-    "garment": "Kind of clothes",
-    "colour": "Colour of clothes",
-    "background": "Background",
-}
-"""Of the rows, in their order."""
 _HEAD, _EYES = (0.15, 0.03, 0.85, 0.73), (0.32, 0.22, 0.68, 0.58)
 _BODY, _ALL = (0.22, 0.44, 0.78, 1.0), (0.0, 0.0, 1.0, 1.0)
 _PARTS = {"gender": _ALL, "eye_colour": _EYES, "garment": _BODY, "colour": _BODY, "background": _ALL}
@@ -55,7 +43,7 @@ class Row:
         return value or "not said"
 
 
-ROWS = tuple(Row(name, (*ATTRIBUTES[name], *((OPEN,) if name in GUESSES else ()))) for name in TITLES)
+ROWS = tuple(Row(name, (*ATTRIBUTES[name], *((OPEN,) if name in GUESSES else ()))) for name in ATTRIBUTES)
 _COLUMNS = max(len(row.values) for row in ROWS)
 
 
@@ -96,7 +84,8 @@ def maker_html(key: str) -> str:
 
 def _row_html(key: str, row: Row, place: int) -> str:
     tiles = "".join(_tile_html(f"{key}-{row.name}", row, value, place, index) for index, value in enumerate(row.values))
-    return f'<fieldset data-attribute="{row.name}"><legend>{TITLES[row.name]}</legend><div>{tiles}</div></fieldset>'
+    title = f"<legend>{TITLES[row.name].capitalize()}</legend>"
+    return f'<fieldset data-attribute="{row.name}">{title}<div>{tiles}</div></fieldset>'
 
 
 def _tile_html(name: str, row: Row, value: str, place: int, index: int) -> str:
@@ -134,8 +123,8 @@ def draw_tiles(portrait: Portrait) -> Image.Image:
 
 def describe_portrait(portrait: Portrait) -> str:
     """What a visitor should know about the drawing of their photograph: what was guessed, and what was not seen."""
-    guessed = [TITLES[name].lower() for name in TITLES if name in GUESSES and getattr(portrait, name) is not None]
-    unseen = [TITLES[name].lower() for name in TITLES if name not in GUESSES and getattr(portrait, name) is None]
+    guessed = [TITLES[name] for name in ATTRIBUTES if name in GUESSES and getattr(portrait, name) is not None]
+    unseen = [TITLES[name] for name in ATTRIBUTES if name not in GUESSES and getattr(portrait, name) is None]
     words = "This is who the model will see, drawn from your photograph."
     if portrait.others:
         words += f" Of {portrait.others + 1} faces it is the largest."

@@ -1,8 +1,8 @@
 """The events around a person of the visitor's own: a photograph is drawn, corrected, or a person made from nothing.
 
 mini knows drawn people only, so what it sees in place of a photograph is a drawing of whom the photograph shows
-(`humo.portrait`). The drawing is a file of the page; the photograph is forgotten with the visit. The published models
-see photographs as they are and need none of this. Ours.
+(`humo.portrait`). The photograph is forgotten with the visit. The published models see photographs as they are and need
+none of this. Ours.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
 from humo.media import read_picture
 from humo.portrait import Portrait, draw_portrait, is_drawing
@@ -28,7 +26,6 @@ from humo.space.previews import figure, seen_html
 from humo.space.widgets import Inputs, Settings
 from humo.world.people import sample_person, sample_setting
 
-FOLDER = "drawings"
 MADE_UP = "This is who the model will see. Change below what you like."
 
 
@@ -37,20 +34,15 @@ class DrawnPerson:
     """Who the model will see in place of the picture."""
 
     portrait: Portrait
-    drawing: Path
-    """PNG."""
     is_from_picture: bool
 
 
-def picture_reader(
-    inputs: Inputs, settings: Settings, folder: Path, photographs: Photographs
-) -> Callable[[dict, gr.Request], View]:
+def picture_reader(inputs: Inputs, settings: Settings, photographs: Photographs) -> Callable[[dict, gr.Request], View]:
     """The event of another picture: a photograph is drawn, a drawing stays as it is.
 
     Args:
         inputs: of the tab.
         settings: what all tabs share.
-        folder: for drawings; existing.
         photographs: learns of each.
     """
 
@@ -70,12 +62,12 @@ def picture_reader(
             return _as_it_is(path, values, inputs, settings) | {inputs.maker.as_is: gr.update(value=True, visible=True)}
         photographs.add(request.session_hash, path)
         view = {inputs.maker.as_is: gr.update(value=False, visible=True)}
-        return view | _drawn(path, values, inputs, folder)
+        return view | _drawn(path, values, inputs)
 
     return read
 
 
-def as_is_chooser(inputs: Inputs, settings: Settings, folder: Path) -> Callable[[dict], View]:
+def as_is_chooser(inputs: Inputs, settings: Settings) -> Callable[[dict], View]:
     """The event of the box that shows the model the picture itself; arguments as of `picture_reader`."""
 
     def choose(values: dict) -> View:
@@ -84,12 +76,12 @@ def as_is_chooser(inputs: Inputs, settings: Settings, folder: Path) -> Callable[
             return {inputs.maker.as_is: gr.update(visible=False)}
         if values[inputs.maker.as_is]:
             return _as_it_is(path, values, inputs, settings)
-        return _drawn(path, values, inputs, folder)
+        return _drawn(path, values, inputs)
 
     return choose
 
 
-def chooser(inputs: Inputs, folder: Path) -> Callable[[dict, gr.EventData], View]:
+def chooser(inputs: Inputs) -> Callable[[dict, gr.EventData], View]:
     """The event of pressed buttons of the person maker; arguments as of `picture_reader`."""
 
     def choose(values: dict, pressed: gr.EventData) -> View:
@@ -100,17 +92,17 @@ def chooser(inputs: Inputs, folder: Path) -> Callable[[dict, gr.EventData], View
         except ValueError as error:
             raise as_toast(error) from None
         portrait = before.with_changes(**changes)
-        return _with_person(portrait, values, inputs, folder, tuple(changes)) | _as_drawn(inputs)
+        return _with_person(portrait, values, inputs, tuple(changes)) | _as_drawn(inputs)
 
     return choose
 
 
-def surpriser(inputs: Inputs, folder: Path) -> Callable[[dict], View]:
+def surpriser(inputs: Inputs) -> Callable[[dict], View]:
     """The event of Surprise me: anybody whom the world can draw; arguments as of `picture_reader`."""
 
     def surprise(values: dict) -> View:
         rng = np.random.default_rng(secrets.randbits(64))
-        return _with_person(sample_portrait(rng), values, inputs, folder) | _as_drawn(inputs)
+        return _with_person(sample_portrait(rng), values, inputs) | _as_drawn(inputs)
 
     return surprise
 
@@ -133,7 +125,7 @@ def sample_portrait(rng: np.random.Generator) -> Portrait:
     return Portrait(**{name: getattr(person, name) for name in names}, **outside)
 
 
-def _drawn(path: str, values: dict, inputs: Inputs, folder: Path) -> View:
+def _drawn(path: str, values: dict, inputs: Inputs) -> View:
     """A photograph's view: the person in it, or the sentence that says why there is none."""
     from humo.portrait import read_portrait  # OpenCV: only for whoever brings a photograph
 
@@ -144,14 +136,13 @@ def _drawn(path: str, values: dict, inputs: Inputs, folder: Path) -> View:
         told = f"{html.sentence(str(error))} Or make the person below."
         seen = gr.update(value=figure("humo-seen", "", told), visible=True)
         return _without_person(inputs) | {inputs.seen: seen, inputs.maker.box: gr.update(open=True, label=texts.MAKER)}
-    return _with_person(portrait, values, inputs, folder, is_from_picture=True)
+    return _with_person(portrait, values, inputs, is_from_picture=True)
 
 
 def _with_person(
     portrait: Portrait,
     values: dict,
     inputs: Inputs,
-    folder: Path,
     changed: tuple[str, ...] | None = None,
     is_from_picture: bool = False,
 ) -> View:
@@ -159,16 +150,28 @@ def _with_person(
     action = "talks" if inputs.mode.needs_audio else "nods"
     completed = complete_prompt(prompt, portrait, values[inputs.maker.completed], action, changed)
     is_from_picture = is_from_picture or (changed is not None and person is not None and person.is_from_picture)
-    picture = draw_portrait(portrait)
-    new = DrawnPerson(portrait, _keep(picture, folder), is_from_picture)
-    words = describe_portrait(portrait) if is_from_picture else MADE_UP
-    return {
-        inputs.maker.person: new,
+    return show_person(inputs, portrait, is_from_picture) | {
         inputs.maker.completed: completed,
         inputs.prompt: completed.text,
+        inputs.maker.box: gr.update(open=True, label=texts.CHANGE),
+    }
+
+
+def show_person(inputs: Inputs, portrait: Portrait, is_from_picture: bool = False) -> View:
+    """Updates that put a person in the place of the picture.
+
+    Args:
+        inputs: of the tab.
+        portrait: of the person.
+        is_from_picture: whether the picture that is given shows this person.
+    """
+    picture = draw_portrait(portrait)
+    words = describe_portrait(portrait) if is_from_picture else MADE_UP
+    return {
+        inputs.maker.person: DrawnPerson(portrait, is_from_picture),
         inputs.seen: gr.update(value=seen_html(picture, picture.height, picture.width, words), visible=True),
         inputs.maker.buttons: maker_value(portrait),
-        inputs.maker.box: gr.update(open=True, label=texts.CHANGE),
+        inputs.maker.box: gr.update(label=texts.CHANGE),
     }
 
 
@@ -185,10 +188,3 @@ def _without_person(inputs: Inputs) -> View:
 
 def _as_drawn(inputs: Inputs) -> View:
     return {inputs.maker.as_is: gr.update(value=False)}
-
-
-def _keep(drawing: Image.Image, folder: Path) -> Path:
-    path = folder / FOLDER / f"{secrets.token_hex(8)}.png"
-    path.parent.mkdir(exist_ok=True)
-    drawing.save(path)
-    return path

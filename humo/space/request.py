@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from humo.calls import Call
     from humo.media import Sound
     from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
+    from humo.portrait import Portrait
     from humo.sampling import StepState
 
 FPS = 25
@@ -67,8 +68,8 @@ class VideoRequest:
 
     prompt: str
     """Who is seen and what happens."""
-    images: tuple[Path, ...] = ()
-    """Reference pictures."""
+    images: tuple[Path | Portrait, ...] = ()
+    """Reference pictures, or who is to be drawn as one."""
     audio: Path | Sound | None = None
     """The sound, a file or already read; the video lasts as long as it."""
     num_frames: int | None = None

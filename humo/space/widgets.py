@@ -91,6 +91,12 @@ class Inputs:
         drawn = () if self.maker is None else (self.maker.as_is, self.maker.person)
         return [each for each in (self.prompt, self.image, *drawn, self.audio, self.seconds) if each is not None]
 
+    def restored(self) -> list[gr.components.Component]:
+        """Those that an earlier video's settings change."""
+        maker = self.maker
+        shown = () if maker is None else (maker.completed, maker.box, maker.buttons, self.seen)
+        return [*self.widgets(), *shown]
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -233,7 +239,7 @@ def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool
     image, audio = values.get(inputs.image), values.get(inputs.audio)
     person = None if inputs.maker is None else values[inputs.maker.person]
     if person is not None:
-        image = person.drawing
+        image = person.portrait
     inputs.mode.check(image, audio)
     seed, num_frames = values[settings.seed], None
     if values[settings.is_random] or seed is None:
@@ -243,7 +249,7 @@ def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool
     height, width = settings.defaults.read_size(values[settings.size])
     request = VideoRequest(
         prompt=values[inputs.prompt] or "",
-        images=(Path(image),) if image else (),
+        images=() if not image else (Path(image) if isinstance(image, str) else image,),
         audio=Path(audio) if audio else None,
         num_frames=num_frames,
         num_inference_steps=None if is_fast else values[settings.steps],
