@@ -4,18 +4,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
+from humo.portrait.portrait import Seen
+
 _WEIGHTS = np.float32([0.64, 1.44, 1.44])
 """Of lightness, a and b: lightness counts less, for light and shade change it."""
+_PARTS = 4
+"""Colours of an area that gets a name."""
 _MOST = 1500
 """Pixels that are looked at for the commonest colours."""
 _ENDS = ((74, "orange"), (108, "yellow"), (195, "green"), (292, "blue"), (360, "purple"))
 """Hue in degrees up to which a colour has a name, after red."""
 
 
-def common_colours(values: np.ndarray, count: int) -> np.ndarray:
+def common_colours(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The commonest colours by k-means, the commonest first; the same pixels give the same colours.
 
     Args:
@@ -23,13 +29,29 @@ def common_colours(values: np.ndarray, count: int) -> np.ndarray:
         count: how many.
 
     Returns:
-        (count, 3) float32.
+        Colours (count, 3) float32, and the share of the pixels that is nearest to each (count,).
     """
     values = np.ascontiguousarray(values[:: max(1, len(values) // _MOST)], np.float32)
     cv2.setRNGSeed(0)
     ends = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 10, 1.0)
     _, labels, found = cv2.kmeans(values, count, None, ends, 2, cv2.KMEANS_PP_CENTERS)
-    return found[np.argsort(-np.bincount(labels.ravel(), minlength=count), kind="stable")]
+    counts = np.bincount(labels.ravel(), minlength=count)
+    order = np.argsort(-counts, kind="stable")
+    return found[order], counts[order] / len(values)
+
+
+def name_area(values: np.ndarray, name: Callable[[np.ndarray], str]) -> Seen:
+    """The name that most of an area has; how sure it is, is its share.
+
+    Args:
+        values: Lab, (n, 3).
+        name: of a colour (3,), `name_clothes` or `name_background`.
+    """
+    shares: dict[str, float] = {}
+    for colour, share in zip(*common_colours(values, _PARTS), strict=True):
+        shares[name(colour)] = shares.get(name(colour), 0.0) + float(share)
+    best = max(shares, key=shares.get)
+    return Seen(best, shares[best])
 
 
 def distance(lab: np.ndarray, colours: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from humo.portrait.face import CHEEKS, CHIN, FOREHEAD, LEFT, RIGHT, SKIN, Face, fill
+from humo.portrait.portrait import Seen
 
 _LIPS = ([165, 92, 40, 39, 167], [391, 322, 270, 269, 393])
 """Landmarks between nose and upper lip, the image's left side first."""
@@ -15,6 +16,12 @@ _RIMS = {33: [33, 160, 159, 158, 133, 153, 145, 144], 263: [263, 387, 386, 385, 
 """Landmarks around an eye by its outer corner."""
 _EYE_PARTS = ((33, 133, 145), (263, 362, 374))
 """Outer corner, inner corner and lower lid of both eyes."""
+_BAR, _RIM = 8, 7
+"""Contrast in lightness from which there is a bar across the nose, and a rim below the eyes."""
+_LIP, _HAIR = 6, 16
+"""Differences in lightness, and in lightness and chroma together, from which there is hair around the mouth."""
+_GUESSED = 0.4
+"""How sure a guess is."""
 _BRIDGE, _BETWEEN_BROWS, _NOSE_SIDE = 168, 9, 197
 _PARTS = {
     "face_width": (((LEFT, RIGHT),), ((FOREHEAD, CHIN),), 0.826, 0.034, 0.07),
@@ -28,7 +35,7 @@ _FRONTAL = 0.15
 """A head that is turned further shows no proportions."""
 
 
-def read_glasses(face: Face) -> str:
+def read_glasses(face: Face) -> Seen:
     """A bar across the bridge of the nose and rims below the eyes, or dark all around the eyes."""
     lab, spot = face.zoom(face.points[[33, 263]].mean(0), (256, 160), 2.0)
     light = cv2.GaussianBlur(lab[..., 0], (0, 0), 1)
@@ -40,34 +47,40 @@ def read_glasses(face: Face) -> str:
         return float(part.mean(1).max()) if part.size else 0.0
 
     bridge = spot[_BRIDGE, 0]
-    if strongest(bridge - 7, bridge + 7, spot[_BETWEEN_BROWS, 1] + 6, spot[_NOSE_SIDE, 1]) < 8:
-        return "none"
+    bar = strongest(bridge - 7, bridge + 7, spot[_BETWEEN_BROWS, 1] + 6, spot[_NOSE_SIDE, 1])
+    if bar < _BAR:
+        return Seen("none", _sure(_BAR - bar, 2))
     if np.median(face.colours(*_AROUND_EYES)[:, 0]) < 0.5 * np.median(face.colours(*CHEEKS)[:, 0]):
-        return "sunglasses"
+        return Seen("sunglasses", 0.8)
     rims = []
     for outer, inner, lid in _EYE_PARTS:
         thirds = np.linspace(*sorted((spot[outer, 0], spot[inner, 0])), 4)
         rims += [strongest(thirds[i], thirds[i + 1], spot[lid, 1] + 6, spot[lid, 1] + 44) for i in range(3)]
-    return "round" if np.mean(rims) > 7 else "none"
+    rim = float(np.mean(rims))
+    return Seen("round", _sure(rim - _RIM, 2)) if rim > _RIM else Seen("none", _sure(_RIM - rim, 2))
 
 
-def read_beard(face: Face) -> str:
-    """Darker than the cheek of the same side: above the lips, and on the chin."""
-    light = [float(np.median(face.colours(part)[:, 0])) for part in (*CHEEKS, *_LIPS, _CHIN_AREA)]
-    if min(light[0] - light[2], light[1] - light[3]) < 13:
-        return "none"
-    return "beard" if sum(light[:2]) / 2 - light[4] > 14 else "moustache"
+def read_beard(face: Face) -> Seen:
+    """Darker and greyer than the cheeks: above the lips on the cheek's own side, and on the chin."""
+    lab = [np.median(face.colours(part), 0) for part in (*CHEEKS, *_LIPS, _CHIN_AREA)]
+    light, chroma = [float(each[0]) for each in lab], [float(np.hypot(*each[1:])) for each in lab]
+    lip, chin = min(light[0] - light[2], light[1] - light[3]), sum(light[:2]) / 2 - light[4]
+    greyer = sum(chroma[:2]) / 2 - chroma[4]
+    hair = lip + 0.3 * chin + greyer
+    if lip < _LIP or hair < _HAIR:
+        return Seen("none", _sure(max(_LIP - lip, _HAIR - hair), 3))
+    return Seen("beard" if chin > 11 or greyer > 3.5 else "moustache", _sure(min(lip - _LIP, hair - _HAIR), 3))
 
 
-def read_skin(face: Face) -> str:
+def read_skin(face: Face) -> Seen:
     """By lightness less chroma; exposure hides brown against tan, so this is a guess."""
     light, a, b = np.median(face.colours(*SKIN), 0)
     if light - 1.2 * np.hypot(a, b) > 36:
-        return "pale"
-    return "tan" if light > 50 else "brown" if light > 34 else "dark"
+        return Seen("pale", _GUESSED)
+    return Seen("tan" if light > 50 else "brown" if light > 34 else "dark", _GUESSED)
 
 
-def read_eyes(face: Face) -> str:
+def read_eyes(face: Face) -> Seen:
     """From the ring around the pupil, where it is neither in shadow nor in the gleam; a guess."""
     rings, away = [], np.hypot(*(np.mgrid[0:64, 0:64] - 32))
     for outer, inner, _ in _EYE_PARTS:
@@ -77,7 +90,7 @@ def read_eyes(face: Face) -> str:
         ring = lab[(away > 5) & (away < 12) & (eye > 0)]
         rings.append(ring[np.argsort(ring[:, 0])[len(ring) // 4 : int(0.85 * len(ring))]])
     light, a, b = np.median(np.concatenate(rings), 0) if sum(map(len, rings)) > 9 else (0, 9, 9)
-    return "brown" if light < 12 or a > 3.6 else "blue" if b < 6.5 else "green"
+    return Seen("brown" if light < 12 or a > 3.6 else "blue" if b < 6.5 else "green", _GUESSED)
 
 
 def read_proportions(face: Face) -> dict[str, float]:
@@ -93,3 +106,8 @@ def read_proportions(face: Face) -> dict[str, float]:
 def _quotient(face: Face, over: tuple, under: tuple) -> float:
     """Lengths between pairs of landmarks, divided by others."""
     return sum(face.distance(*pair) for pair in over) / max(1e-6, sum(face.distance(*pair) for pair in under))
+
+
+def _sure(margin: float, scale: float) -> float:
+    """From how far a measure is beyond its limit to 0.5..1."""
+    return float(1 / (1 + np.exp(-max(0.0, margin) / scale)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from humo.world import people
 from humo.world.attributes import OPTIONS
@@ -21,6 +21,15 @@ PROPORTIONS = tuple(each.name for each in fields(people.Person) if each.default 
 """Fields of `humo.world.people.Person` that are numbers near 1."""
 _LEAST, _MOST = 0.5, 2.0
 """Proportions beyond are no face."""
+
+
+class Seen(NamedTuple):
+    """What was read of one attribute."""
+
+    value: str | None
+    """None where it was not seen."""
+    sure: float
+    """0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

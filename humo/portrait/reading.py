@@ -76,5 +76,10 @@ def _read(face: Face, box: tuple[float, ...], others: int) -> Portrait:
         "colour": read_clothes(face, mask),
         "background": read_background(face),
     }
-    proportions = read_proportions(face) | {"hair_volume": hair.volume}
-    return Portrait(**seen, proportions=proportions, face=box, others=others)
+    return Portrait(
+        **{name: each.value for name, each in seen.items()},
+        sure={name: each.sure for name, each in seen.items() if each.value is not None},
+        proportions=read_proportions(face) | {"hair_volume": hair.volume},
+        face=box,
+        others=others,
+    )
