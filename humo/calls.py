@@ -12,6 +12,7 @@ from PIL import Image
 
 from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
+from humo.loudness import level_sound
 from humo.media import read_picture, read_sound, write_video
 from humo.parallel import draw_seed
 
@@ -173,7 +174,7 @@ def read_call(
         notes.append("The fast model does not read the negative prompt.")
     pictures, (prompt,), portrait = read_references(config, image, [prompt], notes, as_is)
     request = replace(request, prompt=prompt)
-    sound = None if audio is None else read_sound(audio)
+    sound = None if audio is None else level_sound(read_sound(audio), config.heard_level, notes)
     if num_frames is None:
         request = replace(request, num_frames=choose_num_frames(sound, config, notes))
     heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames, notes)

@@ -67,6 +67,8 @@ class Sound:
     """As given, float32 (samples, channels), about [-1, 1]."""
     rate: int
     """Hz of `original`."""
+    is_levelled: bool = False
+    """Whether `waveform` has the level at which the model hears best (`humo.loudness`)."""
 
     @property
     def duration(self) -> float:

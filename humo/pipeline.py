@@ -75,6 +75,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         batch_branches: run the branches of a step as one batch: faster for a small model.
         black_level: pixel value of the null video of the 17B form (`humo.references.encode_black_video`).
         draws_photographs: whether photographs are drawn first, for a model of drawn people (`humo.portrait`; ours).
+        heard_level: dBFS to which the voice is brought before the model hears it (`humo.loudness`); None leaves it.
     """
 
     model_cpu_offload_seq = "audio_encoder->text_encoder->transformer->vae"  # in the order of use
@@ -107,6 +108,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         batch_branches: bool = False,
         black_level: float = -1.0,
         draws_photographs: bool = False,
+        heard_level: float | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -134,6 +136,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             batch_branches=batch_branches,
             black_level=black_level,
             draws_photographs=draws_photographs,
+            heard_level=heard_level,
         )
 
     @torch.no_grad()

@@ -27,6 +27,7 @@ from humo.audio import FPS, FRAMES_PER_LATENT
 from humo.calls import Picture, list_pictures, read_references
 from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import PUBLISHED_FRAMES, Request, check_request, make_request
+from humo.loudness import level_sound
 from humo.media import Sound, read_sound
 from humo.parallel import draw_seed
 from humo.shots.cuts import Shot as Shot
@@ -155,7 +156,9 @@ def make_shots(
         ValueError: if an input is not allowed, before the first shot is made.
     """
     # 1. Read and check everything, so that no shot is made in vain
-    sound, store, notes = read_sound(audio), ShotFolder(folder), []
+    notes: list[str] = []
+    sound = level_sound(read_sound(audio), pipe.config.heard_level, notes)
+    store = ShotFolder(folder)
     _check_cover(shots, count_frames(sound))
     image = list_pictures(image)
     prompts = prompt_of_each(prompts, len(shots))
