@@ -38,7 +38,7 @@ from humo.space.photographs import Photographs  # noqa: E402
 from humo.space.refusals import HANDLERS, MAX_SESSIONS, Door, Page  # noqa: E402
 from humo.space.request import FPS, MODES, Defaults, Mode  # noqa: E402
 from humo.space.scales import SCALES, rule_choices, rule_note  # noqa: E402
-from humo.space.speaking import VOICES, is_available  # noqa: E402
+from humo.space.speakers import ESPEAK, offered  # noqa: E402
 from humo.space.theme import CSS, ICON, make_theme  # noqa: E402
 from humo.space.vocabulary import GROUPS  # noqa: E402
 from humo.space.widgets import (  # noqa: E402
@@ -177,14 +177,17 @@ def _captioning(prompt: gr.Textbox) -> None:
 
 
 def _speaking(mode: Mode) -> Speaking:
-    can_speak = is_available()
+    speakers = offered()
+    can_speak = bool(speakers)
     with gr.Accordion("Or type what they should say", open=False, elem_id=f"speaking-{mode.key}"):
         if not can_speak:
             gr.HTML(texts.NO_SPEECH)
         text = gr.Textbox(label="Sentence", lines=2, max_lines=4, interactive=can_speak, elem_id=f"say-{mode.key}")
         with gr.Row():
-            voice = gr.Dropdown([*VOICES], label="Speaker", interactive=can_speak)
+            voice = gr.Dropdown(speakers, label="Speaker", interactive=can_speak)
             rate = gr.Slider(80, 300, value=150, step=5, label="Words a minute", interactive=can_speak)
+        if can_speak and not ESPEAK.is_installed():
+            gr.HTML(texts.MORE_SPEAKERS)
         speak = gr.Button("Speak", size="md", interactive=can_speak, elem_id=f"speak-{mode.key}")
     return Speaking(text, voice, rate, speak)
 

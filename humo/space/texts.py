@@ -19,8 +19,11 @@ with which settings.</p></div>
 
 CONSENT = """<p class="humo-consent">Real faces and voices: only your own, or with their owner's consent.</p>"""
 
-NO_SPEECH = """<p class="humo-label">Speech is an optional extra here (espeak-ng, GPL-3):
-<code>pip install -e ".[world]"</code> brings it.</p>"""
+NO_SPEECH = """<p class="humo-label">No voice is installed here: <code>pip install -r requirements.txt</code> brings an
+English one (hibari-tts), <code>pip install -e ".[world]"</code> many (espeak-ng, GPL-3).</p>"""
+
+MORE_SPEAKERS = """<p class="humo-detail">It reads English. Men, women and other languages come with an optional extra
+(espeak-ng, GPL-3): <code>pip install -e ".[world]"</code>.</p>"""
 
 KEY = "Keep it if you may want to delete the link; it is shown only now."
 
