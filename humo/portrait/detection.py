@@ -1,7 +1,7 @@
 """Where the faces of a picture are: BlazeFace on the whole picture, and on parts of it for small faces.
 
-The network sees 128 x 128 pixels and misses faces under an eighth of the picture's width. So where it finds none, it
-looks again at overlapping squares of the picture, larger ones first.
+The network sees 128 x 128 pixels and misses faces under an eighth of the picture's side. So where there is none,
+further looks go to overlapping squares of the picture, larger ones first.
 """
 
 # n faces, a anchors of the network
@@ -18,9 +18,9 @@ from humo.portrait.networks import DETECTOR, run
 
 _SURE = 0.5
 """Least probability of a face."""
-_LARGE = 0.12
-"""Of the picture's width: smaller faces are missed or badly placed, and looked at again."""
-_PARTS = (0.6, 0.35, 0.2)
+LARGE = 0.12
+"""Of the side of what is looked at: smaller faces are missed or badly placed."""
+_PARTS = (0.5, 0.25)
 """Sides of the squares of further looks, as shares of the picture's longer side."""
 _SAME = 0.3
 """Overlap (intersection over union) from which two boxes are of one face."""
@@ -43,31 +43,32 @@ class Found:
         return float(self.box[2] - self.box[0])
 
 
-def find_faces(picture: np.ndarray) -> list[Found]:
-    """All faces, the largest first.
+def look_closer(picture: np.ndarray) -> Iterator[tuple[int, list[Found]]]:
+    """The faces of a picture, in one look after the other, each at smaller parts of it.
 
     Args:
         picture: RGB, uint8 (h, w, 3), upright.
+
+    Yields:
+        Longest side of what was looked at, pixels, and the faces, the largest first.
     """
     height, width = picture.shape[:2]
-    found = _look(picture)
-    for part in _PARTS:
-        if found and max(each.width for each in found) >= _LARGE * max(height, width):
-            break
-        for left, top, side in _squares(height, width, round(part * max(height, width))):
+    longest = max(height, width)
+    yield longest, _one_each(_look(picture))
+    for side in (round(part * longest) for part in _PARTS):
+        found = []
+        for left, top in _squares(height, width, side):
             found += _shifted(_look(picture[top : top + side, left : left + side]), left, top)
-        if found:
-            break
-    return _one_each(found)
+        yield side, _one_each(found)
 
 
-def _squares(height: int, width: int, side: int) -> Iterator[tuple[int, int, int]]:
-    """Left, top and side of squares that cover the picture, neighbours half over each other."""
+def _squares(height: int, width: int, side: int) -> Iterator[tuple[int, int]]:
+    """Left and top of squares that cover the picture, neighbours half over each other."""
     starts = [
         np.linspace(0, max(0, length - side), 1 + max(0, int(np.ceil(2 * (length - side) / side)))).astype(int)
         for length in (height, width)
     ]
-    return ((int(left), int(top), side) for top in starts[0] for left in starts[1])
+    return ((int(left), int(top)) for top in starts[0] for left in starts[1])
 
 
 def _shifted(found: list[Found], left: int, top: int) -> list[Found]:

@@ -34,6 +34,8 @@ OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379
 CHEEKS = ([117, 118, 101, 36, 205, 187, 123], [346, 347, 330, 266, 425, 411, 352])
 SKIN = (*CHEEKS, [109, 108, 151, 337, 338, 10], [5, 4, 195])
 """Landmarks around cheeks, forehead and the tip of the nose."""
+HUMAN, CERTAIN = 5.5, 11.0
+"""Logits above which a face may be a person's, and is one."""
 _LOOK = 1.5
 """The landmarks' network sees a square of this many sides of the detector's box."""
 _UPRIGHT = 0.72
@@ -50,8 +52,19 @@ class Face:
     """From the source to the upright picture, (2, 3)."""
     points: np.ndarray
     """Landmarks in the upright picture, (468, 2)."""
-    sure: float
-    """Probability of a human face."""
+    logit: float
+    """Of a human face, by the landmarks' network."""
+
+    @property
+    def is_human(self) -> bool:
+        """Whether this is a person's face; where the network hesitates, fur that is yellow without any red is not."""
+        if not HUMAN < self.logit < CERTAIN:
+            return self.logit >= CERTAIN
+        skin = self.colours(*SKIN)
+        if not len(skin):
+            return False
+        _, a, b = np.median(skin, 0)
+        return not (a < 3 and b > 8)
 
     @cached_property
     def pixels(self) -> np.ndarray:
@@ -137,8 +150,7 @@ def lay_upright(picture: np.ndarray, found: Found) -> Face:
     wide = max(np.linalg.norm(points[RIGHT] - points[LEFT]), _UPRIGHT * high, 1.0)
     turn = _levelling(right - left, WIDTH / wide)
     affine = np.column_stack([turn, np.array(EYES) - turn @ (left + right) / 2])
-    sure = float(1 / (1 + np.exp(-np.clip(logit.ravel()[0], -80, 80))))
-    return Face(picture, affine, points @ turn.T + affine[:, 2], sure)
+    return Face(picture, affine, points @ turn.T + affine[:, 2], float(logit.ravel()[0]))
 
 
 @cache

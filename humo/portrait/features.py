@@ -18,6 +18,8 @@ _EYE_PARTS = ((33, 133, 145), (263, 362, 374))
 """Outer corner, inner corner and lower lid of both eyes."""
 _BAR, _RIM = 8, 7
 """Contrast in lightness from which there is a bar across the nose, and a rim below the eyes."""
+_DEEP = 23
+"""Pixels at twice the upright picture's scale, from 6 below the eye, from which a rim is far from it."""
 _LIP, _HAIR = 6, 16
 """Differences in lightness, and in lightness and chroma together, from which there is hair around the mouth."""
 _GUESSED = 0.4
@@ -36,18 +38,15 @@ _FRONTAL = 0.15
 
 
 def read_glasses(face: Face) -> Seen:
-    """A bar across the bridge of the nose and rims below the eyes, or dark all around the eyes."""
+    """A bar across the bridge of the nose and rims below the eyes, or dark all around the eyes.
+
+    Rims far below the eyes are called round, those close to them square: large glasses are mostly round, low ones
+    rectangular.
+    """
     lab, spot = face.zoom(face.points[[33, 263]].mean(0), (256, 160), 2.0)
-    light = cv2.GaussianBlur(lab[..., 0], (0, 0), 1)
-    shifted = [(np.roll(light, step, 0), np.roll(light, -step, 0)) for step in (3, 5, 7)]
-    bars = np.max([np.maximum(np.minimum(a, b) - light, light - np.maximum(a, b)) for a, b in shifted], 0)
-
-    def strongest(x0: float, x1: float, y0: float, y1: float) -> float:
-        part = bars[max(0, int(y0)) : max(0, int(y1)), max(0, int(x0)) : max(0, int(x1))]
-        return float(part.mean(1).max()) if part.size else 0.0
-
+    bars = _bars(cv2.GaussianBlur(lab[..., 0], (0, 0), 1))
     bridge = spot[_BRIDGE, 0]
-    bar = strongest(bridge - 7, bridge + 7, spot[_BETWEEN_BROWS, 1] + 6, spot[_NOSE_SIDE, 1])
+    bar, _ = _strongest(bars, (bridge - 7, bridge + 7), (spot[_BETWEEN_BROWS, 1] + 6, spot[_NOSE_SIDE, 1]))
     if bar < _BAR:
         return Seen("none", _sure(_BAR - bar, 2))
     if np.median(face.colours(*_AROUND_EYES)[:, 0]) < 0.5 * np.median(face.colours(*CHEEKS)[:, 0]):
@@ -55,9 +54,28 @@ def read_glasses(face: Face) -> Seen:
     rims = []
     for outer, inner, lid in _EYE_PARTS:
         thirds = np.linspace(*sorted((spot[outer, 0], spot[inner, 0])), 4)
-        rims += [strongest(thirds[i], thirds[i + 1], spot[lid, 1] + 6, spot[lid, 1] + 44) for i in range(3)]
-    rim = float(np.mean(rims))
-    return Seen("round", _sure(rim - _RIM, 2)) if rim > _RIM else Seen("none", _sure(_RIM - rim, 2))
+        below = spot[lid, 1] + 6, spot[lid, 1] + 44
+        rims += [_strongest(bars, (thirds[i], thirds[i + 1]), below) for i in range(3)]
+    contrast, depth = np.mean([rim for rim, _ in rims]), np.median([row for _, row in rims])
+    if contrast <= _RIM:
+        return Seen("none", _sure(_RIM - contrast, 2))
+    return Seen("round" if depth > _DEEP else "square", _sure(contrast - _RIM, 2))
+
+
+def _bars(light: np.ndarray) -> np.ndarray:
+    """How much each pixel (h, w) is darker, or lighter, than those a little above and below it."""
+    sides = [(np.roll(light, step, 0), np.roll(light, -step, 0)) for step in (3, 5, 7)]
+    return np.max([np.maximum(np.minimum(a, b) - light, light - np.maximum(a, b)) for a, b in sides], axis=0)
+
+
+def _strongest(bars: np.ndarray, columns: tuple[float, float], rows: tuple[float, float]) -> tuple[float, float]:
+    """The strongest level bar in a part of a picture: its contrast, and how far below the part's top it is."""
+    (x0, x1), (y0, y1) = ([max(0, int(end)) for end in ends] for ends in (columns, rows))
+    part = bars[y0:y1, x0:x1]
+    if not part.size:
+        return 0.0, 0.0
+    contrast = part.mean(1)
+    return float(contrast.max()), float(contrast.argmax())
 
 
 def read_beard(face: Face) -> Seen:

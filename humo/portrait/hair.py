@@ -27,8 +27,8 @@ _COLOURS = {
     "red": (-2.00, -0.033, 0.192, 0.072),
     "grey": (-0.98, 0.061, -0.066, -0.088),
 }
-"""Logistic regression of the hair's mean colour: constant, and weights of L, a and b. Fitted to 187 portraits from public
-demo sets, labelled by eye, that are not ours to pass on. Blue hair was in none of them."""
+"""Logistic regression of the hair's mean colour: constant, and weights of L, a and b. Fitted to 187 portraits from
+public demo sets, labelled by eye, that are not ours to pass on. Blue hair was in none of them."""
 _PIXEL = 4 / WIDTH**2
 """Area of a pixel at half size, in squares of the face's width."""
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from humo.media import read_picture
-from humo.portrait.detection import find_faces
+from humo.portrait.detection import LARGE, Found, look_closer
 from humo.portrait.face import Face, lay_upright
 from humo.portrait.features import read_beard, read_eyes, read_glasses, read_proportions, read_skin
 from humo.portrait.hair import find_hair, read_hair
@@ -17,8 +17,6 @@ from humo.portrait.portrait import Portrait
 
 LONGEST = 1280
 """Longer side of what is looked at, pixels: larger pictures are shrunk first."""
-HUMAN = 0.9
-"""Least probability of a human face; animals stay below."""
 LEAST_WIDTH = 24
 """Of a face that can be read, pixels of the given picture."""
 MOST_FACES = 12
@@ -47,8 +45,7 @@ def read_portrait(picture: Image.Image | str | Path) -> Portrait:
     if scale > 1:
         picture = picture.resize([round(side / scale) for side in picture.size], Image.Resampling.BOX, reducing_gap=2)
     pixels = np.asarray(picture)
-    found = find_faces(pixels)
-    faces = [(each, face) for each in found[:MOST_FACES] if (face := lay_upright(pixels, each)).sure > HUMAN]
+    faces = find_people(pixels)
     if not faces:
         raise NoFace(
             "No face is found in the picture: give one in which a person's face is seen well and from the front."
@@ -61,6 +58,18 @@ def read_portrait(picture: Image.Image | str | Path) -> Portrait:
         )
     box = tuple(float(side) * scale for side in where.box)
     return _read(face, box, len(faces) - 1)
+
+
+def find_people(picture: np.ndarray) -> list[tuple[Found, Face]]:
+    """People's faces in a picture, RGB uint8 (h, w, 3), the largest first, at most `MOST_FACES`."""
+    faces: list[tuple[Found, Face]] = []
+    for found in look_closer(picture):
+        laid = [(each, lay_upright(picture, each)) for each in found[:MOST_FACES]]
+        people = [(each, face) for each, face in laid if face.is_human]
+        faces = people if len(people) >= len(faces) else faces
+        if faces and (faces[0][0].width >= LARGE * max(picture.shape[:2]) or faces is not people):
+            break
+    return faces
 
 
 def _read(face: Face, box: tuple[float, ...], others: int) -> Portrait:
