@@ -43,7 +43,8 @@ def read_portrait(picture: Image.Image | str | Path) -> Portrait:
     picture = read_picture(picture)
     scale = max(1.0, max(picture.size) / LONGEST)
     if scale > 1:
-        picture = picture.resize([round(side / scale) for side in picture.size], Image.Resampling.BOX, reducing_gap=2)
+        size = [max(1, round(side / scale)) for side in picture.size]
+        picture = picture.resize(size, Image.Resampling.BOX, reducing_gap=2)
     pixels = np.asarray(picture)
     faces = find_people(pixels)
     if not faces:
