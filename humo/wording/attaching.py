@@ -12,6 +12,8 @@ from humo.wording.words import Word
 
 CLOTHES = -1
 """Clothes that are not named: "a woman in black"."""
+WALL = -3
+"""The background, where its pattern is all that is named: "purple dots behind her"."""
 ALONE = -2
 """No thing at all; what the quality says must be clear by itself."""
 
@@ -41,7 +43,8 @@ def _look(words: Sequence[Word], at: int, puts_after: bool, depth: int) -> int |
     if other is not None and words[other].role == "part" and (puts_after or other == at - 1 or near is None):
         return other
     if (pattern := _pattern_in_phrase(words, at)) is not None:
-        return _part_of_pattern(words, pattern, puts_after)
+        found = _part_of_pattern(words, pattern, puts_after)
+        return WALL if found == ALONE else found
     if not puts_after and near is None and depth < 4:  # "long and curly hair"
         next_ = _next_in_list(words, at)
         if next_ is not None and (found := _look(words, next_, puts_after, depth + 1)) is not None and found > at:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from humo.wording.attaching import ALONE, CLOTHES, find_part
+from humo.wording.attaching import ALONE, CLOTHES, WALL, find_part
 from humo.wording.negation import mark_negated
 from humo.wording.persons import mark_persons
 from humo.wording.qualities import say
@@ -109,7 +109,7 @@ def _of_quality(words: Sequence[Word], at: int, puts_after: bool) -> Iterator[Cl
     found = find_part(words, at, puts_after)
     if found is None:
         return
-    part = {CLOTHES: "clothes", ALONE: ""}.get(found) if found < 0 else words[found].name
+    part = {CLOTHES: "clothes", WALL: "wall", ALONE: ""}[found] if found < 0 else words[found].name
     said = say(meaning.name, meaning.value, part, meaning.is_near)
     if said is None and part in ("person", "glasses", "beard") and meaning.name == "style":
         return

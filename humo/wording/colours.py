@@ -1,8 +1,7 @@
 """Any common name of a colour, and the nearest colour that mini draws.
 
 Names are those of the xkcd survey and of CSS, which matplotlib carries; where both have one, what people called so in
-the survey counts. Distances are Euclidean in CIE L*a*b* with lightness counting half, so that a dark red is a red
-and no black. Ours.
+the survey counts. Distances are those of CIE L*a*b* for textiles. Ours.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from humo.world.people import BACKGROUNDS, COLOURS, EYE_COLOURS, HAIR_COLOURS
 
 RGB = tuple[float, float, float]
 
-_LIGHTNESS = 0.5
-"""Weight of L* beside a* and b*."""
+_KINDS = {"gray": "grey", "violet": "purple", "golden": "gold", "navy": "blue"}
+"""Names that are a kind of another by their very meaning; CSS's navy leans to violet, the survey's is nearly black."""
 _TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 _WHITE = np.array([0.9505, 1.0, 1.089])
 """D65."""
 DRAWN: dict[str, dict[str, tuple[RGB, ...]]] = {
-    # A pale and a full tone stand for each, as clothes and walls are drawn in one of them only.
-    "colour": {name: (rgb, *([BACKGROUNDS[name]] if name in BACKGROUNDS else [])) for name, rgb in COLOURS.items()},
+    "colour": {name: (rgb,) for name, rgb in COLOURS.items()},
+    # Walls are drawn in pale tones; a full one is the same colour to whoever asks for it.
     "background": {name: (rgb, *([COLOURS[name]] if name in COLOURS else [])) for name, rgb in BACKGROUNDS.items()},
     "hair_colour": {name: (rgb,) for name, rgb in HAIR_COLOURS.items()},
     "eye_colour": {name: (rgb,) for name, rgb in EYE_COLOURS.items()},
@@ -44,6 +43,26 @@ def to_lab(rgb: RGB) -> np.ndarray:
     xyz = _TO_XYZ @ linear / _WHITE
     root = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
     return np.array([116 * root[1] - 16, 500 * (root[0] - root[1]), 200 * (root[1] - root[2])])
+
+
+def distance(first: np.ndarray, second: np.ndarray) -> float:
+    """How different two colours in L*a*b*, (3,) each, look on cloth: lightness counts half, and of strong colours the
+    hue more than the strength, so that a dark red is a red and no black.
+
+    Source: CIE 116-1995 (CIE94) with the weights for textiles and, as neither colour is the standard, the geometric
+    mean of both chromas.
+    """
+    chromas = np.hypot(first[1:2], first[2:])[0], np.hypot(second[1:2], second[2:])[0]
+    mean = float(np.sqrt(chromas[0] * chromas[1]))
+    strength = chromas[0] - chromas[1]
+    hue = max(0.0, float(np.sum((first[1:] - second[1:]) ** 2) - strength**2))
+    return float(
+        np.sqrt(
+            ((first[0] - second[0]) / 2) ** 2
+            + (strength / (1 + 0.048 * mean)) ** 2
+            + hue / (1 + 0.014 * mean) ** 2
+        )
+    )
 
 
 @cache
@@ -85,7 +104,7 @@ def nearest(name: str, attribute: str) -> str | None:
         Value of the attribute; None where nobody knows the name.
     """
     last = name.split()[-1]
-    last = {"gray": "grey", "violet": "purple", "golden": "gold"}.get(last, last)
+    last = _KINDS.get(last, last)
     if last in DRAWN[attribute]:
         return last
     rgb = find(name)
@@ -93,8 +112,7 @@ def nearest(name: str, attribute: str) -> str | None:
         return None
     here = to_lab(rgb)
     distances = {
-        value: min(float(np.linalg.norm((to_lab(each) - here) * (_LIGHTNESS, 1, 1))) for each in tones)
-        for value, tones in DRAWN[attribute].items()
+        value: min(distance(to_lab(each), here) for each in tones) for value, tones in DRAWN[attribute].items()
     }
     return min(distances, key=distances.get)
 

@@ -113,5 +113,11 @@ def detect(pieces: Sequence[Piece]) -> str:
     language = max(counts, key=counts.get)
     if counts[language] * 2 >= len(latin) and counts[language]:
         return language
-    known = {each: sum(form in lexicon(each).entries for form in latin) for each in LATIN}
+    known = {each: sum(_worth(lexicon(each), form) for form in latin) for each in LATIN}
     return max(known, key=known.get)
+
+
+def _worth(words: Lexicon, form: str) -> int:
+    """How much a word speaks for a language."""
+    meaning = words.entries.get(form)
+    return 0 if meaning is None else 2 if meaning.role == "function" else 3

@@ -55,7 +55,7 @@ def read_key(key: str) -> Meaning:
     for each in key.removeprefix("!").removesuffix("~").split("+"):
         name, _, value = each.removesuffix("?").partition(":")
         if name == "pronoun":
-            return Meaning("pronoun", "person", says=(("gender", value),))
+            return Meaning("pronoun", "weak" if each.endswith("?") else "person", says=(("gender", value),))
         if each.endswith("?"):
             hints.append((name, value))
         elif name in PARTS and not (value == "none" or (name == "skin" and value)):

@@ -38,11 +38,18 @@ def _deny_after(words: Sequence[Word], at: int) -> bool:
         if word.role == "pronoun" and has_denied:
             break
         if _is_content(word):
-            starts_anew = has_denied and word.phrase != words[place - 1].phrase and not _is_listed(words, place)
-            if starts_anew:
+            if has_denied and _starts_anew(words, place):
                 break
             word.is_negated = has_denied = True
     return has_denied
+
+
+def _starts_anew(words: Sequence[Word], place: int) -> bool:
+    """Whether a word is no more of what is denied: "without a beard talks", "没戴眼镜的男孩"."""
+    word = words[place]
+    if word.phrase == words[place - 1].phrase:
+        return word.role == "fact" or (word.name == "person" and words[place - 1].role != "quality")
+    return not _is_listed(words, place)
 
 
 def _is_listed(words: Sequence[Word], place: int) -> bool:

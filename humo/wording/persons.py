@@ -22,7 +22,8 @@ def mark_persons(words: Sequence[Word]) -> None:
                 current = 0
         elif word.role == "pronoun":
             gender = gender or said
-            current = 0 if said == gender else 1
+            if word.name != "weak":  # which other languages use of things and of the weather too
+                current = 0 if said == gender else 1
         word.person = current
 
 

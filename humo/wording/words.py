@@ -64,6 +64,8 @@ def read_words(text: str) -> tuple[Lexicon, list[Word]]:
     if words.letters:
         pieces = [piece._replace(form=words.letters.get(piece.form, piece.form)) for piece in pieces]
     found = list(_match(text, pieces, words))
+    if words.language == "en":
+        _forget_names(text, found)
     found = _join_unknown(text, found)
     _number_phrases(text, found)
     return words, _merge_tones(text, found, words.puts_after)
@@ -128,8 +130,23 @@ def _alone(piece: Piece, words: Lexicon) -> Iterator[Word]:
         else:
             yield Word(start, end, form, replace(meaning, is_near=True))
         return
-    meant = find_typo(form, words.entries, words.not_typos) if words.language in LATIN else None
+    meant = find_typo(form, words.entries, words.not_typos) if words.language == "en" else None
     yield Word(start, end, form, words.entries[meant] if meant else None)
+
+
+def _forget_names(text: str, words: Sequence[Word]) -> None:
+    """ "uncle Bob" and "Mrs Brown" are no hair: a capital inside a sentence that has few."""
+    capitals = [text[word.start].isupper() for word in words]
+    if 2 * sum(capitals) > len(words):
+        return
+    for at in range(1, len(words)):
+        is_inside = capitals[at] and not text[words[at].start : words[at].end].isupper()
+        if is_inside and not _STOPS.search(text[words[at - 1].end : words[at].start]) and words[at].name in _NAMES:
+            words[at].meaning = None
+
+
+_NAMES = ("colour", "hair_colour", "hair")
+"""Meanings that are names of people too."""
 
 
 def _join_unknown(text: str, words: list[Word]) -> list[Word]:
@@ -149,9 +166,7 @@ def _join_unknown(text: str, words: list[Word]) -> list[Word]:
 def _number_phrases(text: str, words: Sequence[Word]) -> None:
     phrase, end = 0, 0
     for word in words:
-        word.is_after_stop = _STOPS.search(text, end, max(end, word.start) + 1) is not None and bool(
-            _STOPS.search(text[end : word.start])
-        )
+        word.is_after_stop = bool(_STOPS.search(text[end : word.start]))
         if word.is_after_stop:
             phrase += 1
         if word.role in ("function", "pronoun") and word.name != "thin":
