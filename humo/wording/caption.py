@@ -85,7 +85,7 @@ def is_own(words: Sequence[Word]) -> bool:
 
 def _is_own(words: Sequence[Word], at: int) -> bool:
     word = words[at]
-    if word.role in ("unknown", "pronoun") or word.is_negated or word.joins("not", "be") and word.form != "dyed":
+    if word.role in ("unknown", "pronoun") or word.is_negated or word.joins("not", "be"):
         return False
     if any(piece not in OWN_WORDS for piece in word.form.split()):
         return False
