@@ -74,6 +74,8 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         max_references: most pictures allowed; None for no limit.
         batch_branches: run the branches of a step as one batch: faster for a small model.
         black_level: pixel value of the null video of the 17B form (`humo.references.encode_black_video`).
+        draws_photographs: whether photographs are drawn first, for a model of drawn people (`humo.portrait`; ours).
+        heard_level: dBFS to which the voice is brought before the model hears it (`humo.loudness`); None leaves it.
     """
 
     model_cpu_offload_seq = "audio_encoder->text_encoder->transformer->vae"  # in the order of use
@@ -105,6 +107,8 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         max_references: int | None = None,
         batch_branches: bool = False,
         black_level: float = -1.0,
+        draws_photographs: bool = False,
+        heard_level: float | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -131,6 +135,8 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             max_references=max_references,
             batch_branches=batch_branches,
             black_level=black_level,
+            draws_photographs=draws_photographs,
+            heard_level=heard_level,
         )
 
     @torch.no_grad()
@@ -149,6 +155,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         on_step: Callable[[StepState], None] | None = None,
         return_masks: bool = False,
         on_frames: OnFrames | None = None,
+        as_is: bool = False,
     ) -> HuMoPipelineOutput:
         """Make a video.
 
@@ -166,6 +173,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             on_step: called after every step; raise `humo.StopGeneration` in it to stop.
             return_masks: also return where the network expects the face.
             on_frames: told each stretch of frames as soon as it is decoded, uint8 (f, height, width, 3).
+            as_is: show a photograph as it is to a model of drawn people, which draws it otherwise.
 
         Returns:
             The video.
@@ -175,7 +183,18 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             StopGeneration: if `on_step` raised it.
         """
         call = read_call(
-            self, prompt, negative_prompt, image, audio, num_frames, height, width, num_inference_steps, guidance, seed
+            self,
+            prompt,
+            negative_prompt,
+            image,
+            audio,
+            num_frames,
+            height,
+            width,
+            num_inference_steps,
+            guidance,
+            seed,
+            as_is,
         )
         if return_masks and self.focus_head is None:
             raise ValueError("return_masks needs a focus head but this model has none: leave it out.")
