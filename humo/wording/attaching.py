@@ -17,6 +17,9 @@ WALL = -3
 ALONE = -2
 """No thing at all; what the quality says must be clear by itself."""
 
+_BETWEEN = ("and", "or", "be", "thin", "", "have", "not", "behind")
+"""What may stand between a thing and what is said of it later: "the wall behind him is green"."""
+
 
 def find_part(words: Sequence[Word], at: int, puts_after: bool) -> int | None:
     """Index of the word that a quality belongs to.
@@ -49,6 +52,8 @@ def _look(words: Sequence[Word], at: int, puts_after: bool, depth: int) -> int |
         next_ = _next_in_list(words, at)
         if next_ is not None and (found := _look(words, next_, puts_after, depth + 1)) is not None and found > at:
             return found
+    if near is not None and puts_after and (whole := _made_of(words, near)) is not None:
+        return whole
     if near is not None and words[at].name not in ("hair_colour", "skin"):
         return None
     if near is None and (back := _spoken_of(words, at)) is not None:
@@ -67,6 +72,13 @@ def _in_phrase(words: Sequence[Word], at: int, step: int) -> int | None:
             unknown = place
         place += step
     return unknown
+
+
+def _made_of(words: Sequence[Word], at: int) -> int | None:
+    """The clothes or wall that an unknown word describes: "chemise à carreaux verte"."""
+    if at >= 2 and words[at - 1].form in ("a", "de", "d") and words[at - 2].name in ("clothes", "wall"):
+        return at - 2
+    return None
 
 
 def _pattern_in_phrase(words: Sequence[Word], at: int) -> int | None:
@@ -97,8 +109,8 @@ def _spoken_of(words: Sequence[Word], at: int) -> int | None:
             return CLOTHES
         if word.joins("in"):
             before = words[place - 1] if place else None
-            return place - 1 if before and before.role == "part" and before.name in ("clothes", "hair") else CLOTHES
-        is_between = word.joins("and", "or", "be", "thin", "", "have", "not") or word.role == "quality"
+            return place - 1 if before and before.role == "part" and before.name in ("clothes", "hair", "wall") else CLOTHES
+        is_between = word.role in ("quality", "pronoun") or word.joins(*_BETWEEN)
         if not is_between or (words[place + 1].is_after_stop and not word.role == "quality"):
             return None
     return None

@@ -34,11 +34,11 @@ def _none(word: str, meaning: Meaning) -> Iterator[str]:
 
 
 def _english(word: str, meaning: Meaning) -> Iterator[str]:
-    if meaning.role != "part" or len(word) < 3 or word.endswith("s"):
+    if meaning.role != "part" or len(word) < 3 or (word.endswith("s") and not word.endswith("ss")):
         return
     if word.endswith("y") and word[-2] not in "aeiou":
         yield word[:-1] + "ies"
-    elif word.endswith(("x", "ch", "sh")):
+    elif word.endswith(("x", "ch", "sh", "ss")):
         yield word + "es"
     else:
         yield word + "s"

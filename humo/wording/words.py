@@ -10,10 +10,12 @@ from humo.wording.forms import bare_arabic, compound, find_typo
 from humo.wording.lexicon import LATIN, LONGEST, Lexicon, detect, lexicon
 from humo.wording.meanings import Meaning, function
 from humo.wording.pieces import Piece, is_han, split
+from humo.world.people import BACKGROUNDS, COLOURS
 
 _JOINED = re.compile(r"[\s'’\-–]*")
 """What may be between the pieces of one entry."""
 _STOPS = re.compile(r"[,.;:!?()\[\]/\n|—…、，。；：！？।،؛؟]|\s[-–]\s")
+DRAWN = {*COLOURS, *BACKGROUNDS}
 _CLITICS = {"و": "and", "ف": "and", "ب": "with", "ل": "", "ك": ""}
 """What Arabic writes onto the next word."""
 
@@ -101,9 +103,7 @@ def _entry(pieces: Sequence[Piece], tables: Sequence[Lexicon]) -> list[Word]:
         form = " ".join(forms)
         if form in table.entries:
             meaning = table.entries[form]
-            if table is not tables[0] and tables[0].language in LATIN and (
-                len(form) < 4 or meaning.role in ("function", "pronoun") or meaning.name == "colour"
-            ):
+            if table is not tables[0] and tables[0].language in LATIN and not _may_be_borrowed(form, meaning):
                 continue
             return [Word(start, end, form, None if meaning.name == "unknown" else meaning)]
         if table.language == "ar":
@@ -115,6 +115,13 @@ def _entry(pieces: Sequence[Piece], tables: Sequence[Lexicon]) -> list[Word]:
                         joint = [Word(start, start, lead, function(_CLITICS[lead]))] if lead in _CLITICS else []
                         return [*joint, Word(start, end, form, table.entries[form])]
     return []
+
+
+def _may_be_borrowed(form: str, meaning: Meaning) -> bool:
+    """Whether an English word is read in a text of another language in Latin letters: no short one, no odd colour."""
+    if meaning.role == "function":
+        return True
+    return meaning.role != "pronoun" and len(form) >= 3 and (meaning.name != "colour" or meaning.value in DRAWN)
 
 
 def _alone(piece: Piece, words: Lexicon) -> Iterator[Word]:
