@@ -125,6 +125,8 @@ def read_picture(picture: str | Path | Image.Image) -> Image.Image:
     if isinstance(picture, Image.Image):
         _check_picture_size(picture, "picture")
         return _upright_rgb(picture)
+    if not isinstance(picture, str | Path):
+        raise ValueError(f"picture is a {type(picture).__name__}: give the path of a file, or a picture of PIL.")
     path = _existing_file(picture, "picture")
     kind = kind_of(path)
     if kind == "SVG":

@@ -197,6 +197,8 @@ def make_pipeline(out: Path, model: MiniModel, tokenizer: PreTrainedTokenizerFas
         max_frames=10 * FPS + 1,
         max_references=1,
         batch_branches=True,
+        draws_photographs=True,
+        rewords_prompts=True,
         heard_level=HEARD_LEVEL,
     )
 
@@ -216,6 +218,7 @@ def draw_sheet(pipe: HuMoPipeline, path: Path, num_cases: int) -> None:
                 audio=(clip.waveform, SAMPLE_RATE) if has_audio and np.abs(clip.waveform).max() > 0.01 else None,
                 num_frames=NUM_FRAMES,
                 seed=seed,
+                as_is=True,
             )
             reference = clip.reference if has_image else np.full_like(clip.reference, 255)
             rows.append(np.concatenate([reference, *video.frames[::6]], axis=1))
