@@ -1,4 +1,4 @@
-"""`python -m humo train codec | hearing | reading | data | model | refine | voices | start | publish | card`: mini's."""
+"""`python -m humo train codec | hearing | reading | data | model | refine | voices | start | publish | card`."""
 
 from __future__ import annotations
 
