@@ -17,7 +17,7 @@ QUIET = {
     "glasses": "none",
     "beard": "none",
     "eye_colour": "brown",
-    "garment": "t-shirt",
+    "garment": "shirt",
     "colour": "white",
     "background": "grey",
 }

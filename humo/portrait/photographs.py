@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image
 
 from humo.inputs import MAX_PROMPT_LENGTH
+from humo.media import read_picture
 from humo.portrait.caption import complete_prompt, describe_portrait
 from humo.portrait.drawn import is_drawing
 from humo.portrait.portrait import Portrait
 
 
 def draw_photographs(
-    pictures: Sequence[Image.Image], prompts: Sequence[str], notes: list[str], size: int = 128
+    pictures: Sequence[Image.Image | str | Path | Portrait], prompts: Sequence[str], notes: list[str], size: int = 128
 ) -> tuple[list[Image.Image], list[str], Portrait | None]:
     """Put drawings in the place of photographs, and into the prompts what a reference does not carry.
 
     Args:
-        pictures: references, upright RGB.
+        pictures: references; a portrait is drawn, as a photograph is once it is read.
         prompts: the visitor's texts.
         notes: told what was read, drawn and written.
         size: side of the drawings, pixels.
@@ -30,29 +32,29 @@ def draw_photographs(
     Raises:
         ValueError: if a photograph shows no face that can be read.
     """
-    portraits = [None if is_drawing(picture) else _read(picture) for picture in pictures]
-    seen = [portrait for portrait in portraits if portrait is not None]
-    if not seen:
-        return list(pictures), list(prompts), None
+    seen = [picture if isinstance(picture, Portrait) else _read(read_picture(picture), notes) for picture in pictures]
+    portraits = [each for each in seen if isinstance(each, Portrait)]
+    if not portraits:
+        return seen, list(prompts), None
     from humo.portrait.drawing import draw_portrait  # a compiler, which drawings do not need
 
-    for portrait in seen:
-        _tell(portrait, notes)
-    shown = [
-        picture if portrait is None else draw_portrait(portrait, size)
-        for picture, portrait in zip(pictures, portraits, strict=True)
-    ]
-    return shown, [_complete(prompt, seen[0], notes) for prompt in prompts], seen[0]
+    shown = [draw_portrait(each, size) if isinstance(each, Portrait) else each for each in seen]
+    return shown, [_complete(prompt, portraits[0], notes) for prompt in prompts], portraits[0]
 
 
-def _read(picture: Image.Image) -> Portrait:
+def _read(picture: Image.Image, notes: list[str]) -> Image.Image | Portrait:
+    """A drawing as it is, a photograph as what is read of it."""
+    if is_drawing(picture):
+        return picture
     from humo.portrait.reading import NoFace, read_portrait  # OpenCV, which drawings do not need
 
     try:
-        return read_portrait(picture)
+        portrait = read_portrait(picture)
     except NoFace as error:
         reason = str(error).removesuffix(".")
         raise ValueError(f"{reason}, or show it to the model as it is (as_is=True, --as-is).") from None
+    _tell(portrait, notes)
+    return portrait
 
 
 def _tell(portrait: Portrait, notes: list[str]) -> None:
@@ -66,5 +68,5 @@ def _complete(prompt: str, portrait: Portrait, notes: list[str]) -> str:
     completed, added = complete_prompt(prompt, portrait)
     if not added or len(completed) > MAX_PROMPT_LENGTH:
         return prompt
-    notes.append(f"The text was completed from the photograph ({', '.join(added.values())}): {completed}")
+    notes.append(f"The text was completed from the picture ({', '.join(added.values())}): {completed}")
     return completed

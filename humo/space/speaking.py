@@ -1,11 +1,10 @@
-"""Type what they should say: espeak-ng speaks it, in a process of its own.
+"""Type what they should say: a voice of `humo.space.speakers` speaks it, in a process of its own.
 
-espeak-ng is a separate program under the GPL-3 and optional: the wheel espeakng-loader carries it, and the page works
-without it. Notable choices (all ours):
-- A C library that reads what strangers write runs beside the page and not in it: if it crashes or hangs, one visitor is
+Notable choices (all ours):
+- Libraries that read what strangers write run beside the page and not in it: if one crashes or hangs, one visitor is
   told so and the page goes on.
 - That process stays and takes one text after the other. A new one for every text would cost more than a second for
-  its imports, the speaking itself about 0.02 s.
+  its imports, the speaking itself about 0.02 s (espeak-ng) or 0.1 s (hibari).
 """
 
 from __future__ import annotations
@@ -18,37 +17,22 @@ import tempfile
 import threading
 import unicodedata
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from humo.media import MIN_SECONDS, SILENCE, Sound, read_sound
+from humo.space.speakers import OWN_PITCH, VOICES, Engine, offered
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_TEXT = 500
 """Characters."""
-RATES, PITCHES = (80, 450), (0, 99)
-"""Lowest and highest words a minute, and pitch; 50 is the voice's own."""
 PATIENCE, START_PATIENCE = 30.0, 120.0
 """Seconds for one text, and for the process to begin."""
-MISSING = "Speaking needs the package espeakng-loader (GPL-3): pip install espeakng-loader, or upload a voice instead."
+MISSING = "Nothing here can speak: pip install hibari-tts brings a voice, or upload one instead."
 
 _ROOT = Path(__file__).parents[2]
-_ENGLISH = {"American English": "en-us", "British English": "en-gb-x-rp"}
-_OTHERS = {"German": "de", "French": "fr", "Spanish": "es", "Italian": "it", "Portuguese": "pt-br", "Dutch": "nl",
-           "Polish": "pl", "Swedish": "sv"}  # fmt: skip
-_VARIANTS = {"woman": ("f1", "f2", "f3", "f4", "f5"), "man": ("m1", "m2", "m3", "m4", "m5", "m6", "m7")}
-
-
-def _voices(languages: dict[str, str], most: int) -> dict[str, str]:
-    return {
-        f"{language}, {who} {number}": f"{code}+{variant}"
-        for language, code in languages.items()
-        for who, variants in _VARIANTS.items()
-        for number, variant in enumerate(variants[:most], start=1)
-    }
-
-
-VOICES = _voices(_ENGLISH, most=7) | _voices(_OTHERS, most=3)
-"""espeak-ng's name by plain name. Mini learned from the English ones; it follows a sound in any language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +42,6 @@ class Spoken:
     path: Path
     """WAV, mono, 16 kHz."""
     sound: Sound
-
-
-def is_available() -> bool:
-    """Whether the package that speaks is installed."""
-    return find_spec("espeakng_loader") is not None
 
 
 class Speaker:
@@ -88,9 +67,9 @@ class Speaker:
         self,
         text: str,
         folder: Path,
-        voice: str = next(iter(VOICES)),
+        voice: str | None = None,
         rate: int = 165,
-        pitch: int = 50,
+        pitch: int = OWN_PITCH,
         max_seconds: float | None = None,
     ) -> Spoken:
         """Speak a text into a new file.
@@ -98,9 +77,9 @@ class Speaker:
         Args:
             text: up to 500 characters.
             folder: for the file; existing.
-            voice: a key of `VOICES`.
-            rate: words a minute, 80 to 450.
-            pitch: 0 to 99.
+            voice: a name of `humo.space.speakers.VOICES`; default: the first whose package is installed.
+            rate: words a minute, 80 to 450, hibari's to 320.
+            pitch: 0 to 99; hibari has only its own, 50.
             max_seconds: longest sound, None for no limit.
 
         Raises:
@@ -108,13 +87,20 @@ class Speaker:
                 be spoken, or it takes longer than `max_seconds`.
         """
         text = check_text(text)
+        if voice is None:
+            voice = next(iter(offered()), None)
+            if voice is None:
+                raise ValueError(MISSING)
         _check_choice(voice, rate, pitch)
-        if not is_available():
-            raise ValueError(MISSING)
+        chosen = VOICES[voice]
+        if not chosen.engine.is_installed():
+            raise ValueError(missing(voice, chosen.engine))
+        if chosen.engine.is_english:
+            check_english(text, voice)
         handle, name = tempfile.mkstemp(prefix="said-", suffix=".wav", dir=folder)
         os.close(handle)
         try:
-            how = {"voice": VOICES[voice], "rate": rate, "pitch": pitch}
+            how = {"engine": chosen.engine.name, "voice": chosen.code, "rate": rate, "pitch": pitch}
             _check_length(self._ask({"text": text, "path": os.path.abspath(name), **how}), max_seconds)
             return Spoken(Path(name), read_sound(name))
         except BaseException:
@@ -142,7 +128,7 @@ class Speaker:
             start_new_session=True,  # Ctrl+C is for the page, whose end is the end of the input here
         )  # fmt: skip
         if self._exchange(b"", START_PATIENCE) is None:
-            raise ValueError("The voice could not be started: reinstall espeakng-loader, or upload a voice instead.")
+            raise ValueError("The voice could not be started: try again, or upload a voice instead.")
 
     def _exchange(self, line: bytes, patience: float) -> dict | None:
         """The answer to a line; None if the process died or had to be ended."""
@@ -179,17 +165,44 @@ def check_text(text: object) -> str:
         raise ValueError(f"The text has {len(text):,} characters but at most {MAX_TEXT} are allowed: shorten it.")
     # What cannot be printed is no text: a zero byte would end it, half a surrogate cannot be sent.
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    if not any(letter.isdecimal() or unicodedata.name(letter, "").startswith("LATIN") for letter in text):
+    if not any(letter.isdecimal() or _is_latin(letter) for letter in text):
         raise ValueError("The text has nothing that these voices can say: write it in Latin letters.")
     return text
+
+
+def check_english(text: str, voice: str) -> None:
+    """Refuse letters that a voice which reads only English would skip or spell.
+
+    Raises:
+        ValueError: in one sentence, if the text has letters of another script.
+    """
+    foreign = next((letter for letter in text if letter.isalpha() and not _is_latin(letter)), None)
+    if foreign is not None:
+        raise ValueError(
+            f"{voice!r} reads English and cannot say {foreign!r}: write it in Latin letters, or choose another speaker."
+        )
+
+
+def missing(voice: str, engine: Engine) -> str:
+    """A sentence on a voice whose package is not installed."""
+    return (
+        f"{voice!r} needs the package {engine.package} ({engine.licence}): pip install {engine.package}, or choose "
+        "another speaker."
+    )
+
+
+def _is_latin(letter: str) -> bool:
+    return unicodedata.name(letter, "").startswith("LATIN")
 
 
 def _check_choice(voice: object, rate: object, pitch: object) -> None:
     if voice not in VOICES:
         raise ValueError(f"voice is {voice!r}: choose one of the list, such as {next(iter(VOICES))!r}.")
-    for name, value, (low, high) in (("rate", rate, RATES), ("pitch", pitch, PITCHES)):
+    engine = VOICES[voice].engine
+    for name, value, (low, high) in (("rate", rate, engine.rates), ("pitch", pitch, engine.pitches)):
         if not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"{name} is {value!r}: choose a whole number from {low} to {high}.")
+            allowed = f"a whole number from {low} to {high}" if low < high else f"{low}, the only one of this voice"
+            raise ValueError(f"{name} is {value!r}: choose {allowed}.")
 
 
 def _check_length(answer: dict, longest: float | None) -> None:
@@ -208,7 +221,7 @@ _SPEAKER = Speaker()
 
 
 def speak_to_file(
-    text: str, voice: str, rate: int, folder: Path, pitch: int = 50, max_seconds: float | None = None
+    text: str, voice: str | None, rate: int, folder: Path, pitch: int = OWN_PITCH, max_seconds: float | None = None
 ) -> Path:
     """The file of a spoken text, from the one speaker that all visitors share; see `Speaker.speak`."""
     return _SPEAKER.speak(text, folder, voice, rate, pitch, max_seconds).path
@@ -217,23 +230,35 @@ def speak_to_file(
 def _serve() -> None:
     """The other process: a question a line in, an answer a line out, until there are no more."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever the library prints must not look like an answer
+    os.dup2(2, 1)  # whatever the libraries print must not look like an answer
     import numpy as np
     import soundfile
 
-    from humo.world.speech import SAMPLE_RATE, speak
+    from humo.world.speech import SAMPLE_RATE
 
     print("{}", file=answers, flush=True)
     for line in sys.stdin:
         question = json.loads(line)
-        path = question.pop("path")
+        path, engine = question.pop("path"), question.pop("engine")
         try:
-            speech = speak(**question)
-            soundfile.write(path, speech.waveform, SAMPLE_RATE, subtype="PCM_16")
-            answer = {"seconds": speech.duration, "peak": float(np.abs(speech.waveform).max())}
+            waveform = _say(engine, **question)
+            soundfile.write(path, waveform, SAMPLE_RATE, subtype="PCM_16")
+            peak = float(np.abs(waveform).max(initial=0.0))
+            answer = {"seconds": len(waveform) / SAMPLE_RATE, "peak": peak}
         except ValueError as error:
             answer = {"error": str(error)}
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def _say(engine: str, text: str, voice: str, rate: int, pitch: int) -> np.ndarray:
+    """A text as sound at 16 kHz; each engine is loaded when it is first asked."""
+    if engine == "hibari":
+        from humo.world.hibari import speak_english
+
+        return speak_english(text, rate)
+    from humo.world.speech import speak
+
+    return speak(text, voice, rate, pitch).waveform
 
 
 if __name__ == "__main__":

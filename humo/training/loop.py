@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast, UMT5EncoderModel, WhisperFeatu
 from humo.audio import FPS, AudioEncoder
 from humo.checkpoints import load
 from humo.codec import HuMoVideoCodec
+from humo.loudness import HEARD_LEVEL
 from humo.pipeline import HuMoPipeline
 from humo.sampling import make_scheduler
 from humo.training.ahead import Planner
@@ -191,6 +192,8 @@ def make_pipeline(out: Path, model: MiniModel, tokenizer: PreTrainedTokenizerFas
         max_references=1,
         batch_branches=True,
         draws_photographs=True,
+        rewords_prompts=True,
+        heard_level=HEARD_LEVEL,
     )
 
 
