@@ -138,7 +138,7 @@ def read_sentences(folder: Path) -> list[Sentence]:
     """
     paths = sorted(folder.glob("sentences-*.npz"))
     if not paths:
-        raise ValueError(f"{folder} has no sentences: run `python -m humo train voices` with --sentences first.")
+        raise ValueError(f"{folder} has no sentences: `python -m humo train voices` makes them.")
     return [sentence for path in paths for sentence in _read_shard(path)]
 
 
