@@ -26,7 +26,7 @@ import typer  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
 
 from humo.media import read_picture, read_sound  # noqa: E402
-from humo.space import api, filling, generating, html, looking, parts, sharing, texts  # noqa: E402
+from humo.space import api, filling, generating, html, looking, parts, portraying, sharing, texts  # noqa: E402
 from humo.space.accelerator import is_zero_gpu  # noqa: E402
 from humo.space.behind import Behind  # noqa: E402
 from humo.space.curves import schedule_svg  # noqa: E402
@@ -34,6 +34,7 @@ from humo.space.dense_caption import FIELDS  # noqa: E402
 from humo.space.examples import FOLDER as EXAMPLES  # noqa: E402
 from humo.space.gallery import read_gallery  # noqa: E402
 from humo.space.model_choice import LARGE  # noqa: E402
+from humo.space.photographs import Photographs  # noqa: E402
 from humo.space.refusals import HANDLERS, MAX_SESSIONS, Door, Page  # noqa: E402
 from humo.space.request import FPS, MODES, Defaults, Mode  # noqa: E402
 from humo.space.scales import SCALES, rule_choices, rule_note  # noqa: E402
@@ -53,6 +54,7 @@ from humo.space.widgets import (  # noqa: E402
     Sharing,
     Speaking,
 )
+from humo.space.wording_view import add_reading  # noqa: E402
 
 HOUR = 3600
 
@@ -85,6 +87,7 @@ def build_page(behind: Behind) -> gr.Blocks:
         gr.HTML(texts.KNOW)
         _connect_making(tabs, settings, panel, links, views, other, behind)
         _connect_settings(modes, tabs, settings, panel, behind)
+        _connect_makers(page, tabs, settings, Photographs(behind.folder))
         _connect_links(page, modes, tabs, settings, panel, links, opened, maker, behind)
         gallery.select(
             sharing.gallery_opener(behind.store, behind.folder, opened, maker, [record for _, record in shown]),
@@ -102,7 +105,7 @@ def build_page(behind: Behind) -> gr.Blocks:
 
 def _tab(mode: Mode, behind: Behind) -> Inputs:
     defaults, examples = behind.serving.defaults, [each for each in behind.examples if each.mode == mode.key]
-    image = seen = audio = heard = speaking = seconds = None
+    image = seen = maker = audio = heard = speaking = seconds = None
     with gr.Tab(mode.title, id=mode.key) as tab:
         prompt = gr.Textbox(
             label="Text",
@@ -114,20 +117,23 @@ def _tab(mode: Mode, behind: Behind) -> Inputs:
         )
         if behind.serving.name in LARGE:
             _captioning(prompt)
+        if defaults.rewords_prompts:
+            add_reading(prompt, mode.key)
         with gr.Accordion("Words that the small model knows", open=False, visible=behind.serving.name not in LARGE):
             words = gr.HTML(html.chips(GROUPS), js_on_load=texts.CHIPS, elem_id=f"words-{mode.key}")
         with gr.Row():
             if mode.needs_image:
-                with gr.Column(min_width=200):
+                with gr.Column(min_width=200), gr.Row():
                     image = PictureFile(
                         label="Picture of the person",
                         type="filepath",
                         sources=["upload", "webcam", "clipboard"],
                         height=220,
+                        min_width=140,
                         buttons=[],
                         elem_id=f"image-{mode.key}",
                     )
-                    seen = gr.HTML(visible=False)
+                    seen = gr.HTML(visible=False, min_width=140)
             if mode.needs_audio:
                 with gr.Column(min_width=200):
                     audio = gr.Audio(
@@ -138,6 +144,8 @@ def _tab(mode: Mode, behind: Behind) -> Inputs:
                         elem_id=f"audio-{mode.key}",
                     )
                     heard = gr.HTML(visible=False)
+        if mode.needs_image and defaults.draws_people:
+            maker = parts.person_maker(mode.key)
         if mode.needs_audio:
             speaking = _speaking(mode)
         else:
@@ -160,8 +168,8 @@ def _tab(mode: Mode, behind: Behind) -> Inputs:
         wake = gr.Button(visible="hidden", elem_id=f"wake-{mode.key}")
         estimate = gr.HTML(elem_id=f"estimate-{mode.key}")
     return Inputs(
-        mode, tab, prompt, words, image, seen, audio, heard, speaking, seconds, generate, quick, live, wake, estimate,
-        list(zip(examples, buttons, strict=True)),
+        mode, tab, prompt, words, image, seen, maker, audio, heard, speaking, seconds, generate, quick, live, wake,
+        estimate, list(zip(examples, buttons, strict=True)),
     )  # fmt: skip
 
 
@@ -264,9 +272,10 @@ def _connect_settings(modes: gr.Tabs, tabs: list[Inputs], settings: Settings, pa
         inputs.words.click(filling.add_word, inputs.prompt, inputs.prompt, **QUICK)
         if inputs.image is not None:
             inputs.image.upload(filling.checker(read_picture), inputs.image, inputs.image, **QUEUED)
-            looked_at = [inputs.image, settings.size]
-            changes = [each.change for each in looked_at]
-            gr.on(changes, filling.shower(settings.defaults), looked_at, inputs.seen, **QUICK)
+            if inputs.maker is None:
+                looked_at = [inputs.image, settings.size]
+                changes = [each.change for each in looked_at]
+                gr.on(changes, filling.shower(settings.defaults), looked_at, inputs.seen, **QUICK)
         if inputs.audio is not None:
             inputs.audio.upload(filling.checker(read_sound), inputs.audio, inputs.audio, **QUEUED)
             inputs.audio.change(filling.hearer(settings.defaults), inputs.audio, inputs.heard, **QUICK)
@@ -287,8 +296,20 @@ def _connect_settings(modes: gr.Tabs, tabs: list[Inputs], settings: Settings, pa
         widget.change(filling.drawer(settings), set(drawn), settings.curve, **QUICK)
     for inputs in tabs:
         inputs.tab.select(filling.chooser(inputs.mode), None, settings.mode, **QUICK)
-    outputs = [modes, *settings.widgets(), *(each for tab in tabs for each in tab.widgets())]
+    outputs = [modes, *settings.widgets(), *(each for tab in tabs for each in tab.restored())]
     settings.restore.upload(filling.restorer(modes, tabs, settings), settings.restore, outputs, **QUEUED)
+
+
+def _connect_makers(page: gr.Blocks, tabs: list[Inputs], settings: Settings, photographs: Photographs) -> None:
+    for inputs in (tab for tab in tabs if tab.maker is not None):
+        maker, given = inputs.maker, {*inputs.widgets(), inputs.maker.completed, settings.size}
+        outputs = [maker.person, maker.completed, maker.as_is, maker.box, maker.buttons, inputs.seen, inputs.prompt]
+        inputs.image.change(portraying.picture_reader(inputs, settings, photographs), given, outputs, **QUEUED)
+        maker.as_is.input(portraying.as_is_chooser(inputs, settings), given, outputs, **QUEUED)
+        maker.box.expand(portraying.maker_opener(inputs), given, maker.buttons, **QUICK)
+        maker.buttons.click(portraying.chooser(inputs), given, outputs, trigger_mode="multiple", **QUEUED)
+        maker.surprise.click(portraying.surpriser(inputs), given, outputs, **QUEUED)
+    page.unload(photographs.forget)
 
 
 def _connect_links(
@@ -309,7 +330,7 @@ def _connect_links(
     page.load(sharing.opener(store, folder, opened, maker), None, [*opened.parts(), maker], **QUICK)
     opened.close.click(sharing.closer(opened, maker), None, [opened.group, maker], **QUICK)
     remix = sharing.remixer(store, folder, opened, maker, modes, tabs, settings)
-    outputs = [opened.group, maker, modes, *settings.widgets(), *(each for tab in tabs for each in tab.widgets())]
+    outputs = [opened.group, maker, modes, *settings.widgets(), *(each for tab in tabs for each in tab.restored())]
     opened.remix.click(remix, opened.id, outputs, **QUEUED)
     delete = sharing.opened_deleter(store, folder, opened)
     opened.delete.click(delete, [opened.id, opened.key], opened.parts(), **QUEUED)

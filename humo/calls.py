@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from PIL import Image
 
 from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
+from humo.loudness import level_sound
 from humo.media import read_picture, read_sound, write_video
 from humo.parallel import draw_seed
+from humo.wording.telling import reword
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
+    from humo.portrait import Portrait
 
-Picture = Image.Image | str | Path
+Picture = Union[Image.Image, str, Path, "Portrait"]
+"""A reference; a `humo.portrait.Portrait` for models of drawn people."""
 
 
 @dataclass
@@ -32,6 +36,8 @@ class Call:
         heard: what the model hears, float32 (samples,) at 16 kHz; None without sound.
         played: what the video plays, (samples, channels) and Hz; None without sound.
         notes: what was decided for the caller, in sentences; grows while the video is made.
+        portrait: what was read of a photograph that was drawn; None where the pictures are shown as they are.
+        prompt_read: what the model reads in the place of the prompt; None for the prompt itself.
     """
 
     request: Request
@@ -40,6 +46,8 @@ class Call:
     heard: np.ndarray | None
     played: tuple[np.ndarray, int] | None
     notes: list[str]
+    portrait: Portrait | None = None
+    prompt_read: str | None = None
 
     @property
     def mode(self) -> str:
@@ -47,14 +55,21 @@ class Call:
         return "T" + "I" * bool(self.pictures) + "A" * (self.heard is not None)
 
     @property
+    def read_request(self) -> Request:
+        """The request with the prompt that the model reads."""
+        return self.request if self.prompt_read is None else replace(self.request, prompt=self.prompt_read)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """All that was asked, as plain data."""
-        return {**asdict(self.request), "mode": self.mode, "guidance": describe_rule(self.rule)}
+        portrait = {} if self.portrait is None else {"portrait": self.portrait.to_plain()}
+        read = {} if self.prompt_read is None else {"prompt_read": self.prompt_read}
+        return {**asdict(self.request), "mode": self.mode, "guidance": describe_rule(self.rule), **portrait, **read}
 
     @property
     def shape(self) -> dict[str, Any]:
         """What must be the same in calls that are made together: all but texts, seed, and what is seen and heard."""
-        own = ("prompt", "negative_prompt", "seed")
+        own = ("prompt", "negative_prompt", "seed", "portrait", "prompt_read")
         return {name: value for name, value in self.settings.items() if name not in own}
 
 
@@ -95,6 +110,37 @@ class HuMoPipelineOutput:
         return write_video(path, self.frames, self.fps, self.audio, self.settings, scale)
 
 
+def list_pictures(image: Picture | Sequence[Picture] | None) -> list[Picture]:
+    """The references of a call as a list."""
+    is_list = isinstance(image, Sequence) and not isinstance(image, str)
+    return list(image) if is_list else [] if image is None else [image]
+
+
+def read_references(
+    config: Any, image: Sequence[Picture], prompts: Sequence[str], notes: list[str], as_is: bool
+) -> tuple[list[Image.Image], list[str], Portrait | None]:
+    """Read the references; a model of drawn people sees drawings in the place of photographs.
+
+    Args:
+        config: of the pipeline.
+        image: the references.
+        prompts: which drawings may complete (`humo.portrait.photographs`).
+        notes: told what was decided.
+        as_is: leave photographs as they are.
+
+    Returns:
+        RGB pictures, the prompts, and who was drawn; None if nobody was.
+
+    Raises:
+        ValueError: if one cannot be read.
+    """
+    if not image or not config.draws_photographs or as_is:
+        return [read_picture(picture) for picture in image], list(prompts), None
+    from humo.portrait.photographs import draw_photographs  # the world, of which other models know nothing
+
+    return draw_photographs(image, prompts, notes, config.default_height)
+
+
 def read_call(
     pipe: HuMoPipeline,
     prompt: str,
@@ -107,6 +153,7 @@ def read_call(
     num_inference_steps: int | None = None,
     guidance: Rule | Mapping[str, Any] | None = None,
     seed: int | None = None,
+    as_is: bool = False,
 ) -> Call:
     """Read and check what a call of the pipeline asks for; arguments as of `HuMoPipeline.__call__`.
 
@@ -117,7 +164,7 @@ def read_call(
         ValueError: if an input is not allowed; the sentence says what to do.
     """
     config, notes = pipe.config, []
-    image = [image] if isinstance(image, Image.Image | str | Path) else list(image or [])
+    image = list_pictures(image)
     rule = config.default_guidance if guidance is None else guidance
     rule = make_rule(rule) if isinstance(rule, Mapping) else rule
     request = make_request(
@@ -134,9 +181,9 @@ def read_call(
     check_request(request, config, pipe.size_multiple)
     if negative_prompt and pipe.transformer.config.guidance_embeds:
         notes.append("The fast model does not read the negative prompt.")
-    pictures = [read_picture(picture) for picture in image]
-    sound = None if audio is None else read_sound(audio)
+    pictures, (read,), portrait = read_references(config, image, reword(config, [prompt], notes), notes, as_is)
+    sound = None if audio is None else level_sound(read_sound(audio), config.heard_level, notes)
     if num_frames is None:
         request = replace(request, num_frames=choose_num_frames(sound, config, notes))
     heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames, notes)
-    return Call(request, rule, pictures, heard, played, notes)
+    return Call(request, rule, pictures, heard, played, notes, portrait, None if read == prompt else read)

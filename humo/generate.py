@@ -41,6 +41,9 @@ def generate(
     ] = None,
     out: Annotated[Path, typer.Option(help="The mp4 to write.")] = Path("out.mp4"),
     image: Annotated[list[Path] | None, typer.Option(help="A picture of the person; may be repeated.")] = None,
+    as_is: Annotated[
+        bool, typer.Option("--as-is", help="Show mini a photograph as it is, not drawn as `portrait` does.")
+    ] = False,
     audio: Annotated[
         Path | None, typer.Option(help="A voice; the video lasts as long as it, if the model can (else see --shots).")
     ] = None,
@@ -111,7 +114,7 @@ def generate(
     with tqdm(unit="step", desc="generating", file=sys.stderr, disable=not is_main) as bar:
         if cuts is None:
             request = VideoRequest(
-                prompt=texts[0], images=tuple(image or ()), audio=sound, num_frames=frames, **settings
+                prompt=texts[0], images=tuple(image or ()), audio=sound, num_frames=frames, as_is=as_is, **settings
             )
             video = request.run(pipe, on_step=partial(_advance, bar))
         else:
@@ -119,7 +122,7 @@ def generate(
 
             show = partial(_advance_shot, bar, len(cuts))
             video = make_shots(
-                pipe, cuts, texts, shots, sound, image=image, on_step=show, is_writer=is_main, **settings
+                pipe, cuts, texts, shots, sound, image=image, on_step=show, is_writer=is_main, as_is=as_is, **settings
             )
     if is_main:
         num_frames = len(video.frames) if cuts is None else cuts[-1].stop

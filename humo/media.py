@@ -67,6 +67,8 @@ class Sound:
     """As given, float32 (samples, channels), about [-1, 1]."""
     rate: int
     """Hz of `original`."""
+    is_levelled: bool = False
+    """Whether `waveform` has the level at which the model hears best (`humo.loudness`)."""
 
     @property
     def duration(self) -> float:
@@ -123,6 +125,8 @@ def read_picture(picture: str | Path | Image.Image) -> Image.Image:
     if isinstance(picture, Image.Image):
         _check_picture_size(picture, "picture")
         return _upright_rgb(picture)
+    if not isinstance(picture, str | Path):
+        raise ValueError(f"picture is a {type(picture).__name__}: give the path of a file, or a picture of PIL.")
     path = _existing_file(picture, "picture")
     kind = kind_of(path)
     if kind == "SVG":

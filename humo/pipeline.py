@@ -74,6 +74,9 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         max_references: most pictures allowed; None for no limit.
         batch_branches: run the branches of a step as one batch: faster for a small model.
         black_level: pixel value of the null video of the 17B form (`humo.references.encode_black_video`).
+        draws_photographs: whether photographs are drawn first, for a model of drawn people (`humo.portrait`; ours).
+        rewords_prompts: whether prompts are put into the words that a model of drawn people knows (`humo.wording`; ours).
+        heard_level: dBFS to which the voice is brought before the model hears it (`humo.loudness`); None leaves it.
     """
 
     model_cpu_offload_seq = "audio_encoder->text_encoder->transformer->vae"  # in the order of use
@@ -105,6 +108,9 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         max_references: int | None = None,
         batch_branches: bool = False,
         black_level: float = -1.0,
+        draws_photographs: bool = False,
+        rewords_prompts: bool = False,
+        heard_level: float | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -131,6 +137,9 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             max_references=max_references,
             batch_branches=batch_branches,
             black_level=black_level,
+            draws_photographs=draws_photographs,
+            rewords_prompts=rewords_prompts,
+            heard_level=heard_level,
         )
 
     @torch.no_grad()
@@ -149,6 +158,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         on_step: Callable[[StepState], None] | None = None,
         return_masks: bool = False,
         on_frames: OnFrames | None = None,
+        as_is: bool = False,
     ) -> HuMoPipelineOutput:
         """Make a video.
 
@@ -166,6 +176,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             on_step: called after every step; raise `humo.StopGeneration` in it to stop.
             return_masks: also return where the network expects the face.
             on_frames: told each stretch of frames as soon as it is decoded, uint8 (f, height, width, 3).
+            as_is: show a photograph as it is to a model of drawn people, which draws it otherwise.
 
         Returns:
             The video.
@@ -175,7 +186,18 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             StopGeneration: if `on_step` raised it.
         """
         call = read_call(
-            self, prompt, negative_prompt, image, audio, num_frames, height, width, num_inference_steps, guidance, seed
+            self,
+            prompt,
+            negative_prompt,
+            image,
+            audio,
+            num_frames,
+            height,
+            width,
+            num_inference_steps,
+            guidance,
+            seed,
+            as_is,
         )
         if return_masks and self.focus_head is None:
             raise ValueError("return_masks needs a focus head but this model has none: leave it out.")
@@ -215,7 +237,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             )
         try:
             # 1. Encode what was given
-            told = [self.encode_conditions(call.request, call.pictures, call.heard, call.notes) for call in calls]
+            told = [self.encode_conditions(call.read_request, call.pictures, call.heard, call.notes) for call in calls]
             conditions = join_conditions(told)
             noise = torch.cat([self._draw_noise(call.request, conditions.num_references) for call in calls])
             self.maybe_free_model_hooks()  # under model offload only a next encoder would send one away; it may not run

@@ -117,7 +117,7 @@ def test_shown_sounds_are_given_ones(tmp_path) -> None:
 def test_the_picture_is_the_pipelines_own(size: tuple[int, int], frame: tuple[int, int]) -> None:
     picture = tiny.picture(size[1], size[0])
     figure = seen_html(picture, *frame)
-    inside = re.search(r'src="data:image/webp;base64,([^"]+)" alt="Your picture as the model sees it"', figure)
+    inside = re.search(r'src="data:image/webp;base64,([^"]+)" alt="What the model sees"', figure)
     shown = Image.open(io.BytesIO(base64.b64decode(inside[1]))).convert("RGB")
     assert shown.size == (frame[1], frame[0])
     difference = np.abs(np.asarray(shown, float) - np.asarray(letterbox(picture, *frame), float))

@@ -159,8 +159,6 @@ def test_every_third_party_import_is_declared():
             allowed = base | world
         elif {"dataset", "finetuning"} & set(path.parts):
             allowed = base | groups["finetune"]
-        elif "bench" in path.parts:
-            allowed = base | groups["bench"]
         elif path.name == "serve.py":
             allowed = base | groups["serve"]
         for package in imported_packages(path):

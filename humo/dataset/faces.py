@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -112,9 +112,10 @@ def opencv_detector(weights: str | None) -> Callable[[np.ndarray], np.ndarray]:
         weights: YuNet's file; None for the cascade.
 
     Raises:
-        ValueError: if OpenCV or the file is missing.
+        ValueError: if the file is missing.
     """
-    cv2 = _opencv()
+    import cv2  # slow to import
+
     if weights is None:
         cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml")
 
@@ -185,14 +186,3 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
     sides = np.minimum(a[:2] + a[2:], b[:2] + b[2:]) - np.maximum(a[:2], b[:2])
     common = float(np.prod(np.clip(sides, 0, None)))
     return common / (float(a[2] * a[3] + b[2] * b[3]) - common)
-
-
-def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError:
-        raise ValueError(
-            'Faces are found with OpenCV, which is missing: pip install "humo-compact[finetune]", or put masks into '
-            "the folder face_mask."
-        ) from None
-    return cv2

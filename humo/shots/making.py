@@ -15,25 +15,27 @@ cut, as in any film with hard cuts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from humo.audio import FPS, FRAMES_PER_LATENT
+from humo.calls import Picture, list_pictures, read_references
 from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import PUBLISHED_FRAMES, Request, check_request, make_request
-from humo.media import Sound, read_picture, read_sound
+from humo.loudness import level_sound
+from humo.media import Sound, read_sound
 from humo.parallel import draw_seed
 from humo.shots.cuts import Shot as Shot
 from humo.shots.cuts import count_frames, cut_sound
 from humo.shots.cuts import plan_shots as plan_shots
 from humo.shots.folder import ShotFolder, describe, fingerprint, fingerprint_of_model
 from humo.step_caches import describe_cache
+from humo.wording.telling import reword
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline, Picture
@@ -126,6 +128,7 @@ def make_shots(
     seed: int | None = None,
     on_step: Callable[[Shot, StepState], None] | None = None,
     is_writer: bool = True,
+    as_is: bool = False,
 ) -> ShotVideo:
     """Make every shot that the folder does not hold yet.
 
@@ -145,6 +148,7 @@ def make_shots(
             and reported.
         on_step: called with the shot and the state after every step; if it raises, the shots that are done stay.
         is_writer: False in all but one of several processes that make the same video together.
+        as_is: show a photograph as it is to a model of drawn people, which draws it otherwise.
 
     Returns:
         The video; its `save` joins the shots.
@@ -153,10 +157,12 @@ def make_shots(
         ValueError: if an input is not allowed, before the first shot is made.
     """
     # 1. Read and check everything, so that no shot is made in vain
-    sound, store, notes = read_sound(audio), ShotFolder(folder), []
+    notes: list[str] = []
+    sound = level_sound(read_sound(audio), pipe.config.heard_level, notes)
+    store = ShotFolder(folder)
     _check_cover(shots, count_frames(sound))
-    image = [image] if isinstance(image, Image.Image | str | Path) else list(image or [])
-    pictures = [read_picture(picture) for picture in image]
+    image = list_pictures(image)
+    prompts = prompt_of_each(prompts, len(shots))
     rule = pipe.config.default_guidance if guidance is None else guidance
     rule = make_rule(rule) if isinstance(rule, Mapping) else rule
     seed = _choose_seed(pipe, store, notes) if seed is None else seed
@@ -164,7 +170,7 @@ def make_shots(
         make_request(
             pipe.config,
             prompt,
-            num_images=len(pictures),
+            num_images=len(image),
             num_frames=shot.num_frames_made,
             seed=seed + shot.number - 1,
             negative_prompt=negative_prompt,
@@ -172,10 +178,13 @@ def make_shots(
             width=width,
             num_inference_steps=num_inference_steps,
         )
-        for shot, prompt in zip(shots, prompt_of_each(prompts, len(shots)), strict=True)
+        for shot, prompt in zip(shots, prompts, strict=True)
     ]
     for request in requests:
         check_request(request, pipe.config, pipe.size_multiple)
+    read = reword(pipe.config, prompts, notes)
+    pictures, read, portrait = read_references(pipe.config, image, read, notes, as_is)
+    requests = [replace(request, prompt=prompt) for request, prompt in zip(requests, read, strict=True)]
 
     # 2. See which shots are there
     heard = [cut_sound(sound, shot.start, shot.start + shot.num_frames_made) for shot in shots]
@@ -188,7 +197,9 @@ def make_shots(
         for shot, request, part in zip(shots, requests, heard, strict=True)
     ]
     is_missing = _look(store, shots, prints, notes)
-    settings = _settings(requests, shots, describe_rule(rule), pipe.model_name)
+    settings = _settings(requests, prompts, shots, describe_rule(rule), pipe.model_name)
+    if portrait is not None:
+        settings["portrait"] = portrait.to_plain()
     if cache is not None:
         settings["cache"] = cache  # not the exact result
     if is_writer:
@@ -208,6 +219,7 @@ def make_shots(
             guidance=rule,
             seed=request.seed,
             on_step=None if on_step is None else partial(on_step, shot),
+            as_is=True,  # photographs are drawn already
         )
         notes += [f"Shot {shot.number}: {note}" for note in video.notes]
         if is_writer:
@@ -244,17 +256,23 @@ def _look(store: ShotFolder, shots: Sequence[Shot], prints: Sequence[str], notes
 
 
 def _settings(
-    requests: Sequence[Request], shots: Sequence[Shot], guidance: dict[str, Any], model: str
+    requests: Sequence[Request], prompts: Sequence[str], shots: Sequence[Shot], guidance: dict[str, Any], model: str
 ) -> dict[str, Any]:
-    """What a single clip's settings hold, and the cut list; the prompt is a list where it changes."""
-    prompts = [request.prompt for request in requests]
+    """What a single clip's settings hold, and the cut list; a prompt, as written and as read, is a list where it
+    changes."""
+    read = [request.prompt for request in requests]
     cuts = [{**describe(shot), "seed": request.seed} for shot, request in zip(shots, requests, strict=True)]
     return {
         **asdict(requests[0]),
-        "prompt": prompts[0] if len(set(prompts)) == 1 else prompts,
+        "prompt": _one_or_all(prompts),
+        **({} if read == list(prompts) else {"prompt_read": _one_or_all(read)}),
         "num_frames": shots[-1].stop,
         "mode": "TIA" if requests[0].num_images else "TA",
         "guidance": guidance,
         "model": model,
         "shots": cuts,
     }
+
+
+def _one_or_all(prompts: Sequence[str]) -> str | list[str]:
+    return prompts[0] if len(set(prompts)) == 1 else list(prompts)

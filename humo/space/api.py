@@ -42,11 +42,12 @@ def offer(entrance: Entrance, defaults: Defaults) -> None:
         seed: int | None,
         steps: int | None,
         guidance: dict[str, Any] | None,
+        as_is: bool = False,
     ) -> Iterator[Answer]:
         try:
             if seconds is not None:
                 seconds = entrance.limits.check_seconds(seconds)
-            ask = _read(defaults, prompt, image, audio, seconds, seed, steps, guidance)
+            ask = _read(defaults, prompt, image, audio, seconds, seed, steps, guidance, as_is)
             if mode is not None:
                 _TITLES[mode].check(image, audio)
             job = entrance.start(request, ask, lambda: MakeVideo(ask, entrance.studio.new_path("humo")))
@@ -67,9 +68,11 @@ def offer(entrance: Entrance, defaults: Defaults) -> None:
         seed: int | None = None,
         steps: int | None = None,
         guidance: dict[str, Any] | None = None,
+        as_is: bool = False,
     ) -> Iterator[Answer]:
-        """A video from a text and a reference picture. Seconds, seed, steps and guidance may be left out."""
-        yield from run("TI", request, prompt, image, None, seconds, seed, steps, guidance)
+        """A video from a text and a reference picture; only these two are needed. A model of drawn people is shown a
+        drawing of whom a photograph shows, or with `as_is` the photograph itself."""
+        yield from run("TI", request, prompt, image, None, seconds, seed, steps, guidance, as_is)
 
     def text_audio(
         prompt: str,
@@ -90,9 +93,10 @@ def offer(entrance: Entrance, defaults: Defaults) -> None:
         seed: int | None = None,
         steps: int | None = None,
         guidance: dict[str, Any] | None = None,
+        as_is: bool = False,
     ) -> Iterator[Answer]:
         """A video from a text, a reference picture and a voice. Seed, steps and guidance may be left out."""
-        yield from run("TIA", request, prompt, image, audio, None, seed, steps, guidance)
+        yield from run("TIA", request, prompt, image, audio, None, seed, steps, guidance, as_is)
 
     def generate(
         prompt: str,
@@ -103,9 +107,10 @@ def offer(entrance: Entrance, defaults: Defaults) -> None:
         seed: int | None = None,
         steps: int | None = None,
         guidance: dict[str, Any] | None = None,
+        as_is: bool = False,
     ) -> Iterator[Answer]:
         """A video from a text and whatever else is given: picture, voice, both or neither."""
-        yield from run(None, request, prompt, image, audio, seconds, seed, steps, guidance)
+        yield from run(None, request, prompt, image, audio, seconds, seed, steps, guidance, as_is)
 
     for endpoint in (text_image, text_audio, text_image_audio, generate):
         gr.api(endpoint, concurrency_limit=None)
@@ -120,6 +125,7 @@ def _read(
     seed: int | None,
     steps: int | None,
     guidance: dict[str, Any] | None,
+    as_is: bool,
 ) -> VideoRequest:
     height, width = defaults.size
     return VideoRequest(
@@ -132,6 +138,7 @@ def _read(
         seed=seed,
         height=height,
         width=width,
+        as_is=as_is,
     )
 
 

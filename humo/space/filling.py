@@ -64,6 +64,8 @@ def filler(example: Example, inputs: Inputs, settings: Settings) -> Callable[[],
         values: View = {inputs.prompt: example.prompt, settings.seed: example.seed, settings.is_random: False}
         if inputs.image is not None:
             values[inputs.image] = str(example.image)
+        if inputs.maker is not None:
+            values[inputs.maker.person] = None
         if inputs.audio is not None:
             values[inputs.audio] = str(example.audio)
         return values
@@ -154,7 +156,8 @@ def restorer(modes: gr.Tabs, tabs: list[Inputs], settings: Settings) -> Callable
             video = read_settings(path)
         except ValueError as error:
             raise as_toast(error) from None
-        lacking = [thing for letter, thing in (("I", "picture"), ("A", "voice")) if letter in video.mode]
+        needed = {"I": "picture"} if video.portrait is None else {}
+        lacking = [thing for letter, thing in (needed | {"A": "voice"}).items() if letter in video.mode]
         if lacking:
             gr.Info(f"The settings are back; the {' and the '.join(lacking)} must be given again.")
         return restored(video, {}, modes, tabs, settings)

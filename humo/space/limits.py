@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from humo.media import Sound, read_picture, read_sound
+from humo.portrait import Portrait
 from humo.space.request import FPS, VideoRequest
 from humo.space.settings import MAX_TEXT, check_guidance, check_text
 
@@ -129,6 +130,8 @@ class Limits:
         if len(request.images) > self.images:
             raise ValueError(f"{len(request.images)} pictures are given but at most {self.images} are allowed.")
         for image in request.images:
+            if isinstance(image, Portrait):
+                continue  # checked itself when it was made
             self._check_file("picture", image, within)
             with READERS:
                 read_picture(image)

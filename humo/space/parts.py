@@ -5,8 +5,23 @@ from __future__ import annotations
 import gradio as gr
 
 from humo.space import html, texts
+from humo.space.caption_completion import Completed
 from humo.space.looking import VIEWS
-from humo.space.widgets import Comparing, Looking, Opened, Panel, Sharing
+from humo.space.portrait_view import maker_html
+from humo.space.widgets import Comparing, Looking, Opened, Panel, PersonMaker, Sharing
+
+
+def person_maker(key: str) -> PersonMaker:
+    """What draws a person in place of a photograph, or from nothing.
+
+    Args:
+        key: of the tab.
+    """
+    as_is = gr.Checkbox(False, label="Show the model the picture itself", visible=False, elem_id=f"as-is-{key}")
+    with gr.Accordion(texts.MAKER, open=False, elem_id=f"maker-{key}") as box:
+        buttons = gr.HTML(None, html_template=maker_html(key), js_on_load=texts.MAKE_PERSON, elem_id=f"buttons-{key}")
+        surprise = gr.Button("Surprise me", size="md", elem_id=f"surprise-{key}")
+    return PersonMaker(as_is, box, buttons, surprise, gr.State(None), gr.State(Completed()))
 
 
 def panel() -> Panel:

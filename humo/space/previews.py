@@ -29,24 +29,25 @@ MAX_DRAWN = 160
 """Windows; more would be thinner than a pixel."""
 
 
-def seen_html(picture: Image.Image, height: int, width: int) -> str:
+def seen_html(picture: Image.Image, height: int, width: int, words: str | None = None) -> str:
     """A picture as the model sees it: fitted into its frame, the rest white.
 
     Args:
         picture: RGB, as `humo.media.read_picture` gives it.
         height: pixels of the video.
         width: pixels of the video.
+        words: below it; None for those of `describe_picture`.
 
     Returns:
         HTML of a figure; small pictures are shown pixel by pixel.
     """
     shown = letterbox(picture, height, width)
-    words = describe_picture(picture.size, height, width)
+    words = describe_picture(picture.size, height, width) if words is None else words
     pixels = "image-rendering:pixelated;" if max(height, width) <= SMALL_SIDE else ""
     style = f"{pixels}width:100%;max-width:{SMALL_SIDE}px;aspect-ratio:{width}/{height};margin:0;display:block;"
     style += "border:1px solid var(--border-color-primary);border-radius:var(--radius-md)"
-    image = f'<img src="{data_uri(shown)}" alt="Your picture as the model sees it" style="{style}">'
-    return _figure("humo-seen", image, words)
+    image = f'<img src="{data_uri(shown)}" alt="What the model sees" style="{style}">'
+    return figure("humo-seen", image, words)
 
 
 def describe_picture(size: tuple[int, int], height: int, width: int) -> str:
@@ -133,7 +134,7 @@ def heard_html(sound: Sound, max_frames: int | None, num_frames: int | None = No
         HTML of a figure.
     """
     heard = listen(sound, max_frames, num_frames)
-    return _figure("humo-heard", draw_sound(sound, heard), describe_sound(heard))
+    return figure("humo-heard", draw_sound(sound, heard), describe_sound(heard))
 
 
 def describe_sound(heard: Heard) -> str:
@@ -211,6 +212,7 @@ def _box(x: float, y: float, width: float, height: float, kind: str) -> str:
     return f'<rect {size} style="{_STYLES[kind]}"/>'
 
 
-def _figure(name: str, picture: str, words: str) -> str:
+def figure(name: str, picture: str, words: str) -> str:
+    """A picture, which is HTML, with words below it, which are not."""
     caption = f'<figcaption style="margin-top:.35rem;{_SMALL}">{html.escape(words)}</figcaption>'
     return f'<figure class="{name}" style="margin:0">{picture}{caption}</figure>'

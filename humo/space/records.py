@@ -94,8 +94,9 @@ class Record:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Inputs that the video was made from and that were not kept: "picture", "voice"."""
-        lacks_picture = len(self.pictures) < self.settings.num_images
+        """Inputs that the video was made from and that were not kept: "picture", "voice". A drawn person can be drawn
+        again."""
+        lacks_picture = self.settings.portrait is None and len(self.pictures) < self.settings.num_images
         lacks_voice = "A" in self.settings.mode and self.voice is None
         return ("picture",) * lacks_picture + ("voice",) * lacks_voice
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from humo.calls import Call
     from humo.media import Sound
     from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
+    from humo.portrait import Portrait
     from humo.sampling import StepState
 
 FPS = 25
@@ -67,8 +68,8 @@ class VideoRequest:
 
     prompt: str
     """Who is seen and what happens."""
-    images: tuple[Path, ...] = ()
-    """Reference pictures."""
+    images: tuple[Path | Portrait, ...] = ()
+    """Reference pictures, or who is to be drawn as one."""
     audio: Path | Sound | None = None
     """The sound, a file or already read; the video lasts as long as it."""
     num_frames: int | None = None
@@ -87,6 +88,8 @@ class VideoRequest:
     """Pixels; None for the model's own."""
     is_fast: bool = False
     """Whether the model's fast form makes it (`humo.fast`)."""
+    as_is: bool = False
+    """Whether a model of drawn people sees a photograph as it is (`humo.portrait`)."""
 
     def made_by(self, pipe: HuMoPipeline) -> HuMoPipeline:
         """The form of the model that makes it.
@@ -145,6 +148,7 @@ class VideoRequest:
             "num_inference_steps": self.num_inference_steps,
             "guidance": self.guidance or None,
             "seed": self.seed,
+            "as_is": self.as_is,
         }
 
 
@@ -166,6 +170,10 @@ class Defaults:
     """Longer videos are made of overlapping windows of this many frames; None for no limit."""
     shift: float
     """Of the schedule of noise."""
+    rewords_prompts: bool = False
+    """Whether texts are put into the words that the model knows (`humo.wording`)."""
+    draws_people: bool = False
+    """Whether the model knows drawn people only, so that photographs are drawn first."""
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any], shift: float) -> Defaults:
@@ -177,6 +185,8 @@ class Defaults:
             num_inference_steps=config["default_num_inference_steps"],
             num_frames=config["default_num_frames"],
             max_frames=config.get("max_frames"),
+            draws_people=config.get("draws_photographs", False),
+            rewords_prompts=config.get("rewords_prompts", False),
             size=size,
             sizes=(size, *(tuple(each) for each in allowed if tuple(each) != size)),
             trained_frames=config.get("max_trained_frames"),

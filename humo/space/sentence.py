@@ -38,6 +38,9 @@ class Known(NamedTuple):
 _ARTICLE = re.compile(r"\b(a|an)(\s+)$", re.IGNORECASE)
 _AND = re.compile(r",?\s+and\s*$", re.IGNORECASE)
 _WITH = re.compile(r"\s+(?:with|who has)\s+", re.IGNORECASE)
+_JOINED_BEHIND = re.compile(r"(?:,\s*(?:and\s+)?|\s+and\s+)$", re.IGNORECASE)
+_LIST_GOES_ON = re.compile(r"(?:,?\s+and|,)\s+(?!(?:in|before|against|wearing|dressed|who|with)\b)", re.IGNORECASE)
+_LEAD = re.compile(r"\s+(?:with|who has|wearing|in)\s*$", re.IGNORECASE)
 _OPENING = re.compile(r"(?:an?|the)\b", re.IGNORECASE)
 
 
@@ -80,6 +83,16 @@ def insert(text: str, known: Sequence[Known], slot: Slot, new: str, lead: str = 
     left, right = body[:place].rstrip(" ,"), body[place:].lstrip(" ,")
     gap = body[len(left) : len(body) - len(right)]
     return _joined(left, right, gap, known, slot, f"{lead} {new}".strip()) + end
+
+
+def drop(text: str, start: int, end: int) -> str:
+    """Take text[start:end], a phrase with or without its article, and what joined it to the sentence out of it."""
+    before, after = _ARTICLE.sub("", text[:start]), text[end:]
+    if _JOINED_BEHIND.search(before):
+        return _JOINED_BEHIND.sub("", before) + after
+    if follows := _LIST_GOES_ON.match(after):
+        return before + after[follows.end() :]
+    return _LEAD.sub("", before) + after
 
 
 def _framed(body: str, known: Sequence[Known], new: str) -> str:

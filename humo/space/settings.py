@@ -10,6 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from humo.guidance import make_rule
+from humo.portrait import Portrait
 
 MODES = ("T", "TI", "TA", "TIA")
 """Letters of the inputs: text, image, audio."""
@@ -58,6 +59,10 @@ class VideoSettings:
     """Rule and scales as `humo.guidance.make_rule` reads them."""
     model: str = ""
     """Name of the model's folder; empty in videos of versions that did not tell."""
+    prompt_read: str = ""
+    """What the model read in the place of the prompt (`humo.wording`); empty for the prompt itself."""
+    portrait: Portrait | None = None
+    """Who was drawn as the reference; None where a picture was shown as it is."""
 
     def __post_init__(self) -> None:
         _check_words(self)
@@ -81,7 +86,10 @@ class VideoSettings:
         for field in fields(cls):
             if field.name not in plain and field.default is MISSING:
                 raise ValueError(f"the setting {field.name} is missing.")
-        return cls(**{field.name: plain[field.name] for field in fields(cls) if field.name in plain})
+        given = {field.name: plain[field.name] for field in fields(cls) if field.name in plain}
+        if given.get("portrait") is not None:
+            given["portrait"] = Portrait.of_plain(given["portrait"])
+        return cls(**given)
 
 
 def check_guidance(guidance: object) -> None:
@@ -147,6 +155,7 @@ def _check_words(settings: VideoSettings) -> None:
     if settings.mode not in MODES:
         raise ValueError(f"mode is {_short(settings.mode)}: it must be one of {', '.join(MODES)}.")
     check_text("prompt", settings.prompt, MAX_TEXT)
+    check_text("prompt_read", settings.prompt_read, MAX_TEXT)
     check_text("negative_prompt", settings.negative_prompt, MAX_TEXT)
     check_text("model", settings.model, MAX_NAME)
     if not settings.prompt.strip():

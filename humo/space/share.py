@@ -19,6 +19,7 @@ from PIL import Image
 
 from humo.fast_config import FOLDER as FAST
 from humo.media import read_picture, read_sound
+from humo.portrait import Portrait, draw_portrait
 from humo.space.making import Result
 from humo.space.records import POSTER, VIDEO, FileEntry, Record, app_version, hash_token, new_id, now
 from humo.space.request import FPS, VideoRequest
@@ -126,7 +127,8 @@ def write_inputs(request: VideoRequest, seconds: float, folder: Path) -> dict[st
     files = {}
     for number, picture in enumerate(request.images, start=1):
         name = f"inputs/picture-{number}.webp"
-        _write_picture(read_picture(picture), folder / name)
+        is_drawn = isinstance(picture, Portrait)
+        _write_picture(draw_portrait(picture) if is_drawn else read_picture(picture), folder / name)
         files[name] = folder / name
     if request.audio is not None:
         sound, name = read_sound(request.audio), "inputs/voice.flac"

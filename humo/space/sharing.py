@@ -16,6 +16,7 @@ from humo.space import html
 from humo.space.entrance import Entrance
 from humo.space.examples import Example
 from humo.space.generating import Made, View, as_toast
+from humo.space.portraying import show_person
 from humo.space.records import POSTER, VIDEO, Record, link
 from humo.space.request import FPS
 from humo.space.share import share
@@ -225,6 +226,10 @@ def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[
     for widget, name in ((inputs.image, "image"), (inputs.audio, "audio")):
         if widget is not None:
             view[widget] = str(given[name]) if name in given else None
+    if inputs.maker is not None and video.portrait is not None:
+        view |= show_person(inputs, video.portrait) | {inputs.image: None}
+    elif inputs.maker is not None:
+        view[inputs.maker.person] = None
     if inputs.seconds is not None:
         view[inputs.seconds] = _within(inputs.seconds, round(video.num_frames / FPS, 1))
     known = {name for _, name in settings.defaults.size_choices()}

@@ -8,11 +8,13 @@ HEAD = """<div class="humo-head"><svg viewBox="0 0 120 120" aria-hidden="true">
 <div><h1>HuMo, compact</h1><p>A talking video from a text, a picture and a voice.</p></div></div>"""
 
 KNOW = """<div class="humo-know">
-<div><h2>Drawn people, not photographs</h2><p>The small model behind this page has only ever seen drawn characters
-and heard synthetic voices. A photograph comes back as a drawing that is at best a little like it.</p></div>
-<div><h2>What is kept</h2><p>What you upload stays on the computer that serves this page and is deleted within a day.
-A link keeps the video and its settings; the picture and the voice only if you say so. Every video says in its own
-data that it is AI-generated, by which model and with which settings.</p></div>
+<div><h2>Drawn people, also from photographs</h2><p>The small model behind this page makes drawn characters. Of a
+photograph it is shown a drawing with the hair, glasses, beard and clothes that were found in it; what was found wrongly
+you change by a press. The drawing is a likeness as a cartoon is one, no more.</p></div>
+<div><h2>What is kept</h2><p>What you upload stays on the computer that serves this page: a photograph that was drawn
+until you close the page, all else for a day at most. A link keeps the video and its settings, with what was drawn;
+picture and voice only if you say so. Every video says in its own data that it is AI-generated, by which model and
+with which settings.</p></div>
 </div>"""
 
 CONSENT = """<p class="humo-consent">Real faces and voices: only your own, or with their owner's consent.</p>"""
@@ -64,6 +66,41 @@ element.addEventListener('keydown', (event) => {
 });
 """
 """Tells the page which chip was pressed; the keyboard reaches a row by Tab and the words in it by arrows."""
+
+
+MAKER, CHANGE = "No picture at hand? Make a person", "Change the person"
+
+MAKE_PERSON = """
+const rows = [...element.querySelectorAll('fieldset')];
+const read = () => Object.fromEntries(
+    rows.map((row) => [row.dataset.attribute, row.querySelector('input:checked')?.value ?? null]));
+const patience = 5000;
+let asked = 0, isChanged = false;  // one question at a time; its answer must not undo what was pressed meanwhile
+const ask = () => {
+    if (Date.now() - asked < patience) {
+        isChanged = true;
+        setTimeout(() => { if (isChanged) ask(); }, patience);
+        return;
+    }
+    asked = Date.now();
+    isChanged = false;
+    trigger('click', {chosen: read()});
+};
+element.addEventListener('change', ask);
+const show = () => {
+    if (!props.value) return;
+    element.querySelector('.humo-maker').style.setProperty('--tiles', `url(${props.value.tiles})`);
+    asked = 0;
+    if (isChanged) return ask();
+    for (const row of rows) {
+        const chosen = props.value.chosen[row.dataset.attribute];
+        for (const button of row.querySelectorAll('input')) button.checked = button.value === chosen;
+    }
+};
+watch('value', show);
+show();
+"""
+"""Tells the page what is chosen in the person maker, and shows the drawings that it answers with."""
 
 
 def wake(button: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from humo.space.sentence import Known, Slot, article, insert, splice
+from humo.space.sentence import Known, Slot, article, drop, insert, splice
 from humo.world.attributes import OPTIONS
 from humo.world.captions import SYNONYMS
 
@@ -214,6 +214,24 @@ def add_words(prompt: str, group: str, word: str) -> str:
         return splice(text, at, at, f"{word} ")
     new = f"{word} {phrase.default}" if group in phrase.adjectives else word
     return _insert(text, phrase, article(new) if phrase.is_counted else new)
+
+
+def remove_words(prompt: str, group: str) -> str:
+    """Take what a prompt says of a group out of it: the whole phrase of a noun, or the one word of an adjective.
+
+    Args:
+        prompt: as the visitor has left it.
+        group: key of a `Group`.
+
+    Returns:
+        The prompt, as it is if it says nothing of the group.
+    """
+    match = _find(prompt, group)
+    if match is None:
+        return prompt
+    if group in _PHRASES[group].adjectives:
+        return splice(prompt, match.start(), _JOINED.match(prompt, match.end()).end(), "")
+    return drop(prompt, *match.span())
 
 
 def _plain_hair(text: str, is_style: bool) -> str:

@@ -42,6 +42,21 @@ class Speaking:
 
 
 @dataclass(frozen=True)
+class PersonMaker:
+    """Widgets that draw a person in place of a photograph, or from nothing."""
+
+    as_is: gr.Checkbox
+    """Whether the model sees the picture itself."""
+    box: gr.Accordion
+    buttons: gr.HTML
+    surprise: gr.Button
+    person: gr.State
+    """`humo.space.portraying.DrawnPerson`, or None where the model sees the picture itself or nothing."""
+    completed: gr.State
+    """`humo.space.caption_completion.Completed`: what was written into the text for the last person."""
+
+
+@dataclass(frozen=True)
 class Inputs:
     """The widgets of one tab."""
 
@@ -53,6 +68,8 @@ class Inputs:
     image: PictureFile | None
     seen: gr.HTML | None
     """The picture as the model sees it."""
+    maker: PersonMaker | None
+    """Who is drawn in place of the picture, for a model of drawn people; None without pictures."""
     audio: gr.Audio | None
     heard: gr.HTML | None
     """The sound as the model hears it."""
@@ -71,7 +88,14 @@ class Inputs:
 
     def widgets(self) -> list[gr.components.Component]:
         """Those that hold a value."""
-        return [each for each in (self.prompt, self.image, self.audio, self.seconds) if each is not None]
+        drawn = () if self.maker is None else (self.maker.as_is, self.maker.person)
+        return [each for each in (self.prompt, self.image, *drawn, self.audio, self.seconds) if each is not None]
+
+    def restored(self) -> list[gr.components.Component]:
+        """Those that an earlier video's settings change."""
+        maker = self.maker
+        shown = () if maker is None else (maker.completed, maker.box, maker.buttons, self.seen)
+        return [*self.widgets(), *shown]
 
 
 @dataclass(frozen=True)
@@ -213,6 +237,9 @@ def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool
         ValueError: in one sentence, if the mode lacks an input.
     """
     image, audio = values.get(inputs.image), values.get(inputs.audio)
+    person = None if inputs.maker is None else values[inputs.maker.person]
+    if person is not None:
+        image = person.portrait
     inputs.mode.check(image, audio)
     seed, num_frames = values[settings.seed], None
     if values[settings.is_random] or seed is None:
@@ -222,7 +249,7 @@ def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool
     height, width = settings.defaults.read_size(values[settings.size])
     request = VideoRequest(
         prompt=values[inputs.prompt] or "",
-        images=(Path(image),) if image else (),
+        images=() if not image else (Path(image) if isinstance(image, str) else image,),
         audio=Path(audio) if audio else None,
         num_frames=num_frames,
         num_inference_steps=None if is_fast else values[settings.steps],
@@ -231,6 +258,7 @@ def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool
         height=height,
         width=width,
         is_fast=is_fast,
+        as_is=person is None and inputs.maker is not None and values[inputs.maker.as_is],
     )
     return request, f"humo-{inputs.mode.key.lower()}-{seed}"
 

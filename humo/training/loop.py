@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast, UMT5EncoderModel, WhisperFeatu
 from humo.audio import FPS, AudioEncoder
 from humo.checkpoints import load
 from humo.codec import HuMoVideoCodec
+from humo.loudness import HEARD_LEVEL
 from humo.pipeline import HuMoPipeline
 from humo.sampling import make_scheduler
 from humo.training.ahead import Planner
@@ -126,8 +127,12 @@ def train_model(out: Path, settings: LoopSettings) -> None:
     write_pipeline(out, trainer, tokenizer)
 
 
-def load_hearing(out: Path) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
+def load_hearing(out: Path, other_voices: bool = True) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
     """The trained audio encoder with its front end.
+
+    Args:
+        out: folder of the whole training.
+        other_voices: the one that learned to hear other voices, if there is one, rather than its teacher.
 
     Raises:
         ValueError: if it has not been trained.
@@ -135,7 +140,9 @@ def load_hearing(out: Path) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
     folder = out / "hearing"
     if not (folder / "audio_encoder").exists():
         raise ValueError(f"{folder} has no audio encoder: run `python -m humo train hearing` first.")
-    encoder = AudioEncoder.from_pretrained(folder / "audio_encoder").eval().requires_grad_(False)
+    student = out / "voices" / "audio_encoder"
+    trained = student if other_voices and student.exists() else folder / "audio_encoder"
+    encoder = AudioEncoder.from_pretrained(trained).eval().requires_grad_(False)
     return WhisperFeatureExtractor.from_pretrained(folder / "feature_extractor"), encoder
 
 
@@ -190,6 +197,9 @@ def make_pipeline(out: Path, model: MiniModel, tokenizer: PreTrainedTokenizerFas
         max_frames=10 * FPS + 1,
         max_references=1,
         batch_branches=True,
+        draws_photographs=True,
+        rewords_prompts=True,
+        heard_level=HEARD_LEVEL,
     )
 
 
@@ -208,6 +218,7 @@ def draw_sheet(pipe: HuMoPipeline, path: Path, num_cases: int) -> None:
                 audio=(clip.waveform, SAMPLE_RATE) if has_audio and np.abs(clip.waveform).max() > 0.01 else None,
                 num_frames=NUM_FRAMES,
                 seed=seed,
+                as_is=True,
             )
             reference = clip.reference if has_image else np.full_like(clip.reference, 255)
             rows.append(np.concatenate([reference, *video.frames[::6]], axis=1))

@@ -73,7 +73,7 @@ def training_record(out: Path) -> dict[str, Any]:
     of a training that this one started from (`humo.training.start`) do.
     """
     parts, clips = {}, 0
-    for part in ("codec", "hearing", "reading", "model", "refining"):
+    for part in ("codec", "hearing", "reading", "model", "refining", "voices"):
         path = out / part / "log.jsonl"
         if path.exists():
             lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -142,7 +142,7 @@ def _training_text(record: dict[str, Any]) -> str:
     sizes = record.get("parameters", {})
     names = {
         "codec": ("vae",), "hearing": ("audio_encoder",), "reading": ("text_encoder",),
-        "model": ("transformer", "focus_head"), "refining": ("vae",),
+        "model": ("transformer", "focus_head"), "refining": ("vae",), "voices": ("audio_encoder",),
     }  # fmt: skip
     for part, figures in record["parts"].items():
         millions = sum(sizes.get(name, 0) for name in names[part]) / 1e6

@@ -9,16 +9,22 @@ follows (`humo.world.visemes`) is the same. Only training and evaluation need it
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from humo.world.speech import SAMPLE_RATE, Speech, speak
 
+if TYPE_CHECKING:
+    from pocketsphinx import Decoder
+
 SHIFT = 0.02
 """Seconds by which the aligner is early: with this shift its mouths agree best with espeak-ng's own phonemes."""
+_ONE_AT_A_TIME = threading.Lock()
 _LEVEL = 0.1
 """Root mean square at which the aligner listens."""
 _BEAM = 1e-200
@@ -76,31 +82,11 @@ def align(waveform: np.ndarray, text: str) -> tuple[Phone, ...]:
     if not words:
         raise ValueError("the text has no words: give what is said.")
     samples = _as_heard(np.asarray(waveform, np.float32))
-    decoder = _decoder()
-    try:
-        decoder.set_align_text(" ".join(words))  # first the words, then the phones within them
-        _decode(decoder, samples)
-        if decoder.hyp() is None:
-            raise RuntimeError
-        decoder.set_alignment()
-        _decode(decoder, samples)
-        alignment = decoder.get_alignment()
-    except RuntimeError:
-        alignment = None
-    if alignment is None:
+    with _ONE_AT_A_TIME:
+        phones = _find(_decoder(), samples, words)
+    if phones is None:
         raise ValueError(f"the words cannot be found in {len(samples) / SAMPLE_RATE:.2f} s of sound: {text!r}.")
-    return tuple(
-        Phone(
-            start=phone.start / 100,
-            end=(phone.start + phone.duration) / 100,
-            name=phone.name,
-            word=re.sub(r"\(\d+\)$", "", word.name),
-            index=index,
-            score=phone.score / max(phone.duration, 1),
-        )
-        for index, word in enumerate(alignment)
-        for phone in word
-    )
+    return phones
 
 
 def as_phonemes(phones: tuple[Phone, ...]) -> tuple[tuple[float, str], ...]:
@@ -144,7 +130,38 @@ def _dictionary() -> dict[str, tuple[str, ...]]:
     return {word: tuple(phones) for word, *phones in map(str.split, lines) if phones}
 
 
-def _decoder():
+def _find(decoder: Decoder, samples: np.ndarray, words: list[str]) -> tuple[Phone, ...] | None:
+    """Finds first the words, then the phones within them."""
+    try:
+        decoder.set_align_text(" ".join(words))
+        _decode(decoder, samples)
+        if decoder.hyp() is None:
+            return None
+        decoder.set_alignment()
+        _decode(decoder, samples)
+        alignment = decoder.get_alignment()
+    except RuntimeError:
+        return None
+    return (
+        tuple(
+            Phone(
+                start=phone.start / 100,
+                end=(phone.start + phone.duration) / 100,
+                name=phone.name,
+                word=re.sub(r"\(\d+\)$", "", word.name),
+                index=index,
+                score=phone.score / max(phone.duration, 1),
+            )
+            for index, word in enumerate(alignment or ())
+            for phone in word
+        )
+        or None
+    )
+
+
+@lru_cache(maxsize=1)
+def _decoder() -> Decoder:
+    """One decoder, kept: the same sound gives the same phones, whatever came before."""
     from pocketsphinx import Decoder
 
     model = _model()
@@ -154,7 +171,7 @@ def _decoder():
     )  # fmt: skip
 
 
-def _decode(decoder, samples: np.ndarray) -> None:
+def _decode(decoder: Decoder, samples: np.ndarray) -> None:
     decoder.start_utt()
     decoder.process_raw(samples.tobytes(), full_utt=True)
     decoder.end_utt()

@@ -1,0 +1,48 @@
+"""`python -m humo portrait`: what is read of a photograph, in words and as the drawing that mini will see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from humo.portrait.caption import TITLES, write_caption
+from humo.portrait.portrait import ATTRIBUTES, GUESSES, Portrait
+
+_SIDE = 512
+"""Of the drawing, pixels."""
+
+
+def portrait(
+    photograph: Annotated[Path, typer.Argument(help="A picture of a person.")],
+    out: Annotated[Path | None, typer.Option(help="Where the drawing goes, a PNG; nowhere if not given.")] = None,
+    size: Annotated[int, typer.Option(help="Side of the drawing in pixels.", min=16, max=4096)] = _SIDE,
+) -> None:
+    """Read a photograph in the words of the drawn world, and draw the person as mini will see them."""
+    from humo.portrait.drawing import draw_portrait
+    from humo.portrait.reading import read_portrait
+
+    if out is not None and (out.suffix.lower() != ".png" or not out.parent.is_dir()):
+        raise ValueError(f"{out.name} cannot be written: give a name that ends in .png, in a folder that exists.")
+    seen = read_portrait(photograph)
+    typer.echo(tell(seen))
+    if out is not None:
+        draw_portrait(seen, size).save(out)
+        typer.echo(f"{out}: drawn, {size}x{size} pixels")
+
+
+def tell(seen: Portrait) -> str:
+    """A line for each attribute, then the caption."""
+    width = max(map(len, TITLES.values()))
+    lines = [f"{TITLES[name]:<{width}}  {_value(seen, name)}" for name in ATTRIBUTES]
+    if seen.others:
+        lines.append(f"The picture shows {seen.others + 1} faces: the largest was read.")
+    return "\n".join([*lines, f"{'caption':<{width}}  {write_caption(seen)}"])
+
+
+def _value(seen: Portrait, name: str) -> str:
+    value = getattr(seen, name)
+    if value is None:
+        return "not seen"
+    return f"{value} (a guess)" if name in GUESSES else value
