@@ -32,6 +32,8 @@ from humo.world.speech import VOICES, Speech, speak
 from humo.world.visemes import mouth_curves
 
 MODE = "TIA"
+LEAST_FRAMES = 25
+"""Shortest pieces: a pause and words around it."""
 PAUSE_FRAMES = 15
 """Length of a pause that is put in."""
 PAUSE_MARGIN = 3
@@ -97,8 +99,12 @@ def evaluate_voices(
         by what was done to the recordings; "pauses" and "music" are how far the mouth is open while nobody speaks.
 
     Raises:
-        ValueError: if the model takes no sound of this length, or too few recordings can be measured.
+        ValueError: if the videos are too short, or too few recordings can be measured.
     """
+    if generation.num_frames < LEAST_FRAMES:
+        raise ValueError(
+            f"num_frames is {generation.num_frames} but {LEAST_FRAMES} or more are needed for words and a pause."
+        )
     with tqdm(desc="voices: aligning", total=len(recordings), unit="recording") as bar:
         pieces, left_out = cut_pieces(recordings, settings.num_pieces, generation.num_frames, settings.seed, bar.update)
         bar.total = bar.n
@@ -137,14 +143,13 @@ def judge_voices(cases: Sequence[Case], heard: Sequence[Heard], readings: Sequen
         readings: of the videos.
 
     Returns:
-        What `judge_mouths` tells, and "bilabials" and "open_vowels" (mean openness at the common lag), "told_apart"
-        (share of all pairs of the two in which the vowel is more open; 0.5 is chance) and their interval, and "phones"
-        (how many of each).
+        What `judge_mouths` tells, and "bilabials" and "open_vowels" (mean openness where they lie, no lag allowed),
+        "told_apart" (share of all pairs of the two in which the vowel is more open; 0.5 is chance) with its interval,
+        and "phones" (how many of each).
     """
     figures = {"pieces": len(cases), **judge_mouths(cases, readings)}
-    lag = figures.get("sync_lag", 0)
-    shut = [_at(reading, one.bilabials + lag) for one, reading in zip(heard, readings, strict=True)]
-    wide = [_at(reading, one.open_vowels + lag) for one, reading in zip(heard, readings, strict=True)]
+    shut = [_at(reading, one.bilabials) for one, reading in zip(heard, readings, strict=True)]
+    wide = [_at(reading, one.open_vowels) for one, reading in zip(heard, readings, strict=True)]
     if not sum(map(len, shut)) or not sum(map(len, wide)):
         return figures
 
