@@ -215,7 +215,7 @@ def _render(plan: ClipPlan, speech: Speech, start: float, num_frames: int, size:
 
 
 def _synthetic(pieces: Sequence[Piece], seed: int, generation: GenerationSettings) -> dict[str, list[Heard]]:
-    """The words of the pieces by synthetic voices; where a piece has no whole word, or they are not found, none."""
+    """The words of the pieces by synthetic voices; none of a piece whose words are not found in them."""
 
     def hear(index: int, text: str, speech: Speech, phones: Sequence[Phone]) -> Heard:
         clip = _render(_plan(index, seed, text), speech, 0.0, generation.num_frames, generation.size)
