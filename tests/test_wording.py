@@ -243,9 +243,17 @@ def test_other_models_read_the_text_itself(mini_pipeline: HuMoPipeline) -> None:
     assert not any("draw" in note for note in call.notes)
 
 
-def test_a_picture_completes_what_is_read(reworded: HuMoPipeline) -> None:
+def test_what_is_denied_becomes_the_negative_prompt(reworded: HuMoPipeline) -> None:
+    text = "a woman without glasses"
+    assert read_call(reworded, text).request.negative_prompt == "a person with round glasses"
+    assert read_call(reworded, text, negative_prompt="a man").request.negative_prompt == "a man"
+    assert read_call(reworded, "a clean-shaven man").request.negative_prompt == "a person with a beard"
+    assert read_call(reworded, "a woman").request.negative_prompt == ""
+
+
+def test_a_picture_completes_what_is_read() -> None:
     notes: list[str] = []
-    (read,) = reword(reworded.config, ["ein Herr im marineblauen Anzug"], notes)
+    (read,) = (each.prompt for each in reword(["ein Herr im marineblauen Anzug"], notes))
     person = Portrait(gender="man", garment="hoodie", colour="green", background="red")
     completed, added = complete_prompt(read, person)
     assert added == {"background": "red"} and "marineblauen: blue" in notes[0]

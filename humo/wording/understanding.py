@@ -55,9 +55,22 @@ class Understood:
     """Of all three kinds, in order."""
 
     @property
+    def denied(self) -> str:
+        """A caption of what the text denies, for a negative prompt; empty for nothing.
+
+        Mini knows no word for what is not there, and draws glasses and beards now and then where nobody names them.
+        """
+        denied = {name: _DENIED[name] for name, value in self.attributes.items() if value == "none"}
+        return caption.write(denied) if denied else ""
+
+    @property
     def is_as_written(self) -> bool:
         """Whether mini reads the text itself."""
         return self.prompt == self.text
+
+
+_DENIED = {"glasses": "round", "beard": "beard"}
+"""What stands for all of a kind."""
 
 
 @lru_cache(maxsize=256)
