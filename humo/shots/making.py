@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from humo.audio import FPS, FRAMES_PER_LATENT
-from humo.calls import Picture, list_pictures, read_references
+from humo.calls import Picture, list_pictures, read_references, read_texts
 from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import PUBLISHED_FRAMES, Request, check_request, make_request
 from humo.loudness import level_sound
@@ -35,7 +35,6 @@ from humo.shots.cuts import count_frames, cut_sound
 from humo.shots.cuts import plan_shots as plan_shots
 from humo.shots.folder import ShotFolder, describe, fingerprint, fingerprint_of_model
 from humo.step_caches import describe_cache
-from humo.wording.telling import reword
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline, Picture
@@ -182,7 +181,7 @@ def make_shots(
     ]
     for request in requests:
         check_request(request, pipe.config, pipe.size_multiple)
-    read = reword(pipe.config, prompts, notes)
+    requests, read = read_texts(pipe.config, requests, notes, not pipe.transformer.config.guidance_embeds)
     pictures, read, portrait = read_references(pipe.config, image, read, notes, as_is)
     requests = [replace(request, prompt=prompt) for request, prompt in zip(requests, read, strict=True)]
 
