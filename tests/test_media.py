@@ -18,6 +18,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image
 
 from humo import media
+from humo.media.decoding import decode_sound
 
 
 def _voice(seconds: float = 1.0, rate: int = 16_000, channels: int = 1) -> np.ndarray:
@@ -141,7 +142,7 @@ def test_bad_sounds(tmp_path: Path) -> None:
         "none.wav": "no samples",
         "short.wav": "at least 0.2",
         "silent.wav": "is silent",
-        "long.wav": "10.0 minutes",
+        "long.wav": "10 minutes or more",
         "many.wav": "12 channels",
         "slow.wav": "4000 Hz",
         "nan.wav": "invalid numbers",
@@ -153,18 +154,14 @@ def test_bad_sounds(tmp_path: Path) -> None:
         _one_sentence(error, tmp_path)
 
 
-def test_a_small_file_does_not_become_a_large_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_file_does_not_become_a_large_one(tmp_path: Path) -> None:
     silence = ["-f", "lavfi", "-i", "anullsrc=r=192000:cl=7.1", "-t", "90", "-c:a", "flac"]
     subprocess.run([get_ffmpeg_exe(), "-v", "error", *silence, str(tmp_path / "small.mp4")], check=True)
     assert (tmp_path / "small.mp4").stat().st_size < 2**20
-    decoded = []
-    read = media._read_with_soundfile
-    monkeypatch.setattr(
-        media, "_read_with_soundfile", lambda wav, name: decoded.append(wav.stat().st_size) or read(wav, name)
-    )
-    with pytest.raises(ValueError, match="million samples"):
+    decoded = decode_sound(tmp_path / "small.mp4", "MP4", 601, 10**7)
+    assert 10**7 < decoded.samples.size < 1.2 * 10**7, "of 138 million"
+    with pytest.raises(ValueError, match="more than 80 million samples"):
         media.read_sound(tmp_path / "small.mp4")
-    assert decoded[0] < 180e6, "of 276 MB"
 
 
 def test_sound_is_heard_mono_at_16_khz_and_kept_as_given(tmp_path: Path) -> None:
@@ -180,8 +177,6 @@ def test_sound_is_heard_mono_at_16_khz_and_kept_as_given(tmp_path: Path) -> None
     again = media.read_sound((given[:, 0], 44_100))
     assert again.original.shape == (len(given), 1) and again.waveform.shape == (24_000,)
     assert media.read_sound(((given * 32767).astype(np.int16), 44_100)).original.max() < 1
-    with pytest.raises(ValueError, match="channels"):
-        media.read_sound((given.T, 44_100))
 
 
 @pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3", "m4a", "webm", "aac"])
