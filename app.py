@@ -54,6 +54,7 @@ from humo.space.widgets import (  # noqa: E402
     Sharing,
     Speaking,
 )
+from humo.space.wording_view import add_reading  # noqa: E402
 
 HOUR = 3600
 
@@ -116,6 +117,8 @@ def _tab(mode: Mode, behind: Behind) -> Inputs:
         )
         if behind.serving.name in LARGE:
             _captioning(prompt)
+        if defaults.rewords_prompts:
+            add_reading(prompt, mode.key)
         with gr.Accordion("Words that the small model knows", open=False, visible=behind.serving.name not in LARGE):
             words = gr.HTML(html.chips(GROUPS), js_on_load=texts.CHIPS, elem_id=f"words-{mode.key}")
         with gr.Row():

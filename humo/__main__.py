@@ -26,6 +26,7 @@ COMMANDS = {
     "bench": ("humo.bench.command:bench", "measure a published model as the paper does"),
     "portrait": ("humo.portrait.command:portrait", "read a photograph and draw the person for mini"),
     "deploy": ("humo.space.deploy:deploy_command", "put the page on a Hugging Face Space"),
+    "wording": ("humo.wording.command:wording", "what mini reads of a text in anybody's words"),
     "benchmark": ("humo.benchmarks.command:benchmark", "time every part of a generation"),
 }
 """Name: (module:function or module:Typer, what it does)."""

@@ -15,6 +15,7 @@ from humo.inputs import Request, check_request, choose_num_frames, fit_sound, ma
 from humo.loudness import level_sound
 from humo.media import read_picture, read_sound, write_video
 from humo.parallel import draw_seed
+from humo.wording.telling import reword
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -36,6 +37,7 @@ class Call:
         played: what the video plays, (samples, channels) and Hz; None without sound.
         notes: what was decided for the caller, in sentences; grows while the video is made.
         portrait: what was read of a photograph that was drawn; None where the pictures are shown as they are.
+        prompt_read: what the model reads in the place of the prompt; None for the prompt itself.
     """
 
     request: Request
@@ -45,6 +47,7 @@ class Call:
     played: tuple[np.ndarray, int] | None
     notes: list[str]
     portrait: Portrait | None = None
+    prompt_read: str | None = None
 
     @property
     def mode(self) -> str:
@@ -52,15 +55,21 @@ class Call:
         return "T" + "I" * bool(self.pictures) + "A" * (self.heard is not None)
 
     @property
+    def read_request(self) -> Request:
+        """The request with the prompt that the model reads."""
+        return self.request if self.prompt_read is None else replace(self.request, prompt=self.prompt_read)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """All that was asked, as plain data."""
         portrait = {} if self.portrait is None else {"portrait": self.portrait.to_plain()}
-        return {**asdict(self.request), "mode": self.mode, "guidance": describe_rule(self.rule), **portrait}
+        read = {} if self.prompt_read is None else {"prompt_read": self.prompt_read}
+        return {**asdict(self.request), "mode": self.mode, "guidance": describe_rule(self.rule), **portrait, **read}
 
     @property
     def shape(self) -> dict[str, Any]:
         """What must be the same in calls that are made together: all but texts, seed, and what is seen and heard."""
-        own = ("prompt", "negative_prompt", "seed", "portrait")
+        own = ("prompt", "negative_prompt", "seed", "portrait", "prompt_read")
         return {name: value for name, value in self.settings.items() if name not in own}
 
 
@@ -172,10 +181,9 @@ def read_call(
     check_request(request, config, pipe.size_multiple)
     if negative_prompt and pipe.transformer.config.guidance_embeds:
         notes.append("The fast model does not read the negative prompt.")
-    pictures, (prompt,), portrait = read_references(config, image, [prompt], notes, as_is)
-    request = replace(request, prompt=prompt)
+    pictures, (read,), portrait = read_references(config, image, reword(config, [prompt], notes), notes, as_is)
     sound = None if audio is None else level_sound(read_sound(audio), config.heard_level, notes)
     if num_frames is None:
         request = replace(request, num_frames=choose_num_frames(sound, config, notes))
     heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames, notes)
-    return Call(request, rule, pictures, heard, played, notes, portrait)
+    return Call(request, rule, pictures, heard, played, notes, portrait, None if read == prompt else read)

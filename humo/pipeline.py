@@ -75,6 +75,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         batch_branches: run the branches of a step as one batch: faster for a small model.
         black_level: pixel value of the null video of the 17B form (`humo.references.encode_black_video`).
         draws_photographs: whether photographs are drawn first, for a model of drawn people (`humo.portrait`; ours).
+        rewords_prompts: whether prompts are put into the words that a model of drawn people knows (`humo.wording`; ours).
         heard_level: dBFS to which the voice is brought before the model hears it (`humo.loudness`); None leaves it.
     """
 
@@ -108,6 +109,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         batch_branches: bool = False,
         black_level: float = -1.0,
         draws_photographs: bool = False,
+        rewords_prompts: bool = False,
         heard_level: float | None = None,
     ) -> None:
         super().__init__()
@@ -136,6 +138,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             batch_branches=batch_branches,
             black_level=black_level,
             draws_photographs=draws_photographs,
+            rewords_prompts=rewords_prompts,
             heard_level=heard_level,
         )
 
@@ -234,7 +237,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
             )
         try:
             # 1. Encode what was given
-            told = [self.encode_conditions(call.request, call.pictures, call.heard, call.notes) for call in calls]
+            told = [self.encode_conditions(call.read_request, call.pictures, call.heard, call.notes) for call in calls]
             conditions = join_conditions(told)
             noise = torch.cat([self._draw_noise(call.request, conditions.num_references) for call in calls])
             self.maybe_free_model_hooks()  # under model offload only a next encoder would send one away; it may not run

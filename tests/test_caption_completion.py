@@ -67,6 +67,15 @@ def test_a_button_changes_what_the_text_says(attribute: str, value: str, found: 
     assert changed.text.endswith("sings")
 
 
+def test_no_english_is_mixed_into_another_language() -> None:
+    text = "una mujer con camisa azul y gafas redondas habla"
+    assert _completed(text, HER).text == text
+    assert _completed(text, HER.with_changes(hair_style="bun"), None, "hair_style").text == text, "the picture's"
+    changed = _completed(text, HER.with_changes(colour="red"), None, "colour").text
+    assert changed == "a woman with round glasses, in a red shirt, talks"
+    assert _completed(text, HER.with_changes(glasses="none"), None, "glasses").text == "a woman, in a blue shirt, talks"
+
+
 def test_a_button_says_nothing_that_the_picture_carries() -> None:
     for attribute, value in (("hair_colour", "grey"), ("eye_colour", "blue"), ("skin", "pale"), ("beard", "beard")):
         person = HER.with_changes(**{attribute: value})

@@ -80,10 +80,11 @@ def _look(picture: np.ndarray) -> list[Found]:
     """The faces that one look finds, in pixels of the picture."""
     side = DETECTOR.side
     scale = side / max(picture.shape[:2])
-    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:side, :side]
-    top, left = (side - small.shape[0]) // 2, (side - small.shape[1]) // 2
+    height, width = (max(1, round(length * scale)) for length in picture.shape[:2])
+    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    top, left = (side - height) // 2, (side - width) // 2
     square = np.zeros((side, side, 3), np.uint8)
-    square[top : top + small.shape[0], left : left + small.shape[1]] = small
+    square[top : top + height, left : left + width] = small
     logits, values = run(DETECTOR, square)
     scores = 1 / (1 + np.exp(-np.clip(logits.ravel(), -80, 80)))
     points = values.reshape(-1, 8, 2).copy()  # centre, size, then six points of which the eyes are the first

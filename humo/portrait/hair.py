@@ -21,14 +21,15 @@ MOUTH = 13
 _LEAST, _LOW = 30, 450
 """Pixels at half size: of hair that can be read, and of a crown that has none."""
 _COLOURS = {
-    "black": (3.93, -0.057, -0.195, -0.093),
-    "brown": (1.78, -0.031, 0.045, 0.010),
-    "blond": (-2.73, 0.060, 0.023, 0.099),
-    "red": (-2.00, -0.033, 0.192, 0.072),
-    "grey": (-0.98, 0.061, -0.066, -0.088),
+    "black": (4.26, -0.069, -0.207, -0.083),
+    "brown": (1.86, -0.044, 0.050, 0.050),
+    "blond": (-2.50, 0.061, -0.023, 0.099),
+    "red": (-2.69, -0.022, 0.276, 0.055),
+    "grey": (-0.94, 0.074, -0.098, -0.121),
 }
 """Logistic regression of the hair's mean colour: constant, and weights of L, a and b. Fitted to 187 portraits from
-public demo sets, labelled by eye, that are not ours to pass on. Blue hair was in none of them."""
+public demo sets, labelled by eye, that are not ours to pass on, and to shades of the world's own colours. Blue hair was
+in none of them and has a rule of its own."""
 _PIXEL = 4 / WIDTH**2
 """Area of a pixel at half size, in squares of the face's width."""
 

@@ -43,13 +43,12 @@ def read_portrait(picture: Image.Image | str | Path) -> Portrait:
     picture = read_picture(picture)
     scale = max(1.0, max(picture.size) / LONGEST)
     if scale > 1:
-        picture = picture.resize([round(side / scale) for side in picture.size], Image.Resampling.BOX, reducing_gap=2)
+        size = [max(1, round(side / scale)) for side in picture.size]
+        picture = picture.resize(size, Image.Resampling.BOX, reducing_gap=2)
     pixels = np.asarray(picture)
     faces = find_people(pixels)
     if not faces:
-        raise NoFace(
-            "No face is found in the picture: give one in which a person's face is seen well and from the front."
-        )
+        raise NoFace("No face is found in the picture: give one in which a person is seen well and from the front.")
     where, face = faces[0]
     if where.width * scale < LEAST_WIDTH:
         raise NoFace(
@@ -63,11 +62,11 @@ def read_portrait(picture: Image.Image | str | Path) -> Portrait:
 def find_people(picture: np.ndarray) -> list[tuple[Found, Face]]:
     """People's faces in a picture, RGB uint8 (h, w, 3), the largest first, at most `MOST_FACES`."""
     faces: list[tuple[Found, Face]] = []
-    for found in look_closer(picture):
+    for side, found in look_closer(picture):
         laid = [(each, lay_upright(picture, each)) for each in found[:MOST_FACES]]
         people = [(each, face) for each, face in laid if face.is_human]
         faces = people if len(people) >= len(faces) else faces
-        if faces and (faces[0][0].width >= LARGE * max(picture.shape[:2]) or faces is not people):
+        if faces and faces[0][0].width >= LARGE * side:
             break
     return faces
 

@@ -207,7 +207,8 @@ def _short(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that fit into an mp4: of very many shots the reasons and prompts stay in the folder."""
     if len(json.dumps(settings, ensure_ascii=False)) <= MAX_METADATA:
         return dict(settings)
-    return {**settings, "prompt": f"see {PLAN}", "shots": [shot["start_frame"] for shot in settings["shots"]]}
+    kept = {name: value for name, value in settings.items() if name != "prompt_read"}
+    return {**kept, "prompt": f"see {PLAN}", "shots": [shot["start_frame"] for shot in settings["shots"]]}
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -35,6 +35,7 @@ from humo.shots.cuts import count_frames, cut_sound
 from humo.shots.cuts import plan_shots as plan_shots
 from humo.shots.folder import ShotFolder, describe, fingerprint, fingerprint_of_model
 from humo.step_caches import describe_cache
+from humo.wording.telling import reword
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline, Picture
@@ -181,8 +182,9 @@ def make_shots(
     ]
     for request in requests:
         check_request(request, pipe.config, pipe.size_multiple)
-    pictures, prompts, portrait = read_references(pipe.config, image, prompts, notes, as_is)
-    requests = [replace(request, prompt=prompt) for request, prompt in zip(requests, prompts, strict=True)]
+    read = reword(pipe.config, prompts, notes)
+    pictures, read, portrait = read_references(pipe.config, image, read, notes, as_is)
+    requests = [replace(request, prompt=prompt) for request, prompt in zip(requests, read, strict=True)]
 
     # 2. See which shots are there
     heard = [cut_sound(sound, shot.start, shot.start + shot.num_frames_made) for shot in shots]
@@ -195,7 +197,7 @@ def make_shots(
         for shot, request, part in zip(shots, requests, heard, strict=True)
     ]
     is_missing = _look(store, shots, prints, notes)
-    settings = _settings(requests, shots, describe_rule(rule), pipe.model_name)
+    settings = _settings(requests, prompts, shots, describe_rule(rule), pipe.model_name)
     if portrait is not None:
         settings["portrait"] = portrait.to_plain()
     if cache is not None:
@@ -254,17 +256,23 @@ def _look(store: ShotFolder, shots: Sequence[Shot], prints: Sequence[str], notes
 
 
 def _settings(
-    requests: Sequence[Request], shots: Sequence[Shot], guidance: dict[str, Any], model: str
+    requests: Sequence[Request], prompts: Sequence[str], shots: Sequence[Shot], guidance: dict[str, Any], model: str
 ) -> dict[str, Any]:
-    """What a single clip's settings hold, and the cut list; the prompt is a list where it changes."""
-    prompts = [request.prompt for request in requests]
+    """What a single clip's settings hold, and the cut list; a prompt, as written and as read, is a list where it
+    changes."""
+    read = [request.prompt for request in requests]
     cuts = [{**describe(shot), "seed": request.seed} for shot, request in zip(shots, requests, strict=True)]
     return {
         **asdict(requests[0]),
-        "prompt": prompts[0] if len(set(prompts)) == 1 else prompts,
+        "prompt": _one_or_all(prompts),
+        **({} if read == list(prompts) else {"prompt_read": _one_or_all(read)}),
         "num_frames": shots[-1].stop,
         "mode": "TIA" if requests[0].num_images else "TA",
         "guidance": guidance,
         "model": model,
         "shots": cuts,
     }
+
+
+def _one_or_all(prompts: Sequence[str]) -> str | list[str]:
+    return prompts[0] if len(set(prompts)) == 1 else list(prompts)

@@ -170,6 +170,8 @@ class Defaults:
     """Longer videos are made of overlapping windows of this many frames; None for no limit."""
     shift: float
     """Of the schedule of noise."""
+    rewords_prompts: bool = False
+    """Whether texts are put into the words that the model knows (`humo.wording`)."""
     draws_people: bool = False
     """Whether the model knows drawn people only, so that photographs are drawn first."""
 
@@ -184,6 +186,7 @@ class Defaults:
             num_frames=config["default_num_frames"],
             max_frames=config.get("max_frames"),
             draws_people=config.get("draws_photographs", False),
+            rewords_prompts=config.get("rewords_prompts", False),
             size=size,
             sizes=(size, *(tuple(each) for each in allowed if tuple(each) != size)),
             trained_frames=config.get("max_trained_frames"),

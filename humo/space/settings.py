@@ -59,6 +59,8 @@ class VideoSettings:
     """Rule and scales as `humo.guidance.make_rule` reads them."""
     model: str = ""
     """Name of the model's folder; empty in videos of versions that did not tell."""
+    prompt_read: str = ""
+    """What the model read in the place of the prompt (`humo.wording`); empty for the prompt itself."""
     portrait: Portrait | None = None
     """Who was drawn as the reference; None where a picture was shown as it is."""
 
@@ -153,6 +155,7 @@ def _check_words(settings: VideoSettings) -> None:
     if settings.mode not in MODES:
         raise ValueError(f"mode is {_short(settings.mode)}: it must be one of {', '.join(MODES)}.")
     check_text("prompt", settings.prompt, MAX_TEXT)
+    check_text("prompt_read", settings.prompt_read, MAX_TEXT)
     check_text("negative_prompt", settings.negative_prompt, MAX_TEXT)
     check_text("model", settings.model, MAX_NAME)
     if not settings.prompt.strip():

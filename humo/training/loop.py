@@ -192,6 +192,7 @@ def make_pipeline(out: Path, model: MiniModel, tokenizer: PreTrainedTokenizerFas
         max_references=1,
         batch_branches=True,
         draws_photographs=True,
+        rewords_prompts=True,
         heard_level=HEARD_LEVEL,
     )
 

@@ -1,0 +1,26 @@
+"""`python -m humo wording`: what the small model reads of a text. Ours."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from humo.wording.telling import tell
+from humo.wording.understanding import understand
+
+
+def wording(
+    prompt: Annotated[str, typer.Argument(help="Any text, in English, German, French, Spanish, Chinese, Hindi, Arabic.")],
+) -> None:
+    """Tell what the small model reads of a text, what it draws otherwise and what it cannot draw."""
+    if not prompt.strip():
+        raise ValueError("The text is empty: describe in a few words who and what is to be seen.")
+    understood = understand(prompt)
+    width = max([len("reads"), *map(len, understood.attributes)])
+    typer.echo(f"{'reads':<{width}}  {understood.prompt}")
+    for name, value in understood.attributes.items():
+        typer.echo(f"{name:<{width}}  {value}")
+    for note in tell(understood):
+        if not note.startswith("The model reads"):
+            typer.echo(note)

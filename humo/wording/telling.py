@@ -1,0 +1,39 @@
+"""What became of a text, in sentences for whoever wrote it. Ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from humo.wording.understanding import Understood, understand
+
+
+def reword(config: Any, prompts: Sequence[str], notes: list[str]) -> list[str]:
+    """Put texts into the words that the model knows, if it is one that knows few.
+
+    Args:
+        config: of the pipeline.
+        prompts: as written.
+        notes: told what is drawn otherwise, and what is not.
+
+    Returns:
+        What the model reads, a text each; the texts themselves for a model that reads any.
+    """
+    if not config.rewords_prompts:
+        return list(prompts)
+    read = [understand(prompt) for prompt in prompts]
+    notes += dict.fromkeys(note for each in read for note in tell(each))
+    return [each.prompt for each in read]
+
+
+def tell(understood: Understood) -> list[str]:
+    """Sentences for what is replaced and what is not drawn; none where the text is read as it is written."""
+    notes = []
+    if understood.replaced:
+        pairs = ", ".join(f"{theirs}: {ours}" for theirs, ours in dict(understood.replaced).items())
+        notes.append(f"This model draws the nearest that it knows: {pairs}.")
+    if understood.unknown:
+        notes.append(f"This model cannot draw: {', '.join(dict.fromkeys(understood.unknown))}.")
+    if not understood.is_as_written:
+        notes.append(f"The model reads: {understood.prompt}")
+    return notes
