@@ -111,7 +111,7 @@ def test_picture_alpha_rotation_and_depth(tmp_path: Path) -> None:
     Image.fromarray(np.full((20, 20), 32768, np.uint16)).save(tmp_path / "deep.png")
     assert media.read_picture(tmp_path / "deep.png").getpixel((3, 3)) == (128, 128, 128)
 
-    for kind in ("webp", "bmp", "gif", "tiff", "jpg"):
+    for kind in ("webp", "bmp", "gif", "jpg"):
         Image.new("RGB", (20, 24), "green").save(tmp_path / f"a.{kind}")
         read = media.read_picture(tmp_path / f"a.{kind}")
         assert read.mode == "RGB" and read.size == (20, 24)
@@ -138,7 +138,7 @@ def test_bad_sounds(tmp_path: Path) -> None:
         "empty.wav": "empty file",
         "text.wav": "no sound inside",
         "broken.wav": "damaged",
-        "broken.m4a": "can be decoded",
+        "broken.m4a": "damaged",
         "none.wav": "no samples",
         "short.wav": "at least 0.2",
         "silent.wav": "is silent",

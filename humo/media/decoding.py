@@ -31,7 +31,7 @@ _HEADER = struct.Struct(">4s5I")
 """Of the AU stream that ffmpeg writes: magic, begin of the samples, size, encoding, rate, channels."""
 _FORMAT = ["-vn", "-sn", "-dn", "-af", "aresample=async=1:first_pts=0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
 _NO_DECODER = re.compile(r"Decoder \(codec|No decoder|Unknown decoder", re.IGNORECASE)
-_FAULT = re.compile(r"^\[|Error|Invalid", re.MULTILINE)
+_FAULT = re.compile(r"Error opening input|Invalid data|Error while decoding|Error submitting|misdetection|corrupt")
 _CODEC = re.compile(r"Stream #\d+:\d+.*?: Audio: (\w+)")
 
 

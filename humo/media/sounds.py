@@ -93,9 +93,9 @@ def read_sound(sound: str | Path | tuple[Any, Any] | Mapping[str, Any] | Sound) 
 def _check_decoded(decoded: Decoded, name: str) -> None:
     if decoded.rate and len(decoded.samples):
         return
-    if decoded.codec is None:
+    if decoded.codec is None and not decoded.is_damaged:
         raise ValueError(f"{name} has no sound that can be decoded: {_ASKED}.")
-    if not decoded.has_decoder:
+    if decoded.codec is not None and not decoded.has_decoder:
         coding = decoded.codec.upper().replace("_", " ")
         raise ValueError(f"{name} holds {coding} sound, which we cannot decode: convert it to WAV or M4A.")
     if decoded.is_damaged:

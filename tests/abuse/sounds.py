@@ -175,10 +175,10 @@ def _foreign() -> Iterator[Case]:
     yield sound_case("WebP's first bytes and a sound's name", b"RIFF\x24\x00\x00\x00WEBP" + bytes(40), FOREIGN)
     yield sound_case("video without sound", video(False), r"has no sound that can be decoded", ".mp4")
     yield sound_case(
-        "MP4 of nothing", b"\x00\x00\x00\x18ftypisom" + bytes(60), r"has no sound that can be decoded", ".m4a"
+        "MP4 of nothing", b"\x00\x00\x00\x18ftypisom" + bytes(60), r"is damaged and cannot be decoded", ".m4a"
     )
-    yield sound_case("WebM of nothing", b"\x1a\x45\xdf\xa3" + bytes(60), r"has no sound that can be decoded", ".webm")
-    yield sound_case("ADTS of nothing", b"\xff\xf1" + bytes(60), r"has no sound that can be decoded", ".aac")
+    yield sound_case("WebM of nothing", b"\x1a\x45\xdf\xa3" + bytes(60), r"is damaged and cannot be decoded", ".webm")
+    yield sound_case("ADTS of nothing", b"\xff\xf1" + bytes(60), r"is damaged and cannot be decoded", ".aac")
 
 
 def _odd() -> Iterator[Case]:
