@@ -33,6 +33,8 @@ _CLEAR = (0.03, 0.35)
 """Seconds between which a phone lasts whose place is trusted."""
 _LOST = 0.6
 """A phone that lasts longer than these seconds says that the words were not found where they are."""
+_MORE = 1.5
+"""Times its length from which a stretch's words are taken."""
 _LEAD = 0.1
 """Seconds of a piece before its first word."""
 
@@ -67,13 +69,13 @@ class Piece:
 
     @property
     def text(self) -> str:
-        """The words that lie wholly in the stretch."""
-        end = self.start + self.num_frames / FPS
-        words: dict[int, list[Phone]] = {}
+        """The words that begin in the stretch, and those that follow: another voice may take less time for them."""
+        end = self.start + _MORE * self.num_frames / FPS
+        words: dict[int, Phone] = {}
         for phone in self.phones:
-            words.setdefault(phone.index, []).append(phone)
-        whole = [word for word in words.values() if word[0].start >= self.start and word[-1].end <= end]
-        return " ".join(word[0].word for word in whole if word[0].name != "SIL")
+            words.setdefault(phone.index, phone)
+        spoken = [first for first in words.values() if first.name != "SIL"]
+        return " ".join(first.word for first in spoken if self.start <= first.start < end)
 
     def frames_of(self, names: Sequence[str]) -> np.ndarray:
         """Where the middles of some phones lie, in frames of the stretch with fractions, (n,)."""

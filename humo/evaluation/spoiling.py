@@ -1,7 +1,7 @@
 """What happens to a recording on its way: noise, music under it, a telephone, a low level. All ours.
 
-Each change takes a sound (samples,) at 16 kHz, mono, and a source of chance, and gives one as long. Levels are those of
-the parts that sound, so that pauses do not make a voice seem softer than it is.
+Each change takes a sound (samples,) at 16 kHz, mono, and a source of chance, and gives one as long. Noise and telephone
+are always the same ones, so that figures can be compared; the music is another than that of the training.
 """
 
 from __future__ import annotations
@@ -14,46 +14,27 @@ from scipy.signal import butter, lfilter, sosfiltfilt
 
 from humo.audio import SAMPLE_RATE
 from humo.media import read_sound
+from humo.training.voices.spoiling import mixed
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 Music = Callable[[np.random.Generator, int], np.ndarray]
 """Gives so many samples of music."""
 MUSIC_LEVEL = 0.08
 """Root mean square of music that plays alone."""
-_QUIET = 0.02
-"""Share of the peak below which a sample belongs to a pause."""
 _CHORDS = ((0, 4, 7, 12), (9, 12, 16, 21), (5, 9, 12, 17), (7, 11, 14, 19))
 """Semitones above the key's ground note: the four chords that most songs go through."""
 
 
-def level(waveform: np.ndarray) -> float:
-    """Root mean square of what sounds, 0 for silence."""
-    loud = waveform[np.abs(waveform) > _QUIET * np.abs(waveform).max(initial=0.0)]
-    return float(np.sqrt((loud.astype(np.float64) ** 2).mean())) if len(loud) else 0.0
-
-
-def mix(waveform: np.ndarray, other: np.ndarray, ratio: float) -> np.ndarray:
-    """A sound with another one under it.
-
-    Args:
-        waveform: what is heard, (samples,).
-        other: what lies under it, (samples,).
-        ratio: how much softer that is, decibels.
-    """
-    scale = level(waveform) / max(float(np.sqrt((other**2).mean())), 1e-12) * 10 ** (-ratio / 20)
-    return (waveform + scale * other).astype(np.float32)
-
-
 def white_noise(waveform: np.ndarray, rng: np.random.Generator, ratio: float) -> np.ndarray:
     """A hiss, `ratio` decibels under the voice."""
-    return mix(waveform, rng.standard_normal(len(waveform)), ratio)
+    return mixed(waveform, rng.standard_normal(len(waveform)), ratio)
 
 
 def room_noise(waveform: np.ndarray, rng: np.random.Generator, ratio: float) -> np.ndarray:
     """Pink noise, as a room and its fans make it, `ratio` decibels under the voice."""
     spectrum = np.fft.rfft(rng.standard_normal(len(waveform)))
     spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 1))
-    return mix(waveform, np.fft.irfft(spectrum, len(waveform)), ratio)
+    return mixed(waveform, np.fft.irfft(spectrum, len(waveform)), ratio)
 
 
 def telephone(waveform: np.ndarray) -> np.ndarray:
@@ -134,7 +115,7 @@ def changes(music: Music = make_music) -> dict[str, Change]:
     """
     return {
         "white noise 10 dB under it": lambda waveform, rng: white_noise(waveform, rng, 10),
-        "music 10 dB under it": lambda waveform, rng: mix(waveform, music(rng, len(waveform)), 10),
+        "music 10 dB under it": lambda waveform, rng: mixed(waveform, music(rng, len(waveform)), 10),
         "by telephone": lambda waveform, rng: telephone(waveform),
         "20 dB softer": lambda waveform, rng: gain(waveform, -20),
         "40 dB softer": lambda waveform, rng: gain(waveform, -40),

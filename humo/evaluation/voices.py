@@ -24,6 +24,8 @@ from humo.evaluation.judging import judge_mouths
 from humo.evaluation.probes import Probes, Reading
 from humo.evaluation.recordings import BILABIALS, OPEN_VOWELS, Piece, Recording, cut_pieces, frames_of
 from humo.fingerprint import fingerprint_pipeline
+from humo.loudness import level_sound
+from humo.media import Sound
 from humo.pipeline import HuMoPipeline
 from humo.world.alignment import Phone, align, as_phonemes
 from humo.world.clips import Clip, ClipPlan, plan_clip, render_clip
@@ -32,6 +34,8 @@ from humo.world.speech import VOICES, Speech, speak
 from humo.world.visemes import mouth_curves
 
 MODE = "TIA"
+LEAST_FRAMES = 25
+"""Shortest pieces: a pause and words around it."""
 PAUSE_FRAMES = 15
 """Length of a pause that is put in."""
 PAUSE_MARGIN = 3
@@ -66,10 +70,6 @@ class Heard:
     bilabials: np.ndarray
     open_vowels: np.ndarray
 
-    def with_sound(self, waveform: np.ndarray) -> Case:
-        """The case with another sound of the same length, and the same truth."""
-        return replace(self.case, clip=replace(self.case.clip, waveform=waveform.astype(np.float32)))
-
 
 def evaluate_voices(
     pipe: HuMoPipeline,
@@ -97,22 +97,27 @@ def evaluate_voices(
         by what was done to the recordings; "pauses" and "music" are how far the mouth is open while nobody speaks.
 
     Raises:
-        ValueError: if the model takes no sound of this length, or too few recordings can be measured.
+        ValueError: if the videos are too short, or too few recordings can be measured.
     """
+    if generation.num_frames < LEAST_FRAMES:
+        raise ValueError(
+            f"num_frames is {generation.num_frames} but {LEAST_FRAMES} or more are needed for words and a pause."
+        )
     with tqdm(desc="voices: aligning", total=len(recordings), unit="recording") as bar:
         pieces, left_out = cut_pieces(recordings, settings.num_pieces, generation.num_frames, settings.seed, bar.update)
         bar.total = bar.n
     human = [_hear_piece(index, piece, settings.seed, generation.size) for index, piece in enumerate(pieces)]
 
     def read(cases: Sequence[Case], title: str) -> list[Reading]:
-        videos = generate(pipe, cases, MODE, generation, folder, f"voices, {title}")
+        levelled = [_with_sound(case, _as_heard(case.clip.waveform, pipe.config.heard_level)) for case in cases]
+        videos = generate(pipe, levelled, MODE, generation, folder, f"voices, {title}")
         return [probes.read(frames) for frames in videos]
 
     def row(heard: Sequence[Heard], title: str, change: spoiling.Change | None = None) -> dict[str, Any]:
         cases = [one.case for one in heard]
         if change is not None:
             changed = [change(case.clip.waveform, _chance(settings.seed, case.index)) for case in cases]
-            cases = [one.with_sound(sound) for one, sound in zip(heard, changed, strict=True)]
+            cases = [_with_sound(case, sound) for case, sound in zip(cases, changed, strict=True)]
         return judge_voices(cases, heard, read(cases, title))
 
     by_voice = {"human": row(human, "human")}
@@ -137,14 +142,13 @@ def judge_voices(cases: Sequence[Case], heard: Sequence[Heard], readings: Sequen
         readings: of the videos.
 
     Returns:
-        What `judge_mouths` tells, and "bilabials" and "open_vowels" (mean openness at the common lag), "told_apart"
-        (share of all pairs of the two in which the vowel is more open; 0.5 is chance) and their interval, and "phones"
-        (how many of each).
+        What `judge_mouths` tells, and "bilabials" and "open_vowels" (mean openness where they lie, no lag allowed),
+        "told_apart" (share of all pairs of the two in which the vowel is more open; 0.5 is chance) with its interval,
+        and "phones" (how many of each).
     """
     figures = {"pieces": len(cases), **judge_mouths(cases, readings)}
-    lag = figures.get("sync_lag", 0)
-    shut = [_at(reading, one.bilabials + lag) for one, reading in zip(heard, readings, strict=True)]
-    wide = [_at(reading, one.open_vowels + lag) for one, reading in zip(heard, readings, strict=True)]
+    shut = [_at(reading, one.bilabials) for one, reading in zip(heard, readings, strict=True)]
+    wide = [_at(reading, one.open_vowels) for one, reading in zip(heard, readings, strict=True)]
     if not sum(map(len, shut)) or not sum(map(len, wide)):
         return figures
 
@@ -171,6 +175,16 @@ def share_above(higher: np.ndarray, lower: np.ndarray) -> float:
 def _at(reading: Reading, frames: np.ndarray) -> np.ndarray:
     """Openness at frames with fractions."""
     return np.interp(frames, np.arange(len(reading.openness)), reading.openness)
+
+
+def _with_sound(case: Case, waveform: np.ndarray) -> Case:
+    """The case with another sound of the same length, and the same truth."""
+    return replace(case, clip=replace(case.clip, waveform=waveform.astype(np.float32)))
+
+
+def _as_heard(waveform: np.ndarray, wanted: float | None) -> np.ndarray:
+    """A sound at the level at which the model hears it, as where somebody brings it."""
+    return level_sound(Sound(waveform, waveform[:, None], SAMPLE_RATE), wanted, []).waveform
 
 
 def _chance(seed: int, index: int) -> np.random.Generator:
@@ -201,7 +215,7 @@ def _render(plan: ClipPlan, speech: Speech, start: float, num_frames: int, size:
 
 
 def _synthetic(pieces: Sequence[Piece], seed: int, generation: GenerationSettings) -> dict[str, list[Heard]]:
-    """The words of the pieces by synthetic voices; where a piece has no whole word, or they are not found, none."""
+    """The words of the pieces by synthetic voices; none of a piece whose words are not found in them."""
 
     def hear(index: int, text: str, speech: Speech, phones: Sequence[Phone]) -> Heard:
         clip = _render(_plan(index, seed, text), speech, 0.0, generation.num_frames, generation.size)
@@ -238,7 +252,7 @@ def _pauses(
         at = _between_words(piece)
         paused = spoiling.with_pause(waveform, at * SAMPLES_PER_FRAME, PAUSE_FRAMES * SAMPLES_PER_FRAME)
         noisy = spoiling.room_noise(paused, _chance(seed, one.case.index), PAUSE_NOISE)
-        cases.append(one.with_sound(noisy))
+        cases.append(_with_sound(one.case, noisy))
         places.append(slice(at + PAUSE_MARGIN, at + PAUSE_FRAMES - PAUSE_MARGIN))
     readings = read(cases)
     each = [float(reading.openness[place].mean()) for reading, place in zip(readings, places, strict=True)]
@@ -265,7 +279,7 @@ def _music(
 ) -> dict[str, Any]:
     """How far the mouth is open while music plays and nobody speaks."""
     sounds = [music(_chance(seed, one.case.index), len(one.case.clip.waveform)) for one in human]
-    readings = read([one.with_sound(sound) for one, sound in zip(human, sounds, strict=True)])
+    readings = read([_with_sound(one.case, sound) for one, sound in zip(human, sounds, strict=True)])
     return _mean([float(reading.openness.mean()) for reading in readings])
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from humo.space.sentence import Known, Slot, article, drop, insert, splice
+from humo.wording import understand
 from humo.world.attributes import OPTIONS
 from humo.world.captions import SYNONYMS
 
@@ -59,6 +60,16 @@ GROUPS = (
 )  # fmt: skip
 """All of them, in the order in which a person is described."""
 _WORDS = {group.key: group.words for group in GROUPS}
+_OF_VALUES = {
+    "hair_style": {name: {"bun": BUN, "bald": NO_HAIR}.get(name, name) for name in OPTIONS["hair_style"]},
+    "glasses": {"round": "round glasses", "square": "square glasses", "sunglasses": "sunglasses"},
+    "pattern": {"plain": "plain", "stripes": "striped", "dots": "dotted"},
+    "motion": {"still": "holds still", "nods": "nods", "shakes": "shakes the head", "sways": "sways"},
+    "speech": {"talks": "talks", "silent": "is silent"},
+    "position": {"left": "on the left", "centre": "in the middle", "right": "on the right"},
+    "framing": {"close-up": "close-up", "medium": "medium shot", "wide": "wide shot"},
+}
+"""Words by the world's values; those of any other group are the values themselves."""
 
 
 def _any_of(forms: Iterable[str], before: str = "", after: str = "") -> re.Pattern[str]:
@@ -116,6 +127,9 @@ _PHRASES = {
 }
 """By group."""
 
+_EXCHANGED = ("gender", "garment", "colour", "background")
+"""Groups of which a word alone says all, so that it can take the place of a visitor's own."""
+
 _FORMS = {key: _any_of(_forms(key)) for key in _WORDS}
 # No adjectives: what is searched for before a noun ends at these words.
 _STOP = "an?|the|his|her|their|with|and|or|in|on|at|of|before|against|who|has|have|wears|wearing|is"
@@ -159,25 +173,9 @@ def find_words(prompt: str) -> dict[str, str]:
     Returns:
         Word by key of its group, as `add_words` takes them.
     """
-    found = {}
-    for key, words in _WORDS.items():
-        if match := _find(prompt, key):
-            said = match[0].lower()
-            for word, forms in words.items():
-                if said in (word, *_bare(forms)):
-                    found[key] = word
-    return found | _special_style(prompt)
-
-
-def _bare(forms: Iterable[str]) -> list[str]:
-    return [form.removeprefix("a ") for form in forms]
-
-
-def _special_style(text: str) -> dict[str, str]:
-    """The two styles that are no adjective before "hair"."""
-    if _NO_HAIR.search(text) or _BALD.search(text):
-        return {"hair_style": NO_HAIR}
-    return {"hair_style": BUN} if _BUN_BEHIND.search(text) or _BUN_ALONE.search(text) else {}
+    said = understand(prompt).attributes
+    named = {key: said[key] for key in _WORDS if said.get(key, "none") != "none"}
+    return {key: _OF_VALUES.get(key, {}).get(value, value) for key, value in named.items()}
 
 
 def add_words(prompt: str, group: str, word: str) -> str:
@@ -203,6 +201,8 @@ def add_words(prompt: str, group: str, word: str) -> str:
         text = _plain_hair(text, is_style=group == "hair_style")
     if word in (BUN, NO_HAIR):
         return _style_hair(text, word)
+    if (span := _said_otherwise(text, group)) is not None:
+        return text if find_words(text).get(group) == word else splice(text, *span, word)
     if match := _find(text, group):
         has_article = match[0].lower() not in ("facial hair", "someone", "somebody")
         return splice(text, *match.span(), word if has_article else article(word))
@@ -232,6 +232,14 @@ def remove_words(prompt: str, group: str) -> str:
     if group in _PHRASES[group].adjectives:
         return splice(prompt, match.start(), _JOINED.match(prompt, match.end()).end(), "")
     return drop(prompt, *match.span())
+
+
+def _said_otherwise(text: str, group: str) -> tuple[int, int] | None:
+    """Where a text says something of a group in words that are not mini's and that another word can stand for."""
+    if group not in _EXCHANGED or _find(text, group):
+        return None
+    spans = [span for span in understand(text).spans if group in span.attributes]
+    return (spans[0].start, spans[0].end) if len(spans) == 1 and len(spans[0].attributes) == 1 else None
 
 
 def _plain_hair(text: str, is_style: bool) -> str:

@@ -8,7 +8,7 @@ has not is told. Ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from humo.wording import caption
@@ -32,6 +32,8 @@ class Span:
     """ "read", "replaced" or "unknown"."""
     what: str
     """What is read or drawn instead, such as "grey hair"; empty for the unknown."""
+    attributes: tuple[str, ...] = ()
+    """Attributes of the drawn world that it states."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def _spans(text: str, words: Sequence[Word], claims: Sequence[Claim]) -> list[Sp
         if is_next and span.kind == last.kind == "unknown":
             spans[-1] = Span(last.start, span.end, "unknown", "")
         elif last is not None and span.start < last.end:
-            spans[-1] = Span(last.start, max(last.end, span.end), last.kind, last.what)
+            spans[-1] = replace(last, end=max(last.end, span.end))
         else:
             spans.append(span)
     return spans
@@ -126,7 +128,8 @@ def _span(words: Sequence[Word], at: int, own: Sequence[Claim], claims: Sequence
     if counted:
         what = ", ".join(dict.fromkeys(ours(each.attribute, each.value) for each in counted if each.attribute))
         is_near = any(claim.is_near for claim in counted)
-        return Span(word.start, word.end, "replaced" if is_near else "read", what)
+        stated = tuple(dict.fromkeys(claim.attribute for claim in counted if claim.attribute))
+        return Span(word.start, word.end, "replaced" if is_near else "read", what, stated)
     if word.role == "part" and not own and not word.meaning.says and _is_mentioned(words, at, claims):
         if word.meaning.is_near:
             return Span(word.start, word.end, "replaced", "person" if word.name == "person" else word.name)
