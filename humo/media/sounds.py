@@ -164,10 +164,10 @@ def _check_size(num_samples: int, channels: int, rate: int, name: str) -> None:
     if seconds < MIN_SECONDS:
         raise ValueError(f"{name} lasts {seconds:.2f} s, at least {MIN_SECONDS} s are needed: give a longer one.")
     if seconds >= MAX_SECONDS:
-        raise ValueError(f"{name} lasts {MAX_SECONDS / 60:.0f} minutes or more: cut it, less is allowed.")
+        raise ValueError(f"{name} lasts {MAX_SECONDS / 60:.0f} minutes or more, less is allowed: cut it.")
     if num_samples * channels > MAX_SAMPLES:
         raise ValueError(
-            f"{name} holds more than {MAX_SAMPLES // 10**6} million samples, at most as many are allowed: save it with "
+            f"{name} holds more than {MAX_SAMPLES // 10**6} million samples, at most so many are allowed: save it with "
             "fewer channels or at 48000 Hz."
         )
 
