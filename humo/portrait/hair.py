@@ -43,6 +43,8 @@ class Hair:
     """Not seen of a bald head."""
     volume: float
     """`Person.hair_volume`."""
+    hanging: float
+    """How much hangs beside the neck, in squares of the face's width."""
 
 
 def find_hair(face: Face) -> np.ndarray:
@@ -81,10 +83,11 @@ def read_hair(face: Face, mask: np.ndarray) -> Hair:
     _, y = half_grid()
     above = mask & (y < face.points[MOUTH, 1])
     if above.sum() < _LEAST or _is_bald(face):
-        return Hair(Seen("bald", 0.5), Seen(None, 0.0), 1.0)
+        return Hair(Seen("bald", 0.5), Seen(None, 0.0), 1.0, 0.0)
     inner = above & (cv2.erode(mask.astype(np.uint8), np.ones((3, 3))) > 0) & (face.chance[::2, ::2] > 0.8)
     values = face.lab[::2, ::2][inner if inner.sum() >= _LEAST else above]
-    return Hair(_style(face, mask), name_hair(values.mean(0)), _volume(face, mask))
+    hanging = _hanging(face, mask)
+    return Hair(_style(face, mask, hanging), name_hair(values.mean(0)), _volume(face, mask), hanging)
 
 
 def name_hair(lab: np.ndarray) -> Seen:
@@ -119,13 +122,24 @@ def _is_bald(face: Face) -> bool:
     return bool(rough < 1.4 and np.median(distance(lab, common_colours(skin, 4)[0])) < 10)
 
 
-def _style(face: Face, mask: np.ndarray) -> Seen:
-    x, y = half_grid()
-    mouth, chin = face.points[MOUTH, 1], face.points[CHIN, 1]
-    sides = [(x - face.points[[LEFT, RIGHT], 0].mean()) * sign / WIDTH for sign in (-1, 1)]
-    hanging = mask & (y > mouth) & (y < chin + 0.35 * WIDTH)
-    low = max((hanging & (away > 0.34) & (away < 0.95)).sum() for away in sides) * _PIXEL
-    ears = max((mask & (y > EYES[1]) & (y < mouth) & (away > 0.3)).sum() for away in sides) * _PIXEL
+def _sides(face: Face) -> list[np.ndarray]:
+    """How far each pixel at half size is to the left, and to the right, of the face's middle, in its widths."""
+    x, _ = half_grid()
+    return [(x - face.points[[LEFT, RIGHT], 0].mean()) * sign / WIDTH for sign in (-1, 1)]
+
+
+def _hanging(face: Face, mask: np.ndarray) -> float:
+    """How much hair hangs beside the neck, on the side with more of it."""
+    _, y = half_grid()
+    beside = mask & (y > face.points[MOUTH, 1]) & (y < face.points[CHIN, 1] + 0.35 * WIDTH)
+    return float(max((beside & (away > 0.34) & (away < 0.95)).sum() for away in _sides(face)) * _PIXEL)
+
+
+def _style(face: Face, mask: np.ndarray, low: float) -> Seen:
+    _, y = half_grid()
+    sides = _sides(face)
+    beside = mask & (y > EYES[1]) & (y < face.points[MOUTH, 1])
+    ears = max((beside & (away > 0.3)).sum() for away in sides) * _PIXEL
     wide = _width(mask, EYES[1] + 10)
     top = _top(mask, abs(sides[0]) < 0.5)
     high, crest = (face.points[FOREHEAD, 1] - top) / WIDTH, _width(mask, top + 0.15 * WIDTH)
@@ -161,7 +175,6 @@ def _order_of_strands(face: Face, mask: np.ndarray) -> float:
 
 
 def _volume(face: Face, mask: np.ndarray) -> float:
-    x, _ = half_grid()
-    top = _top(mask, abs(x - face.points[[LEFT, RIGHT], 0].mean()) < 0.3 * WIDTH)
+    top = _top(mask, abs(_sides(face)[0]) < 0.3)
     high = (face.points[FOREHEAD, 1] - top) / WIDTH
     return float(1 + 0.12 * np.clip((high - 0.5) / 0.3, -1, 1))
