@@ -268,7 +268,7 @@ def test_a_chip_takes_the_place_of_a_visitors_own_word() -> None:
     }  # fmt: skip
     assert add_words("a lady in a navy suit", "colour", "green") == "a lady in a green suit"
     assert add_words("a lady in a navy suit", "garment", "hoodie") == "a lady in a navy hoodie"
-    assert add_words("a lady in a navy suit", "garment", "shirt") == "a lady in a navy suit"
+    assert add_words("a lady in a navy suit", "garment", "shirt") == "a lady in a navy shirt"
 
 
 def test_the_command_prints_what_is_read(capsys: pytest.CaptureFixture) -> None:
