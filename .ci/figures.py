@@ -14,6 +14,7 @@ from humo.ablation.results import OUTCOMES, outcome
 from humo.ablation.variants import CLAIMS
 from humo.checkpoints import load
 from humo.evaluation.seeds import cases_in_words, figure_cell
+from humo.evaluation.voice_report import SECTION, voices_in_words
 from humo.fingerprint import fingerprint
 
 ROOT = Path(__file__).parent.parent
@@ -43,15 +44,21 @@ def figures(folder: Path = MINI) -> str:
 
 
 def quality(report: dict) -> str:
-    """A table with one line a mode, and a sentence on the masks."""
+    """A table with one line a mode and one for people's voices, and sentences on the masks and these voices."""
     lines = ["| from | " + " | ".join(COLUMNS.values()) + " |", "|---" * (1 + len(COLUMNS)) + "|"]
     for mode in report["modes"]:
         cells = [figure_cell(report, mode, key) or "–" for key in COLUMNS]
         lines.append(f"| {NAMES[mode]} | " + " | ".join(cells) + " |")
+    if voices := report.get(SECTION):
+        human = voices["by_voice"]["human"]
+        cells = [f"{human[key]:z.2f}" if key in human else "–" for key in COLUMNS]
+        lines.append("| human voices | " + " | ".join(cells) + " |")
     lines += ["", cases_in_words(report)]
     if report.get("mask_iou"):
         masks = ", ".join(f"{iou:.2f} at timestep {timestep}" for timestep, iou in report["mask_iou"].items())
         lines[-1] += f" Overlap (IoU) of the predicted with the true face mask: {masks} (1000 is pure noise)."
+    if voices:
+        lines += ["", voices_in_words(voices)]
     return "\n".join(lines)
 
 

@@ -80,6 +80,21 @@ def test_a_voice_gives_a_playing_video_with_sound(visit: Visit, tab: str, key: s
     assert visit.complaints == []
 
 
+def test_a_typed_sentence_becomes_a_voice(visit: Visit) -> None:
+    page = visit.page
+    visit.open_tab("Text + Audio")
+    page.locator("#speaking-TA").get_by_role("button", name="Or type what they should say").click()
+    speaker = page.locator("#speaking-TA").get_by_label("Speaker")
+    expect(speaker).to_have_value("American English, natural woman")
+    page.locator("#say-TA textarea").fill("привет, hello")
+    page.locator("#speak-TA").click()
+    expect(page.get_by_text("reads English and cannot say 'п'")).to_be_visible(timeout=60 * SECOND)
+    page.locator("#say-TA textarea").fill("Good morning everybody.")
+    page.locator("#speak-TA").click()
+    expect(page.locator("#audio-TA").get_by_text("0:01").first).to_be_visible(timeout=60 * SECOND)
+    assert visit.complaints == []
+
+
 def test_stop_ends_soon_and_generate_works_again(visit: Visit) -> None:
     page = visit.page
     visit.set_steps(50)

@@ -24,11 +24,11 @@ def _completed(prompt: str, person: Portrait, before: Completed | None = None, *
 def test_an_empty_text_becomes_a_whole_caption_and_follows_the_person() -> None:
     first = _completed(" ", HER)
     looks = "curly red hair, tan skin and round glasses"
-    assert first.text == f"a woman with {looks}, in a green hoodie, in front of a blue background talks"
+    assert first.text == f"a woman with {looks}, in a green hoodie, in front of a blue background, talks"
     bare = _completed(first.text, HER.with_changes(glasses="none"), first, "glasses")
     assert "glasses" not in bare.text and "curly red hair" in bare.text
     other = _completed(bare.text, Portrait(gender="man", hair_style="bald", colour="red"), bare)
-    assert other.text == "a man with no hair, in a red shirt talks"
+    assert other.text == "a bald man, in a red shirt, talks"
     own = _completed(other.text + " loudly", HER, other)
     assert own.text == "a woman with curly hair, in a green hoodie, before a blue wall, talks loudly"
 
@@ -65,6 +65,15 @@ def test_a_button_changes_what_the_text_says(attribute: str, value: str, found: 
         expected.pop("hair_colour")
     assert find_words(changed.text) == {name: word for name, word in expected.items() if word}
     assert changed.text.endswith("sings")
+
+
+def test_no_english_is_mixed_into_another_language() -> None:
+    text = "una mujer con camisa azul y gafas redondas habla"
+    assert _completed(text, HER).text == text
+    assert _completed(text, HER.with_changes(hair_style="bun"), None, "hair_style").text == text, "the picture's"
+    changed = _completed(text, HER.with_changes(colour="red"), None, "colour").text
+    assert changed == "a woman with round glasses, in a red shirt, talks"
+    assert _completed(text, HER.with_changes(glasses="none"), None, "glasses").text == "a woman, in a blue shirt, talks"
 
 
 def test_a_button_says_nothing_that_the_picture_carries() -> None:

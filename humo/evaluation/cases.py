@@ -84,14 +84,18 @@ def make_cases(
         raise ValueError("split is 'train', which the model has seen: use 'test' or 'validation'.")
     cases = []
     for index, plan in zip(range(num_cases), _plans(seed, split, has_second), strict=False):
-        clip = render_clip(plan, num_frames, size)
-        rng = np.random.default_rng((21, seed, index))
-        is_unnamed = index % 2 == 1
-        captions = {mode: _caption(rng, plan, "I" not in mode or not is_unnamed) for mode in MODES}
-        cases.append(Case(index, clip, captions, is_unnamed, int(rng.integers(2**31))))
+        cases.append(make_case(index, render_clip(plan, num_frames, size), seed))
         if show is not None:
             show(1)
     return cases
+
+
+def make_case(index: int, clip: Clip, seed: int = 0) -> Case:
+    """The case of a clip: captions and noise follow from its number and the seed."""
+    rng = np.random.default_rng((21, seed, index))
+    is_unnamed = index % 2 == 1
+    captions = {mode: _caption(rng, clip.plan, "I" not in mode or not is_unnamed) for mode in MODES}
+    return Case(index, clip, captions, is_unnamed, int(rng.integers(2**31)))
 
 
 def _plans(seed: int, split: str, has_second: bool) -> Iterator[ClipPlan]:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from humo.evaluation.cases import Case
     from humo.evaluation.probes import Reading
+    from humo.evaluation.recordings import Recording
 
 Scale = Annotated[float | None, typer.Option(help="Guidance; default: the model's own.")]
 
@@ -40,6 +43,14 @@ def evaluate(
     ] = False,
     batch: Annotated[int, typer.Option(help="Videos denoised together.", min=1)] = 8,
     threads: Annotated[int | None, typer.Option(help="Threads of PyTorch.", min=1)] = None,
+    voices: Annotated[
+        str | None, typer.Option(help='"human": measure mouths on recordings of people, --videos pieces of them.')
+    ] = None,
+    recordings: Annotated[
+        Path | None,
+        typer.Option(help="Folder of sounds with a .txt beside each; default: Debian's pocketsphinx-testdata."),
+    ] = None,
+    music: Annotated[Path | None, typer.Option(help="Folder of music for --voices; default: made music.")] = None,
     bench: Annotated[
         Path | None, typer.Option(help="Measure as `python -m humo bench` does, for the published models.")
     ] = None,
@@ -52,6 +63,7 @@ def evaluate(
         typer.echo(str(told))
         return
     wanted = _read_modes(modes)
+    found = _find_recordings(voices, recordings, music)
     import torch  # after the cheap check, for it takes seconds
 
     from humo.checkpoints import load
@@ -73,6 +85,15 @@ def evaluate(
     probe_settings = ProbeSettings() if probe_steps is None else ProbeSettings(steps=probe_steps)
     eyes = get_probes(probes or out / "probes", probe_settings, pipe.vae if probe_codec else None)
     typer.echo(probe_table(eyes.accuracy))
+    if found is not None:
+        from humo.evaluation.recordings import describe_source
+        from humo.evaluation.voices import VoiceSettings, evaluate_voices
+
+        asked = VoiceSettings(num_pieces=videos, seed=seed)
+        videos_at, made = out / "videos", _music_of(music)
+        figures, left_out = evaluate_voices(pipe, eyes, found, asked, generation, videos_at, made)
+        _tell_voices(figures | {"source": describe_source(recordings)}, left_out, out)
+        return
     sheets: list[str] = []
 
     def show(mode: str, cases: list[Case], made: list[np.ndarray], readings: list[Reading]) -> None:
@@ -90,6 +111,35 @@ def evaluate(
             typer.echo(summary(mode, figures))
         typer.echo(f"mask IoU at timestep 500: {report['mask_iou'].get('500', float('nan')):.2f}")
     typer.echo(str(path))
+
+
+def _find_recordings(voices: str | None, folder: Path | None, music: Path | None) -> list[Recording] | None:
+    from humo.evaluation.recordings import find_recordings
+
+    if voices is None:
+        if folder is not None or music is not None:
+            raise ValueError("recordings and music are what `--voices human` measures: add it, or leave them out.")
+        return None
+    if voices != "human":
+        raise ValueError(f'voices is {voices!r}: "human" is what can be measured.')
+    return find_recordings(folder)
+
+
+def _music_of(folder: Path | None) -> Callable[[np.random.Generator, int], np.ndarray]:
+    from humo.evaluation.spoiling import make_music, read_music
+
+    return make_music if folder is None else read_music(folder)
+
+
+def _tell_voices(figures: dict, left_out: list[str], out: Path) -> None:
+    from humo.evaluation.voice_report import voice_summary, write_voices
+
+    for reason in left_out:
+        _tell(f"left out: {reason}")
+    for name, row in {**figures["by_voice"], **figures["by_change"]}.items():
+        typer.echo(voice_summary(name, row))
+    typer.echo(f"open in pauses {figures['pauses']['openness']:z.2f}, to music {figures['music']['openness']:z.2f}")
+    typer.echo(str(write_voices(figures, out)))
 
 
 def _tell(text: str) -> None:

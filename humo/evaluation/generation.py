@@ -69,7 +69,12 @@ def settings_for(
 
 
 def generate(
-    pipe: HuMoPipeline, cases: Sequence[Case], mode: str, settings: GenerationSettings, folder: Path | None = None
+    pipe: HuMoPipeline,
+    cases: Sequence[Case],
+    mode: str,
+    settings: GenerationSettings,
+    folder: Path | None = None,
+    title: str | None = None,
 ) -> list[np.ndarray]:
     """Generates a video for each case.
 
@@ -79,6 +84,7 @@ def generate(
         mode: "T", "TI", "TA" or "TIA".
         settings: how.
         folder: where videos are kept; those that the same model made of the same request are read from there.
+        title: of the progress bar; default: the mode.
 
     Returns:
         One (f, s, s, 3) uint8 array a case.
@@ -90,7 +96,7 @@ def generate(
         (folder / mode).mkdir(parents=True, exist_ok=True)
     videos = {index: _read(path) for index, path in enumerate(paths) if path is not None and path.exists()}
     missing = [index for index in range(len(cases)) if index not in videos]
-    with tqdm(desc=f"{mode}: generating", total=len(cases), initial=len(videos), unit="video") as bar:
+    with tqdm(desc=f"{title or mode}: generating", total=len(cases), initial=len(videos), unit="video") as bar:
         for start in range(0, len(missing), settings.batch_size):
             chosen = missing[start : start + settings.batch_size]
             made = generate_batch(pipe, [cases[index] for index in chosen], mode, settings)
@@ -160,6 +166,8 @@ def _key(maker: str, pipe: HuMoPipeline, case: Case, mode: str, settings: Genera
     wanted = {name: value for name, value in asdict(settings).items() if name != "batch_size"}
     told = [maker, wanted, mode, case.captions[mode].text, repr(case.clip.plan), case.noise_seed]
     told += [dict(pipe.scheduler.config), pipe.config.default_negative_prompt, describe_cache(pipe.transformer)]
+    if "A" in mode:
+        told.append(hashlib.sha256(case.clip.waveform.tobytes()).hexdigest())
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -42,7 +42,7 @@ def judge(cases: Sequence[Case], readings: Sequence[Reading], real: Sequence[Rea
         figures["identity_shuffled"] = metrics.share(_hits(some_cases, strangers, Case.identity))
         figures["identity_named_too"] = metrics.share(_hits(cases, readings, Case.identity))
     if "A" in mode:
-        figures |= _mouths(cases, readings)
+        figures |= judge_mouths(cases, readings)
     return {name: value for name, value in figures.items() if not _is_nan(value)}
 
 
@@ -85,8 +85,14 @@ def _hits(cases: Sequence[Case], readings: Sequence[Reading], asked: Callable[[C
     ]
 
 
-def _mouths(cases: Sequence[Case], readings: Sequence[Reading]) -> dict[str, Any]:
-    """Lip sync of the cases in which somebody speaks, with both controls, for openness and width."""
+def judge_mouths(cases: Sequence[Case], readings: Sequence[Reading]) -> dict[str, Any]:
+    """Lip sync of the cases in which somebody speaks, with both controls, for openness and width.
+
+    Returns:
+        "spoken" (cases), "openness_spread" (beside the truth's), and for openness as "sync" and for width as
+        "width_sync" the correlation at one lag for all, its interval, "…_lag", and the controls "…_shuffled" and
+        "…_loudness"; empty if nobody speaks.
+    """
     pairs = [
         (case.clip, reading)
         for case, reading in zip(cases, readings, strict=True)

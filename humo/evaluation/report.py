@@ -14,7 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from humo.audio import FPS, SAMPLE_RATE
 from humo.evaluation.cases import Case
 from humo.evaluation.probes import Reading
+from humo.evaluation.rounding import rounded
 from humo.evaluation.seeds import spread_table
+from humo.evaluation.voice_report import kept_voices
 from humo.media import write_video
 
 SHEET_ROWS = 6
@@ -45,26 +47,26 @@ def write_report(report: dict[str, Any], folder: Path, sheets: Sequence[str] = (
 
     Args:
         report: from `humo.evaluation.measure.evaluate_pipeline`.
-        folder: must exist.
+        folder: must exist; figures of voices in its report.json stay where they are of the same model.
         sheets: file names of contact sheets in the folder, by mode.
 
     Returns:
         Path of report.md.
     """
-    rounded = _round(report)
-    (folder / "report.json").write_text(json.dumps(rounded, indent=2) + "\n")
+    told = rounded(report) | kept_voices(folder, report["settings"].get("model", ""))
+    (folder / "report.json").write_text(json.dumps(told, indent=2) + "\n")
     parts = [
         "# Evaluation\n",
-        _settings_text(rounded),
+        _settings_text(told),
         "\n## Generated videos\n",
-        _mode_table(rounded),
+        _mode_table(told),
         "\n## Face masks, Frechet distance\n",
-        _other_figures(rounded),
-        *_spread_section(rounded),
+        _other_figures(told),
+        *_spread_section(told),
         "\n## By attribute\n",
-        _attribute_table(rounded),
+        _attribute_table(told),
         "\n## The probes themselves, on held-out renders\n",
-        probe_table(rounded["probes"]),
+        probe_table(told["probes"]),
     ]
     parts += [f"\n## {name.removesuffix('.webp')}\n\n![contact sheet]({name})\n" for name in sheets]
     path = folder / "report.md"
@@ -194,11 +196,3 @@ def _attribute_table(report: dict[str, Any]) -> str:
                 values = f"{row['generated']:.2f} | {row['renders']:.2f} | {row['clips']}"
                 lines.append(f"| {mode} | {figure} | {name} | {values} |")
     return "\n".join(lines) + "\n"
-
-
-def _round(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _round(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_round(item) for item in value]
-    return round(value, 4) if isinstance(value, float) else value

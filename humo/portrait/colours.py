@@ -51,7 +51,7 @@ def name_area(values: np.ndarray, name: Callable[[np.ndarray], str]) -> Seen:
     for colour, share in zip(*common_colours(values, _PARTS), strict=True):
         shares[name(colour)] = shares.get(name(colour), 0.0) + float(share)
     best = max(shares, key=shares.get)
-    return Seen(best, shares[best])
+    return Seen(best, min(1.0, shares[best]))
 
 
 def distance(lab: np.ndarray, colours: np.ndarray) -> np.ndarray:

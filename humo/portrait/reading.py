@@ -10,7 +10,7 @@ from PIL import Image
 from humo.media import read_picture
 from humo.portrait.detection import LARGE, Found, look_closer
 from humo.portrait.face import Face, lay_upright
-from humo.portrait.features import read_beard, read_eyes, read_glasses, read_proportions, read_skin
+from humo.portrait.features import read_beard, read_eyes, read_gender, read_glasses, read_proportions, read_skin
 from humo.portrait.hair import find_hair, read_hair
 from humo.portrait.outside import read_background, read_clothes
 from humo.portrait.portrait import Portrait
@@ -43,7 +43,8 @@ def read_portrait(picture: Image.Image | str | Path) -> Portrait:
     picture = read_picture(picture)
     scale = max(1.0, max(picture.size) / LONGEST)
     if scale > 1:
-        picture = picture.resize([round(side / scale) for side in picture.size], Image.Resampling.BOX, reducing_gap=2)
+        size = [max(1, round(side / scale)) for side in picture.size]
+        picture = picture.resize(size, Image.Resampling.BOX, reducing_gap=2)
     pixels = np.asarray(picture)
     faces = find_people(pixels)
     if not faces:
@@ -73,12 +74,14 @@ def find_people(picture: np.ndarray) -> list[tuple[Found, Face]]:
 def _read(face: Face, box: tuple[float, ...], others: int) -> Portrait:
     mask = find_hair(face)
     hair = read_hair(face, mask)
+    beard = read_beard(face)
     seen = {
+        "gender": read_gender(face, hair.hanging, beard.value != "none"),
         "skin": read_skin(face),
         "hair_style": hair.style,
         "hair_colour": hair.colour,
         "glasses": read_glasses(face),
-        "beard": read_beard(face),
+        "beard": beard,
         "eye_colour": read_eyes(face),
         "colour": read_clothes(face, mask),
         "background": read_background(face),

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from humo.portrait import ATTRIBUTES, Portrait, write_caption
-from humo.space.vocabulary import BUN, NO_HAIR, add_words, find_words, remove_words
+from humo.portrait.caption import OUTSIDE
+from humo.space.vocabulary import BUN, NO_HAIR, add_words, remove_words
+from humo.wording import understand
+from humo.wording.caption import write
+from humo.wording.words import read_words
 
-OUTSIDE = ("garment", "colour", "background")
-"""Attributes that only the text carries."""
 _WORDS = {
     ("hair_style", "bun"): BUN,
     ("hair_style", "bald"): NO_HAIR,
@@ -22,7 +24,6 @@ _WORDS = {
     ("glasses", "square"): "square glasses",
 }
 """Values whose word is another."""
-_NEVER_SAID = ("eye_colour",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class Completed:
     text: str = ""
     is_whole: bool = False
     """Whether all of it was."""
-    words: Mapping[str, str] = field(default_factory=dict)
-    """Word by attribute."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Value by attribute."""
 
 
 def complete_prompt(
@@ -49,26 +50,36 @@ def complete_prompt(
         changed: attributes that the visitor has just chosen; None for a new person.
 
     Returns:
-        The prompt, which names the person's clothes and background as far as they are known.
+        The prompt, which names the person's clothes and background as far as they are known. Into a text that is not
+        English no English is mixed: it stays, or becomes a whole caption where a button contradicts it.
     """
     if not prompt.strip() or (before.is_whole and prompt == before.text):
         text = write_caption(portrait, action)
-        return Completed(text, True, {name: word for name, word in find_words(text).items() if name in ATTRIBUTES})
-    words = dict(before.words)
-    for name in dict.fromkeys((*OUTSIDE, *words)) if changed is None else changed:
-        value, found = getattr(portrait, name), find_words(prompt).get(name)
-        if name in _NEVER_SAID or (found is None and name not in OUTSIDE):
-            continue
-        if changed is None and found not in (None, words.get(name)):
-            continue  # the visitor's own word
-        if value in (None, "none"):
-            prompt = remove_words(prompt, name)
-            words.pop(name, None)
-        elif _word(name, value) != found:
-            prompt = add_words(prompt, name, _word(name, value))
-            words[name] = _word(name, value)
-    return Completed(prompt, words=words)
+        return Completed(text, True, {name: v for name, v in understand(text).attributes.items() if name in ATTRIBUTES})
+    said = understand(prompt).attributes
+    names = [name for name in changed or (*OUTSIDE, *before.values) if _is_to_say(name, said, before, changed)]
+    wanted = {name: getattr(portrait, name) for name in dict.fromkeys(names)}
+    wanted = {name: value for name, value in wanted.items() if value != said.get(name)}
+    if not wanted or not _is_english(prompt):
+        is_missing = changed is not None and wanted
+        text = write({**said, **{name: value or "none" for name, value in wanted.items()}}) if is_missing else prompt
+        return Completed(text, values=before.values)
+    for name, value in wanted.items():
+        prompt = _with_value(prompt, name, value)
+    return Completed(prompt, values={**before.values, **{name: value for name, value in wanted.items() if value}})
 
 
-def _word(name: str, value: str) -> str:
-    return _WORDS.get((name, value), value)
+def _is_to_say(name: str, said: Mapping[str, str], before: Completed, changed: tuple[str, ...] | None) -> bool:
+    if name not in said:
+        return name in OUTSIDE
+    return changed is not None or said[name] == before.values.get(name)  # else it is the visitor's own word
+
+
+def _with_value(prompt: str, name: str, value: str | None) -> str:
+    if value in (None, "none"):
+        return remove_words(prompt, name)
+    return add_words(prompt, name, _WORDS.get((name, value), value))
+
+
+def _is_english(prompt: str) -> bool:
+    return read_words(prompt)[0].language == "en"

@@ -1,4 +1,4 @@
-"""`python -m humo train codec | hearing | reading | data | model | refine | start | publish | card`: mini's way."""
+"""`python -m humo train codec | hearing | reading | data | model | refine | voices | start | publish | card`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 train = typer.Typer(
     no_args_is_help=True,
-    help="Train the mini model from nothing: codec, hearing, reading, data, model, refine, publish.",
+    help="Train the mini model from nothing: codec, hearing, reading, data, model, refine, voices, publish.",
 )
 
 Folder = Annotated[Path, typer.Option(help="Folder of the whole training; each step keeps its own part in it.")]
@@ -183,6 +183,30 @@ def refine(
     batches = partial(redrawn.batches, own_share=settings.own_share)
     refined = train_codec(begin, folder, refining, save_every, batches, redrawn.measure, device)
     refined.save_pretrained(out / "pipeline" / "vae")
+
+
+@train.command()
+def voices(
+    out: Folder = Path("runs/mini"),
+    sentences: Annotated[int, typer.Option(help="Said by espeak-ng and by other synthesisers.", min=4)] = 1000,
+    steps: Annotated[int, typer.Option(help="In all; more than before goes on.", min=1)] = 7000,
+    minutes: Annotated[float | None, typer.Option(help="Train for so long, in place of --steps.", min=0.01)] = None,
+    workers: Annotated[int, typer.Option(help="Processes that make the sentences.", min=1)] = 2,
+    threads: Threads = 1,
+    save_every: int = 100,
+) -> None:
+    """Teaches the audio encoder to hear other voices than espeak-ng's, and gives it to the trained pipeline."""
+    from humo.training.voices.data import write_sentences
+    from humo.training.voices.loop import SENTENCES, train_voices
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    if not (out / "pipeline").exists():
+        raise ValueError(f"{out} has no pipeline: run `python -m humo train model` or `train start` first.")
+    for path in write_sentences(out / "voices" / SENTENCES, sentences, workers):
+        typer.echo(path.name, err=True)
+    student = train_voices(out, None if minutes else steps, minutes, save_every)
+    student.save_pretrained(out / "pipeline" / "audio_encoder")
 
 
 @train.command()

@@ -127,8 +127,12 @@ def train_model(out: Path, settings: LoopSettings) -> None:
     write_pipeline(out, trainer, tokenizer)
 
 
-def load_hearing(out: Path) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
+def load_hearing(out: Path, other_voices: bool = True) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
     """The trained audio encoder with its front end.
+
+    Args:
+        out: folder of the whole training.
+        other_voices: the one that learned to hear other voices, if there is one, rather than its teacher.
 
     Raises:
         ValueError: if it has not been trained.
@@ -136,7 +140,9 @@ def load_hearing(out: Path) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
     folder = out / "hearing"
     if not (folder / "audio_encoder").exists():
         raise ValueError(f"{folder} has no audio encoder: run `python -m humo train hearing` first.")
-    encoder = AudioEncoder.from_pretrained(folder / "audio_encoder").eval().requires_grad_(False)
+    student = out / "voices" / "audio_encoder"
+    trained = student if other_voices and student.exists() else folder / "audio_encoder"
+    encoder = AudioEncoder.from_pretrained(trained).eval().requires_grad_(False)
     return WhisperFeatureExtractor.from_pretrained(folder / "feature_extractor"), encoder
 
 

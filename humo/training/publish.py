@@ -14,6 +14,7 @@ from safetensors import safe_open
 from humo.checkpoints import load
 from humo.evaluation.report import FIGURES
 from humo.evaluation.seeds import cases_in_words, figure_cell
+from humo.evaluation.voice_report import SECTION, kept_voices, voice_table
 from humo.training.run import NOT_RECORDED, Run
 
 SHARD = "15MB"
@@ -72,7 +73,7 @@ def training_record(out: Path) -> dict[str, Any]:
     of a training that this one started from (`humo.training.start`) do.
     """
     parts, clips = {}, 0
-    for part in ("codec", "hearing", "reading", "model", "refining"):
+    for part in ("codec", "hearing", "reading", "model", "refining", "voices"):
         path = out / part / "log.jsonl"
         if path.exists():
             lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -102,20 +103,29 @@ def write_card(folder: Path, report_folder: Path | None) -> Path:
 
     Args:
         folder: of the published pipeline.
-        report_folder: of `python -m humo evaluate`; its report.json and contact sheets are copied; None keeps those
-            that are there.
+        report_folder: of `python -m humo evaluate`; its report.json and contact sheets are copied, figures of voices
+            alone beside what the card has; None keeps those that are there.
 
     Returns:
         Path of the card.
     """
     if report_folder is not None:
-        for path in [report_folder / "report.json", *sorted(report_folder.glob("*.webp"))]:
+        report = json.loads((report_folder / "report.json").read_text())
+        if "modes" in report:
+            report = kept_voices(folder, report["settings"].get("model", "")) | report
+        elif (folder / "report.json").exists():
+            report = json.loads((folder / "report.json").read_text()) | report
+        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        for path in sorted(report_folder.glob("*.webp")):
             shutil.copy(path, folder / path.name)
     record = json.loads((folder / "training.json").read_text())
     parts = [_HEAD, "\n## Training\n", _training_text(record)]
     if (folder / "report.json").exists():
         report = json.loads((folder / "report.json").read_text())
-        parts += ["\n## Measured on people, captions and sentences never seen in training\n", _figures_text(report)]
+        if "modes" in report:
+            parts += ["\n## Measured on people, captions and sentences never seen in training\n", _figures_text(report)]
+        if SECTION in report:
+            parts += ["\n## Measured on recordings of people\n", voice_table(report[SECTION])]
     for sheet in sorted(folder.glob("*.webp")):
         parts.append(f"\n### {sheet.stem}\n\n![Reference, frames and mouth curves of held-out cases]({sheet.name})\n")
     card = folder / "README.md"
@@ -132,7 +142,7 @@ def _training_text(record: dict[str, Any]) -> str:
     sizes = record.get("parameters", {})
     names = {
         "codec": ("vae",), "hearing": ("audio_encoder",), "reading": ("text_encoder",),
-        "model": ("transformer", "focus_head"), "refining": ("vae",),
+        "model": ("transformer", "focus_head"), "refining": ("vae",), "voices": ("audio_encoder",),
     }  # fmt: skip
     for part, figures in record["parts"].items():
         millions = sum(sizes.get(name, 0) for name in names[part]) / 1e6

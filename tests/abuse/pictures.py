@@ -29,6 +29,8 @@ def cases() -> Iterator[Case]:
     yield from _foreign()
     yield from _odd()
     yield from _odd_in_a_video()
+    faceless = ("face.png", written(picture()))
+    yield Case(name="picture, no face to be drawn", says=r"^No face is found in the picture", image=faceless)
 
 
 def picture(width: int = 60, height: int = 80, mode: str = "RGB") -> Image.Image:

@@ -19,6 +19,7 @@ from humo.training.voices.matching import matching_times
 from humo.training.voices.sentences import voice_sentence
 from humo.training.voices.synthesizers import HIBARI, available_voices, say
 from humo.world.alignment import SHIFT, Phone, align, as_phonemes
+from humo.world.clips import plan_clip, speak_plan
 from humo.world.sentences import sample_sentence
 from humo.world.speech import SAMPLE_RATE, VOICES, speak
 
@@ -69,10 +70,17 @@ class Sentence:
 
 
 def make_sentence(seed: int, voices: list[str], others: int = 3) -> Sentence | None:
-    """A sentence in espeak-ng's voice and in some of the others; None where espeak-ng's is too long.
+    """A sentence in espeak-ng's voice and in some of the others; None where espeak-ng's is too long or silent.
 
-    Voices in which the sentence is too long, or cannot be aligned, are left out.
+    Every other sentence is one of the world's, as the world says it, in espeak-ng's voice alone. Voices that fail,
+    in which the sentence is too long or cannot be aligned, are left out.
     """
+    if seed % 2:
+        plan = plan_clip(seed)
+        speech = speak_plan(plan)
+        if not plan.sentence or speech.duration > MAX_SECONDS:
+            return None
+        return Sentence(plan.sentence, _to_int16(speech.waveform), speech.phonemes, ())
     rng = np.random.default_rng((4, seed))
     text = sample_sentence(rng) if rng.random() < 0.2 else voice_sentence(rng)
     american = [name for name in VOICES if name.startswith("en-us")]  # the other voices are, and so is the dictionary
@@ -87,7 +95,10 @@ def make_sentence(seed: int, voices: list[str], others: int = 3) -> Sentence | N
     chosen += list(rng.permutation(rest)[: max(0, others - len(chosen))])
     said = []
     for name in chosen:
-        waveform = say(text, name, rng)
+        try:
+            waveform = say(text, name, rng)
+        except ValueError:
+            continue
         phones = _align(waveform, text) if len(waveform) <= MAX_SECONDS * SAMPLE_RATE else None
         if phones is not None:
             times, base_times = matching_times(as_phonemes(phones), speech.phonemes)
@@ -138,7 +149,7 @@ def read_sentences(folder: Path) -> list[Sentence]:
     """
     paths = sorted(folder.glob("sentences-*.npz"))
     if not paths:
-        raise ValueError(f"{folder} has no sentences: run `python -m humo train voices` with --sentences first.")
+        raise ValueError(f"{folder} has no sentences: `python -m humo train voices` makes them.")
     return [sentence for path in paths for sentence in _read_shard(path)]
 
 

@@ -46,6 +46,8 @@ class LearningSettings:
     """Of the mouth's width, beside its openness."""
     truth_share: float = 0.5
     """How much of what the readers should say is the true mouth; the rest is what they say of the teacher."""
+    fitting_batches: int = 24
+    """Batches of eight sentences on which the readers are fitted."""
 
 
 class Lesson(nn.Module):
@@ -133,11 +135,11 @@ class Lesson(nn.Module):
         """Mouths (b, t, 2) of the four frames of each window, (b, l, 4, 2): two features lie before, two behind."""
         return mouths.unfold(1, WINDOW, FRAMES_PER_LATENT)[..., 2:6].movedim(-1, 2)
 
-    def _fit(self, sentences: list[Sentence], batches: int = 24) -> None:
+    def _fit(self, sentences: list[Sentence]) -> None:
         """Readers, scales and the shut mouth's features, from the teacher on clean speech."""
         plain = BatchSettings(seconds=self.batch.seconds, sentences=8, versions=0, silent=1)
         features, mouths = [], []
-        for number in range(batches):
+        for number in range(self.learning.fitting_batches):
             batch = make_batch(10**6 + number, sentences, plain)
             features.append(self.features(self.teacher, batch.taught))
             mouths.append(torch.from_numpy(batch.mouths).float())

@@ -13,12 +13,15 @@ from torch import Tensor, nn
 from humo.audio import AudioEncoder
 from humo.checkpoints import load
 from humo.training.codec import cosine_with_warmup
+from humo.training.loop import load_hearing
 from humo.training.pace import Pace
 from humo.training.run import Run, RunningMeans, machine_name
 from humo.training.voices.batches import Batch, BatchSettings, make_batch, resting
 from humo.training.voices.data import Sentence, count_shards, read_sentences
 from humo.training.voices.learning import LearningSettings, Lesson, taken
 
+SENTENCES = "sentences"
+"""Folder of the shards, in that of the training."""
 _KEPT_BACK = 25
 """First sentences, on which figures are measured; a quarter of them where there are few."""
 _MEMORY = 0.998
@@ -26,8 +29,6 @@ _MEMORY = 0.998
 
 
 def train_voices(
-    source: Path,
-    sentences: Path,
     out: Path,
     steps: int | None = None,
     minutes: float | None = None,
@@ -35,31 +36,31 @@ def train_voices(
     batch: BatchSettings | None = None,
     learning: LearningSettings | None = None,
 ) -> AudioEncoder:
-    """Trains a student of the encoder in `source`, and goes on with a training that `out` holds.
+    """Trains a student of the audio encoder, and goes on with a training that the folder holds.
 
     Args:
-        source: pipeline folder.
-        sentences: folder of `write_sentences`; shards that come later are used from the next saved state on.
-        out: folder of the training; gets `audio_encoder`.
+        out: folder of the whole training, with the encoder in `hearing`, the transformer in `pipeline` and sentences
+            in `voices/sentences`; those that come later are used from the next saved state on.
         steps, minutes: where it ends; give one of them.
         save_every: steps between saved states.
         batch, learning: settings.
 
     Returns:
-        The student, a running mean of the weights of the last steps.
+        The student, a running mean of the weights of the last steps; also in `voices/audio_encoder`.
     """
     batch, learning = batch or BatchSettings(), learning or LearningSettings()
-    pipe = load(source, "cpu", torch.float32, fast=False)
+    folder, sentences = out / "voices", out / "voices" / SENTENCES
     everything, shards = read_sentences(sentences), count_shards(sentences)
     kept_back = min(_KEPT_BACK, max(1, len(everything) // 4))
     held_out, told = everything[:kept_back], everything[kept_back:]
-    teacher, projection = pipe.audio_encoder, pipe.transformer.audio_projection.float()
+    extractor, teacher = load_hearing(out, other_voices=False)
+    projection = load(out / "pipeline", "cpu", torch.float32).transformer.audio_projection.float()
     student = copy.deepcopy(teacher).requires_grad_(True).train()
     mean = copy.deepcopy(teacher)
-    lesson = Lesson(teacher, projection, pipe.feature_extractor, told, batch, learning)
+    lesson = Lesson(teacher, projection, extractor, told, batch, learning)
     optimizer = torch.optim.AdamW(student.parameters(), lr=learning.learning_rate, weight_decay=1e-3)
 
-    run = Run(out, steps or 0)
+    run = Run(folder, steps or 0)
     state = run.load()
     if state is not None:
         student.load_state_dict(state["student"])
@@ -68,14 +69,16 @@ def train_voices(
     step, spent = (state["step"], state["spent"]) if state else (0, 0.0)
     run.note_machine(step, machine_name("cpu"))
     pace, means = Pace(0, steps, minutes, spent), RunningMeans()
-    while not pace.is_over(step):
+    is_over = pace.is_over(step)
+    while not is_over:
         rate = learning.learning_rate * cosine_with_warmup(pace.progress(step), learning.warmup, 0.02)
         means.update_with(_learn(student, mean, optimizer, lesson, make_batch(step, told, batch), rate, step))
         step += 1
+        is_over = pace.is_over(step)
         if step % 20 == 0:
             run.total_steps = pace.last_step(step)
             run.log(step, **means)
-        if step % save_every == 0 or pace.is_over(step):
+        if step % save_every == 0 or is_over:
             run.save(
                 step=step,
                 spent=pace.seconds,
@@ -83,10 +86,10 @@ def train_voices(
                 mean=mean.state_dict(),
                 optimizer=optimizer.state_dict(),
             )
-            mean.save_pretrained(out / "audio_encoder")
+            mean.save_pretrained(folder / "audio_encoder")
             if count_shards(sentences) > shards:
                 told, shards = read_sentences(sentences)[kept_back:], count_shards(sentences)
-        if step % (5 * save_every) == 0 or pace.is_over(step):
+        if step % (5 * save_every) == 0 or is_over:
             run.log(step, **measure_voices(lesson, mean, held_out))
     return mean
 

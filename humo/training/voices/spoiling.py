@@ -66,7 +66,7 @@ def level(waveform: np.ndarray) -> float:
 def mixed(waveform: np.ndarray, other: np.ndarray, decibels: float) -> np.ndarray:
     """A voice with another sound, (samples,) both, that lies so many decibels below it."""
     scale = level(waveform) / max(float(np.sqrt((other**2).mean())), 1e-9) * 10 ** (-decibels / 20)
-    return (waveform + scale * other).astype(np.float32)
+    return (waveform + np.float32(scale) * other).astype(np.float32)
 
 
 def noise(rng: np.random.Generator, length: int) -> np.ndarray:

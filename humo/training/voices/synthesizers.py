@@ -1,7 +1,7 @@
 """Other synthesisers than espeak-ng, which say a sentence for the training; none of them is needed by anything else.
 
-hibari is a package (`pip install hibari-tts`, Apache-2.0); flite and festival are programs, with their free voices
-(Debian: flite festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts). What is missing is left out. Ours.
+hibari is a package (`humo.world.hibari`); flite and festival are programs, with their free voices (Debian: flite
+festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts). What is missing is left out. Ours.
 """
 
 from __future__ import annotations
@@ -9,20 +9,16 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from functools import lru_cache
 from importlib.util import find_spec
 from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
+from humo.world.hibari import PACE, speak_english
 from humo.world.speech import SAMPLE_RATE
-
-if TYPE_CHECKING:
-    from hibari import Hibari
 
 HIBARI = "hibari"
 _FLITE = {"slt": 180, "rms": 100, "awb": 130, "kal16": 100}
@@ -60,8 +56,7 @@ def say(text: str, voice: str, rng: np.random.Generator) -> np.ndarray:
     program, _, name = voice.partition(" ")
     slower = float(rng.uniform(0.8, 1.2))
     if program == HIBARI:
-        engine = _hibari()
-        return _resample(engine(text, speed=1 / slower, seed=int(rng.integers(2**31))), engine.sample_rate)
+        return speak_english(text, round(PACE / slower), int(rng.integers(2**31)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "said.wav"
         if program == "flite" and name in _FLITE:
@@ -79,13 +74,6 @@ def say(text: str, voice: str, rng: np.random.Generator) -> np.ndarray:
         except (OSError, subprocess.SubprocessError, soundfile.LibsndfileError) as error:
             raise ValueError(f"{voice} could not say {text!r}: {error}") from error
     return _resample(samples.mean(1), rate)
-
-
-@lru_cache(maxsize=1)
-def _hibari() -> Hibari:
-    from hibari import Hibari
-
-    return Hibari()
 
 
 def _resample(samples: np.ndarray, rate: int) -> np.ndarray:
