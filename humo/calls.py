@@ -13,9 +13,8 @@ from PIL import Image
 from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
 from humo.loudness import level_sound
-from humo.media import read_picture, read_sound, write_video
+from humo.media import Sound, read_picture, read_sound, write_video
 from humo.parallel import draw_seed
-from humo.wording.telling import reword
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -141,6 +140,33 @@ def read_references(
     return draw_photographs(image, prompts, notes, config.default_height)
 
 
+def read_texts(
+    config: Any, requests: Sequence[Request], notes: list[str], reads_negative: bool = True
+) -> tuple[list[Request], list[str]]:
+    """Read the prompts; a model of drawn people reads anybody's words in those that it knows.
+
+    Args:
+        config: of the pipeline.
+        requests: with the prompts as they are written.
+        notes: told what is drawn otherwise, and what cannot be.
+        reads_negative: whether the model reads negative prompts.
+
+    Returns:
+        The requests, where none is given with a negative prompt of what the text denies; and what the model reads.
+    """
+    if not config.rewords_prompts:
+        return list(requests), [request.prompt for request in requests]
+    from humo.wording.telling import reword  # the world, of which other models know nothing
+
+    read = reword([request.prompt for request in requests], notes)
+    if reads_negative:
+        requests = [
+            replace(request, negative_prompt=request.negative_prompt or each.denied)
+            for request, each in zip(requests, read, strict=True)
+        ]
+    return list(requests), [each.prompt for each in read]
+
+
 def read_call(
     pipe: HuMoPipeline,
     prompt: str,
@@ -181,9 +207,26 @@ def read_call(
     check_request(request, config, pipe.size_multiple)
     if negative_prompt and pipe.transformer.config.guidance_embeds:
         notes.append("The fast model does not read the negative prompt.")
-    pictures, (read,), portrait = read_references(config, image, reword(config, [prompt], notes), notes, as_is)
-    sound = None if audio is None else level_sound(read_sound(audio), config.heard_level, notes)
+    (request,), read = read_texts(config, [request], notes, not pipe.transformer.config.guidance_embeds)
+    pictures, (read,), portrait = read_references(config, image, read, notes, as_is)
+    sound = None if audio is None else hear_sound(audio, config, notes)
     if num_frames is None:
         request = replace(request, num_frames=choose_num_frames(sound, config, notes))
     heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames, notes)
     return Call(request, rule, pictures, heard, played, notes, portrait, None if read == prompt else read)
+
+
+def hear_sound(audio: Any, config: Any, notes: list[str]) -> Sound:
+    """Read a sound, as the model of a config hears it.
+
+    Args:
+        audio: as of `humo.media.read_sound`.
+        config: of the pipeline.
+        notes: told what was decided.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    sound = read_sound(audio)
+    notes += sound.notes
+    return level_sound(sound, config.heard_level, notes)

@@ -75,7 +75,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         batch_branches: run the branches of a step as one batch: faster for a small model.
         black_level: pixel value of the null video of the 17B form (`humo.references.encode_black_video`).
         draws_photographs: whether photographs are drawn first, for a model of drawn people (`humo.portrait`; ours).
-        rewords_prompts: whether prompts are put into the words that a model of drawn people knows (`humo.wording`; ours).
+        rewords_prompts: whether prompts are put into the words of a model of drawn people (`humo.wording`; ours).
         heard_level: dBFS to which the voice is brought before the model hears it (`humo.loudness`); None leaves it.
     """
 

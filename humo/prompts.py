@@ -25,7 +25,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from humo.files import replaced
-from humo.wording.telling import reword
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -154,7 +153,7 @@ def release_text_encoder(pipeline: HuMoPipeline, prompts: Iterable[str]) -> None
     if pipeline.prompt_cache is None:
         raise ValueError("The pipeline has no prompt cache: load it with a memory preset that keeps one.")
     with torch.no_grad():
-        for prompt in [*reword(pipeline.config, list(prompts), []), pipeline.config.default_negative_prompt]:
+        for prompt in [*prompts, pipeline.config.default_negative_prompt]:
             pipeline.encode_prompt(prompt)
     pipeline.register_modules(text_encoder=None)
     pipeline.maybe_free_model_hooks()  # the hooks of model offload hold the encoder: they are made anew without it

@@ -24,11 +24,11 @@ def _completed(prompt: str, person: Portrait, before: Completed | None = None, *
 def test_an_empty_text_becomes_a_whole_caption_and_follows_the_person() -> None:
     first = _completed(" ", HER)
     looks = "curly red hair, tan skin and round glasses"
-    assert first.text == f"a woman with {looks}, in a green hoodie, in front of a blue background talks"
+    assert first.text == f"a woman with {looks}, in a green hoodie, in front of a blue background, talks"
     bare = _completed(first.text, HER.with_changes(glasses="none"), first, "glasses")
     assert "glasses" not in bare.text and "curly red hair" in bare.text
     other = _completed(bare.text, Portrait(gender="man", hair_style="bald", colour="red"), bare)
-    assert other.text == "a man with no hair, in a red shirt talks"
+    assert other.text == "a bald man, in a red shirt, talks"
     own = _completed(other.text + " loudly", HER, other)
     assert own.text == "a woman with curly hair, in a green hoodie, before a blue wall, talks loudly"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-LOST_DB = 6.0
-"""Decibels by which the mean of the channels may be quieter than the loudest: unlike ones lose 3, inverted ones all."""
+LOST_DB = 7.0
+"""Decibels by which the mean of the channels may be quieter than the loudest: one of two loses 6, inverted ones all."""
 _CENTRE, _SURROUND = 2, 5
 """Of five or more channels the third stands in the middle, where films have their voices."""
 _NEAR_DB = 20.0

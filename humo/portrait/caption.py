@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from humo.portrait.portrait import GUESSES, Portrait
 from humo.space.vocabulary import add_words, find_words
+from humo.wording.caption import write
 
 OUTSIDE = ("garment", "colour", "background")
 """Attributes that a reference picture does not carry into the video."""
@@ -19,8 +20,6 @@ TITLES = {
     "colour": "colour of the clothes",
     "background": "background",
 }
-_GLASSES = {"round": "round glasses", "square": "square glasses", "sunglasses": "sunglasses"}
-_BEARDS = {"beard": "a beard", "moustache": "a moustache"}
 
 
 def write_caption(portrait: Portrait, action: str = "talks", include_looks: bool = True) -> str:
@@ -37,11 +36,11 @@ def write_caption(portrait: Portrait, action: str = "talks", include_looks: bool
     Returns:
         Lower-case sentence without a full stop.
     """
-    who = "a " + (portrait.gender or "person")
-    looks = describe_looks(portrait) if include_looks else []
-    if looks:
-        who += " with " + (", ".join(looks[:-1]) + " and " if len(looks) > 1 else "") + looks[-1]
-    return " ".join([", ".join([who, *describe_outside(portrait)]), *([action] if action else [])])
+    looks = portrait.attributes.items()
+    sentence = write({name: value for name, value in looks if include_looks or name in ("gender", *OUTSIDE)})
+    if not action:
+        return sentence
+    return f"{sentence}, {action}" if "," in sentence else f"{sentence} {action}"
 
 
 def complete_prompt(prompt: str, portrait: Portrait) -> tuple[str, dict[str, str]]:
@@ -78,33 +77,3 @@ def describe_portrait(portrait: Portrait) -> str:
 def _is_moot(portrait: Portrait, name: str) -> bool:
     """Whether there is nothing to see: the hair of a bald head has no colour."""
     return name == "hair_colour" and portrait.hair_style == "bald"
-
-
-def describe_looks(portrait: Portrait) -> list[str]:
-    """Hair, skin, glasses and beard, each as far as it was seen: "long red hair", "pale skin", ..."""
-    looks = [_hair(portrait), portrait.skin and f"{portrait.skin} skin"]
-    return [look for look in (*looks, _GLASSES.get(portrait.glasses), _BEARDS.get(portrait.beard)) if look]
-
-
-def describe_outside(portrait: Portrait) -> list[str]:
-    """Clothes and background, each as far as it was seen: "in a blue shirt", "in front of a grey background"."""
-    parts = []
-    if portrait.colour or portrait.garment:
-        words = " ".join(word for word in (portrait.colour, portrait.garment or "shirt") if word)
-        parts.append(f"in {_article(words)} {words}")
-    if portrait.background:
-        parts.append(f"in front of {_article(portrait.background)} {portrait.background} background")
-    return parts
-
-
-def _hair(portrait: Portrait) -> str | None:
-    colour, style = portrait.hair_colour, portrait.hair_style
-    if style == "bald":
-        return "no hair"
-    if style == "bun":
-        return f"{colour} hair in a bun" if colour else "hair in a bun"
-    return " ".join([*filter(None, (style, colour)), "hair"]) if style or colour else None
-
-
-def _article(words: str) -> str:
-    return "an" if words[0] in "aeiou" else "a"

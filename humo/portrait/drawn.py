@@ -13,7 +13,7 @@ from humo.world.people import BACKGROUNDS, SKINS
 _SIDE = 128
 _NEAR = 6
 """Levels of 255 within which a channel counts as the same."""
-_LEAST_BACKGROUND, _LEAST_SKIN = 0.2, 0.005
+_LEAST_BACKGROUND, _LEAST_SKIN = 0.2, 0.003
 """Shares of the pixels."""
 _PATTERN = 0.84
 """How dark the world paints stripes and dots on a background."""

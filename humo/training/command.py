@@ -189,7 +189,7 @@ def refine(
 def voices(
     out: Folder = Path("runs/mini"),
     sentences: Annotated[int, typer.Option(help="Said by espeak-ng and by other synthesisers.", min=4)] = 1000,
-    steps: Annotated[int, typer.Option(help="In all; more than before goes on.", min=1)] = 4000,
+    steps: Annotated[int, typer.Option(help="In all; more than before goes on.", min=1)] = 7000,
     minutes: Annotated[float | None, typer.Option(help="Train for so long, in place of --steps.", min=0.01)] = None,
     workers: Annotated[int, typer.Option(help="Processes that make the sentences.", min=1)] = 2,
     threads: Threads = 1,

@@ -109,9 +109,10 @@ def _spoken_of(words: Sequence[Word], at: int) -> int | None:
             return CLOTHES
         if word.joins("in"):
             before = words[place - 1] if place else None
-            return place - 1 if before and before.role == "part" and before.name in ("clothes", "hair", "wall") else CLOTHES
+            is_of_that = before is not None and before.role == "part" and before.name in ("clothes", "hair", "wall")
+            return place - 1 if is_of_that else CLOTHES
         is_between = word.role in ("quality", "pronoun") or word.joins(*_BETWEEN)
-        if not is_between or (words[place + 1].is_after_stop and not word.role == "quality"):
+        if not is_between or (words[place + 1].is_after_stop and word.role != "quality"):
             return None
     return None
 

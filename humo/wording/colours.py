@@ -58,9 +58,7 @@ def distance(first: np.ndarray, second: np.ndarray) -> float:
     hue = max(0.0, float(np.sum((first[1:] - second[1:]) ** 2) - strength**2))
     return float(
         np.sqrt(
-            ((first[0] - second[0]) / 2) ** 2
-            + (strength / (1 + 0.048 * mean)) ** 2
-            + hue / (1 + 0.014 * mean) ** 2
+            ((first[0] - second[0]) / 2) ** 2 + (strength / (1 + 0.048 * mean)) ** 2 + hue / (1 + 0.014 * mean) ** 2
         )
     )
 

@@ -11,7 +11,9 @@ from humo.wording.understanding import understand
 
 
 def wording(
-    prompt: Annotated[str, typer.Argument(help="Any text, in English, German, French, Spanish, Chinese, Hindi, Arabic.")],
+    prompt: Annotated[
+        str, typer.Argument(help="Any text, in English, German, French, Spanish, Chinese, Hindi, Arabic.")
+    ],
 ) -> None:
     """Tell what the small model reads of a text, what it draws otherwise and what it cannot draw."""
     if not prompt.strip():

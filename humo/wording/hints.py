@@ -11,25 +11,27 @@ BACKGROUNDS = "a background in one colour, plain, striped or dotted"
 EYES = "eyes take their colour from a picture"
 PEOPLE = "one person: hair, skin, glasses, beard, clothes, background, movement"
 _WORN = (
-    "hat cap tie bow scarf headscarf hijab turban crown helmet mask veil gloves earring earrings necklace jewelry "
-    "jewellery ring rings bracelet watch belt trousers pants jeans shorts skirt shoes boots socks backpack bag makeup "
-    "lipstick piercing tattoo tattoos tattooed headphones sleeves collar plaid checked leather floral print spacesuit "
-    "costume cape cloak wings hut mütze krawatte schal kette ohrringe chapeau cravate écharpe boucles collier sombrero "
-    "corbata bufanda collar aretes 帽子 领带 围巾 项链 耳环 口罩 टोपी टाई हार قبعة ربطة عقد وشاح"
+    "hat cap tie bow scarf headscarf hijab turban crown helmet mask veil gloves earring earrings "
+    "necklace jewelry jewellery ring rings bracelet watch belt trousers pants jeans shorts skirt shoes "
+    "boots socks backpack bag makeup lipstick piercing tattoo tattoos tattooed headphones sleeves "
+    "collar plaid checked leather floral print spacesuit costume cape cloak wings hut mütze krawatte "
+    "schal kette ohrringe chapeau cravate écharpe boucles collier sombrero corbata bufanda collar "
+    "aretes 帽 项 链 टोपी टाई हार قبعة ربطة عقد وشاح"
 )
 _PLACES = (
-    "beach sea ocean forest woods wood mountain mountains city street road park garden field desert snow rain rains "
-    "raining sun sunset sunrise sky cloud clouds night day room kitchen office studio cafe bar restaurant school "
-    "castle church house building car train plane bus space stage window door tree trees table chair desk library "
-    "shop market river lake island moon stars strand meer wald berg stadt straße garten regen schnee küche büro "
-    "plage mer forêt montagne ville rue jardin pluie neige cuisine bureau fenêtre playa mar bosque montaña ciudad "
-    "calle jardín lluvia nieve cocina oficina 海边 街上 下雨 下雪 雨中 森林 城市 समुद्र जंगल शहर बारिश مطر شارع مدينة بحر"
+    "beach sea ocean forest woods wood mountain mountains city street road park garden field desert "
+    "snow rain rains raining sun sunset sunrise sky cloud clouds night day room kitchen office studio "
+    "cafe bar restaurant school castle church house building car train plane bus space stage window "
+    "door tree trees table chair desk library shop market river lake island moon stars strand meer wald "
+    "berg stadt straße garten regen schnee küche büro plage mer forêt montagne ville rue jardin pluie "
+    "neige cuisine bureau fenêtre playa mar bosque montaña ciudad calle jardín lluvia nieve cocina "
+    "oficina 海 雨 雪 森林 城市 街 समुद्र जंगल शहर बारिश مطر شارع مدينة بحر"
 )
 _MOVES = (
-    "laughs smiles smile dances runs walks jumps eats drinks cries waves winks blinks sits stands plays looks holds lies "
-    "sleeps reads writes claps kisses hugs lacht lächelt tanzt läuft springt isst trinkt weint winkt steht sitzt rit "
-    "sourit danse court saute mange boit pleure ríe sonríe baila corre salta come bebe llora bailando 笑 大笑 微笑 跳舞 "
-    "हँस नाच يضحك يبتسم ترقص يركب"
+    "laughs smiles smile dances runs walks jumps eats drinks cries waves winks blinks sits stands plays "
+    "looks holds lies sleeps reads writes claps kisses hugs lacht lächelt tanzt läuft springt isst "
+    "trinkt weint winkt steht sitzt rit sourit danse court saute mange boit pleure ríe sonríe baila "
+    "corre salta come bebe llora bailando 笑 舞 हँस नाच يضحك يبتسم ترقص يركب"
 )
 _BY_WORD = {
     piece.form: hint

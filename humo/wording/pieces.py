@@ -9,12 +9,15 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-_MARKS = "\u0300-\u036f\u0610-\u061a\u0640\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963\u200c\u200d"
+_MARKS = (
+    "\u0300-\u036f\u0610-\u061a\u0640\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963\u200c\u200d"
+)
 """Accents, vowel signs of Arabic and Devanagari, joiners: parts of a word that Python's \\w leaves out."""
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_PIECE = re.compile(rf"[{_HAN}]|(?:(?![{_HAN}])[\w{_MARKS}])+|&")
-_CONTRACTED = re.compile(r"(?<=[a-z])n['’]t$", re.IGNORECASE)
-_NOT = re.compile(r"['’]t(?![\w])")
+_PIECE = re.compile(
+    rf"[{_HAN}]|(?:(?![{_HAN}])[\w{_MARKS}])+?(?=n['’]t\b)|n['’]t\b|(?:(?![{_HAN}])[\w{_MARKS}])+|&", re.I
+)
+"""A Chinese character, a verb before "n't", that itself, any other word, "&"."""
 _ARABIC = str.maketrans({"أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "ي", "ة": "ه", "ئ": "ي", "ؤ": "و", "ـ": None})
 _SHARP = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ı": "i", "ł": "l"})
 _DROPPED = {"\u093c", "\u200c", "\u200d"}
@@ -55,22 +58,8 @@ def split(text: str) -> list[Piece]:
     Returns:
         Pieces, none empty; what is between them is no word.
     """
-    pieces = []
-    for match in _PIECE.finditer(text):
-        start, end = match.span()
-        form = fold(match[0])
-        if not form or form == "_":
-            continue
-        if form.endswith("n") and _NOT.match(text, end):  # the apostrophe and "t" follow
-            if len(form) > 1 and form != "can":
-                pieces.append(Piece(start, end - 1, form[:-1]))
-            start, form = end - 1, "n"
-            pieces.append(Piece(start, end + 2, "nt"))
-            continue
-        if form == "t" and pieces and pieces[-1].end >= end:
-            continue
-        pieces.append(Piece(start, end, form))
-    return pieces
+    found = (Piece(*match.span(), fold(match[0]).replace("'", "").replace("’", "")) for match in _PIECE.finditer(text))
+    return [piece for piece in found if piece.form.strip("_")]
 
 
 def is_han(form: str) -> bool:

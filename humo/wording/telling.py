@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from humo.wording.understanding import Understood, understand
 
 
-def reword(config: Any, prompts: Sequence[str], notes: list[str]) -> list[str]:
-    """Put texts into the words that the model knows, if it is one that knows few.
+def reword(prompts: Sequence[str], notes: list[str]) -> list[Understood]:
+    """Read texts for a model of drawn people.
 
     Args:
-        config: of the pipeline.
         prompts: as written.
         notes: told what is drawn otherwise, and what is not.
 
     Returns:
-        What the model reads, a text each; the texts themselves for a model that reads any.
+        What is understood, a text each.
     """
-    if not config.rewords_prompts:
-        return list(prompts)
     read = [understand(prompt) for prompt in prompts]
     notes += dict.fromkeys(note for each in read for note in tell(each))
-    return [each.prompt for each in read]
+    return read
 
 
 def tell(understood: Understood) -> list[str]:
@@ -34,6 +30,8 @@ def tell(understood: Understood) -> list[str]:
         notes.append(f"This model draws the nearest that it knows: {pairs}.")
     if understood.unknown:
         notes.append(f"This model cannot draw: {', '.join(dict.fromkeys(understood.unknown))}.")
+    if understood.denied:
+        notes.append(f"Kept out by the negative prompt, where none is given: {understood.denied}")
     if not understood.is_as_written:
         notes.append(f"The model reads: {understood.prompt}")
     return notes

@@ -1,8 +1,8 @@
 """A visitor's own words as the small model reads them.
 
-Mini knows the few hundred words with which it was trained, and passes over any other. Here a text in anybody's words, in
-seven languages, is read for what the drawn world has; what it has only nearly is replaced by the nearest, and what it
-has not is told. Ours.
+Mini knows the words with which it was trained, and passes over any other. Here a text in anybody's words, in seven
+languages, is read for what the drawn world has; what it has only nearly is replaced by the nearest, and what it has not
+is told. Ours.
 """
 
 from __future__ import annotations
@@ -55,9 +55,22 @@ class Understood:
     """Of all three kinds, in order."""
 
     @property
+    def denied(self) -> str:
+        """A caption of what the text denies, for a negative prompt; empty for nothing.
+
+        Mini knows no word for what is not there, and draws glasses and beards now and then where nobody names them.
+        """
+        denied = {name: _DENIED[name] for name, value in self.attributes.items() if value == "none"}
+        return caption.write(denied) if denied else ""
+
+    @property
     def is_as_written(self) -> bool:
         """Whether mini reads the text itself."""
         return self.prompt == self.text
+
+
+_DENIED = {"glasses": "round", "beard": "beard"}
+"""What stands for all of a kind."""
 
 
 @lru_cache(maxsize=256)
@@ -103,7 +116,7 @@ def _spans(text: str, words: Sequence[Word], claims: Sequence[Claim]) -> list[Sp
     by_word: dict[int, list[Claim]] = {}
     for claim in claims:
         by_word.setdefault(claim.word, []).append(claim)
-    for at, word in enumerate(words):
+    for at in range(len(words)):
         span = _span(words, at, by_word.get(at, ()), claims)
         if span is None:
             continue

@@ -35,6 +35,8 @@ def cases() -> Iterator[Case]:
     for case in (*_damaged(), *_huge(), *_foreign(), *_odd(), *_odd_in_a_video()):
         is_tiff = case.image[1][:4] in (b"II*\x00", b"MM\x00*")
         yield replace(case, says=UNSAFE) if is_tiff and not READS_TIFF else case
+    faceless = ("face.png", written(picture()))
+    yield Case(name="picture, no face to be drawn", says=r"^No face is found in the picture", image=faceless)
 
 
 def picture(width: int = 60, height: int = 80, mode: str = "RGB") -> Image.Image:

@@ -69,14 +69,16 @@ def train_voices(
     step, spent = (state["step"], state["spent"]) if state else (0, 0.0)
     run.note_machine(step, machine_name("cpu"))
     pace, means = Pace(0, steps, minutes, spent), RunningMeans()
-    while not pace.is_over(step):
+    is_over = pace.is_over(step)
+    while not is_over:
         rate = learning.learning_rate * cosine_with_warmup(pace.progress(step), learning.warmup, 0.02)
         means.update_with(_learn(student, mean, optimizer, lesson, make_batch(step, told, batch), rate, step))
         step += 1
+        is_over = pace.is_over(step)
         if step % 20 == 0:
             run.total_steps = pace.last_step(step)
             run.log(step, **means)
-        if step % save_every == 0 or pace.is_over(step):
+        if step % save_every == 0 or is_over:
             run.save(
                 step=step,
                 spent=pace.seconds,
@@ -87,7 +89,7 @@ def train_voices(
             mean.save_pretrained(folder / "audio_encoder")
             if count_shards(sentences) > shards:
                 told, shards = read_sentences(sentences)[kept_back:], count_shards(sentences)
-        if step % (5 * save_every) == 0 or pace.is_over(step):
+        if step % (5 * save_every) == 0 or is_over:
             run.log(step, **measure_voices(lesson, mean, held_out))
     return mean
 
