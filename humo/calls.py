@@ -13,7 +13,7 @@ from PIL import Image
 from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
 from humo.loudness import level_sound
-from humo.media import read_picture, read_sound, write_video
+from humo.media import Sound, read_picture, read_sound, write_video
 from humo.parallel import draw_seed
 
 if TYPE_CHECKING:
@@ -209,8 +209,24 @@ def read_call(
         notes.append("The fast model does not read the negative prompt.")
     (request,), read = read_texts(config, [request], notes, not pipe.transformer.config.guidance_embeds)
     pictures, (read,), portrait = read_references(config, image, read, notes, as_is)
-    sound = None if audio is None else level_sound(read_sound(audio), config.heard_level, notes)
+    sound = None if audio is None else hear_sound(audio, config, notes)
     if num_frames is None:
         request = replace(request, num_frames=choose_num_frames(sound, config, notes))
     heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames, notes)
     return Call(request, rule, pictures, heard, played, notes, portrait, None if read == prompt else read)
+
+
+def hear_sound(audio: Any, config: Any, notes: list[str]) -> Sound:
+    """Read a sound, as the model of a config hears it.
+
+    Args:
+        audio: as of `humo.media.read_sound`.
+        config: of the pipeline.
+        notes: told what was decided.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    sound = read_sound(audio)
+    notes += sound.notes
+    return level_sound(sound, config.heard_level, notes)

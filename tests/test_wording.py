@@ -130,6 +130,7 @@ def test_captions_are_written_in_words_of_the_bundled_model() -> None:
         ("he isn't talking", "a man, is silent"),
         ("a woman, her hair dyed green, her shirt too", "a woman with blond hair, in a shirt"),
         ("women's day", "a woman"),
+        ("woman in red", "a woman, in a red shirt"),
         ("a ginger cat on a green sofa", "a person with red hair"),
         ("Ein Herr mit dunkelblauem Wollpullover", "a man, in a blue turtleneck"),
         ("l'homme n'a ni barbe ni lunettes", "a man"),
@@ -267,7 +268,7 @@ def test_a_chip_takes_the_place_of_a_visitors_own_word() -> None:
     }  # fmt: skip
     assert add_words("a lady in a navy suit", "colour", "green") == "a lady in a green suit"
     assert add_words("a lady in a navy suit", "garment", "hoodie") == "a lady in a navy hoodie"
-    assert add_words("a lady in a navy suit", "garment", "shirt") == "a lady in a navy suit"
+    assert add_words("a lady in a navy suit", "garment", "shirt") == "a lady in a navy shirt"
 
 
 def test_the_command_prints_what_is_read(capsys: pytest.CaptureFixture) -> None:

@@ -33,6 +33,8 @@ _CLEAR = (0.03, 0.35)
 """Seconds between which a phone lasts whose place is trusted."""
 _LOST = 0.6
 """A phone that lasts longer than these seconds says that the words were not found where they are."""
+_FITS = -60.0
+"""Mean score of a piece's phones (the aligner's log likelihood of 10 ms) below which other words were said there."""
 _MORE = 1.5
 """Times its length from which a stretch's words are taken."""
 _LEAD = 0.1
@@ -231,11 +233,17 @@ def _pieces_of(recording: Recording, num_frames: int) -> list[Piece]:
     taken: list[float] = []
     for start in sorted(starts, key=lambda start: -_spoken(phones, start, length)):
         is_free = all(abs(start - other) >= length for other in taken)
-        if is_free and _spoken(phones, start, length) > 0.5 * length:
+        if is_free and _spoken(phones, start, length) > 0.5 * length and _fit(phones, start, length) > _FITS:
             taken.append(start)
     if not taken:
         raise ValueError("its words are not found, or too few are said.")
     return [Piece(recording, speech, phones, start, num_frames) for start in taken]
+
+
+def _fit(phones: Sequence[Phone], start: float, length: float) -> float:
+    """Mean score of the phones in a stretch in which something is said."""
+    inside = [each for each in phones if each.name != "SIL" and each.end > start and each.start < start + length]
+    return float(np.mean([phone.score for phone in inside]))
 
 
 def _spoken(phones: Sequence[Phone], start: float, length: float) -> float:

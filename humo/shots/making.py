@@ -24,11 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from humo.audio import FPS, FRAMES_PER_LATENT
-from humo.calls import Picture, list_pictures, read_references, read_texts
+from humo.calls import Picture, hear_sound, list_pictures, read_references, read_texts
 from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import PUBLISHED_FRAMES, Request, check_request, make_request
-from humo.loudness import level_sound
-from humo.media import Sound, read_sound
+from humo.media import Sound
 from humo.parallel import draw_seed
 from humo.shots.cuts import Shot as Shot
 from humo.shots.cuts import count_frames, cut_sound
@@ -157,7 +156,7 @@ def make_shots(
     """
     # 1. Read and check everything, so that no shot is made in vain
     notes: list[str] = []
-    sound = level_sound(read_sound(audio), pipe.config.heard_level, notes)
+    sound = hear_sound(audio, pipe.config, notes)
     store = ShotFolder(folder)
     _check_cover(shots, count_frames(sound))
     image = list_pictures(image)

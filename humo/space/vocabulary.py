@@ -202,7 +202,7 @@ def add_words(prompt: str, group: str, word: str) -> str:
     if word in (BUN, NO_HAIR):
         return _style_hair(text, word)
     if (span := _said_otherwise(text, group)) is not None:
-        return text if find_words(text).get(group) == word else splice(text, *span, word)
+        return splice(text, *span, word)
     if match := _find(text, group):
         has_article = match[0].lower() not in ("facial hair", "someone", "somebody")
         return splice(text, *match.span(), word if has_article else article(word))

@@ -89,6 +89,8 @@ def _is_own(words: Sequence[Word], at: int) -> bool:
         return False
     if any(piece not in OWN_WORDS for piece in word.form.split()):
         return False
+    if word.role == "quality":  # right before what it belongs to
+        return any(each.role == "part" and each.phrase == word.phrase for each in words[at + 1 :])
     before = [each.form for each in words[:at] if each.role == "function"][-2:]
     if word.role == "part" and word.name == "clothes":
         return bool(before) and any(form in ("in", "wearing", "wears", "dressed in") for form in before)

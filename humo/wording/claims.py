@@ -77,8 +77,7 @@ def _of_thing(words: Sequence[Word], at: int) -> Iterator[Claim]:
         elif word.is_negated:
             yield from _denied(attribute, value, at)
         elif value:
-            is_near = meaning.is_near and attribute not in ("hair_colour",)
-            yield Claim(attribute, value, at, at, is_near=is_near)
+            yield Claim(attribute, value, at, at, is_near=meaning.is_near)
     for attribute, value in meaning.hints:
         yield Claim(attribute, value, at, at, Weight.HINT, is_near=meaning.is_near)
     if word.is_negated and word.name in _CAN_BE_NONE and not meaning.says:
@@ -111,8 +110,6 @@ def _of_quality(words: Sequence[Word], at: int, puts_after: bool) -> Iterator[Cl
         return
     part = {CLOTHES: "clothes", WALL: "wall", ALONE: ""}[found] if found < 0 else words[found].name
     said = say(meaning.name, meaning.value, part, meaning.is_near)
-    if said is None and part in ("person", "glasses", "beard") and meaning.name == "style":
-        return
     if said is None:
         return
     attribute, value, is_near = said

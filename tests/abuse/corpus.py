@@ -42,7 +42,8 @@ class Case:
 def picture_case(name: str, content: bytes, says: str | None = FINE_PICTURE, ending: str = ".png") -> Case:
     """A call with a picture and, unless a video has to be made, with a sound that is refused after it."""
     sound = None if says is None else EMPTY
-    return Case(name=f"picture, {name}", says=says, image=("face" + ending, content), audio=sound)
+    shown = {"as_is": True}  # there is no face in any of them to be drawn
+    return Case(name=f"picture, {name}", says=says, image=("face" + ending, content), audio=sound, values=shown)
 
 
 def sound_case(name: str, content: bytes, says: str | None = FINE_SOUND, ending: str = ".wav") -> Case:

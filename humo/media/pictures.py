@@ -1,0 +1,151 @@
+"""Reads pictures: upright, in sRGB, 8 bits a channel, transparent parts on white."""
+
+from __future__ import annotations
+
+import io
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import PIL
+from PIL import Image, ImageCms, ImageOps
+
+from humo.media.kinds import existing_file, kind_of
+
+MAX_PIXELS = 32_000_000
+"""Largest picture, width times height."""
+MIN_SIDE = 16
+"""Smallest side of a picture, pixels."""
+_PICTURES = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIC")
+_ASKED = "give a PNG, JPEG, WebP, GIF or BMP picture"
+_SAFE_TIFF = 12
+"""Pillow's version from which its TIFF decoder is used: earlier wheels bundle a libtiff that writes out of bounds."""
+_DEPTHS = (1.0, 255.0, 65_535.0)
+"""Full scales of grey numbers of 32 bits, which do not tell it: the smallest that holds them all is meant."""
+
+
+def read_picture(picture: str | Path | Image.Image | np.ndarray) -> Image.Image:
+    """Read and check a picture.
+
+    Args:
+        picture: a path; a picture of PIL; or pixels, (h, w), (h, w, 3) or (h, w, 4), uint8 or floats in [0, 1].
+
+    Returns:
+        RGB picture, 8 bits, in sRGB, upright (EXIF rotation applied), transparent parts on white; of an animation the
+        first image.
+
+    Raises:
+        ValueError: if it is missing, empty, not a raster picture by its content, damaged, larger than 32
+            megapixels or smaller than 16 pixels on a side.
+    """
+    if isinstance(picture, np.ndarray):
+        picture = _of_pixels(picture)
+    if isinstance(picture, Image.Image):
+        _check_size(picture, "picture")
+        return _upright_rgb(picture, "picture")
+    if not isinstance(picture, str | Path):
+        raise ValueError(f"picture is a {type(picture).__name__}: give the path of a file, or a picture of PIL.")
+    path = existing_file(picture, "picture")
+    name, kind = f"picture {path.name}", kind_of(path)
+    _check_kind(kind, name)
+    try:
+        with Image.open(path, formats=["HEIF" if kind == "HEIC" else kind]) as opened:
+            _check_size(opened, name)
+            return _upright_rgb(opened, name)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ValueError(f"{name} has far too many pixels: at most 32 megapixels, shrink it.") from None
+    except _Refused:
+        raise
+    except Exception:  # PIL's decoders raise OSError, SyntaxError, struct.error, ... on damaged files
+        raise ValueError(f"{name} is damaged and cannot be decoded: save it again as PNG.") from None
+
+
+class _Refused(ValueError):
+    """A sentence of ours, told apart from the ValueErrors of PIL's decoders."""
+
+
+def _check_kind(kind: str, name: str) -> None:
+    if kind == "SVG":
+        raise ValueError(f"{name} is an SVG drawing, not pixels: {_ASKED}.")
+    if kind not in _PICTURES:
+        found = "has no picture inside" if kind == "unknown" else f"holds {kind} data, not a picture that we read"
+        raise ValueError(f"{name} {found}: {_ASKED}.")
+    if kind == "TIFF" and int(PIL.__version__.split(".")[0]) < _SAFE_TIFF:
+        raise ValueError(f"{name} is a TIFF, which Pillow {PIL.__version__} does not read safely: save it as PNG.")
+    if kind == "HEIC" and not _can_read_heic():
+        raise ValueError(f"{name} is a HEIC, which needs the package pi-heif: pip install pi-heif, or save it as JPEG.")
+
+
+def _can_read_heic() -> bool:
+    """Let PIL read HEIC, the telephones' format, if the decoder is installed."""
+    if find_spec("pi_heif") is None:
+        return False
+    from pi_heif import register_heif_opener
+
+    register_heif_opener(thumbnails=False)
+    return True
+
+
+def _check_size(picture: Image.Image, name: str) -> None:
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise _Refused(
+            f"{name} has {width}x{height} = {width * height / 1e6:.0f} megapixels, at most "
+            f"{MAX_PIXELS // 10**6} are allowed: shrink it."
+        )
+    if min(width, height) < MIN_SIDE:
+        raise _Refused(f"{name} has {width}x{height} pixels, at least {MIN_SIDE} a side are needed: give a larger one.")
+
+
+def _of_pixels(pixels: np.ndarray) -> Image.Image:
+    is_grey, is_colour = pixels.ndim == 2, pixels.ndim == 3 and pixels.shape[-1] in (3, 4)
+    if not is_grey and not is_colour:
+        raise ValueError(f"picture has the shape {pixels.shape}: give pixels (h, w), (h, w, 3) or (h, w, 4).")
+    if pixels.dtype.kind == "f":
+        if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
+            raise ValueError("picture has floats outside of [0, 1]: scale them, or give uint8.")
+        pixels = np.rint(255 * pixels).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"picture has pixels of {pixels.dtype}: give uint8, or floats in [0, 1].")
+    return Image.fromarray(pixels)
+
+
+def _upright_rgb(picture: Image.Image, name: str) -> Image.Image:
+    profile = picture.info.get("icc_profile")
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I;16"):  # PIL would clip 16-bit grey to 255 instead of scaling it
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        picture = _scaled_grey(picture, name)
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        colours = _to_srgb(picture.convert("RGB"), profile)
+        colours.putalpha(picture.getchannel("A"))
+        return Image.alpha_composite(white, colours).convert("RGB")
+    return _to_srgb(picture, profile)
+
+
+def _scaled_grey(picture: Image.Image, name: str) -> Image.Image:
+    """Grey numbers of 32 bits as 8 bits; PIL would clip them."""
+    values = np.asarray(picture, np.float64)
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > _DEPTHS[-1]:
+        raise _Refused(f"{name} has grey values of 32 bits without a known full scale: save it with 8 bits.")
+    depths = _DEPTHS if picture.mode == "F" else _DEPTHS[1:]
+    full = next(depth for depth in depths if values.max() <= depth)
+    return Image.fromarray(np.rint(values * (255 / full)).astype(np.uint8))
+
+
+def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB in sRGB, from which every model learned; a profile that is broken or of other colours is passed over."""
+    picture = picture.convert("RGB") if picture.mode == "P" else picture
+    if profile and picture.mode in ("RGB", "CMYK", "L"):
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            return ImageCms.profileToProfile(picture, source, _SRGB, outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            pass
+    return picture.convert("RGB")
+
+
+_SRGB = ImageCms.createProfile("sRGB")

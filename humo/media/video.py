@@ -1,0 +1,124 @@
+"""Writes videos that every browser plays, and that say of themselves that they are AI-generated."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+AI_NOTICE = "AI-generated video, made with HuMo, compact: not a recording of real events."
+
+
+def write_video(
+    path: str | Path,
+    frames: np.ndarray,
+    fps: float = 25,
+    audio: tuple[np.ndarray, int] | None = None,
+    metadata: dict | None = None,
+    scale: int = 1,
+) -> Path:
+    """Write an mp4 that every browser plays: H.264, yuv420p, BT.709, index at the front, AAC sound.
+
+    The sound keeps its length, also where it is longer than the frames. The file appears whole or not at all.
+
+    Args:
+        path: the file to write, ending in .mp4, in an existing folder.
+        frames: uint8 RGB, (f, h, w, 3).
+        fps: frames a second.
+        audio: (samples (samples,) or (samples, channels) float in [-1, 1], rate in Hz), or None.
+        metadata: settings to store as JSON in the file's description; the comment always says AI-generated.
+        scale: whole number by which the pictures are enlarged (Lanczos).
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: if path, frames or scale are not as above.
+        OSError: if the encoder fails, for example on a full disk.
+    """
+    from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
+
+    path = check_video_path(path)
+    frames = np.asarray(frames)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) == 0:
+        raise ValueError(f"frames are {frames.dtype} of shape {frames.shape}: give uint8 of shape (f, h, w, 3).")
+    if scale != int(scale) or scale < 1:
+        raise ValueError(f"scale is {scale}: give a whole number from 1 on.")
+    height, width = (side * int(scale) for side in frames.shape[1:3])
+    if height % 2 or width % 2:
+        raise ValueError(f"the video would have {width}x{height} pixels: both must be even for yuv420p.")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".humo-") as folder:
+        part, log = Path(folder) / "part.mp4", Path(folder) / "log.txt"
+        with open(log, "w+") as logfile:
+            writer = FFMPEG_VideoWriter(
+                str(part),
+                size=(frames.shape[2], frames.shape[1]),
+                fps=fps,
+                codec="libx264",
+                preset="veryfast",  # half the time of moviepy's "medium" for files of the same size
+                logfile=logfile,
+                audiofile=_write_wav(Path(folder) / "sound.wav", audio),
+                audio_codec="aac",
+                ffmpeg_params=_encoder_options(width, height, metadata),
+            )
+            process = writer.proc
+            for frame in frames:
+                writer.write_frame(np.ascontiguousarray(frame))
+            writer.close()  # which does not look at the exit code
+        if process.returncode != 0:
+            raise OSError(f"the video encoder failed: {log.read_text().strip().splitlines()[-1]}")
+        os.replace(part, path)
+    return path
+
+
+def check_video_path(path: str | Path) -> Path:
+    """Check where a video shall go, before minutes are spent on making it.
+
+    Raises:
+        ValueError: if the name does not end in .mp4 or the folder does not exist.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".mp4":
+        raise ValueError(f"the video's name {path.name} must end in .mp4.")
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"{path} cannot be written: choose a file name in a folder that exists.")
+    return path
+
+
+def _write_wav(path: Path, audio: tuple[np.ndarray, int] | None) -> str | None:
+    if audio is None:
+        return None
+    samples, rate = audio
+    soundfile.write(str(path), samples, rate, subtype="FLOAT")
+    return str(path)
+
+
+def _encoder_options(width: int, height: int, metadata: dict | None) -> list[str]:
+    # The matrix is named: players guess BT.601 or BT.709 by size, and a wrong guess shifts skin tones.
+    picture = f"scale={width}:{height}:flags=lanczos:out_color_matrix=bt709:out_range=tv,format=yuv420p"
+    picture += ",setparams=color_primaries=bt709:color_trc=bt709"
+    options = [
+        "-vf",
+        picture,
+        "-colorspace",
+        "bt709",
+        "-color_primaries",
+        "bt709",
+        "-color_trc",
+        "bt709",
+        "-crf",
+        "17",
+        "-b:a",
+        "160k",
+        "-movflags",
+        "+faststart",
+        "-metadata",
+        f"comment={AI_NOTICE}",
+    ]
+    if metadata:
+        options += ["-metadata", f"description={json.dumps(metadata, ensure_ascii=False, default=str)}"]
+    return options
