@@ -27,6 +27,8 @@ SHIFT = 0.02
 _ONE_AT_A_TIME = threading.Lock()
 _LEVEL = 0.1
 """Root mean square at which the aligner listens."""
+_PAUSE = 0.1
+"""Likelihood of a pause between two words; with pocketsphinx's own, 0.005, a vowel is stretched over it instead."""
 _BEAM = 1e-200
 """Share of the best path's likelihood below which a path is given up; one sentence has few."""
 _ESPEAK = {
@@ -167,7 +169,7 @@ def _decoder() -> Decoder:
     model = _model()
     return Decoder(
         hmm=str(model / "en-us"), dict=str(model / "cmudict-en-us.dict"), lm=None, loglevel="FATAL",
-        bestpath=False, fwdflat=False, beam=_BEAM, pbeam=_BEAM, wbeam=_BEAM,
+        bestpath=False, fwdflat=False, beam=_BEAM, pbeam=_BEAM, wbeam=_BEAM, silprob=_PAUSE,
     )  # fmt: skip
 
 
