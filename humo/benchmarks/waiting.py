@@ -114,7 +114,8 @@ def _request(folder: Path, seconds: float) -> dict[str, object]:
     given = example_inputs(seconds)
     given["image"].save(folder / "picture.png")
     soundfile.write(folder / "voice.wav", *given["audio"])
-    return {"prompt": given["prompt"], "images": (folder / "picture.png",), "audio": folder / "voice.wav", "seed": 0}
+    files = {"images": (folder / "picture.png",), "audio": folder / "voice.wav"}
+    return {"prompt": given["prompt"], **files, "seed": 0, "as_is": True}
 
 
 def _time(studio: Studio, request: VideoRequest, count: int) -> list[float]:

@@ -29,8 +29,9 @@ import httpx
 import numpy as np
 import psutil
 import soundfile
-from PIL import Image
 from visitors import PATIENCE, Layout, Lost, Refused, Tab, link_in
+
+from humo.portrait import Portrait, draw_portrait
 
 RESULT, REFUSED, LOST, FOREIGN = "result", "refused", "lost", "another's"
 MODES = ("TI", "TA", "TIA")
@@ -208,7 +209,7 @@ class Crowd:
 
 def _picture() -> bytes:
     file = io.BytesIO()
-    Image.linear_gradient("L").resize((96, 96)).convert("RGB").save(file, "PNG")
+    draw_portrait(Portrait(gender="woman", hair_style="long"), 96).save(file, "PNG")
     return file.getvalue()
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 from pages import serve
-from pictures import picture, written
+from pictures import written
 from raw_api import call, upload
+
+from humo.portrait import Portrait, draw_portrait
 
 RUNS, AT_ONCE = 100, 4
 MIB = 1 << 20
@@ -34,7 +36,7 @@ def test_the_disk_stays_bounded_over_a_hundred_runs_and_a_restart(
             """Bytes of a new video, and of all that the page has added."""
             asked: dict[str, object] = {**QUICK, "seed": seed}
             if seed % 10 == 0:
-                asked["image"] = upload(address, "face.png", written(picture(90 + seed)))
+                asked["image"] = upload(address, "face.png", written(draw_portrait(Portrait(), 90 + seed)))
             video, told = call(address, "generate", asked).data[0]
             assert told["seed"] == seed
             return Path(video["path"]).stat().st_size, _bytes(folder) - own

@@ -19,12 +19,13 @@ import httpx
 import made
 import pytest
 from pages import process_at, serve
-from pictures import picture, written
+from pictures import written
 from raw_api import PLAIN
 from sounds import encoded, voice
 from visitors import Layout, Tab, link_in
 
 from humo.pipeline import HuMoPipeline
+from humo.portrait import Portrait, draw_portrait
 from humo.space.store import ReadOnlyStore
 
 PROMPT = "a man with a beard nods"
@@ -141,7 +142,7 @@ async def _work_until_killed(address: str, stage: list[str]) -> None:
     """Make a long video, noting what the page shows."""
     with suppress(httpx.HTTPError):
         async with _tab(address) as tab:
-            picture_file = await tab.upload("face.png", written(picture()))
+            picture_file = await tab.upload("face.png", written(draw_portrait(Portrait())))
             values = {"prompt-TI": PROMPT, "Steps": 50, "Seconds": 10, "image-TI": picture_file}
             async for changed in tab.press("generate-TI.click", values):
                 stage.append(str(changed.get("stage")))
