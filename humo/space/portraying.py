@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 import numpy as np
+from PIL import Image
 
 from humo.media import read_picture
 from humo.portrait import Portrait, draw_portrait, is_drawing
@@ -59,10 +60,11 @@ def picture_reader(inputs: Inputs, settings: Settings, photographs: Photographs)
         except ValueError:  # told by `filling.checker`
             return _without_person(inputs)
         if is_known:
-            return _as_it_is(path, values, inputs, settings) | {inputs.maker.as_is: gr.update(value=True, visible=True)}
+            shown = {inputs.maker.as_is: gr.update(value=True, visible=True)}
+            return _as_it_is(picture, values, inputs, settings) | shown
         photographs.add(request.session_hash, path)
         view = {inputs.maker.as_is: gr.update(value=False, visible=True)}
-        return view | _drawn(path, values, inputs)
+        return view | _drawn(picture, values, inputs)
 
     return read
 
@@ -125,13 +127,13 @@ def sample_portrait(rng: np.random.Generator) -> Portrait:
     return Portrait(**{name: getattr(person, name) for name in names}, **outside)
 
 
-def _drawn(path: str, values: dict, inputs: Inputs) -> View:
+def _drawn(picture: str | Image.Image, values: dict, inputs: Inputs) -> View:
     """A photograph's view: the person in it, or the sentence that says why there is none."""
     from humo.portrait import read_portrait  # OpenCV: only for whoever brings a photograph
 
     try:
         with READERS:
-            portrait = read_portrait(path)
+            portrait = read_portrait(picture)
     except ValueError as error:
         told = f"{html.sentence(str(error))} Or make the person below."
         seen = gr.update(value=figure("humo-seen", "", told), visible=True)
@@ -175,9 +177,9 @@ def show_person(inputs: Inputs, portrait: Portrait, is_from_picture: bool = Fals
     }
 
 
-def _as_it_is(path: str, values: dict, inputs: Inputs, settings: Settings) -> View:
+def _as_it_is(picture: str | Image.Image, values: dict, inputs: Inputs, settings: Settings) -> View:
     height, width = settings.defaults.read_size(values[settings.size])
-    seen = gr.update(value=seen_html(read_picture(path), height, width), visible=True)
+    seen = gr.update(value=seen_html(read_picture(picture), height, width), visible=True)
     return _without_person(inputs) | {inputs.seen: seen}
 
 
