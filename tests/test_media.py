@@ -19,6 +19,7 @@ from PIL import Image, ImageCms
 
 from humo import media
 from humo.media.decoding import decode_sound
+from humo.shots.cuts import cut_sound
 
 
 def _voice(seconds: float = 1.0, rate: int = 16_000, channels: int = 1) -> np.ndarray:
@@ -238,6 +239,8 @@ def test_a_mix_that_loses_the_voice_is_heard_by_one_channel() -> None:
     film[2] = voice
     middle, notes = heard(film)
     assert middle == pytest.approx(level, rel=1e-3) and "number 3 alone" in notes[0]
+    whole = media.read_sound((np.stack([voice, -voice], 1), 16_000))
+    assert whole.notes and cut_sound(whole, 0, 10).notes == (), "said of the whole, not of every shot"
 
 
 def test_samples_in_every_usual_form() -> None:

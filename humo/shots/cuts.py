@@ -107,11 +107,12 @@ def cut_sound(sound: Sound, start: int, stop: int) -> Sound:
         stop: one past the last; silence is added where the sound ends before it.
 
     Returns:
-        Exactly (stop - start) / 25 seconds at 16 kHz, and the same stretch as given, to the nearest sample.
+        Exactly (stop - start) / 25 seconds at 16 kHz, and the same stretch as given, to the nearest sample. It has no
+        notes: those of the whole are told once.
     """
     heard = fit_samples(sound.waveform[start * SAMPLES_PER_FRAME :], (stop - start) * SAMPLES_PER_FRAME)
     first, last = (round(frame * sound.rate / FPS) for frame in (start, stop))
-    return replace(sound, waveform=heard, original=fit_samples(sound.original[first:], last - first))
+    return replace(sound, waveform=heard, original=fit_samples(sound.original[first:], last - first), notes=())
 
 
 def _judge_cuts(waveform: np.ndarray, total: int) -> tuple[np.ndarray, list[str]]:
