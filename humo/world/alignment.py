@@ -9,7 +9,6 @@ follows (`humo.world.visemes`) is the same. Only training and evaluation need it
 from __future__ import annotations
 
 import re
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 SHIFT = 0.02
 """Seconds by which the aligner is early: with this shift its mouths agree best with espeak-ng's own phonemes."""
-_ONE_AT_A_TIME = threading.Lock()
 _LEVEL = 0.1
 """Root mean square at which the aligner listens."""
 _PAUSE = 0.1
@@ -84,8 +82,7 @@ def align(waveform: np.ndarray, text: str) -> tuple[Phone, ...]:
     if not words:
         raise ValueError("the text has no words: give what is said.")
     samples = _as_heard(np.asarray(waveform, np.float32))
-    with _ONE_AT_A_TIME:
-        phones = _find(_decoder(), samples, words)
+    phones = _find(_decoder(), samples, words)
     if phones is None:
         raise ValueError(f"the words cannot be found in {len(samples) / SAMPLE_RATE:.2f} s of sound: {text!r}.")
     return phones
@@ -161,9 +158,8 @@ def _find(decoder: Decoder, samples: np.ndarray, words: list[str]) -> tuple[Phon
     )
 
 
-@lru_cache(maxsize=1)
 def _decoder() -> Decoder:
-    """One decoder, kept: the same sound gives the same phones, whatever came before."""
+    """A new decoder, in a tenth of a second: one that was used finds other phones in the same sound."""
     from pocketsphinx import Decoder
 
     model = _model()
