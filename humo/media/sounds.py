@@ -80,7 +80,7 @@ def read_sound(sound: str | Path | tuple[Any, Any] | Mapping[str, Any] | Sound) 
     path = existing_file(sound, "sound")
     kind, name = kind_of(path), f"sound {path.name}"
     if kind not in DEMUXERS:
-        found = "has no sound inside" if kind == "unknown" else f"holds {kind} data, not a sound"
+        found = "has no sound inside that we know" if kind == "unknown" else f"holds {kind} data, not a sound"
         raise ValueError(f"{name} {found}: {_ASKED}.")
     try:
         decoded = decode_sound(path, kind, MAX_SECONDS + 1, MAX_SAMPLES + 1)
