@@ -22,7 +22,7 @@ DEMUXERS = {
     "WAV": "wav", "W64": "w64", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3", "AIFF": "aiff", "CAF": "caf", "AU": "au",
     "MP4": "mov", "WEBM": "matroska", "AAC": "aac", "AMR": "amr", "AC3": "ac3", "DTS": "dts", "WMA": "asf",
     "AVI": "avi", "FLV": "flv", "MPEG": "mpeg", "MPEG-TS": "mpegts", "WAVPACK": "wv", "TTA": "tta", "APE": "ape",
-    "MUSEPACK": "mpc8", "REALAUDIO": "rm", "VOC": "voc",
+    "MUSEPACK": "mpc8", "MUSEPACK SV7": "mpc", "REALAUDIO": "rm", "VOC": "voc",
 }  # fmt: skip
 """ffmpeg's reader by the kind of a file (`humo.media.kinds`): no other is tried, so that no playlist is followed."""
 PATIENCE = 120

@@ -27,6 +27,8 @@ SILENCE = 1e-3
 LOUDEST = 100.0
 """Peak of a sound, where full scale is 1; floats can be so loud that nobody can reckon with them."""
 _ASKED = "give a WAV, FLAC, OGG, MP3 or M4A sound"
+_UNREADABLE = ("SILK",)
+"""Kinds of sound for which ffmpeg has no decoder: what a messenger keeps of voices."""
 _WHOLE = {np.dtype(np.uint8): 128.0, np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 """Full scale of samples that are whole numbers; bytes lie around 128."""
 _GIVE = "give (samples, rate) with samples of the shape (samples,) or (samples, channels)"
@@ -79,6 +81,8 @@ def read_sound(sound: str | Path | tuple[Any, Any] | Mapping[str, Any] | Sound) 
         raise ValueError(f"sound is a {type(sound).__name__}: give the path of a file, or (samples, rate).")
     path = existing_file(sound, "sound")
     kind, name = kind_of(path), f"sound {path.name}"
+    if kind in _UNREADABLE:
+        raise ValueError(f"{name} holds {kind} sound, which we cannot decode: convert it to WAV or M4A.")
     if kind not in DEMUXERS:
         found = "has no sound inside that we know" if kind == "unknown" else f"holds {kind} data, not a sound"
         raise ValueError(f"{name} {found}: {_ASKED}.")
