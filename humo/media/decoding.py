@@ -45,8 +45,7 @@ _GAVE_UP = "Decode error rate"
 _LENGTH = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
 _FAULT = re.compile(r"Error opening input|Invalid data|Error while decoding|Error submitting|misdetection|corrupt")
 _START = re.compile(r"start: ([\d.]+)")
-_TOLD = re.compile(r"Stream #\d+:\d+.*?: Audio: .*, delay \d+")
-"""Where the file says what the encoder put in front, ffmpeg cuts it off."""
+_LATE = re.compile(r", start ([\d.]+)")
 _CODEC = re.compile(r"Stream #\d+:\d+.*?: Audio: (\w+)")
 
 
@@ -90,8 +89,7 @@ def decode_sound(path: Path, kind: str, seconds: float, most_samples: int) -> De
     if _GAVE_UP in told and len(samples) < rate * _promised(told) / 2:
         samples = samples[:0]
     if codec and len(samples):
-        is_told = _TOLD.search(told) is not None or (kind == "MP3" and start > 0)
-        samples = cut_filling(cut_delay(samples, rate, codec, is_told), path, kind)
+        samples = cut_filling(cut_delay(samples, rate, codec, _is_delay_told(kind, told, start)), path, kind)
     has_decoder = codec != "none" and not _NO_DECODER.search(told)
     return Decoded(samples, rate, codec, has_decoder, bool(_FAULT.search(told)))
 
@@ -112,6 +110,14 @@ def _run(
         samples, rate = _read_au(out)
         log.seek(0)
         return samples, rate, log.read(1 << 16).decode("utf-8", "replace")
+
+
+def _is_delay_told(kind: str, told: str, start: float) -> bool:
+    """Whether the file says what the encoder put in front, so that ffmpeg cuts it off, or begins so much earlier."""
+    line = next(line for line in told.splitlines() if _CODEC.search(line))
+    begin = _LATE.search(line)
+    is_late = begin is not None and float(begin[1]) > start
+    return is_late or ", delay " in line or (kind == "MP3" and start > 0)
 
 
 def _promised(told: str) -> float:
