@@ -20,6 +20,8 @@ import numpy as np
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from humo.media.delays import cut_delay, cut_filling, opus_delay
+from humo.media.headers import mended
+from humo.media.kinds import begin_of
 
 DEMUXERS = {
     "WAV": "wav", "W64": "w64", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3", "AIFF": "aiff", "CAF": "caf", "AU": "au",
@@ -38,6 +40,8 @@ _RESAMPLE = "aresample=async=1:first_pts=0"
 _IN_A_ROW = "asetpts=STARTPTS+NB_CONSUMED_SAMPLES/SR/TB"
 _TIMED = frozenset(("MP4", "WEBM"))
 """Kinds of files whose times within the sound can be relied on."""
+_UNSEEN = frozenset(("MPEG-TS", "MPEG", "OGG"))
+"""Kinds of files where ffmpeg forgets that a picture begins earlier, as soon as it is left out."""
 _WRONG_OPUS = 0.001
 """Seconds by which a WebM may differ from Opus itself about what precedes the sound."""
 _NO_DECODER = re.compile(r"Decoder \(codec|No decoder|Unknown decoder|Error while opening decoder", re.IGNORECASE)
@@ -45,7 +49,9 @@ _GAVE_UP = "Decode error rate"
 _LENGTH = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
 _FAULT = re.compile(r"Error opening input|Invalid data|Error while decoding|Error submitting|misdetection|corrupt")
 _START = re.compile(r"start: ([\d.]+)")
-_LATE = re.compile(r", start ([\d.]+)")
+_SOUND_START = re.compile(r"Stream #\d+:\d+.*?: Audio: .*?, start ([\d.]+)")
+_DELAY = re.compile(r"Stream #\d+:\d+.*?: Audio: .*?, delay \d+")
+"""ffmpeg cuts off what the encoder put in front where the file says it, and then names it."""
 _CODEC = re.compile(r"Stream #\d+:\d+.*?: Audio: (\w+)")
 
 
@@ -77,6 +83,11 @@ def decode_sound(path: Path, kind: str, seconds: float, most_samples: int) -> De
     Raises:
         TimeoutError: if it takes longer than `PATIENCE`.
     """
+    with mended(path, kind) as whole:
+        return _decode(whole, kind, seconds, most_samples)
+
+
+def _decode(path: Path, kind: str, seconds: float, most_samples: int) -> Decoded:
     arguments = path, kind, seconds, most_samples
     samples, rate, told = _run(*arguments, _RESAMPLE if kind in _TIMED else f"{_IN_A_ROW},{_RESAMPLE}")
     found, begin = _CODEC.search(told), _START.search(told)
@@ -89,7 +100,12 @@ def decode_sound(path: Path, kind: str, seconds: float, most_samples: int) -> De
     if _GAVE_UP in told and len(samples) < rate * _promised(told) / 2:
         samples = samples[:0]
     if codec and len(samples):
-        samples = cut_filling(cut_delay(samples, rate, codec, _is_delay_told(kind, told, start)), path, kind)
+        late = _lateness(told, start)
+        is_told = late > 0 or _DELAY.search(told) is not None or (kind == "MP3" and start > 0)
+        samples = cut_filling(cut_delay(samples, rate, codec, is_told), path, kind)
+        if kind in _UNSEEN:
+            silence = min(round(late * rate), most_samples // samples.shape[1])
+            samples = np.pad(samples, ((silence, 0), (0, 0)))
     has_decoder = codec != "none" and not _NO_DECODER.search(told)
     return Decoded(samples, rate, codec, has_decoder, bool(_FAULT.search(told)))
 
@@ -100,6 +116,8 @@ def _run(
     """Samples, their rate, and what ffmpeg said; `chain` are its filters."""
     # Only local files: a crafted container may not name addresses.
     given = [*_QUIETLY, "-protocol_whitelist", "file,pipe", "-f", DEMUXERS[kind]]
+    if begin := begin_of(path):
+        given += ["-skip_initial_bytes", str(begin)]
     command = [get_ffmpeg_exe(), *given, *options, "-i", str(path.resolve()), "-t", f"{seconds:g}"]
     command += ["-fs", str(4 * most_samples + _HEADER.size), "-af", chain, *_FORMAT]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
@@ -112,12 +130,10 @@ def _run(
         return samples, rate, log.read(1 << 16).decode("utf-8", "replace")
 
 
-def _is_delay_told(kind: str, told: str, start: float) -> bool:
-    """Whether the file says what the encoder put in front, so that ffmpeg cuts it off, or begins so much earlier."""
-    line = next(line for line in told.splitlines() if _CODEC.search(line))
-    begin = _LATE.search(line)
-    is_late = begin is not None and float(begin[1]) > start
-    return is_late or ", delay " in line or (kind == "MP3" and start > 0)
+def _lateness(told: str, start: float) -> float:
+    """Seconds by which the sound begins after the file does."""
+    found = _SOUND_START.search(told)
+    return max(0.0, float(found[1]) - start) if found else 0.0
 
 
 def _promised(told: str) -> float:
