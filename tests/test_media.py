@@ -6,12 +6,15 @@ Run: python -m pytest tests/test_media.py
 from __future__ import annotations
 
 import re
+import resource
+import signal
 import struct
 import subprocess
 import zlib
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 from imageio_ffmpeg import get_ffmpeg_exe
@@ -340,3 +343,51 @@ def test_video_without_sound_and_bad_arguments(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ValueError, match=words):
             media.write_video(*arguments)
+
+
+def test_a_video_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    old = tmp_path / "a.mp4"
+    old.write_bytes(b"an older video")
+    noise = np.random.default_rng(0).integers(0, 255, (50, 256, 256, 3), np.uint8)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))  # as on a disk that is full in the middle
+    try:
+        with pytest.raises(OSError, match="^the video encoder failed: ") as error:
+            media.write_video(old, noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    _one_sentence(error, tmp_path)
+    with pytest.raises(OSError, match=r"^the video encoder failed: .*[iI]nvalid") as error:
+        media.write_video(old, noise, fps=0)  # it ends before it reads a frame, and says why
+    _one_sentence(error, tmp_path)
+    assert [*tmp_path.iterdir()] == [old] and old.read_bytes() == b"an older video"
+
+
+def test_nothing_goes_on_when_the_writing_is_stopped(tmp_path: Path) -> None:
+    """As by Ctrl-C: no file, no process."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    one = np.zeros((1, 720, 1280, 3), np.uint8)
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            media.write_video(tmp_path / "a.mp4", np.broadcast_to(one, (100_000, *one.shape[1:])))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert [*tmp_path.iterdir()] == []
+    assert [child.name() for child in psutil.Process().children() if "ffmpeg" in child.name()] == []
+
+
+@pytest.mark.parametrize(("channels", "layout"), [(1, "mono"), (2, "stereo"), (6, "5.1")])
+def test_a_video_plays_its_sound_as_it_was_given(tmp_path: Path, channels: int, layout: str) -> None:
+    click = 0.01 * _voice(1.0, 48_000, channels)
+    click[24_000:24_050] = 0.9
+    video = media.write_video(tmp_path / "a.mp4", np.zeros((25, 32, 32, 3), np.uint8), 25, (click, 48_000))
+    assert f"48000 Hz, {layout}" in _probe(video)
+    heard = media.read_sound(video)
+    assert np.abs(heard.original).max(axis=1).argmax() == pytest.approx(24_025, abs=50)
+    assert heard.duration == pytest.approx(1.0, abs=0.03)
