@@ -14,9 +14,12 @@ from humo.guidance import Rule, describe_rule, make_rule
 from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
 from humo.loudness import level_sound
 from humo.media import Sound, read_picture, read_sound, write_video
+from humo.media.clips import to_moviepy
 from humo.parallel import draw_seed
 
 if TYPE_CHECKING:
+    from moviepy import VideoClip
+
     from humo.pipeline import HuMoPipeline
     from humo.portrait import Portrait
 
@@ -107,6 +110,10 @@ class HuMoPipelineOutput:
             The path.
         """
         return write_video(path, self.frames, self.fps, self.audio, self.settings, scale)
+
+    def to_moviepy(self) -> VideoClip:
+        """The video as a clip of moviepy, an extra; see `humo.media.clips`."""
+        return to_moviepy(self.frames, self.fps, self.audio)
 
 
 def list_pictures(image: Picture | Sequence[Picture] | None) -> list[Picture]:

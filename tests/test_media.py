@@ -10,6 +10,7 @@ import resource
 import signal
 import struct
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image, ImageCms
 
 from humo import media
+from humo.media.clips import to_moviepy
 from humo.media.decoding import decode_sound
 from humo.shots.cuts import cut_sound
 
@@ -391,3 +393,9 @@ def test_a_video_plays_its_sound_as_it_was_given(tmp_path: Path, channels: int, 
     heard = media.read_sound(video)
     assert np.abs(heard.original).max(axis=1).argmax() == pytest.approx(24_025, abs=50)
     assert heard.duration == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_clip_without_moviepy_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "moviepy", None)
+    with pytest.raises(ValueError, match=r"^moviepy is not installed: run `pip install -e \"\.\[moviepy\]\"`\.$"):
+        to_moviepy(np.zeros((5, 16, 16, 3), np.uint8), 25)

@@ -10,10 +10,10 @@ HEAD = 1024
 # fmt: off
 _MAGIC = (
     ("PNG", 0, b"\x89PNG\r\n\x1a\n"), ("JPEG", 0, b"\xff\xd8\xff"), ("GIF", 0, b"GIF8"), ("BMP", 0, b"BM"),
-    ("TIFF", 0, b"II*\x00"), ("TIFF", 0, b"MM\x00*"), ("WEBP", 8, b"WEBP"), ("AVIF", 4, b"ftypavif"),
-    ("AVIF", 4, b"ftypavis"), ("HEIC", 4, b"ftyphei"), ("HEIC", 4, b"ftyphev"), ("HEIC", 4, b"ftypmif1"),
-    ("HEIC", 4, b"ftypmsf1"), ("JPEG XL", 0, b"\xff\x0a"), ("JPEG XL", 4, b"JXL \r\n\x87\n"),
-    ("JPEG 2000", 4, b"jP  \r\n\x87\n"), ("Photoshop", 0, b"8BPS"),
+    ("TIFF", 0, b"II*\x00"), ("TIFF", 0, b"MM\x00*"), ("TIFF", 0, b"II+\x00"), ("TIFF", 0, b"MM\x00+"),
+    ("WEBP", 8, b"WEBP"), ("AVIF", 4, b"ftypavif"), ("AVIF", 4, b"ftypavis"), ("HEIC", 4, b"ftyphei"),
+    ("HEIC", 4, b"ftyphev"), ("HEIC", 4, b"ftypmif1"), ("HEIC", 4, b"ftypmsf1"), ("JPEG XL", 0, b"\xff\x0a"),
+    ("JPEG XL", 4, b"JXL \r\n\x87\n"), ("JPEG 2000", 4, b"jP  \r\n\x87\n"), ("Photoshop", 0, b"8BPS"),
     ("WAV", 8, b"WAVE"), ("W64", 0, b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"), ("FLAC", 0, b"fLaC"),
     ("OGG", 0, b"OggS"), ("AIFF", 8, b"AIF"), ("CAF", 0, b"caff"), ("AU", 0, b".snd"), ("AMR", 0, b"#!AMR"),
     ("AC3", 0, b"\x0b\x77"), ("WMA", 0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), ("AVI", 8, b"AVI "), ("FLV", 0, b"FLV"),
