@@ -26,6 +26,8 @@ SILENCE = 1e-3
 """Peak below which a sound counts as silent (-60 dB of full scale)."""
 LOUDEST = 100.0
 """Peak of a sound, where full scale is 1; floats can be so loud that nobody can reckon with them."""
+_SPARE = 0.5
+"""Seconds that are decoded beyond those that are asked for: what encoders put in front is cut off (`delays`)."""
 _ASKED = "give a WAV, FLAC, OGG, MP3 or M4A sound"
 _WHOLE = {np.dtype(np.uint8): 128.0, np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 """Full scale of samples that are whole numbers; bytes lie around 128."""
@@ -78,16 +80,43 @@ def read_sound(sound: str | Path | tuple[Any, Any] | Mapping[str, Any] | Sound) 
     if not isinstance(sound, str | Path):
         raise ValueError(f"sound is a {type(sound).__name__}: give the path of a file, or (samples, rate).")
     path = existing_file(sound, "sound")
-    kind, name = kind_of(path), f"sound {path.name}"
+    name = f"sound {path.name}"
+    try:
+        decoded = _decode(path, name, MAX_SECONDS + 1)
+    except TimeoutError:
+        raise ValueError(f"{name} takes too long to decode: save it again as WAV.") from None
+    return _checked(decoded.samples, decoded.rate, name)
+
+
+def read_waveform(path: Path, seconds: float) -> np.ndarray:
+    """Hear the beginning of a file as the model does, for whoever reads many; it may be silent or short.
+
+    Args:
+        path: as of `read_sound`.
+        seconds: at most.
+
+    Returns:
+        Mono at 16 kHz, float32 (samples,).
+
+    Raises:
+        ValueError: if it is missing, empty, not a sound by its content, or damaged.
+        TimeoutError: if it takes longer than `humo.media.decoding.PATIENCE`.
+    """
+    path = existing_file(path, "sound")
+    name = f"sound {path.name}"
+    decoded = _decode(path, name, seconds + _SPARE)
+    _check_numbers(decoded.samples, name)
+    return _resample(mix_to_mono(decoded.samples)[0], decoded.rate)[: round(seconds * SAMPLE_RATE)]
+
+
+def _decode(path: Path, name: str, seconds: float) -> Decoded:
+    kind = kind_of(path)
     if kind not in DEMUXERS:
         found = "has no sound inside" if kind == "unknown" else f"holds {kind} data, not a sound"
         raise ValueError(f"{name} {found}: {_ASKED}.")
-    try:
-        decoded = decode_sound(path, kind, MAX_SECONDS + 1, MAX_SAMPLES + 1)
-    except TimeoutError:
-        raise ValueError(f"{name} takes too long to decode: save it again as WAV.") from None
+    decoded = decode_sound(path, kind, seconds, MAX_SAMPLES + 1)
     _check_decoded(decoded, name)
-    return _checked(decoded.samples, decoded.rate, name)
+    return decoded
 
 
 def _check_decoded(decoded: Decoded, name: str) -> None:
@@ -144,8 +173,7 @@ def _read_samples(samples: np.ndarray, rate: int) -> Sound:
 
 def _checked(samples: np.ndarray, rate: int, name: str) -> Sound:
     _check_size(*samples.shape, rate, name)
-    if not np.isfinite(samples).all():
-        raise ValueError(f"{name} contains invalid numbers (NaN or infinity): save it again as 16-bit WAV.")
+    _check_numbers(samples, name)
     peak = np.abs(samples).max()
     if peak < SILENCE:
         raise ValueError(f"{name} is silent: give one in which somebody speaks.")
@@ -153,6 +181,11 @@ def _checked(samples: np.ndarray, rate: int, name: str) -> Sound:
         raise ValueError(f"{name} is {peak:.0e} times too loud, its samples must be within ±1: save it as 16-bit WAV.")
     heard, told = mix_to_mono(samples)
     return Sound(_resample(heard, rate), samples, rate, notes=() if told is None else (told,))
+
+
+def _check_numbers(samples: np.ndarray, name: str) -> None:
+    if not np.isfinite(samples).all():
+        raise ValueError(f"{name} contains invalid numbers (NaN or infinity): save it again as 16-bit WAV.")
 
 
 def _check_size(num_samples: int, channels: int, rate: int, name: str) -> None:
