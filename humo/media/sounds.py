@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from humo.media.decoding import DEMUXERS, Decoded, decode_sound
 from humo.media.kinds import existing_file, kind_of
 from humo.media.mixing import mix_to_mono
+from humo.media.remembered import Remembered, mark_of
 
 SAMPLE_RATE = 16_000
 """Hz, the rate at which every audio encoder of HuMo listens."""
@@ -54,6 +55,14 @@ class Sound:
         """Length of the given sound in seconds."""
         return len(self.original) / self.rate
 
+    def copy(self) -> Sound:
+        """The same with samples of its own."""
+        return replace(self, waveform=self.waveform.copy(), original=self.original.copy())
+
+
+_READ: Remembered[Sound] = Remembered(most=16, most_bytes=64 << 20)
+"""A minute of stereo at 48 kHz takes 27 MB; what lasts two and a half is not kept."""
+
 
 def read_sound(sound: str | Path | tuple[Any, Any] | Mapping[str, Any] | Sound) -> Sound:
     """Read and check a sound.
@@ -80,12 +89,16 @@ def read_sound(sound: str | Path | tuple[Any, Any] | Mapping[str, Any] | Sound) 
     if not isinstance(sound, str | Path):
         raise ValueError(f"sound is a {type(sound).__name__}: give the path of a file, or (samples, rate).")
     path = existing_file(sound, "sound")
-    name = f"sound {path.name}"
+    mark, name = mark_of(path), f"sound {path.name}"
+    if known := _READ.find(mark):
+        return known.copy()
     try:
         decoded = _decode(path, name, MAX_SECONDS + 1)
     except TimeoutError:
         raise ValueError(f"{name} takes too long to decode: save it again as WAV.") from None
-    return _checked(decoded.samples, decoded.rate, name)
+    read = _checked(decoded.samples, decoded.rate, name)
+    is_kept = _READ.keep(mark, read, read.waveform.nbytes + read.original.nbytes)
+    return read.copy() if is_kept else read
 
 
 def read_waveform(path: Path, seconds: float) -> np.ndarray:
