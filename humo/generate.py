@@ -159,7 +159,7 @@ def _check_numbers(sizes: dict[str, int | None], seed: int | None, scales: dict[
     """Refuse what no model takes before one is loaded."""
     for name, value in sizes.items():
         if value is not None and read_whole(name, value) < 1:
-            raise ValueError(f"{name} is {value}: give a whole number from 1 on.")
+            raise ValueError(f"{name} must be 1 or more but is {value}.")
     if seed is not None:
         check_seed(seed)
     for name, value in scales.items():

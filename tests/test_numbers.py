@@ -144,11 +144,11 @@ def test_shots_check_their_numbers_too(unread: HuMoPipeline, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("--steps 0", "num_inference_steps is 0: give a whole number from 1 on"),
+        ("--steps 0", "num_inference_steps must be 1 or more but is 0"),
         ("--steps 1001", "num_inference_steps is 1001: give a whole number of at most 1,000"),
-        ("--frames -3", "num_frames is -3: give a whole number from 1 on"),
+        ("--frames -3", "num_frames must be 1 or more but is -3"),
         ("--height 99999", "height is 99999: give a whole number of at most 8,192"),
-        ("--width -16", "width is -16: give a whole number from 1 on"),
+        ("--width -16", "width must be 1 or more but is -16"),
         ("--seed -1", "seed must be between 0 and"),
         (f"--seed {2**63}", "seed must be between 0 and"),
         ("--text-scale nan", "guidance text is nan: it must be a number from -100 to 100"),
