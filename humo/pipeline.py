@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline, UniPCMultistepScheduler
-from diffusers.loaders import WanLoraLoaderMixin
 from diffusers.models.modeling_utils import ModelMixin
 from PIL import Image
 from torch import Tensor
@@ -41,6 +40,7 @@ from humo.fast_config import SUFFIX
 from humo.focus import FaceMaskPredictor, MaskKeeper
 from humo.guidance import Rule
 from humo.inputs import Request
+from humo.loras import LoraLoader
 from humo.noise import draw_noise
 from humo.prompts import PromptCache, encode_tokens
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
@@ -51,7 +51,7 @@ from humo.transformer import HuMoTransformer3DModel
 from humo.windows import LEEWAY
 
 
-class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
+class HuMoPipeline(LoraLoader, DiffusionPipeline):
     """HuMo in one call.
 
     Args:

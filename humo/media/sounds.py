@@ -160,7 +160,9 @@ def _check_size(num_samples: int, channels: int, rate: int, name: str) -> None:
     if channels > MAX_CHANNELS:
         raise ValueError(f"{name} has {channels} channels, at most {MAX_CHANNELS} are allowed: mix it down to stereo.")
     if not MIN_RATE <= rate <= MAX_RATE:
-        raise ValueError(f"{name} has a sample rate of {short(rate)} Hz, allowed are 8000 to 192000: convert it to 48000.")
+        raise ValueError(
+            f"{name} has a sample rate of {short(rate)} Hz, allowed are 8000 to 192000: convert it to 48000."
+        )
     seconds = num_samples / rate
     if seconds < MIN_SECONDS:
         raise ValueError(f"{name} lasts {seconds:.2f} s, at least {MIN_SECONDS} s are needed: give a longer one.")
