@@ -2,7 +2,8 @@
 
 Headers promise too much, too little or nothing: a FLAC from a pipe says 0 samples, an MP3 of varying rate without a
 table of contents is estimated by whoever only looks at it. So nothing is believed but what comes out. Whatever time
-lies before the sound's first sample in its container, where the picture begins earlier, becomes silence. Ours.
+lies before the sound's first sample in its container, where the picture begins earlier, becomes silence. Later times
+count only in files whose times can be relied on; elsewhere all samples follow each other. Ours.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import IO
 import numpy as np
 from imageio_ffmpeg import get_ffmpeg_exe
 
+from humo.media.delays import cut_delay, cut_filling, opus_delay
+
 DEMUXERS = {
     "WAV": "wav", "W64": "w64", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3", "AIFF": "aiff", "CAF": "caf", "AU": "au",
     "MP4": "mov", "WEBM": "matroska", "AAC": "aac", "AMR": "amr", "AC3": "ac3", "DTS": "dts", "WMA": "asf",
@@ -29,9 +32,16 @@ PATIENCE = 120
 """Seconds that a sound may take."""
 _HEADER = struct.Struct(">4s5I")
 """Of the AU stream that ffmpeg writes: magic, begin of the samples, size, encoding, rate, channels."""
-_FORMAT = ["-vn", "-sn", "-dn", "-af", "aresample=async=1:first_pts=0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
+_FORMAT = ["-vn", "-sn", "-dn", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
+_RESAMPLE = "aresample=async=1:first_pts=0"
+_IN_A_ROW = "asetpts=STARTPTS+NB_CONSUMED_SAMPLES/SR/TB"
+_TIMED = frozenset(("MP4", "WEBM"))
+"""Kinds of files whose times within the sound can be relied on."""
+_WRONG_OPUS = 0.001
+"""Seconds by which a WebM may differ from Opus itself about what precedes the sound."""
 _NO_DECODER = re.compile(r"Decoder \(codec|No decoder|Unknown decoder", re.IGNORECASE)
 _FAULT = re.compile(r"Error opening input|Invalid data|Error while decoding|Error submitting|misdetection|corrupt")
+_START = re.compile(r"start: ([\d.]+)")
 _CODEC = re.compile(r"Stream #\d+:\d+.*?: Audio: (\w+)")
 
 
@@ -63,23 +73,37 @@ def decode_sound(path: Path, kind: str, seconds: float, most_samples: int) -> De
     Raises:
         TimeoutError: if it takes longer than `PATIENCE`.
     """
+    arguments = path, kind, seconds, most_samples
+    samples, rate, told = _run(*arguments, _RESAMPLE if kind in _TIMED else f"{_IN_A_ROW},{_RESAMPLE}")
+    found, begin = _CODEC.search(told), _START.search(told)
+    codec, start = found[1] if found else None, float(begin[1]) if begin else 0.0
+    if kind == "WEBM" and codec == "opus" and 0 < start < 0.2:
+        delay = opus_delay(path)
+        if delay is not None and abs(start - delay / 48_000) > _WRONG_OPUS:
+            samples, rate, told = _run(*arguments, "anull", "-flags2", "+skip_manual")
+            samples = samples[delay:]
+    if codec and len(samples):
+        samples = cut_filling(cut_delay(samples, rate, kind, codec, start), path, kind)
+    has_decoder = codec != "none" and not _NO_DECODER.search(told)
+    return Decoded(samples, rate, codec, has_decoder, bool(_FAULT.search(told)))
+
+
+def _run(
+    path: Path, kind: str, seconds: float, most_samples: int, chain: str, *options: str
+) -> tuple[np.ndarray, int, str]:
+    """Samples, their rate, and what ffmpeg said; `chain` are its filters."""
     # Only local files: a crafted container may not name addresses.
     given = ["-nostdin", "-hide_banner", "-nostats", "-protocol_whitelist", "file,pipe", "-f", DEMUXERS[kind]]
-    command = [get_ffmpeg_exe(), *given, "-i", str(path.resolve()), "-t", f"{seconds:g}"]
-    limit = 4 * most_samples + _HEADER.size
+    command = [get_ffmpeg_exe(), *given, *options, "-i", str(path.resolve()), "-t", f"{seconds:g}"]
+    command += ["-fs", str(4 * most_samples + _HEADER.size), "-af", chain, *_FORMAT]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
-        command += ["-fs", str(limit), *_FORMAT]
         try:
             subprocess.run(command, stdout=out, stderr=log, timeout=PATIENCE, check=False)
         except subprocess.TimeoutExpired:
             raise TimeoutError from None
         samples, rate = _read_au(out)
         log.seek(0)
-        told = log.read(1 << 16).decode("utf-8", "replace")
-    found = _CODEC.search(told)
-    codec = found[1] if found else None
-    has_decoder = codec != "none" and not _NO_DECODER.search(told)
-    return Decoded(samples, rate, codec, has_decoder, bool(_FAULT.search(told)))
+        return samples, rate, log.read(1 << 16).decode("utf-8", "replace")
 
 
 def _read_au(file: IO[bytes]) -> tuple[np.ndarray, int]:
