@@ -13,6 +13,7 @@ from humo.media.decoding import DEMUXERS, Decoded, decode_sound
 from humo.media.kinds import existing_file, kind_of
 from humo.media.mixing import mix_to_mono
 from humo.media.remembered import Remembered, mark_of
+from humo.ranges import short
 
 SAMPLE_RATE = 16_000
 """Hz, the rate at which every audio encoder of HuMo listens."""
@@ -164,9 +165,9 @@ def _read_rate(rate: Any) -> int:
     try:
         whole = int(rate)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"the sound's rate is {str(rate)[:40]!r}: {_GIVE}.") from None
+        raise ValueError(f"the sound's rate is {short(rate)}: {_GIVE}.") from None
     if whole != rate:
-        raise ValueError(f"the sound's rate is {rate}: give a whole number of Hz.")
+        raise ValueError(f"the sound's rate is {short(rate)}: give a whole number of Hz.")
     return whole
 
 
@@ -205,7 +206,9 @@ def _check_size(num_samples: int, channels: int, rate: int, name: str) -> None:
     if channels > MAX_CHANNELS:
         raise ValueError(f"{name} has {channels} channels, at most {MAX_CHANNELS} are allowed: mix it down to stereo.")
     if not MIN_RATE <= rate <= MAX_RATE:
-        raise ValueError(f"{name} has a sample rate of {rate} Hz, allowed are 8000 to 192000: convert it to 48000.")
+        raise ValueError(
+            f"{name} has a sample rate of {short(rate)} Hz, allowed are 8000 to 192000: convert it to 48000."
+        )
     seconds = num_samples / rate
     if seconds < MIN_SECONDS:
         raise ValueError(f"{name} lasts {seconds:.2f} s, at least {MIN_SECONDS} s are needed: give a longer one.")
