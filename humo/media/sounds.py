@@ -31,6 +31,8 @@ LOUDEST = 100.0
 _SPARE = 0.5
 """Seconds that are decoded beyond those that are asked for: what encoders put in front is cut off (`delays`)."""
 _ASKED = "give a WAV, FLAC, OGG, MP3 or M4A sound"
+_UNREADABLE = ("SILK",)
+"""Kinds of sound for which ffmpeg has no decoder: what a messenger keeps of voices."""
 _WHOLE = {np.dtype(np.uint8): 128.0, np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 """Full scale of samples that are whole numbers; bytes lie around 128."""
 _GIVE = "give (samples, rate) with samples of the shape (samples,) or (samples, channels)"
@@ -125,8 +127,10 @@ def read_waveform(path: Path, seconds: float) -> np.ndarray:
 
 def _decode(path: Path, name: str, seconds: float) -> Decoded:
     kind = kind_of(path)
+    if kind in _UNREADABLE:
+        raise ValueError(f"{name} holds {kind} sound, which we cannot decode: convert it to WAV or M4A.")
     if kind not in DEMUXERS:
-        found = "has no sound inside" if kind == "unknown" else f"holds {kind} data, not a sound"
+        found = "has no sound inside that we know" if kind == "unknown" else f"holds {kind} data, not a sound"
         raise ValueError(f"{name} {found}: {_ASKED}.")
     decoded = decode_sound(path, kind, seconds, MAX_SAMPLES + 1)
     _check_decoded(decoded, name)
