@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from humo.audio import FPS, FRAMES_PER_LATENT, SAMPLE_RATE, SAMPLES_PER_FRAME
 from humo.media import Sound
+from humo.timing import FPS, FRAMES_PER_LATENT, PUBLISHED_FRAMES, SAMPLE_RATE, frames_for_sound
 
 MAX_PROMPT_LENGTH = 2_000
 """Characters of a prompt."""
-PUBLISHED_FRAMES = 97
-"""Video frames on which the published models were trained; more may be asked for, but no sound asks for more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +92,7 @@ def check_request(request: Request, config: Any, size_multiple: int) -> None:
 
 
 def choose_num_frames(sound: Sound | None, config: Any, notes: list[str]) -> int:
-    """The video's length where the call names none: the sound's, rounded down to 4k + 1, else the default.
+    """The video's length where the call names none: the sound's, rounded up to 4k + 1, else the default.
 
     A sound longer than the model makes, or than `PUBLISHED_FRAMES` where the model names no limit, is cut there.
 
@@ -108,10 +106,8 @@ def choose_num_frames(sound: Sound | None, config: Any, notes: list[str]) -> int
     """
     if sound is None:
         return config.default_num_frames
-    covered = max(1, len(sound.waveform) // SAMPLES_PER_FRAME)
-    longest = config.max_frames or (covered if config.max_trained_frames else PUBLISHED_FRAMES)
-    covered = min(covered, longest)
-    num_frames = 1 + (covered - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT
+    longest = config.max_frames or (None if config.max_trained_frames else PUBLISHED_FRAMES)
+    num_frames = frames_for_sound(len(sound.original), sound.rate, longest)
     notes.append(f"The sound sets the length: {num_frames} frames, {num_frames / FPS:.2f} s.")
     return num_frames
 
@@ -128,9 +124,9 @@ def fit_sound(sound: Sound, num_frames: int, notes: list[str]) -> tuple[np.ndarr
         What the model hears, float32 (samples,) at 16 kHz, and what the video plays: (samples, rate).
     """
     seconds = num_frames / FPS
-    if sound.duration > seconds + 0.5 / FPS:
+    if sound.duration > seconds + 0.001:
         notes.append(f"The sound lasts {sound.duration:.2f} s and is cut to the video's {seconds:.2f} s.")
-    elif sound.duration < seconds - 0.5 / FPS:
+    elif sound.duration < seconds - 0.001:
         notes.append(f"The sound lasts {sound.duration:.2f} s; silence fills the video's {seconds:.2f} s.")
     heard = fit_samples(sound.waveform, round(seconds * SAMPLE_RATE))
     return heard, (fit_samples(sound.original, round(seconds * sound.rate)), sound.rate)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import percentile_filter
 
-from humo.media import SAMPLE_RATE
+from humo.timing import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

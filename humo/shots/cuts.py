@@ -27,9 +27,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.ndimage import percentile_filter
 
-from humo.audio import FPS, FRAMES_PER_LATENT, SAMPLE_RATE, SAMPLES_PER_FRAME
-from humo.inputs import PUBLISHED_FRAMES, fit_samples
+from humo.inputs import fit_samples
 from humo.media import SILENCE, Sound, read_sound
+from humo.timing import (
+    FPS,
+    FRAMES_PER_LATENT,
+    PUBLISHED_FRAMES,
+    SAMPLE_RATE,
+    SAMPLES_PER_FRAME,
+    covering_frames,
+    round_down,
+    round_up,
+)
 from humo.voice_activity import find_pauses, find_speech
 
 SILENCE_DB = 35.0
@@ -63,7 +72,7 @@ class Shot:
     @property
     def num_frames_made(self) -> int:
         """The smallest 4k+1 that covers them; the last ones are thrown away."""
-        return 1 + -(-(self.num_frames - 1) // FRAMES_PER_LATENT) * FRAMES_PER_LATENT
+        return round_up(self.num_frames)
 
 
 def plan_shots(
@@ -84,7 +93,7 @@ def plan_shots(
         ValueError: if the sound is not allowed (`humo.media.read_sound`) or a limit is not.
     """
     if max_frames < 5 or max_frames % FRAMES_PER_LATENT != 1:
-        nearest = max(5, 1 + (max_frames - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT)
+        nearest = max(5, round_down(max_frames))
         raise ValueError(f"The most frames of a shot must be 4k+1 (5, 9, … 97) but is {max_frames}: use {nearest}.")
     min_frames = max_frames // 3 if min_frames is None else min_frames
     if not 1 <= min_frames <= (max_frames + 1) // 2:  # or a sound a frame too long for one shot has no plan
@@ -101,7 +110,7 @@ def plan_shots(
 
 def count_frames(sound: Sound) -> int:
     """Frames that cover a sound: its seconds times 25, rounded up."""
-    return -(-len(sound.original) * FPS // sound.rate)
+    return covering_frames(len(sound.original), sound.rate)
 
 
 def cut_sound(sound: Sound, start: int, stop: int) -> Sound:
