@@ -19,6 +19,7 @@ from humo.media.sounds import SAMPLE_RATE as SAMPLE_RATE
 from humo.media.sounds import SILENCE as SILENCE
 from humo.media.sounds import Sound as Sound
 from humo.media.sounds import read_sound as read_sound
+from humo.media.sounds import read_waveform as read_waveform
 from humo.media.sounds import warm_up as warm_up
 from humo.media.video import AI_NOTICE as AI_NOTICE
 from humo.media.video import check_video_path as check_video_path

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 import struct
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
+import psutil
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from humo.media.delays import cut_delay, cut_filling, opus_delay
@@ -121,10 +121,16 @@ def _run(
     command = [get_ffmpeg_exe(), *given, *options, "-i", str(path.resolve()), "-t", f"{seconds:g}"]
     command += ["-fs", str(4 * most_samples + _HEADER.size), "-af", chain, *_FORMAT]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
-        try:
-            subprocess.run(command, stdout=out, stderr=log, timeout=PATIENCE, check=False)
-        except subprocess.TimeoutExpired:
-            raise TimeoutError from None
+        # psutil is told of the end; subprocess looks every 50 ms, longer than most sounds take.
+        with psutil.Popen(command, stdout=out, stderr=log) as process:
+            try:
+                process.wait(PATIENCE)
+            except psutil.TimeoutExpired:
+                process.kill()
+                raise TimeoutError from None
+            except BaseException:  # somebody stops us
+                process.kill()
+                raise
         samples, rate = _read_au(out)
         log.seek(0)
         return samples, rate, log.read(1 << 16).decode("utf-8", "replace")
