@@ -8,10 +8,12 @@ count only in files whose times can be relied on; elsewhere all samples follow e
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +24,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from humo.media.delays import cut_delay, cut_filling, opus_delay
 from humo.media.headers import mended
 from humo.media.kinds import begin_of
+from humo.media.parts import begins_of_parts, cut_out
 
 DEMUXERS = {
     "WAV": "wav", "W64": "w64", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3", "AIFF": "aiff", "CAF": "caf", "AU": "au",
@@ -44,6 +47,8 @@ _UNSEEN = frozenset(("MPEG-TS", "MPEG", "OGG"))
 """Kinds of files where ffmpeg forgets that a picture begins earlier, as soon as it is left out."""
 _WRONG_OPUS = 0.001
 """Seconds by which a WebM may differ from Opus itself about what precedes the sound."""
+_MOST_TOLD = 1 << 16
+"""Bytes of what ffmpeg says, from its beginning and from its end."""
 _NO_DECODER = re.compile(r"Decoder \(codec|No decoder|Unknown decoder|Error while opening decoder", re.IGNORECASE)
 _GAVE_UP = "Decode error rate"
 _LENGTH = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
@@ -83,12 +88,32 @@ def decode_sound(path: Path, kind: str, seconds: float, most_samples: int) -> De
     Raises:
         TimeoutError: if it takes longer than `PATIENCE`.
     """
+    begins = begins_of_parts(path, kind)
+    joined = _decode_parts(path, kind, seconds, most_samples, begins) if len(begins) > 1 else None
+    if joined is not None:
+        return joined
     with mended(path, kind) as whole:
         return _decode(whole, kind, seconds, most_samples)
 
 
-def _decode(path: Path, kind: str, seconds: float, most_samples: int) -> Decoded:
-    arguments = path, kind, seconds, most_samples
+def _decode_parts(path: Path, kind: str, seconds: float, most_samples: int, begins: list[int]) -> Decoded | None:
+    """All in a row, in the form of the first; None if one of them is no sound by itself."""
+    decoded: list[Decoded] = []
+    for begin, end in itertools.pairwise([*begins, path.stat().st_size]):
+        form = ["-ar", str(decoded[0].rate), "-ac", str(decoded[0].samples.shape[1])] if decoded else []
+        with cut_out(path, begin, end) as part:
+            decoded.append(_decode(part, kind, seconds, most_samples, form))
+        if not len(decoded[-1].samples):
+            return None
+        seconds -= len(decoded[-1].samples) / decoded[-1].rate
+        most_samples -= decoded[-1].samples.size
+        if seconds <= 0 or most_samples <= 0:
+            break
+    return replace(decoded[0], samples=np.concatenate([each.samples for each in decoded]))
+
+
+def _decode(path: Path, kind: str, seconds: float, most_samples: int, form: Sequence[str] = ()) -> Decoded:
+    arguments = path, kind, seconds, most_samples, form
     samples, rate, told = _run(*arguments, _RESAMPLE if kind in _TIMED else f"{_IN_A_ROW},{_RESAMPLE}")
     found, begin = _CODEC.search(told), _START.search(told)
     codec, start = found[1] if found else None, float(begin[1]) if begin else 0.0
@@ -111,15 +136,15 @@ def _decode(path: Path, kind: str, seconds: float, most_samples: int) -> Decoded
 
 
 def _run(
-    path: Path, kind: str, seconds: float, most_samples: int, chain: str, *options: str
+    path: Path, kind: str, seconds: float, most_samples: int, form: Sequence[str], chain: str, *options: str
 ) -> tuple[np.ndarray, int, str]:
-    """Samples, their rate, and what ffmpeg said; `chain` are its filters."""
+    """Samples, their rate, and what ffmpeg said; `chain` are its filters, `form` the wanted rate and channels."""
     # Only local files: a crafted container may not name addresses.
     given = [*_QUIETLY, "-protocol_whitelist", "file,pipe", "-f", DEMUXERS[kind]]
     if begin := begin_of(path):
         given += ["-skip_initial_bytes", str(begin)]
     command = [get_ffmpeg_exe(), *given, *options, "-i", str(path.resolve()), "-t", f"{seconds:g}"]
-    command += ["-fs", str(4 * most_samples + _HEADER.size), "-af", chain, *_FORMAT]
+    command += ["-fs", str(4 * most_samples + _HEADER.size), "-af", chain, *form, *_FORMAT]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
         # psutil is told of the end; subprocess looks every 50 ms, longer than most sounds take.
         with psutil.Popen(command, stdout=out, stderr=log) as process:
@@ -132,8 +157,7 @@ def _run(
                 process.kill()
                 raise
         samples, rate = _read_au(out)
-        log.seek(0)
-        return samples, rate, log.read(1 << 16).decode("utf-8", "replace")
+        return samples, rate, _read_log(log)
 
 
 def _lateness(told: str, start: float) -> float:
@@ -146,6 +170,15 @@ def _promised(told: str) -> float:
     """Seconds that the file says to last; 0 if it does not."""
     found = _LENGTH.search(told)
     return 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3]) if found else 0.0
+
+
+def _read_log(log: IO[bytes]) -> str:
+    """What ffmpeg said at first and at last."""
+    length = log.seek(0, 2)
+    log.seek(0)
+    told = log.read(_MOST_TOLD)
+    log.seek(max(log.tell(), length - _MOST_TOLD))
+    return (told + log.read()).decode("utf-8", "replace")
 
 
 def _read_au(file: IO[bytes]) -> tuple[np.ndarray, int]:
