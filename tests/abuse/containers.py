@@ -34,8 +34,8 @@ READ = {
     "eac3": "eac3",
     "f4v": "aac libmp3lame",
     "flac": "flac",
-    "flv": "aac ac3 ac3_fixed adpcm_swf eac3 flac libmp3lame nellymoser opus libopus pcm_alaw pcm_mulaw pcm_s16be "
-    "pcm_s16le pcm_u8",
+    "flv": "aac ac3 ac3_fixed adpcm_swf eac3 flac libmp3lame nellymoser opus libopus pcm_alaw pcm_mulaw pcm_s16le "
+    "pcm_u8",
     "ipod": "aac alac ac3 ac3_fixed",
     "ismv": "aac alac dca mp2 mp2fixed libtwolame libmp3lame pcm_f32be pcm_f32le pcm_f64be pcm_f64le pcm_s16be "
     "pcm_s16le pcm_s24be pcm_s24le pcm_s32be pcm_s32le",
@@ -106,7 +106,10 @@ NO_VOICE = {
     "roq_dpcm": "in films of a game only",
 }
 """Encoders that are left out, and why."""
-WRONG = {("mov", "pcm_s64le"): "its header says 16 bits"}
+WRONG = {
+    ("mov", "pcm_s64le"): "its header says 16 bits",
+    ("flv", "pcm_s16be"): "its header has one name for both orders of the bytes",
+}
 """Files that ffmpeg writes wrongly, and how."""
 ONLY_IN_NUT = (
     "pcm_s16le_planar pcm_s24le_planar pcm_s32le_planar pcm_s8_planar pcm_s64be adpcm_ima_alp adpcm_ima_amv pcm_bluray "

@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 from hearing import BASE, SECONDS, Heard, Truth, hear, voice
 from imageio_ffmpeg import get_ffmpeg_exe
+from PIL import Image
 from recordings import CHANNELS, Recording
 
 FRAME = 0.15
@@ -53,18 +54,7 @@ class Studio:
         path = self.folder / f"{number} whole.bin"
         target = "pipe:1" if recording.is_piped else str(path)
         sound = ["-i", str(self._source(recording.rate, recording.channels, seed))]
-        given, picture = sound, ["-vn"]
-        if recording.picture:
-            coding, *more = recording.picture
-            frame = "color=size=352x288:rate=25" if coding == "h263" else "color=size=64x64:rate=25"
-            length = "1" if "attached_pic" in more else "100"
-            late = ["-itsoffset", f"{abs(recording.late):g}"]
-            moved = ["-f", "lavfi", "-i", f"{frame}:duration={SECONDS + 1}"]
-            if recording.late > 0:
-                given = [*moved, *late, *sound]
-            else:
-                given = [*late, *moved, *sound]
-            picture = ["-map", "0:v", "-map", "1:a", "-frames:v", length, "-c:v", coding, *more]
+        given, picture = self._picture(recording, sound) if recording.picture else (sound, ["-vn"])
         command = [get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *given, *picture, "-strict", "-2"]
         command += ["-c:a", recording.codec, *recording.options, "-f", recording.container, target]
         done = subprocess.run(command, capture_output=True, check=False, timeout=60)
@@ -75,6 +65,20 @@ class Studio:
         content = path.read_bytes()
         path.unlink()
         return content
+
+    def _picture(self, recording: Recording, sound: list[str]) -> tuple[list[str], list[str]]:
+        """What is given, and what becomes of the picture."""
+        maps = ["-map", "0:v", "-map", "1:a", "-c:v"]
+        if recording.picture == "cover":
+            path = self.folder / "cover.jpeg"
+            if not path.exists():
+                Image.new("RGB", (64, 64), "teal").save(path)
+            return ["-i", str(path), *sound], [*maps, "copy", "-disposition:v", "attached_pic"]
+        size = "352x288" if recording.picture == "h263" else "64x64"
+        moving = ["-f", "lavfi", "-i", f"color=size={size}:rate=25:duration={SECONDS + 1}"]
+        late = ["-itsoffset", f"{abs(recording.late):g}"]
+        given = [*moving, *late, *sound] if recording.late > 0 else [*late, *moving, *sound]
+        return given, [*maps, recording.picture]
 
     def _of_cut(self, path: Path, content: bytes, kept: int) -> Truth:
         """What has to be heard of a file that is cut off: by its packets, wherever the rest of its bytes are."""
