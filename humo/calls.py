@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 from PIL import Image
 
-from humo.guidance import Rule, describe_rule, make_rule
+from humo.guidance import Rule, describe_rule, read_rule
 from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
 from humo.loudness import level_sound
 from humo.media import Sound, read_picture, read_sound, write_video
@@ -198,8 +198,7 @@ def read_call(
     """
     config, notes = pipe.config, []
     image = list_pictures(image)
-    rule = config.default_guidance if guidance is None else guidance
-    rule = make_rule(rule) if isinstance(rule, Mapping) else rule
+    rule = read_rule(config.default_guidance if guidance is None else guidance)
     request = make_request(
         config,
         prompt,

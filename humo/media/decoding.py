@@ -25,13 +25,14 @@ DEMUXERS = {
     "WAV": "wav", "W64": "w64", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3", "AIFF": "aiff", "CAF": "caf", "AU": "au",
     "MP4": "mov", "WEBM": "matroska", "AAC": "aac", "AMR": "amr", "AC3": "ac3", "DTS": "dts", "WMA": "asf",
     "AVI": "avi", "FLV": "flv", "MPEG": "mpeg", "MPEG-TS": "mpegts", "WAVPACK": "wv", "TTA": "tta", "APE": "ape",
-    "MUSEPACK": "mpc8", "REALAUDIO": "rm", "VOC": "voc",
+    "MUSEPACK": "mpc8", "MUSEPACK SV7": "mpc", "REALAUDIO": "rm", "VOC": "voc",
 }  # fmt: skip
 """ffmpeg's reader by the kind of a file (`humo.media.kinds`): no other is tried, so that no playlist is followed."""
 PATIENCE = 120
 """Seconds that a sound may take."""
 _HEADER = struct.Struct(">4s5I")
 """Of the AU stream that ffmpeg writes: magic, begin of the samples, size, encoding, rate, channels."""
+_QUIETLY = ["-nostdin", "-hide_banner", "-nostats", "-v", "verbose"]
 _FORMAT = ["-vn", "-sn", "-dn", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
 _RESAMPLE = "aresample=async=1:first_pts=0"
 _IN_A_ROW = "asetpts=STARTPTS+NB_CONSUMED_SAMPLES/SR/TB"
@@ -39,9 +40,12 @@ _TIMED = frozenset(("MP4", "WEBM"))
 """Kinds of files whose times within the sound can be relied on."""
 _WRONG_OPUS = 0.001
 """Seconds by which a WebM may differ from Opus itself about what precedes the sound."""
-_NO_DECODER = re.compile(r"Decoder \(codec|No decoder|Unknown decoder", re.IGNORECASE)
+_NO_DECODER = re.compile(r"Decoder \(codec|No decoder|Unknown decoder|Error while opening decoder", re.IGNORECASE)
+_GAVE_UP = "Decode error rate"
+_LENGTH = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
 _FAULT = re.compile(r"Error opening input|Invalid data|Error while decoding|Error submitting|misdetection|corrupt")
 _START = re.compile(r"start: ([\d.]+)")
+_LATE = re.compile(r", start ([\d.]+)")
 _CODEC = re.compile(r"Stream #\d+:\d+.*?: Audio: (\w+)")
 
 
@@ -82,8 +86,10 @@ def decode_sound(path: Path, kind: str, seconds: float, most_samples: int) -> De
         if delay is not None and abs(start - delay / 48_000) > _WRONG_OPUS:
             samples, rate, told = _run(*arguments, "anull", "-flags2", "+skip_manual")
             samples = samples[delay:]
+    if _GAVE_UP in told and len(samples) < rate * _promised(told) / 2:
+        samples = samples[:0]
     if codec and len(samples):
-        samples = cut_filling(cut_delay(samples, rate, kind, codec, start), path, kind)
+        samples = cut_filling(cut_delay(samples, rate, codec, _is_delay_told(kind, told, start)), path, kind)
     has_decoder = codec != "none" and not _NO_DECODER.search(told)
     return Decoded(samples, rate, codec, has_decoder, bool(_FAULT.search(told)))
 
@@ -93,7 +99,7 @@ def _run(
 ) -> tuple[np.ndarray, int, str]:
     """Samples, their rate, and what ffmpeg said; `chain` are its filters."""
     # Only local files: a crafted container may not name addresses.
-    given = ["-nostdin", "-hide_banner", "-nostats", "-protocol_whitelist", "file,pipe", "-f", DEMUXERS[kind]]
+    given = [*_QUIETLY, "-protocol_whitelist", "file,pipe", "-f", DEMUXERS[kind]]
     command = [get_ffmpeg_exe(), *given, *options, "-i", str(path.resolve()), "-t", f"{seconds:g}"]
     command += ["-fs", str(4 * most_samples + _HEADER.size), "-af", chain, *_FORMAT]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
@@ -110,6 +116,20 @@ def _run(
         samples, rate = _read_au(out)
         log.seek(0)
         return samples, rate, log.read(1 << 16).decode("utf-8", "replace")
+
+
+def _is_delay_told(kind: str, told: str, start: float) -> bool:
+    """Whether the file says what the encoder put in front, so that ffmpeg cuts it off, or begins so much earlier."""
+    line = next(line for line in told.splitlines() if _CODEC.search(line))
+    begin = _LATE.search(line)
+    is_late = begin is not None and float(begin[1]) > start
+    return is_late or ", delay " in line or (kind == "MP3" and start > 0)
+
+
+def _promised(told: str) -> float:
+    """Seconds that the file says to last; 0 if it does not."""
+    found = _LENGTH.search(told)
+    return 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3]) if found else 0.0
 
 
 def _read_au(file: IO[bytes]) -> tuple[np.ndarray, int]:

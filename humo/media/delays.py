@@ -1,8 +1,8 @@
 """What encoders put before and after a sound, where the file does not say so: cut off, or every word comes late.
 
 An encoder works in blocks and begins with silence of its own, 1,105 samples in an MP3, at 8 kHz a seventh of a second.
-MP4, Ogg, CAF, Matroska and an MP3 with a table of contents tell how much, and ffmpeg cuts it; what comes from a pipe, a
-recorder or a broadcast does not. The lengths are those of the usual encoders, measured by `tests/abuse`. Ours.
+MP4, Ogg, CAF, Matroska and an MP3 with a table of contents mostly tell how much, and ffmpeg cuts it; what comes from a
+pipe, a recorder or a broadcast does not. The lengths are those of the usual encoders, measured by `tests/abuse`. Ours.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-_BLIND = frozenset(
-    ("MP3", "AAC", "MPEG-TS", "MPEG", "FLV", "AVI", "WMA", "WAV", "W64", "AIFF", "AU", "REALAUDIO", "AC3", "DTS")
-)
-"""Kinds of files that do not tell what an encoder put in front."""
-_DELAYS = {"mp3": 1105, "mp3float": 1105, "mp2": 481, "mp2float": 481, "aac": 1024, "ac3": 256, "eac3": 256}
+_DELAYS = {
+    "mp3": 1105, "mp3float": 1105, "mp2": 481, "mp2float": 481, "aac": 1024, "ac3": 256, "eac3": 256, "ra_144": 160,
+}  # fmt: skip
 """Samples at the rate of the coding."""
 _EVERYWHERE = {"dts": 512, "nellymoser": 128, "g723_1": 60}
 """Those that no container tells."""
@@ -26,30 +24,29 @@ _FAR_BELOW = 0.05
 """Of the loudest: what an encoder puts in front is quieter; a file that was cut out of another begins with sound."""
 
 
-def cut_delay(samples: np.ndarray, rate: int, kind: str, codec: str, start: float) -> np.ndarray:
+def cut_delay(samples: np.ndarray, rate: int, codec: str, is_told: bool) -> np.ndarray:
     """Cut off what the encoder put in front.
 
     Args:
         samples: as decoded, float32 (samples, channels).
         rate: Hz.
-        kind: of the file (`humo.media.kinds`).
         codec: ffmpeg's name of the coding.
-        start: seconds that ffmpeg cut off itself.
+        is_told: whether the file says how much that is, and ffmpeg cut it off itself.
 
     Returns:
         The samples that follow; all of them where nothing is known, or the beginning is sound.
     """
-    delay = 0 if start > 0 and kind == "MP3" else _delay(rate, kind, codec)
+    delay = _delay(rate, codec, is_told)
     beginning = np.abs(samples[: delay // 2])
     if not delay or len(samples) <= delay or beginning.max() > _FAR_BELOW * np.abs(samples).max():
         return samples
     return samples[delay:]
 
 
-def _delay(rate: int, kind: str, codec: str) -> int:
+def _delay(rate: int, codec: str, is_told: bool) -> int:
     if codec in _EVERYWHERE:
         return _EVERYWHERE[codec]
-    if kind not in _BLIND:
+    if is_told:
         return 0
     if codec in ("wmav1", "wmav2"):
         return next(delay for highest, delay in _WMA if rate <= highest)

@@ -13,6 +13,7 @@ from humo.media.decoding import DEMUXERS, Decoded, decode_sound
 from humo.media.kinds import existing_file, kind_of
 from humo.media.mixing import mix_to_mono
 from humo.media.remembered import Remembered, mark_of
+from humo.ranges import short
 
 SAMPLE_RATE = 16_000
 """Hz, the rate at which every audio encoder of HuMo listens."""
@@ -30,6 +31,8 @@ LOUDEST = 100.0
 _SPARE = 0.5
 """Seconds that are decoded beyond those that are asked for: what encoders put in front is cut off (`delays`)."""
 _ASKED = "give a WAV, FLAC, OGG, MP3 or M4A sound"
+_UNREADABLE = ("SILK",)
+"""Kinds of sound for which ffmpeg has no decoder: what a messenger keeps of voices."""
 _WHOLE = {np.dtype(np.uint8): 128.0, np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 """Full scale of samples that are whole numbers; bytes lie around 128."""
 _GIVE = "give (samples, rate) with samples of the shape (samples,) or (samples, channels)"
@@ -124,8 +127,10 @@ def read_waveform(path: Path, seconds: float) -> np.ndarray:
 
 def _decode(path: Path, name: str, seconds: float) -> Decoded:
     kind = kind_of(path)
+    if kind in _UNREADABLE:
+        raise ValueError(f"{name} holds {kind} sound, which we cannot decode: convert it to WAV or M4A.")
     if kind not in DEMUXERS:
-        found = "has no sound inside" if kind == "unknown" else f"holds {kind} data, not a sound"
+        found = "has no sound inside that we know" if kind == "unknown" else f"holds {kind} data, not a sound"
         raise ValueError(f"{name} {found}: {_ASKED}.")
     decoded = decode_sound(path, kind, seconds, MAX_SAMPLES + 1)
     _check_decoded(decoded, name)
@@ -164,9 +169,9 @@ def _read_rate(rate: Any) -> int:
     try:
         whole = int(rate)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"the sound's rate is {str(rate)[:40]!r}: {_GIVE}.") from None
+        raise ValueError(f"the sound's rate is {short(rate)}: {_GIVE}.") from None
     if whole != rate:
-        raise ValueError(f"the sound's rate is {rate}: give a whole number of Hz.")
+        raise ValueError(f"the sound's rate is {short(rate)}: give a whole number of Hz.")
     return whole
 
 
@@ -205,7 +210,9 @@ def _check_size(num_samples: int, channels: int, rate: int, name: str) -> None:
     if channels > MAX_CHANNELS:
         raise ValueError(f"{name} has {channels} channels, at most {MAX_CHANNELS} are allowed: mix it down to stereo.")
     if not MIN_RATE <= rate <= MAX_RATE:
-        raise ValueError(f"{name} has a sample rate of {rate} Hz, allowed are 8000 to 192000: convert it to 48000.")
+        raise ValueError(
+            f"{name} has a sample rate of {short(rate)} Hz, allowed are 8000 to 192000: convert it to 48000."
+        )
     seconds = num_samples / rate
     if seconds < MIN_SECONDS:
         raise ValueError(f"{name} lasts {seconds:.2f} s, at least {MIN_SECONDS} s are needed: give a longer one.")
