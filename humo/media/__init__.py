@@ -7,6 +7,7 @@ Notable choices (all ours):
   decoded to their true end, in a process of their own, within limits of time and size.
 - Whatever is wrong is one `ValueError` of one sentence, with the file's name and never its folder: the page,
   the command line and the library show it as it is.
+- A sound is decoded once, as long as its file stays the same.
 - A video says in its own metadata that it is AI-generated.
 """
 
