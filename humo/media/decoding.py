@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from humo.media.delays import cut_delay, cut_filling, opus_delay
+from humo.media.delays import cut_delay, cut_filling, opus_delay, vorbis_lengths
 from humo.media.headers import mended
 from humo.media.kinds import begin_of
 from humo.media.parts import begins_of_parts, cut_out
@@ -40,13 +40,18 @@ _HEADER = struct.Struct(">4s5I")
 _QUIETLY = ["-nostdin", "-hide_banner", "-nostats", "-v", "verbose"]
 _FORMAT = ["-vn", "-sn", "-dn", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
 _RESAMPLE = "aresample=async=1:first_pts=0"
-_IN_A_ROW = "asetpts=STARTPTS+NB_CONSUMED_SAMPLES/SR/TB"
-_TIMED = frozenset(("MP4", "WEBM"))
-"""Kinds of files whose times within the sound can be relied on."""
+_CHAIN = f"asetpts=STARTPTS+NB_CONSUMED_SAMPLES/SR/TB,{_RESAMPLE}"
+"""Filters after which all samples follow each other, from the first one's time on."""
 _UNSEEN = frozenset(("MPEG-TS", "MPEG", "OGG"))
 """Kinds of files where ffmpeg forgets that a picture begins earlier, as soon as it is left out."""
+_CHAINS = {"MP4": _RESAMPLE, "WEBM": _RESAMPLE, **dict.fromkeys(_UNSEEN, "anull")}
+"""Of kinds of files whose times within the sound can be relied on, or whose first one cannot."""
+_UNCUT = ("-flags2", "+skip_manual")
+"""ffmpeg cuts nothing off then, neither in front nor behind."""
 _WRONG_OPUS = 0.001
 """Seconds by which a WebM may differ from Opus itself about what precedes the sound."""
+_LOST_VORBIS = 1024
+"""Samples at most that ffmpeg 9.0 cuts from the end of short files of libvorbis: 256 at 8 and 16 kHz."""
 _MOST_TOLD = 1 << 16
 """Bytes of what ffmpeg says, from its beginning and from its end."""
 _NO_DECODER = re.compile(r"Decoder \(codec|No decoder|Unknown decoder|Error while opening decoder", re.IGNORECASE)
@@ -114,14 +119,19 @@ def _decode_parts(path: Path, kind: str, seconds: float, most_samples: int, begi
 
 def _decode(path: Path, kind: str, seconds: float, most_samples: int, form: Sequence[str] = ()) -> Decoded:
     arguments = path, kind, seconds, most_samples, form
-    samples, rate, told = _run(*arguments, _RESAMPLE if kind in _TIMED else f"{_IN_A_ROW},{_RESAMPLE}")
+    samples, rate, told = _run(*arguments, _CHAINS.get(kind, _CHAIN))
     found, begin = _CODEC.search(told), _START.search(told)
     codec, start = found[1] if found else None, float(begin[1]) if begin else 0.0
     if kind == "WEBM" and codec == "opus" and 0 < start < 0.2:
         delay = opus_delay(path)
         if delay is not None and abs(start - delay / 48_000) > _WRONG_OPUS:
-            samples, rate, told = _run(*arguments, "anull", "-flags2", "+skip_manual")
+            samples, rate, told = _run(*arguments, "anull", *_UNCUT)
             samples = samples[delay:]
+    if kind == "OGG" and codec == "vorbis":
+        block, length = vorbis_lengths(path)
+        if length - _LOST_VORBIS <= len(samples) < length:
+            uncut = _run(*arguments, "anull", *_UNCUT)[0][block // 2 :]
+            samples = uncut[:length] if len(uncut) >= length else samples
     if _GAVE_UP in told and len(samples) < rate * _promised(told) / 2:
         samples = samples[:0]
     if codec and len(samples):

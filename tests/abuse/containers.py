@@ -132,13 +132,8 @@ def muxers() -> frozenset[str]:
 
 
 def pairs(table: dict[str, str]) -> list[tuple[str, str]]:
-    """Muxer and encoder, of those that ffmpeg has."""
-    return [
-        (muxer, encoder)
-        for muxer, codings in table.items()
-        for encoder in codings.split()
-        if muxer in muxers() and encoder in encoders()
-    ]
+    """Muxer and encoder."""
+    return [(muxer, encoder) for muxer, codings in table.items() for encoder in codings.split()]
 
 
 def _told(option: str) -> str:

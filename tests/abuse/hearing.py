@@ -69,6 +69,8 @@ class Truth:
 class Heard:
     """What comes out of a file."""
 
+    truth: Truth
+    """What should."""
     lags: tuple[float, ...]
     """Seconds by which each sought piece is late: beginning and end of each voice."""
     alike: float
@@ -94,7 +96,7 @@ def hear(path: Path, truth: Truth) -> Heard | str:
         lags.append(lag / SAMPLE_RATE)
         alike.append(correlation)
     loud = 10 * np.log10((_energy(read.waveform) + 1e-12) / (_energy(whole) + 1e-12)) - truth.gain
-    return Heard(tuple(lags), min(alike), float(loud), read.duration - truth.seconds)
+    return Heard(truth, tuple(lags), min(alike), float(loud), read.duration - truth.seconds)
 
 
 def _whole(truth: Truth) -> np.ndarray:
