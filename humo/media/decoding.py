@@ -127,6 +127,8 @@ def _decode(path: Path, kind: str, seconds: float, most_samples: int, form: Sequ
         if delay is not None and abs(start - delay / 48_000) > _WRONG_OPUS:
             samples, rate, told = _run(*arguments, "anull", *_UNCUT)
             samples = samples[delay:]
+    if kind == "CAF" and codec == "alac":  # whose last packet is short; ffmpeg 9.0 cuts it once more
+        samples, rate, _ = _run(*arguments, "anull", *_UNCUT)
     if kind == "OGG" and codec == "vorbis":
         block, length = vorbis_lengths(path)
         if length - _LOST_VORBIS <= len(samples) < length:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import libsndfile
 import numpy as np
 import pytest
 import soundfile
@@ -32,7 +33,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[Recor
         yield list(zip(made, pool.map(studio.judge, range(len(made)), made), strict=True))
 
 
-def fault(recording: Recording, heard: Heard | str) -> str | None:
+def fault(recording: Recording | libsndfile.Written, heard: Heard | str) -> str | None:
     """What is wrong with what came of a file."""
     told = f"{recording.name}: {heard}"
     if isinstance(heard, str):
@@ -70,6 +71,14 @@ def test_each_is_heard_whole_in_time_and_loud_or_the_true_reason_is_told(
 ) -> None:
     faults = [fault(*each) for each in heard]
     assert not any(faults), "\n".join(filter(None, faults))
+
+
+def test_what_libsndfile_writes_is_heard_too(tmp_path: Path) -> None:
+    every = [(written, written.judge(tmp_path)) for written in libsndfile.sounds()]
+    made = [(written, answer) for written, answer in every if answer is not None]
+    faults = [fault(*each) for each in made]
+    assert not any(faults), "\n".join(filter(None, faults))
+    assert sum(isinstance(answer, Heard) for _, answer in made) > 100
 
 
 def test_only_known_sentences_are_said(heard: list[tuple[Recording, Heard | str]]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import images
+import libsndfile
 import photographs
 import strangers
 from patches import Shown
@@ -43,7 +44,7 @@ CONTAINERS = {
 }
 """Names of files, and ffmpeg's muxers that write them."""
 CODINGS = {
-    "PCM": "pcm_", "ADPCM": "adpcm_", "G.722": "g722", "G.723.1": "g723_1", "G.726": "g726", "AAC": "aac",
+    "PCM": "pcm_", "ADPCM": "adpcm_", "G.722": "g722", "G.723.1": "g723_1", "G.726": "g726", "GSM": "gsm", "AAC": "aac",
     "ALAC": "alac", "FLAC": "flac", "MP3": "libmp3lame", "MP2": "mp2 libtwolame", "Opus": "opus libopus",
     "Vorbis": "vorbis libvorbis", "AC3": "ac3", "E-AC3": "eac3", "DTS": "dca", "AMR": "libopencore_amrnb",
     "WMA": "wmav", "TrueHD": "truehd", "MLP": "mlp", "TTA": "tta", "WavPack": "wavpack", "DFPWM": "dfpwm",
@@ -72,16 +73,17 @@ def table() -> str:
 def _sounds(every: list[Recording]) -> str:
     lines = ["| sound in | codings that are read |", "|---|---|"]
     read = {(one.container, one.codec) for one in every if not one.says}
+    read |= {(one.form.lower(), "gsm") for one in libsndfile.sounds() if one.subtype == "GSM610" and not one.says}
     for name, containers in CONTAINERS.items():
         encoders = {codec for container, codec in read if container in containers.split()}
         lines.append(f"| {name} | {', '.join(_codings(encoders))} |")
     refused = sum(bool(one.says) for one in every)
     lines += [
         "",
-        f"{len(every) - refused} recordings are made by the tests and heard to begin within 20 ms of the truth, to miss "
-        "nothing, and to be as loud as they are within 1 dB: at 8 to 192 kHz, mono to 7.1, from a pipe, cut off, several "
-        f"in one, tagged, beside a picture that begins earlier or later. {refused} others are refused with the true "
-        "reason.",
+        f"{len(every) - refused} recordings are made by the tests and heard to begin within 20 ms of the truth, to "
+        "miss nothing, and to be as loud as they are within 1 dB: at 8 to 192 kHz, mono to 7.1, from a pipe, cut off, "
+        f"several in one, tagged, beside a picture that begins earlier or later. {refused} others are refused with the "
+        "true reason. A mix of channels that cancel each other, or lose the voice, is heard by one channel.",
     ]
     return "\n".join(lines)
 
@@ -103,12 +105,18 @@ def _pictures(every: Iterable[Shown]) -> str:
     lines += [
         "",
         f"{sum(kinds.values())} pictures of known colours are made and read as these, {kinds['PNG']} of them PNG and "
-        f"{kinds['JPEG']} JPEG; colour profiles become sRGB, what is transparent white. {len(every) - sum(kinds.values())} "
-        "others, of other kinds or too large or small, are refused with the true reason.",
+        f"{kinds['JPEG']} JPEG. Colour profiles become sRGB, what is transparent becomes white, an animation is its "
+        f"first image. {len(every) - sum(kinds.values())} others, of other kinds, too large or too small, are refused "
+        "with the true reason.",
     ]
     return "\n".join(lines)
 
 
+def written(readme: str, text: str) -> str:
+    """The README with the text between its marks."""
+    before, rest = readme.split(BEGIN)
+    return f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}"
+
+
 if __name__ == "__main__":
-    before, rest = README.read_text().split(BEGIN)
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}")
+    README.write_text(written(README.read_text(), table()))
