@@ -44,8 +44,10 @@ class Proxy:
     async def answer(self, request: Request) -> Response:
         """Pass a request on."""
         asked = request.scope["raw_path"].decode()  # as it came: %2F stays %2F
+        if asked == "/favicon.ico":  # which browsers look for at the root, before they have read a page
+            return Response(status_code=204)
         if not asked.startswith(f"{self._prefix}/"):
-            return PlainTextResponse("not of this page", 404)
+            return PlainTextResponse("There is another page here.", 404)
         url = httpx.URL(self._upstream + (asked.removeprefix(self._prefix) if self._strips else asked))
         headers = {name: value for name, value in request.headers.items() if name not in _OWN}
         host = request.headers["host"]
@@ -72,7 +74,7 @@ def behind_proxy(upstream: str, prefix: str, strips: bool = True, forwards: bool
         own.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{own.getsockname()[1]}{prefix}"
         proxy = Proxy(upstream, prefix, strips, forwards)
-        server = uvicorn.Server(uvicorn.Config(proxy.app, log_level="warning", timeout_graceful_shutdown=1))
+        server = uvicorn.Server(uvicorn.Config(proxy.app, log_level="critical", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, daemon=True)
         thread.start()
         while not server.started and thread.is_alive():

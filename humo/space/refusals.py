@@ -116,7 +116,7 @@ class Door:
 
 def _refusal(request: Request) -> Response | None:
     """The answer to a request that is not let in."""
-    if request.url.path.lower().startswith(CLOSED):
+    if _path(request).lower().startswith(CLOSED):
         return _answer(404, _NOTHING)
     if request.method != "POST":
         return None
@@ -130,7 +130,13 @@ def _refusal(request: Request) -> Response | None:
 
 
 def _is_upload(request: Request) -> bool:
-    return request.method == "POST" and request.url.path == "/gradio_api/upload"
+    return request.method == "POST" and _path(request) == "/gradio_api/upload"
+
+
+def _path(request: Request) -> str:
+    """What is asked for, without the path of the page itself, which some proxies leave before it."""
+    path, root = request.url.path, request.scope.get("root_path", "")
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
 
 
 def _paths(values: Any) -> Iterator[str]:
