@@ -22,15 +22,13 @@ from transformers import (
 from transformers import WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-SAMPLE_RATE = 16_000
-"""Hz, of every waveform here."""
-FPS = 25
-"""Video frames and audio features per second."""
-SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
+from humo.timing import FPS as FPS
+from humo.timing import FRAMES_PER_LATENT, SAMPLES_PER_FRAME, count_latents
+from humo.timing import SAMPLE_RATE as SAMPLE_RATE
+
 NUM_BANDS = 5
 WINDOW = 8
 """Features per latent frame: its four video frames and two on each side."""
-FRAMES_PER_LATENT = 4
 
 
 class AudioEncoder(WhisperEncoder):
@@ -126,7 +124,7 @@ def window_audio(features: Tensor, num_frames: int) -> Tensor:
     """
     if num_frames < 1 or num_frames % FRAMES_PER_LATENT != 1:
         raise ValueError(f"num_frames must be 4k+1 (1, 5, … 97) but is {num_frames}.")
-    num_latents = 1 + (num_frames - 1) // FRAMES_PER_LATENT
+    num_latents = count_latents(num_frames)
     before = WINDOW - 1 - 2  # the first latent frame is one video frame: it ends two features after feature 0
     length = FRAMES_PER_LATENT * (num_latents - 1) + WINDOW
     after = max(length - before - len(features), 0)

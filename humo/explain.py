@@ -24,7 +24,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from humo.audio import FRAMES_PER_LATENT
 from humo.guidance import Branch, Weights
 from humo.overlays import describe_masks as describe_masks
 from humo.overlays import grey_frame, peak, stretch
@@ -36,6 +35,7 @@ from humo.schedules import COLOURS as COLOURS
 from humo.schedules import Schedule as Schedule
 from humo.schedules import describe_schedule as describe_schedule
 from humo.schedules import schedule as schedule
+from humo.timing import FRAMES_PER_LATENT
 from humo.windows import blend_windows, plan_windows
 
 if TYPE_CHECKING:

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from humo.audio import FPS, FRAMES_PER_LATENT, SAMPLE_RATE, SAMPLES_PER_FRAME
 from humo.media import Sound
+from humo.ranges import check_seed, read_whole, short
+from humo.timing import FPS, FRAMES_PER_LATENT, PUBLISHED_FRAMES, SAMPLE_RATE, frames_for_sound
 
 MAX_PROMPT_LENGTH = 2_000
 """Characters of a prompt."""
-PUBLISHED_FRAMES = 97
-"""Video frames on which the published models were trained; more may be asked for, but no sound asks for more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +56,9 @@ def make_request(
 
     Args:
         config: of the pipeline (`HuMoPipeline.config`).
+
+    Raises:
+        ValueError: if a number is none that can be asked for.
     """
     given = {
         "negative_prompt": negative_prompt,
@@ -65,7 +67,10 @@ def make_request(
         "num_inference_steps": num_inference_steps,
     }
     filled = {name: config[f"default_{name}"] if value is None else value for name, value in given.items()}
-    return Request(prompt=prompt, num_images=num_images, num_frames=num_frames, seed=seed, **filled)
+    numbers = {name: value for name, value in filled.items() if name != "negative_prompt"}
+    numbers |= {"seed": seed} if num_frames is None else {"seed": seed, "num_frames": num_frames}
+    filled |= {name: read_whole(name, value) for name, value in numbers.items()}
+    return Request(**{"prompt": prompt, "num_images": num_images, "num_frames": None, **filled})
 
 
 def check_request(request: Request, config: Any, size_multiple: int) -> None:
@@ -89,12 +94,11 @@ def check_request(request: Request, config: Any, size_multiple: int) -> None:
     _check_size(request, config.supported_sizes, size_multiple)
     if request.num_inference_steps < 1:
         raise ValueError(f"num_inference_steps must be 1 or more but is {request.num_inference_steps}.")
-    if not 0 <= request.seed < 2**63:
-        raise ValueError(f"seed must be between 0 and 2**63 - 1 but is {request.seed}.")
+    check_seed(request.seed)
 
 
 def choose_num_frames(sound: Sound | None, config: Any, notes: list[str]) -> int:
-    """The video's length where the call names none: the sound's, rounded down to 4k + 1, else the default.
+    """The video's length where the call names none: the sound's, rounded up to 4k + 1, else the default.
 
     A sound longer than the model makes, or than `PUBLISHED_FRAMES` where the model names no limit, is cut there.
 
@@ -108,10 +112,8 @@ def choose_num_frames(sound: Sound | None, config: Any, notes: list[str]) -> int
     """
     if sound is None:
         return config.default_num_frames
-    covered = max(1, len(sound.waveform) // SAMPLES_PER_FRAME)
-    longest = config.max_frames or (covered if config.max_trained_frames else PUBLISHED_FRAMES)
-    covered = min(covered, longest)
-    num_frames = 1 + (covered - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT
+    longest = config.max_frames or (None if config.max_trained_frames else PUBLISHED_FRAMES)
+    num_frames = frames_for_sound(len(sound.original), sound.rate, longest)
     notes.append(f"The sound sets the length: {num_frames} frames, {num_frames / FPS:.2f} s.")
     return num_frames
 
@@ -128,9 +130,9 @@ def fit_sound(sound: Sound, num_frames: int, notes: list[str]) -> tuple[np.ndarr
         What the model hears, float32 (samples,) at 16 kHz, and what the video plays: (samples, rate).
     """
     seconds = num_frames / FPS
-    if sound.duration > seconds + 0.5 / FPS:
+    if sound.duration > seconds + 0.001:
         notes.append(f"The sound lasts {sound.duration:.2f} s and is cut to the video's {seconds:.2f} s.")
-    elif sound.duration < seconds - 0.5 / FPS:
+    elif sound.duration < seconds - 0.001:
         notes.append(f"The sound lasts {sound.duration:.2f} s; silence fills the video's {seconds:.2f} s.")
     heard = fit_samples(sound.waveform, round(seconds * SAMPLE_RATE))
     return heard, (fit_samples(sound.original, round(seconds * sound.rate)), sound.rate)
@@ -143,7 +145,10 @@ def fit_samples(samples: np.ndarray, length: int) -> np.ndarray:
 
 
 def _check_text(request: Request) -> None:
-    if not isinstance(request.prompt, str) or not request.prompt.strip():
+    for name in ("prompt", "negative_prompt"):
+        if not isinstance(text := getattr(request, name), str):
+            raise ValueError(f"{name} is {short(text)}: give text.")
+    if not request.prompt.strip():
         raise ValueError("prompt is empty: describe in a few words who and what is to be seen.")
     for name in ("prompt", "negative_prompt"):
         length = len(getattr(request, name))

@@ -11,7 +11,7 @@ The path, point by point, beside the released code:
   mode normalised; null: zeros (1.7B) or the black video's latents (17B), which are computed for any size.
 - Sound: mono at 16 kHz, Whisper in chunks of 30 s, 33 states in 5 bands, 50 to 25 Hz, windows of 8, zeros on
   references. The release first separates the voice from music with one more network; here the sound is heard as it is.
-- Noise: drawn on the CPU (ours), so a seed means the same on every device, but not the same as in the release.
+- Noise: drawn on the CPU (ours, `humo.noise`), so a seed means the same on every device, but not as in the release.
 - Solver: UniPC with the released noise levels (`humo.sampling.set_timesteps`); latents stay in float32.
 
 Source: HuMo released code (`generate.py::inference`), which refuses TI; here it works.
@@ -28,27 +28,30 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline, UniPCMultistepScheduler
-from diffusers.loaders import WanLoraLoaderMixin
 from diffusers.models.modeling_utils import ModelMixin
 from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
 
-from humo.audio import FPS, FRAMES_PER_LATENT, encode_audio, window_audio
+from humo.audio import encode_audio, window_audio
 from humo.calls import Call, HuMoPipelineOutput, Picture, read_call
 from humo.decoding import OnFrames, decode_frames
 from humo.fast_config import SUFFIX
 from humo.focus import FaceMaskPredictor, MaskKeeper
 from humo.guidance import Rule
 from humo.inputs import Request
+from humo.loras import LoraLoader
+from humo.noise import draw_noise
 from humo.prompts import PromptCache, encode_tokens
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
 from humo.sampling import Conditions, StepState, denoise, join_conditions
 from humo.step_caches import describe_cache
+from humo.timing import FPS, FRAMES_PER_LATENT, count_latents
 from humo.transformer import HuMoTransformer3DModel
+from humo.windows import LEEWAY
 
 
-class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
+class HuMoPipeline(LoraLoader, DiffusionPipeline):
     """HuMo in one call.
 
     Args:
@@ -323,7 +326,7 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         """
         transformer, device = self.transformer.config, self._execution_device
         num_references = max(1, len(pictures))
-        num_latents = _num_latents(request.num_frames) + num_references
+        num_latents = count_latents(request.num_frames) + num_references
         size = request.height, request.width
         windows = None
         if waveform is not None:
@@ -362,26 +365,20 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
     def _window(self, num_frames: int, calls: Sequence[Call]) -> int | None:
         """Latent frames of a window where the videos are longer than trained."""
         trained = self.config.max_trained_frames
-        if trained is None or num_frames <= trained:
+        if trained is None or count_latents(num_frames) <= count_latents(trained) + LEEWAY:
             return None
         for call in calls:
             call.notes.append(
                 f"Longer than the {trained} frames of training: made of overlapping windows of that length."
             )
-        return _num_latents(trained)
+        return count_latents(trained)
 
     def _draw_noise(self, request: Request, num_references: int) -> Tensor:
-        """Noise from the CPU's generator, so that a seed means the same on every device."""
         scale = self.vae.config.scale_factor_spatial
-        num_latents = _num_latents(request.num_frames) + num_references
+        num_latents = count_latents(request.num_frames) + num_references
         size = request.height // scale, request.width // scale
-        generator = torch.Generator("cpu").manual_seed(request.seed)
-        noise = torch.randn((1, self.transformer.config.out_channels, num_latents, *size), generator=generator)
-        return noise.to(self._execution_device)
-
-
-def _num_latents(num_frames: int) -> int:
-    return 1 + (num_frames - 1) // FRAMES_PER_LATENT
+        shape = (1, self.transformer.config.out_channels, num_latents, *size)
+        return draw_noise(shape, request.seed).to(self._execution_device)
 
 
 def _call_each(*callbacks: Callable[[StepState], None] | None) -> Callable[[StepState], None]:

@@ -12,6 +12,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+LEEWAY = 1
+"""Latent frames beyond a window that it takes in all the same: a sound is rounded up by less than one."""
+
 
 def plan_windows(num_latents: int, window: int) -> list[slice]:
     """Cover latent time with windows that overlap by about half.
@@ -21,12 +24,12 @@ def plan_windows(num_latents: int, window: int) -> list[slice]:
         window: most latent frames in a window.
 
     Returns:
-        Slices of latent time, each `window` long (one shorter slice if the video is), evenly spread.
+        Slices of latent time, each `window` long, evenly spread; one slice if the video is no longer, or by `LEEWAY`.
 
     Raises:
         ValueError: if window is below 2 and the video is longer than it.
     """
-    if num_latents <= window:
+    if num_latents <= window + LEEWAY:
         return [slice(0, num_latents)]
     if window < 2:
         raise ValueError(f"window is {window} but at least 2 latent frames are needed for an overlap.")

@@ -73,7 +73,7 @@ def test_references_reach_the_network_letterboxed(mini_pipeline: HuMoPipeline) -
     assert (frames[0] == frames[1]).all()
 
 
-@pytest.mark.parametrize(("seconds", "num_frames"), [(0.2, 5), (0.35, 5), (0.36, 9), (0.51, 9), (0.53, 13)])
+@pytest.mark.parametrize(("seconds", "num_frames"), [(0.2, 5), (0.35, 9), (0.36, 9), (0.51, 13), (0.53, 17)])
 def test_the_sound_sets_the_length(mini_pipeline: HuMoPipeline, seconds: float, num_frames: int) -> None:
     video = mini_pipeline(PROMPT, audio=tiny.voice(seconds, 22_050), seed=1)
     assert len(video.frames) == num_frames

@@ -44,7 +44,7 @@ def test_windows_are_those_of_the_latent_frames() -> None:
     assert (previews.FRAMES_PER_LATENT, previews.WINDOW) == (audio.FRAMES_PER_LATENT, audio.WINDOW)
     features = torch.arange(1, 50).float()[:, None, None].expand(49, 5, 1)
     windows = audio.window_audio(features, 49)[:, :, 0, 0]
-    heard = listen(_sound(1.97), None)
+    heard = listen(_sound(1.96), None)
     assert heard.num_windows == len(windows) == 13
     for index, window in enumerate(windows):
         inside = window[window > 0] - 1  # numbers of the features, which last a frame each
@@ -99,7 +99,7 @@ def test_the_drawing_has_the_wave_the_windows_and_the_end() -> None:
 def test_the_wave_is_as_high_as_the_sound_is_loud() -> None:
     waveform = np.zeros(32_000, np.float32)
     waveform[8_000:8_100], waveform[24_000:24_100] = 1.0, -0.5
-    bars = _shapes(heard_html(Sound(waveform, waveform[:, None], SAMPLE_RATE), None))[-1 - 13 - 2].get("d")
+    bars = _shapes(heard_html(Sound(waveform, waveform[:, None], SAMPLE_RATE), None, 49))[-1 - 13 - 2].get("d")
     edges = np.array(re.findall(r"M\d+ ([\d.]+)h\.8V([\d.]+)h", bars), float)
     assert edges[80, 0] == 0.0 and edges[240, 1] == pytest.approx(0.75 * previews.HEIGHT)
     assert np.abs(edges[[10, 160]] - previews.HEIGHT / 2).max() < 1, "a thin line where it is silent"

@@ -25,7 +25,8 @@ from humo.space.request import MODES
 from humo.space.speakers import ESPEAK, HIBARI, VOICES, offered
 from humo.space.speaking import MAX_TEXT, Speaker, check_text, speak_to_file
 from humo.world.hibari import PACE, RATES, speak_english
-from humo.world.speech import SAMPLE_RATE, speak
+from humo.world.speech import PITCHES, SAMPLE_RATE, speak
+from humo.world.speech import RATES as ESPEAK_RATES
 from humo.world.speech import VOICES as WORLD_VOICES
 
 WOMAN, ESPEAK_WOMAN = "American English, natural woman", "American English, woman 1"
@@ -44,6 +45,7 @@ def test_voices_have_plain_names_and_mini_knows_the_english_ones() -> None:
     assert len(set(VOICES.values())) == len(VOICES) and list(VOICES)[:2] == [WOMAN, ESPEAK_WOMAN]
     assert {name.split(",")[0] for name in VOICES} >= {"German", "French", "Spanish"}
     assert [name for name, voice in VOICES.items() if voice.engine is HIBARI] == [WOMAN] and HIBARI.rates == RATES
+    assert ESPEAK.rates == ESPEAK_RATES and ESPEAK.pitches == PITCHES
 
 
 def test_a_text_is_spoken_as_the_world_speaks_it(speaker: Speaker, tmp_path: Path) -> None:
@@ -132,7 +134,8 @@ def test_too_long_and_wrong_choices_leave_no_file(speaker: Speaker, tmp_path: Pa
     for changes, words in [
         ({"max_seconds": 1.0}, "at most 1.0 are allowed: shorten it or speak faster"),
         ({"voice": "en-us+f1"}, "choose one of the list"),
-        ({"rate": 1000, "voice": ESPEAK_WOMAN}, "rate is 1000: choose a whole number from 80 to 450"),
+        ({"rate": 1000, "voice": ESPEAK_WOMAN}, "rate is 1000: choose a whole number from 80 to 449"),
+        ({"rate": 450, "voice": ESPEAK_WOMAN}, "rate is 450: choose a whole number from 80 to 449"),
         ({"rate": 330}, "rate is 330: choose a whole number from 80 to 320"),
         ({"rate": 100.5}, "whole number"),
         ({"pitch": -1, "voice": ESPEAK_WOMAN}, "pitch is -1: choose a whole number from 0 to 99"),

@@ -14,6 +14,7 @@ import pytest
 from scipy import ndimage
 
 from humo.world import Clip, ClipPlan, plan_clip, render_clip, speak_plan
+from humo.world.hibari import speak_english
 from humo.world.people import BACKGROUNDS, COLOURS, FRAMINGS, IDENTITY_ATTRIBUTES, SKINS, Person, Setting
 from humo.world.speech import SAMPLE_RATE, VOICES, Speech, speak
 from humo.world.visemes import FPS
@@ -253,6 +254,12 @@ def test_eyes_close_at_times(bare: ClipPlan):
         (lambda: plan_clip(0, "training"), "split is 'training': use one of train, validation, test."),
         (lambda: render_clip(plan_clip(0), 0), "a clip of 0 frames at 128 pixels cannot be drawn"),
         (lambda: render_clip(plan_clip(0), 1, 8), "a clip of 1 frames at 8 pixels cannot be drawn"),
+        (lambda: speak("hello", rate=450), "rate is 450: choose a whole number from 80 to 449."),
+        (lambda: speak("hello", rate=79), "rate is 79: choose a whole number from 80 to 449."),
+        (lambda: speak("hello", rate=165.0), "rate is 165.0: choose a whole number from 80 to 449."),
+        (lambda: speak("hello", pitch=100), "pitch is 100: choose a whole number from 0 to 99."),
+        (lambda: speak("hello", pitch_range=-1), "pitch_range is -1: choose a whole number from 0 to 99."),
+        (lambda: speak_english("hello", 321), "rate is 321: choose a whole number from 80 to 320."),
         (lambda: speak("hello", "nobody"), "voice is 'nobody': use one of en-us+f1"),
     ],
 )

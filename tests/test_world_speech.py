@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from humo.world import plan_clip, speak_plan
-from humo.world.speech import SAMPLE_RATE, VOICES, speak
+from humo.world.speech import RATES, SAMPLE_RATE, VOICES, speak
 from humo.world.visemes import FPS, REST, mouth_curves, mouth_shapes
 
 
@@ -85,3 +85,11 @@ def test_one_sentence_is_spoken_alike_each_time():
 def test_a_slower_voice_takes_longer():
     slow, fast = (speak("we saw the moon", rate=rate).duration for rate in (100, 220))
     assert slow > 1.4 * fast
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_phonemes_ascend_at_the_slowest_and_the_fastest(rate: int):
+    for voice in VOICES[::5]:
+        speech = speak("six people sat, talked and laughed; then they walked along the shore", voice, rate)
+        times = [time for time, _ in speech.phonemes]
+        assert times == sorted(times) and times[-1] <= speech.duration

@@ -8,12 +8,16 @@ In step over the whole: a shot is frames `start` to `stop` of one grid of 25 fra
 sound. A model makes only 4k+1 frames, so a shot is made with up to three frames more, which hear the sound that
 follows and are then thrown away. Nothing is rounded from shot to shot, so nothing adds up: the drift is 0.
 
-Of all ways to cut, the one with the smallest total cost is taken (dynamic programming over frames). A cut in a pause
-costs less the more silence is on both sides of it, so the middle of a long pause is best; a cut where there is no
-pause costs more than any in a pause, and more the louder it is there; a shot costs a little the further its length is
-from an even share.
+A pause is where nobody speaks (`humo.voice_activity`), whatever else is heard: noise, music, a knock. In a sound
+without any speech its silences take the pauses' place.
 
-Source: ours; the silence detection is librosa's (`effects.split`, `feature.rms`).
+Of all ways to cut, the one with the smallest total cost is taken (dynamic programming over frames). A cut in a pause
+costs less the longer nobody speaks on both sides of it, so the middle of a long pause is best; a cut where there is no
+pause costs more than any in a pause, and more the louder it is there; a shot costs a little the further its length is
+from an even share. A cut lies in speech only where no pause is within reach: where it cannot be moved into one
+between the cuts before and after it without a shot that is too short or too long.
+
+Source: ours; levels and silences are librosa's (`feature.rms`, `effects.split`).
 """
 
 from __future__ import annotations
@@ -21,18 +25,29 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.ndimage import percentile_filter
 
-from humo.audio import FPS, FRAMES_PER_LATENT, SAMPLE_RATE, SAMPLES_PER_FRAME
-from humo.inputs import PUBLISHED_FRAMES, fit_samples
-from humo.media import Sound, read_sound
+from humo.inputs import fit_samples
+from humo.media import SILENCE, Sound, read_sound
+from humo.timing import (
+    FPS,
+    FRAMES_PER_LATENT,
+    PUBLISHED_FRAMES,
+    SAMPLE_RATE,
+    SAMPLES_PER_FRAME,
+    covering_frames,
+    round_down,
+    round_up,
+)
+from humo.voice_activity import find_pauses, find_speech
 
 SILENCE_DB = 35.0
-"""What is so much quieter than the loud parts is silence, decibels."""
-MIN_PAUSE = 0.1
-"""Seconds; most closures of p, t and k are shorter, and no place to cut."""
-_HOP = 160  # samples: pauses are found to within 10 ms
-_HALF_COST_DEPTH = 0.1  # seconds of silence on both sides at which a cut in a pause costs half of 1
-_NO_PAUSE_COST, _LOUDNESS_COST = 2.0, 20.0  # at the threshold of silence, and how much more at the loudest
+"""What is so much quieter than the loud parts is silence where nobody speaks at all, decibels."""
+_MARGIN = 0.03  # seconds between a cut and speech: where speech begins and ends is known to within some 40 ms
+_HOP = 160  # samples: silences are found to within 10 ms
+_AROUND, _LOUD = 101, 95  # frames (4 s) and percentile: what is loud around a frame, but for a knock
+_HALF_COST_DEPTH = 0.1  # seconds of pause on both sides at which a cut in it costs half of 1
+_NO_PAUSE_COST, _LOUDNESS_COST = 3.0, 20.0  # at the threshold of silence, and how much more at the loudest
 _UNEVENNESS_COST = 1.0  # of a shot of no length, or of twice the even share
 
 
@@ -57,7 +72,7 @@ class Shot:
     @property
     def num_frames_made(self) -> int:
         """The smallest 4k+1 that covers them; the last ones are thrown away."""
-        return 1 + -(-(self.num_frames - 1) // FRAMES_PER_LATENT) * FRAMES_PER_LATENT
+        return round_up(self.num_frames)
 
 
 def plan_shots(
@@ -78,7 +93,7 @@ def plan_shots(
         ValueError: if the sound is not allowed (`humo.media.read_sound`) or a limit is not.
     """
     if max_frames < 5 or max_frames % FRAMES_PER_LATENT != 1:
-        nearest = max(5, 1 + (max_frames - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT)
+        nearest = max(5, round_down(max_frames))
         raise ValueError(f"The most frames of a shot must be 4k+1 (5, 9, … 97) but is {max_frames}: use {nearest}.")
     min_frames = max_frames // 3 if min_frames is None else min_frames
     if not 1 <= min_frames <= (max_frames + 1) // 2:  # or a sound a frame too long for one shot has no plan
@@ -95,7 +110,7 @@ def plan_shots(
 
 def count_frames(sound: Sound) -> int:
     """Frames that cover a sound: its seconds times 25, rounded up."""
-    return -(-len(sound.original) * FPS // sound.rate)
+    return covering_frames(len(sound.original), sound.rate)
 
 
 def cut_sound(sound: Sound, start: int, stop: int) -> Sound:
@@ -117,41 +132,48 @@ def cut_sound(sound: Sound, start: int, stop: int) -> Sound:
 
 def _judge_cuts(waveform: np.ndarray, total: int) -> tuple[np.ndarray, list[str]]:
     """Cost of a cut at the beginning of every frame and at the end, (total + 1,), and what to say about it."""
-    levels, loud = _loudness(waveform, total)
-    costs = _NO_PAUSE_COST + _LOUDNESS_COST * (1 + levels / SILENCE_DB)
-    notes = [f"no pause within reach: at the quietest moment, {-level:.0f} dB below the voice" for level in levels]
+    speech = find_speech(waveform)
+    if speech:
+        pauses = find_pauses(speech, len(waveform) / SAMPLE_RATE)
+        pause, instead = "in a pause of {:.2f} s", "no pause within reach: {:.0f} dB below the sound around it"
+    else:
+        pauses = _silences(waveform)
+        pause, instead = "no speech: in a silence of {:.2f} s", "no speech: {:.0f} dB below the sound around it"
+    levels = _levels(waveform, total)
+    costs = _NO_PAUSE_COST + _LOUDNESS_COST * (1 + np.maximum(levels, -SILENCE_DB) / SILENCE_DB)
+    notes = [instead.format(abs(level)) for level in levels]
     instants = np.arange(total + 1) / FPS
-    for begin, end in _pauses(waveform, loud):
-        for frame in np.flatnonzero((begin < instants) & (instants < end)):
+    for begin, end in pauses:
+        for frame in np.flatnonzero((begin + _MARGIN <= instants) & (instants <= end - _MARGIN)):
             depth = min(instants[frame] - begin, end - instants[frame])
             costs[frame] = 1 / (1 + depth / _HALF_COST_DEPTH)
-            notes[frame] = f"in a pause of {end - begin:.2f} s"
+            notes[frame] = pause.format(end - begin)
     costs[total], notes[total] = 0.0, "the sound ends"
     return costs, notes
 
 
-def _loudness(waveform: np.ndarray, total: int) -> tuple[np.ndarray, float]:
-    """Decibels around the beginning of every frame, -SILENCE_DB to 0 of the loud parts, and the loud parts' RMS.
-
-    Loud is the 95th percentile of what is not far below the loudest, so that neither a knock on the microphone nor
-    long silence moves the threshold much.
-    """
+def _levels(waveform: np.ndarray, total: int) -> np.ndarray:
+    """Decibels around the beginning of every frame and at the end, -60 to 0 of what is loud around it, (total + 1,)."""
     from librosa import feature  # slow to import, and only long sounds need it
 
     padded = fit_samples(waveform, total * SAMPLES_PER_FRAME)
     rms = feature.rms(y=padded, frame_length=2 * SAMPLES_PER_FRAME, hop_length=SAMPLES_PER_FRAME)[0]
-    loud = float(np.percentile(rms[rms > 0.01 * rms.max()], 95))
-    decibels = 20 * np.log10(np.maximum(rms / loud, 1e-6))
-    return np.clip(decibels, -SILENCE_DB, 0), loud
+    loud = percentile_filter(rms, _LOUD, _AROUND, mode="reflect")
+    return 20 * np.log10(np.clip(rms / np.maximum(loud, SILENCE / 100), 1e-3, 1.0))
 
 
-def _pauses(waveform: np.ndarray, loud: float) -> list[tuple[float, float]]:
-    """(begin, end) in seconds of every silence of at least `MIN_PAUSE`."""
-    from librosa import effects
+def _silences(waveform: np.ndarray) -> list[tuple[float, float]]:
+    """(begin, end) in seconds of every silence that is as long as a pause.
 
-    voiced = effects.split(waveform, top_db=SILENCE_DB, ref=loud, frame_length=4 * _HOP, hop_length=_HOP)
-    edges = np.array([0, *voiced.flatten(), len(waveform)]) / SAMPLE_RATE
-    return [(begin, end) for begin, end in edges.reshape(-1, 2).tolist() if end - begin >= MIN_PAUSE]
+    Loud is the 95th percentile of what is not empty, so that a knock does not make silence of all the rest.
+    """
+    from librosa import effects, feature
+
+    frame = {"frame_length": 4 * _HOP, "hop_length": _HOP}
+    rms = feature.rms(y=waveform, **frame)[0]
+    loud = float(np.percentile(rms[rms > SILENCE / 100], _LOUD))
+    sounding = effects.split(waveform, top_db=SILENCE_DB, ref=loud, **frame) / SAMPLE_RATE
+    return find_pauses([(begin, end) for begin, end in sounding.tolist()], len(waveform) / SAMPLE_RATE)
 
 
 def _cheapest_stops(costs: np.ndarray, min_frames: int, max_frames: int) -> list[int]:

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from humo.timing import count_latents
+
 KEPT = 5
 """Measurements of a model on a device that count."""
 
@@ -49,8 +51,8 @@ class Work:
         from humo.estimates import count_branches, count_tokens  # these take seconds, which the page opens without
         from humo.windows import plan_windows
 
-        num_latents, references = _latents(self.num_frames), max(1, self.num_images)
-        longest = num_latents if self.trained_frames is None else _latents(self.trained_frames)
+        num_latents, references = count_latents(self.num_frames), max(1, self.num_images)
+        longest = num_latents if self.trained_frames is None else count_latents(self.trained_frames)
         windows = plan_windows(num_latents, longest)
         latents = sum(window.stop - window.start + references for window in windows)
         branches = count_branches(self.guidance, self.num_images > 0, self.has_audio)
@@ -84,10 +86,6 @@ class Pace:
         if rates:
             return statistics.median(rates) * work.count()
         return _estimated(model, device, work)
-
-
-def _latents(num_frames: int) -> int:
-    return 1 + (num_frames - 1) // 4
 
 
 def _estimated(model: str, device: str, work: Work) -> float | None:

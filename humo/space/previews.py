@@ -13,11 +13,12 @@ import numpy as np
 from PIL import Image
 
 from humo.letterbox import letterbox
-from humo.media import SAMPLE_RATE, Sound
+from humo.media import Sound
 from humo.space.html import data_uri
-from humo.space.request import FPS, frames_of
+from humo.space.request import frames_of
+from humo.timing import FPS, FRAMES_PER_LATENT, SAMPLE_RATE, SAMPLES_PER_FRAME, count_latents
 
-FRAMES_PER_LATENT, WINDOW = 4, 8
+WINDOW = 8
 """Video frames of a latent frame, and the features that it hears: two more on each side (`humo.audio`)."""
 SMALL_SIDE = 256
 """Pictures with no longer side show their pixels as squares, for a smooth enlargement would show more than there is."""
@@ -85,7 +86,7 @@ class Heard:
     @property
     def num_windows(self) -> int:
         """Latent frames, each of which hears a window of its own."""
-        return 1 + (self.num_frames - 1) // FRAMES_PER_LATENT
+        return count_latents(self.num_frames)
 
     def window(self, index: int) -> tuple[float, float]:
         """(begin, end) in seconds of what a latent frame hears; may reach beyond the sound, where there is silence."""
@@ -109,8 +110,7 @@ def listen(sound: Sound, max_frames: int | None, num_frames: int | None = None) 
 
 def _quiet_frames(waveform: np.ndarray) -> np.ndarray:
     """Whether each video frame's stretch of sound is silent, (frames,) bool."""
-    samples = SAMPLE_RATE // FPS
-    whole = waveform[: len(waveform) // samples * samples].reshape(-1, samples)
+    whole = waveform[: len(waveform) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME].reshape(-1, SAMPLES_PER_FRAME)
     loudness = np.sqrt(np.mean(whole**2, axis=1))
     heard = loudness[loudness > 0.01 * loudness.max(initial=0.0)]
     loud = np.percentile(heard, 95) if len(heard) else 0.0
@@ -143,9 +143,9 @@ def describe_sound(heard: Heard) -> str:
     words = f"The model hears {heard.seconds:.2f} s: {frames}"
     windows = "in one window" if heard.num_windows == 1 else f"in {heard.num_windows} overlapping windows"
     words += f", {windows} of {WINDOW / FPS:.2f} s."
-    if heard.duration - heard.seconds >= 0.5 / FPS:
+    if heard.duration - heard.seconds >= 0.005:
         words += f" The last {heard.duration - heard.seconds:.2f} s are cut off (grey)."
-    elif heard.seconds - heard.duration >= 0.5 / FPS:
+    elif heard.seconds - heard.duration >= 0.005:
         words += f" Silence fills the last {heard.seconds - heard.duration:.2f} s."
     if heard.silences:
         spans = [f"{begin:.1f} to {end:.1f} s" for begin, end in heard.silences[:4]]

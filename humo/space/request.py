@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from humo.guidance import describe_rule, make_rule
-from humo.media import SAMPLE_RATE, read_sound
+from humo.media import read_sound
+from humo.timing import FPS, FRAMES_PER_LATENT, PUBLISHED_FRAMES, frames_for_sound, round_down
 
 if TYPE_CHECKING:
     from humo.calls import Call
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
     from humo.portrait import Portrait
     from humo.sampling import StepState
-
-FPS = 25
-"""Frames a second of every HuMo video."""
-PUBLISHED_FRAMES = 97
-"""The same as in `humo.inputs`, which takes torch."""
 
 
 @dataclass(frozen=True)
@@ -259,13 +255,12 @@ class Defaults:
 
 
 def frames_of(sound: Sound, longest: int | None = None) -> int:
-    """The allowed number of frames that a sound covers, 4k+1, at most `longest`; as `humo.inputs.choose_num_frames`."""
-    covered = max(1, len(sound.waveform) * FPS // SAMPLE_RATE)
-    covered = covered if longest is None else min(covered, longest)
-    return 1 + (covered - 1) // 4 * 4
+    """Frames of the video for a sound, 4k+1, at most `longest`; as `humo.inputs.choose_num_frames`."""
+    return frames_for_sound(len(sound.original), sound.rate, longest)
 
 
 def frames_for(seconds: float, longest: int | None = None) -> int:
     """The nearest allowed number of frames, 4k+1, for a length in seconds; at least 5, at most `longest`."""
-    quarters = max(1, round((seconds * FPS - 1) / 4))
-    return 4 * (quarters if longest is None else min(quarters, (longest - 1) // 4)) + 1
+    quarters = max(1, round((seconds * FPS - 1) / FRAMES_PER_LATENT))
+    nearest = 1 + quarters * FRAMES_PER_LATENT
+    return nearest if longest is None else min(nearest, round_down(longest))

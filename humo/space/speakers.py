@@ -44,7 +44,7 @@ class Voice:
 
 
 HIBARI = Engine("hibari", "hibari", "hibari-tts", "Apache-2.0", (80, 320), (OWN_PITCH, OWN_PITCH), True)
-ESPEAK = Engine("espeak", "espeakng_loader", "espeakng-loader", "GPL-3", (80, 450), (0, 99), False)
+ESPEAK = Engine("espeak", "espeakng_loader", "espeakng-loader", "GPL-3", (80, 449), (0, 99), False)
 ENGINES = (HIBARI, ESPEAK)
 
 _ENGLISH = {"American English": "en-us", "British English": "en-gb-x-rp"}

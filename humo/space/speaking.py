@@ -78,7 +78,7 @@ class Speaker:
             text: up to 500 characters.
             folder: for the file; existing.
             voice: a name of `humo.space.speakers.VOICES`; default: the first whose package is installed.
-            rate: words a minute, 80 to 450, hibari's to 320.
+            rate: words a minute, 80 to 449, hibari's to 320.
             pitch: 0 to 99; hibari has only its own, 50.
             max_seconds: longest sound, None for no limit.
 

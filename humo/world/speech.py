@@ -20,6 +20,9 @@ VOICES = tuple(
     for accent in ("en-us", "en-gb-x-rp")
     for variant in ("f1", "f2", "f3", "f4", "f5", "m1", "m2", "m3", "m4", "m5", "m6", "m7")
 )
+RATES, PITCHES = (80, 449), (0, 99)
+"""Lowest and highest words a minute and pitch. From 450 on espeak-ng shortens the finished sound, and the times of its
+phonemes run backwards."""
 
 _ONE_AT_A_TIME = threading.Lock()
 _SYNCHRONOUS, _PHONEME_EVENTS, _NO_EXIT, _UTF8 = 2, 0x0001, 0x8000, 1
@@ -133,7 +136,7 @@ def speak(
     Args:
         text: what to say.
         voice: one of `VOICES`.
-        rate: words per minute, 80 to 450.
+        rate: words a minute, 80 to 449.
         pitch: 0 to 99.
         pitch_range: how much the melody moves, 0 to 99.
 
@@ -141,11 +144,25 @@ def speak(
         The waveform with its phonemes.
 
     Raises:
-        ValueError: if espeakng-loader is missing or the voice unknown.
+        ValueError: if espeakng-loader is missing, the voice unknown or a number not as above.
     """
+    check_number("rate", rate, RATES)
+    check_number("pitch", pitch, PITCHES)
+    check_number("pitch_range", pitch_range, PITCHES)
     with _ONE_AT_A_TIME:
         synthesizer = _Synthesizer()
         try:
             return synthesizer.speak(text, voice, rate, pitch, pitch_range)
         finally:
             synthesizer.close()
+
+
+def check_number(name: str, value: object, limits: tuple[int, int]) -> None:
+    """Refuses what a voice cannot do.
+
+    Raises:
+        ValueError: if the value is not a whole number within the limits.
+    """
+    low, high = limits
+    if not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name} is {value!r}: choose a whole number from {low} to {high}.")
