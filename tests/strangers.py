@@ -36,6 +36,11 @@ def as_stranger(*command: str) -> list[str]:
     return [setpriv, "--inh-caps=-all", "--bounding-set=-all", *command]
 
 
+def is_other() -> bool:
+    """Whether `as_stranger` makes another user."""
+    return f"--reuid={UID}" in as_stranger()
+
+
 def home_of_stranger(place: Path) -> dict[str, str]:
     """Make what a stranger has: a folder for temporary files, and a home that cannot be written.
 
@@ -48,7 +53,7 @@ def home_of_stranger(place: Path) -> dict[str, str]:
     own, home = place / "tmp", place / "home"
     own.mkdir(mode=0o700)
     home.mkdir(mode=0o500)
-    if f"--reuid={UID}" in as_stranger():
+    if is_other():
         os.chown(own, UID, UID)
     return {"TMPDIR": str(own), "HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 

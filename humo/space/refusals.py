@@ -47,6 +47,7 @@ CLOSED = (
 """Beginnings of Gradio's addresses that this page has no use for, in small letters."""
 _FOREIGN = "A file given here was not uploaded here, or a value is of another kind than is asked for: give your own."
 _FETCHED = "An address is given where a file is asked for, and nothing is fetched here: upload the file itself."
+_BY_NAME = "give them all, null for what is left out, or by their names to /gradio_api/call/v2."
 _BROKEN = "Something went wrong on the server, its log says what: please try again."
 _NOTHING = "There is nothing at this address: /gradio_api/info lists what can be called."
 _NO_JSON = "The request is no JSON object of what is asked for: /gradio_api/info lists it all."
@@ -67,6 +68,9 @@ class Page(gr.Blocks):
         """Read what a visitor sent; Gradio's, with sentences."""
         if any(path.lower().startswith(("http:", "https:")) for path in _paths(inputs)):
             raise as_toast(ValueError(_FETCHED))
+        asked = len(block_fn.inputs)
+        if len(inputs) != asked:
+            raise as_toast(ValueError(f"{len(inputs)} values are given and {asked} are asked for: {_BY_NAME}"))
         try:
             return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
         except gr.Error:

@@ -139,4 +139,5 @@ def _why_not(host: str, port: int) -> OSError | None:
 def _ask_without_proxy(host: str) -> None:
     """Gradio asks the page whether it is there: not the proxy that leads to the web, if the user has one."""
     given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, [given, "localhost", _LOCAL, host]))
+    hosts = dict.fromkeys([*given.split(","), "localhost", _LOCAL, host])
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, hosts))
