@@ -5,6 +5,7 @@ Run: python -m pytest tests/test_shots.py
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -19,6 +20,7 @@ import tiny
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from humo.checkpoints import MINI, load
+from humo.evaluation.spoiling import make_music
 from humo.media import read_sound
 from humo.pipeline import HuMoPipeline
 from humo.sampling import StepState
@@ -26,10 +28,20 @@ from humo.shots.cuts import FPS, Shot, count_frames, cut_sound
 from humo.shots.folder import MAX_METADATA, ShotFolder
 from humo.shots.making import longest_shot, make_shots, plan_shots, prompt_of_each
 from humo.step_caches import cached, describe_cache
-from humo.world.speech import speak
+from humo.voice_activity import find_pauses, find_speech
+from humo.world.speech import VOICES, Speech, speak
 
 PROMPT = "a woman with red hair talks"
 RATE = 16_000
+STORY = (
+    "Hello there, my friend. This is a story about a dog and a cat. They lived in a small house by the sea. "
+    "Every morning they walked along the shore, and in the evening they came home."
+)
+SENTENCES = (
+    "we saw the moon above the quiet garden",
+    "five old men walked along the narrow road",
+    "please bring some bread and a little butter",
+)
 
 
 def noise(*parts: tuple[float, float], rate: int = RATE) -> np.ndarray:
@@ -50,33 +62,80 @@ def check_plan(shots: list[Shot], num_samples: int, rate: int, max_frames: int, 
     assert shots[-1].note == "the sound ends"
 
 
+def instants_of_words(speech: Speech) -> np.ndarray:
+    """Seconds, 2 ms apart, at which a phoneme sounds."""
+    ends = [time for time, _ in speech.phonemes[1:]] + [speech.duration]
+    spoken = [(*one, end) for one, end in zip(speech.phonemes, ends, strict=True) if one[1] not in ("", "_", "_:")]
+    return np.concatenate([np.arange(start, end, 0.002) for start, _, end in spoken])
+
+
 def test_speech_is_cut_at_its_pauses() -> None:
-    text = "Hello there, my friend. This is a story about a dog and a cat. They lived in a small house by the sea. "
-    speech = speak(text + "Every morning they walked along the shore, and in the evening they came home.").waveform
-    shots = plan_shots(speech, RATE)
-    check_plan(shots, len(speech), RATE, 97, 32)
+    speech = speak(STORY)
+    shots = plan_shots(speech.waveform, RATE)
+    check_plan(shots, len(speech.waveform), RATE, 97, 32)
     assert len(shots) <= 5
-    loud = np.abs(speech).max()
+    loud = np.abs(speech.waveform).max()
     for shot in shots[:-1]:
         assert re.fullmatch(r"in a pause of 0\.\d\d s", shot.note)
         cut = shot.stop * RATE // FPS
-        assert np.abs(speech[cut - 800 : cut + 800]).max() < 0.02 * loud
+        assert np.abs(speech.waveform[cut - 480 : cut + 480]).max() < 0.02 * loud
+
+
+@pytest.mark.parametrize("max_frames", [33, 97])
+@pytest.mark.parametrize("case", ["plain", "quiet", "after a knock", "in a room"])
+def test_no_cut_in_a_pause_lies_in_a_word(case: str, max_frames: int) -> None:
+    for voice in VOICES[::9]:
+        speech = speak(STORY, voice)
+        waveform = speech.waveform if case == "plain" else 0.01 * speech.waveform
+        if case == "after a knock":  # 40 dB above the voice
+            waveform[800:2400] += noise((0.1, 0.9)) * np.linspace(1, 0, 1600, dtype=np.float32)
+        if case == "in a room":
+            waveform = waveform + noise((speech.duration, 1e-4))[: len(waveform)]
+        words, shots = instants_of_words(speech), plan_shots(waveform, RATE, max_frames)
+        paused = [shot for shot in shots if shot.note.startswith("in a pause of ")]
+        assert len(paused) >= 2 and all(np.abs(words - shot.stop / FPS).min() > 0.005 for shot in paused)
+
+
+def test_a_cut_lies_in_speech_only_where_no_pause_is_within_reach() -> None:
+    notes = set()
+    for number, pauses in enumerate(np.random.default_rng(2).uniform(0.12, 0.7, (6, 4))):
+        waveform = tiny.said(*(part for pause in pauses for part in (SENTENCES[number % 3], float(pause))))
+        for max_frames, min_frames in ((49, 16), (33, 1), (65, 33)):
+            shots = plan_shots(waveform, RATE, max_frames, min_frames)
+            pauses_found = find_pauses(find_speech(waveform), len(waveform) / RATE)
+            for shot, after in itertools.pairwise(shots):
+                earliest = max(shot.start + min_frames, after.stop - max_frames)
+                latest = min(shot.start + max_frames, after.stop - min_frames)
+                reach = np.arange(earliest, latest + 1) / FPS
+                has_pause = any(((begin + 0.03 <= reach) & (reach <= end - 0.03)).any() for begin, end in pauses_found)
+                assert shot.note.startswith("in a pause of" if has_pause else "no pause within reach: "), shot
+                notes.add(re.sub(r"[\d.]+", "#", shot.note))
+    assert notes == {"in a pause of # s", "no pause within reach: # dB below the sound around it"}
 
 
 def test_the_middle_of_the_longest_pause_is_taken() -> None:
-    waveform = noise((1.5, 0.5), (0.2, 0), (0.5, 0.5), (0.6, 0), (0.7, 0.5), (0.2, 0), (1.3, 0.5))
+    parts = (SENTENCES[0], 0.2, "yes", 0.6, SENTENCES[1])
+    waveform = tiny.said(*parts)
+    middle = (len(tiny.said(*parts[:3])) / RATE) + 0.3
     first, second = plan_shots(waveform, RATE)
-    assert abs(first.stop / FPS - 2.5) <= 1 / FPS
-    assert first.note == "in a pause of 0.60 s" or re.fullmatch(r"in a pause of 0\.(5[789]|6\d) s", first.note)
-    assert second.num_frames == 125 - first.stop
+    assert abs(first.stop / FPS - middle) <= 1 / FPS
+    assert re.fullmatch(r"in a pause of 0\.(5[789]|6[012]) s", first.note)
+    assert second.note == "the sound ends"
 
 
-def test_without_a_pause_the_quietest_moment_is_taken_and_said() -> None:
-    waveform = noise((2.2, 0.5), (0.12, 0.05), (2.7, 0.5))
-    shots = plan_shots(waveform, RATE)
-    assert len(shots) == 2
-    assert 2.2 <= shots[0].stop / FPS <= 2.32
-    assert re.fullmatch(r"no pause within reach: at the quietest moment, (1[5-9]|20) dB below the voice", shots[0].note)
+def test_without_speech_silences_and_quiet_moments_are_taken_and_said() -> None:
+    silent = plan_shots(noise((1.5, 0.5), (0.2, 0), (0.5, 0.5), (0.6, 0), (0.7, 0.5), (0.2, 0), (1.3, 0.5)), RATE)
+    assert len(silent) == 2 and abs(silent[0].stop / FPS - 2.5) <= 1 / FPS
+    assert re.fullmatch(r"no speech: in a silence of 0\.(5[789]|6\d) s", silent[0].note)
+    quiet = plan_shots(noise((2.2, 0.5), (0.12, 0.05), (2.7, 0.5)), RATE)
+    assert len(quiet) == 2 and 2.2 <= quiet[0].stop / FPS <= 2.32
+    assert re.fullmatch(r"no speech: (1[5-9]|20) dB below the sound around it", quiet[0].note)
+    music = plan_shots(make_music(np.random.default_rng(0), 20 * RATE), RATE)
+    check_plan(music, 20 * RATE, RATE, 97, 32)
+    assert all(re.fullmatch(r"no speech: \d+ dB below the sound around it", shot.note) for shot in music[:-1])
+    knock = noise((2, 0.003), (0.3, 0), (2.7, 0.003))
+    knock[8_000:8_040] = 1.0
+    assert 2 < plan_shots(knock, RATE)[0].stop / FPS < 2.3
 
 
 def test_shots_are_even_where_nothing_speaks_for_another_cut() -> None:
@@ -87,12 +146,13 @@ def test_shots_are_even_where_nothing_speaks_for_another_cut() -> None:
 
 
 def test_a_knock_and_long_silence_hide_no_pause() -> None:
-    speech = noise((2, 0.03), (0.4, 0), (2.5, 0.03), (20, 0), (3, 0.03))
-    speech[8_000:8_040] = 1.0
-    shots = plan_shots(speech, RATE)
-    check_plan(shots, len(speech), RATE, 97, 32)
+    waveform = 0.01 * tiny.said(SENTENCES[0], 0.4, SENTENCES[1], 20.0, SENTENCES[2])
+    waveform[800:840] = 1.0
+    shots = plan_shots(waveform, RATE)
+    check_plan(shots, len(waveform), RATE, 97, 32)
     assert all(shot.note.startswith("in a pause") for shot in shots[:-1])
-    assert 2 < shots[0].stop / FPS < 2.4
+    pause = len(tiny.said(SENTENCES[0])) / RATE
+    assert pause < shots[0].stop / FPS < pause + 0.4
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])
