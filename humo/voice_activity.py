@@ -44,6 +44,7 @@ _PIECE = 128  # samples (8 ms) in which loudness is measured
 _AROUND, _CALM = 501, 10  # pieces (4 s), and the percentile that is calm
 _SILENT, _ABOVE = 10 ** (-35 / 20), 10 ** (10 / 20)  # of what is loud; of what is calm, and still counts as calm
 _MOST = 0.1  # seconds by which an edge is corrected
+_MIN_SPEECH = 0.1  # seconds: the beginning of a tone may pass for speech, but not for long
 _SURE = 0.3  # seconds: no sound of speech is so long and so unlike speech
 
 
@@ -76,7 +77,7 @@ def find_speech(waveform: np.ndarray) -> list[tuple[float, float]]:
                 joined.append((last[0], gap[0]))
                 begin = gap[1]
         joined.append((begin, min(end, len(waveform) / SAMPLE_RATE)))
-    return joined
+    return [(begin, end) for begin, end in joined if end - begin >= _MIN_SPEECH]
 
 
 def find_pauses(

@@ -111,7 +111,7 @@ def _sounds_without_speech() -> dict[str, np.ndarray]:
         "hiss in bursts": 0.1 * hiss * (time % 1 < 0.6),
         "room": spoiling.room_noise(np.full(len(time), 0.01, np.float32), rng, 0) - 0.01,
         "tone": 0.3 * np.sin(2 * np.pi * 200 * time),
-        "swelling tone": tiny.voice(8)[0],
+        "beeps": 0.3 * np.sin(2 * np.pi * 440 * time) * (time % 2 > 1.5),
         "music": spoiling.make_music(rng, len(time)),
         "quiet music": 0.01 * spoiling.make_music(rng, len(time)),
         "a click": np.eye(1, len(time), 40_000)[0],

@@ -178,6 +178,13 @@ def voice(seconds: float, rate: int = 16_000) -> tuple[np.ndarray, int]:
     return (0.5 * np.sin(2 * np.pi * 220 * time) * np.abs(np.sin(7 * time)) + 0.01).astype(np.float32), rate
 
 
+def noise(*parts: tuple[float, float], rate: int = 16_000) -> np.ndarray:
+    """Stretches of noise: (seconds, amplitude) each; 0 is silence."""
+    draw = np.random.default_rng(7)
+    sounds = [volume * draw.uniform(-1, 1, round(seconds * rate)) for seconds, volume in parts]
+    return np.concatenate(sounds).astype(np.float32)
+
+
 def said(*parts: str | float) -> np.ndarray:
     """Sentences in a synthetic voice without the silence around them, and seconds of silence; float32 at 16 kHz."""
     pieces = []
