@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from humo.caches import settle_caches
+
 if TYPE_CHECKING:
     from humo.checkpoints import load as load
     from humo.focus import FaceMaskPredictor as FaceMaskPredictor
@@ -34,6 +36,8 @@ _HOMES = {
     "StopGeneration": "sampling",
     "load": "checkpoints",
 }
+
+settle_caches()
 
 
 def __getattr__(name: str) -> Any:

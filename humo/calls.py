@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 from PIL import Image
 
-from humo.guidance import Rule, describe_rule, make_rule
+from humo.guidance import Rule, describe_rule, read_rule
 from humo.inputs import Request, check_request, choose_num_frames, fit_sound, make_request
 from humo.loudness import level_sound
 from humo.media import Sound, read_picture, read_sound, write_video
+from humo.media.clips import to_moviepy
 from humo.parallel import draw_seed
 
 if TYPE_CHECKING:
+    from moviepy import VideoClip
+
     from humo.pipeline import HuMoPipeline
     from humo.portrait import Portrait
 
@@ -108,6 +111,10 @@ class HuMoPipelineOutput:
         """
         return write_video(path, self.frames, self.fps, self.audio, self.settings, scale)
 
+    def to_moviepy(self) -> VideoClip:
+        """The video as a clip of moviepy, an extra; see `humo.media.clips`."""
+        return to_moviepy(self.frames, self.fps, self.audio)
+
 
 def list_pictures(image: Picture | Sequence[Picture] | None) -> list[Picture]:
     """The references of a call as a list."""
@@ -191,8 +198,7 @@ def read_call(
     """
     config, notes = pipe.config, []
     image = list_pictures(image)
-    rule = config.default_guidance if guidance is None else guidance
-    rule = make_rule(rule) if isinstance(rule, Mapping) else rule
+    rule = read_rule(config.default_guidance if guidance is None else guidance)
     request = make_request(
         config,
         prompt,

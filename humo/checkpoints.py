@@ -9,6 +9,7 @@ published presets are converted once for each dtype that needs files of its own,
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,11 @@ import psutil
 import torch
 from diffusers import WanTransformer3DModel
 from safetensors import safe_open
+from torch import Tensor
 
 import humo.codec  # noqa: F401 (diffusers loads a saved class only from a module that is imported)
 from humo.fast import make_fast
+from humo.loras import check_lora
 from humo.memory import place, plan_for
 from humo.pipeline import HuMoPipeline
 from humo.published.keys import (
@@ -61,6 +64,7 @@ def load(
     memory: str | None = None,
     fast: bool = False,
     cache: str | None = None,
+    lora: str | Path | Mapping[str, Tensor] | None = None,
 ) -> HuMoPipeline:
     """Load a pipeline.
 
@@ -77,18 +81,22 @@ def load(
         fast: the distilled form, one pass a step and few steps (`humo.fast`); mini has one.
         cache: "first_block" or "taylor", which leave out most of the network at steps that change little
             (`humo.step_caches`); None computes all of it.
+        lora: added before the memory is saved, as `HuMoPipeline.load_lora_weights` takes it (`humo.loras`).
 
     Returns:
         The pipeline, ready to be called.
 
     Raises:
         ValueError: if the preset or folder is unknown, a file of it is missing or truncated, the published files are
-            neither here nor to be had, the memory is too small, or there is no such cache or no fast form.
+            neither here nor to be had, the memory is too small, there is no such cache or no fast form, or the LoRA
+            does not fit.
     """
     if memory is not None:
         plan_for(memory, 0)  # an unknown size is refused before gigabytes are loaded
     if cache is not None:
         read_cache(cache)
+    if lora is not None:
+        check_lora(lora)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = dtype or default_dtype(device)
     name = str(preset_or_folder)
@@ -102,6 +110,8 @@ def load(
             raise ValueError(f"The weights of {name} in {folder.name} are incomplete: {_FETCH_AGAIN}.")
     if fast:
         pipeline = make_fast(pipeline, folder)
+    if lora is not None:
+        pipeline.load_lora_weights(lora)
     use_cache(pipeline.transformer, cache)
     if device.type == "cpu":
         _align(pipeline)

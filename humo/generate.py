@@ -19,6 +19,7 @@ from tqdm import tqdm
 from humo.guidance import RULES
 from humo.media import Sound, check_video_path, read_sound
 from humo.plans import PRESETS
+from humo.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_whole
 from humo.space.request import Defaults, VideoRequest
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ def generate(
 ) -> None:
     """Make a video from text, pictures and sound, either or both of the last two left out at will."""
     check_video_path(out)
+    scales = {"text": text_scale, "image": image_scale, "audio": audio_scale, "switch": switch}
+    sizes = {"num_frames": frames, "num_inference_steps": steps, "height": height, "width": width}
+    _check_numbers(sizes, seed, scales)
     texts = _read_prompts(prompt, prompts)
     if plan:
         sound = _given(None if audio is None else read_sound(audio), "--plan")
@@ -99,7 +103,7 @@ def generate(
         raise ValueError(f"{len(texts)} prompts are given for one clip: give one, or --shots FOLDER for one a shot.")
 
     pipe = _load(preset, None if memory is None else memory.value, fast, cache)
-    scales = {"text": text_scale, "image": image_scale, "audio": audio_scale, "switch": switch}
+    _check_enlarged(height or pipe.config.default_height, width or pipe.config.default_width, enlarge)
     settings = {
         "num_inference_steps": steps,
         "guidance": _guidance(pipe, guidance, scales),
@@ -149,6 +153,27 @@ def _read_prompts(given: list[str] | None, file: Path | None) -> list[str]:
     if not any(lines):
         raise ValueError(f"{file.name} has no line with a prompt: write one for all shots, or a line a shot.")
     return [line for line in lines if line]
+
+
+def _check_numbers(sizes: dict[str, int | None], seed: int | None, scales: dict[str, float | None]) -> None:
+    """Refuse what no model takes before one is loaded."""
+    for name, value in sizes.items():
+        if value is not None and read_whole(name, value) < 1:
+            raise ValueError(f"{name} must be 1 or more but is {value}.")
+    if seed is not None:
+        check_seed(seed)
+    for name, value in scales.items():
+        if value is not None:
+            check_number(f"guidance {name}", value, *(TIMESTEPS if name == "switch" else SCALES))
+
+
+def _check_enlarged(height: int, width: int, enlarge: int) -> None:
+    longest, most = max(height, width), MOST["height"]
+    if longest * enlarge > most:
+        raise ValueError(
+            f"--enlarge is {enlarge}, which makes {width}x{height} pixels more than {most:,} long: use at most "
+            f"{most // longest}."
+        )
 
 
 def _given(sound: Sound | None, option: str) -> Sound:

@@ -32,6 +32,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from humo.ranges import SCALES, TIMESTEPS, check_number, short
+
 NUM_TIMESTEPS = 1000.0
 TEXT_DROP = 2.0
 """By how much the released 17B rule lowers the text scale from the switch on."""
@@ -249,9 +251,36 @@ def make_rule(settings: Mapping[str, Any]) -> Rule:
         The rule; `describe_rule` gives the settings back.
 
     Raises:
-        ValueError: if the rule, the ramp or an argument is unknown.
+        ValueError: if the rule, the ramp or an argument is unknown, or a number is none that guidance can have.
     """
-    return _build(settings, "rule", RULES)
+    rule = _build(settings, "rule", RULES)
+    check_rule(rule)
+    return rule
+
+
+def read_rule(guidance: Rule | Mapping[str, Any]) -> Rule:
+    """A rule as it is, or made of its plain data.
+
+    Raises:
+        ValueError: if it is neither, or a number of it is none that guidance can have.
+    """
+    if isinstance(guidance, Mapping):
+        return make_rule(guidance)
+    check_rule(guidance)
+    return guidance
+
+
+def check_rule(rule: Rule) -> None:
+    """Refuse numbers that guidance cannot have; a rule or a scale of your own is your own matter.
+
+    Raises:
+        ValueError: if a scale is no number within ±100, or a switch no timestep.
+    """
+    if not callable(rule):
+        raise ValueError(f"guidance is {short(rule)}: give a rule of humo.guidance, or its plain data.")
+    if type(rule) in RULES.values():
+        for field in fields(rule):
+            _check_value(field.name, getattr(rule, field.name))
 
 
 def parse_rule(text: str) -> dict[str, Any]:
@@ -279,12 +308,14 @@ def describe_rule(rule: Rule) -> dict[str, Any]:
 
 def _build(settings: Mapping[str, Any], kind: str, classes: Mapping[str, type]) -> Any:
     name = settings.get(kind)
-    if name not in classes:
-        raise ValueError(f"guidance {kind} {name!r} is unknown: use one of {', '.join(classes)}.")
+    if not isinstance(name, str) or name not in classes:
+        raise ValueError(f"guidance {kind} {short(name)} is unknown: use one of {', '.join(classes)}.")
     allowed = [field.name for field in fields(classes[name])]
     arguments = {key: _build_value(value) for key, value in settings.items() if key != kind}
     if unknown := [key for key in arguments if key not in allowed]:
         raise ValueError(f"guidance {kind} {name} has no {unknown[0]!r}: it has {', '.join(allowed)}.")
+    if kind == "ramp" and not {"early", "late"} <= arguments.keys():
+        raise ValueError("guidance has a ramp without its ends.")
     return classes[name](**arguments)
 
 
@@ -292,6 +323,23 @@ def _build_value(value: Any) -> Any:
     if isinstance(value, Mapping):
         return _build(value, "ramp", _RAMPS)
     return tuple(map(_build_value, value)) if isinstance(value, list | tuple) else value
+
+
+def _check_value(name: str, value: Any) -> None:
+    """A switch, the scales above it, or a scale: a number, a ramp, or a function of one's own."""
+    if name == "switch":
+        check_number("guidance switch", value, *TIMESTEPS)
+    elif name == "early":
+        if value is not None and (not isinstance(value, tuple) or len(value) != 3):
+            raise ValueError("guidance early must be three scales, of text, picture and voice.")
+        for scale in value or ():
+            _check_value("early scale", scale)
+    elif type(value) in _RAMPS.values():
+        for field in fields(value):
+            bounds = TIMESTEPS if field.name == "switch" else SCALES
+            check_number(f"guidance {name} {field.name}", getattr(value, field.name), *bounds)
+    elif not callable(value):
+        check_number(f"guidance {name}", value, *SCALES)
 
 
 def _describe(item: Any, kind: str, classes: Mapping[str, type]) -> dict[str, Any]:
@@ -305,4 +353,6 @@ def _describe(item: Any, kind: str, classes: Mapping[str, type]) -> dict[str, An
 def _describe_value(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_describe_value(entry) for entry in value]
-    return _describe(value, "ramp", _RAMPS) if callable(value) else value
+    if callable(value):
+        return _describe(value, "ramp", _RAMPS)
+    return value if value is None or isinstance(value, int) else float(value)  # NumPy's numbers are no plain data

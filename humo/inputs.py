@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from humo.media import Sound
+from humo.ranges import check_seed, read_whole, short
 from humo.timing import FPS, FRAMES_PER_LATENT, PUBLISHED_FRAMES, SAMPLE_RATE, frames_for_sound
 
 MAX_PROMPT_LENGTH = 2_000
@@ -55,6 +56,9 @@ def make_request(
 
     Args:
         config: of the pipeline (`HuMoPipeline.config`).
+
+    Raises:
+        ValueError: if a number is none that can be asked for.
     """
     given = {
         "negative_prompt": negative_prompt,
@@ -63,7 +67,10 @@ def make_request(
         "num_inference_steps": num_inference_steps,
     }
     filled = {name: config[f"default_{name}"] if value is None else value for name, value in given.items()}
-    return Request(prompt=prompt, num_images=num_images, num_frames=num_frames, seed=seed, **filled)
+    numbers = {name: value for name, value in filled.items() if name != "negative_prompt"}
+    numbers |= {"seed": seed} if num_frames is None else {"seed": seed, "num_frames": num_frames}
+    filled |= {name: read_whole(name, value) for name, value in numbers.items()}
+    return Request(**{"prompt": prompt, "num_images": num_images, "num_frames": None, **filled})
 
 
 def check_request(request: Request, config: Any, size_multiple: int) -> None:
@@ -87,8 +94,7 @@ def check_request(request: Request, config: Any, size_multiple: int) -> None:
     _check_size(request, config.supported_sizes, size_multiple)
     if request.num_inference_steps < 1:
         raise ValueError(f"num_inference_steps must be 1 or more but is {request.num_inference_steps}.")
-    if not 0 <= request.seed < 2**63:
-        raise ValueError(f"seed must be between 0 and 2**63 - 1 but is {request.seed}.")
+    check_seed(request.seed)
 
 
 def choose_num_frames(sound: Sound | None, config: Any, notes: list[str]) -> int:
@@ -139,7 +145,10 @@ def fit_samples(samples: np.ndarray, length: int) -> np.ndarray:
 
 
 def _check_text(request: Request) -> None:
-    if not isinstance(request.prompt, str) or not request.prompt.strip():
+    for name in ("prompt", "negative_prompt"):
+        if not isinstance(text := getattr(request, name), str):
+            raise ValueError(f"{name} is {short(text)}: give text.")
+    if not request.prompt.strip():
         raise ValueError("prompt is empty: describe in a few words who and what is to be seen.")
     for name in ("prompt", "negative_prompt"):
         length = len(getattr(request, name))

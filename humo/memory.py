@@ -24,8 +24,8 @@ any other name of diffusers' dispatcher whose package is installed (`flash`, `sa
 `pipe.load_lora_weights(...)` (with peft installed) with Wan LoRAs in diffusers' or Wan's own key names. A few-step LoRA
 keeps audio guidance: it was distilled to do without text guidance, so ask for its number of steps and for
 `guidance={"rule": "constant", "text": 1.0, "image": 1.0, "audio": 3.0}`, two passes a step (`audio` 1.0: one pass).
-Under `layerwise_casting` a LoRA must be there before: load on the CPU without `memory`, load the LoRA, then `place`;
-peft would otherwise make its weights in float8, in which nothing can be computed.
+Under `layerwise_casting` a LoRA must be there before, as in `humo.load("17B", memory="8GB", lora=...)`, for peft would
+make its weights in float8, in which nothing can be computed; and such weights cannot be saved (`humo.float8`).
 
 All of this file is ours.
 """

@@ -11,7 +11,7 @@ The path, point by point, beside the released code:
   mode normalised; null: zeros (1.7B) or the black video's latents (17B), which are computed for any size.
 - Sound: mono at 16 kHz, Whisper in chunks of 30 s, 33 states in 5 bands, 50 to 25 Hz, windows of 8, zeros on
   references. The release first separates the voice from music with one more network; here the sound is heard as it is.
-- Noise: drawn on the CPU (ours), so a seed means the same on every device, but not the same as in the release.
+- Noise: drawn on the CPU (ours, `humo.noise`), so a seed means the same on every device, but not as in the release.
 - Solver: UniPC with the released noise levels (`humo.sampling.set_timesteps`); latents stay in float32.
 
 Source: HuMo released code (`generate.py::inference`), which refuses TI; here it works.
@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline, UniPCMultistepScheduler
-from diffusers.loaders import WanLoraLoaderMixin
 from diffusers.models.modeling_utils import ModelMixin
 from PIL import Image
 from torch import Tensor
@@ -41,6 +40,8 @@ from humo.fast_config import SUFFIX
 from humo.focus import FaceMaskPredictor, MaskKeeper
 from humo.guidance import Rule
 from humo.inputs import Request
+from humo.loras import LoraLoader
+from humo.noise import draw_noise
 from humo.prompts import PromptCache, encode_tokens
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
 from humo.sampling import Conditions, StepState, denoise, join_conditions
@@ -50,7 +51,7 @@ from humo.transformer import HuMoTransformer3DModel
 from humo.windows import LEEWAY
 
 
-class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
+class HuMoPipeline(LoraLoader, DiffusionPipeline):
     """HuMo in one call.
 
     Args:
@@ -373,13 +374,11 @@ class HuMoPipeline(DiffusionPipeline, WanLoraLoaderMixin):
         return count_latents(trained)
 
     def _draw_noise(self, request: Request, num_references: int) -> Tensor:
-        """Noise from the CPU's generator, so that a seed means the same on every device."""
         scale = self.vae.config.scale_factor_spatial
         num_latents = count_latents(request.num_frames) + num_references
         size = request.height // scale, request.width // scale
-        generator = torch.Generator("cpu").manual_seed(request.seed)
-        noise = torch.randn((1, self.transformer.config.out_channels, num_latents, *size), generator=generator)
-        return noise.to(self._execution_device)
+        shape = (1, self.transformer.config.out_channels, num_latents, *size)
+        return draw_noise(shape, request.seed).to(self._execution_device)
 
 
 def _call_each(*callbacks: Callable[[StepState], None] | None) -> Callable[[StepState], None]:

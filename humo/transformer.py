@@ -42,6 +42,7 @@ from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
 from humo.audio_attention import AudioProjection, FrameIndex, frame_mask
+from humo.float8 import WeightsGuard
 from humo.guidance_embedding import NUM_SCALARS, GuidanceEmbedding
 from humo.key_values import KeyValueMemory
 from humo.linear_estimate import add_linear_estimate
@@ -80,7 +81,7 @@ class HuMoTransformerOutput(BaseOutput):
     attended: tuple[Tensor, ...] | None = None
 
 
-class HuMoTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, AttentionMixin):
+class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, AttentionMixin):
     """The velocity network of HuMo in all its sizes.
 
     Two input forms exist. With `in_channels == out_channels` (1.7B) the last latent frames hold the clean

@@ -40,6 +40,14 @@ def test_words_after_digital_silence_are_found_where_they_are() -> None:
     assert all(one.end <= other.start + 1e-9 for one, other in zip(phones, phones[1:], strict=False))
 
 
+def test_the_same_sound_gives_the_same_phones_whatever_came_before() -> None:
+    text = "garage island quick thumb"
+    speech = speak(text)
+    first = align(speech.waveform, text)
+    align(speak("we saw the moon").waveform, "we saw the moon")
+    assert align(speech.waveform, text) == first
+
+
 def test_phones_take_espeaks_names_and_a_vowel_without_stress_is_weak() -> None:
     text = "the sofa is enough, mother"
     names = [name for _, name in as_phonemes(align(speak(text).waveform, text))]

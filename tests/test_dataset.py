@@ -153,6 +153,17 @@ def test_sound_and_picture_stay_together(tmp_path):
     assert 15_000 < len(waveform) <= 16_000
 
 
+@pytest.mark.parametrize("sides", [[1, -1], [0, 0, 1, 0, 0, 0]], ids=["inverted", "middle of six"])
+def test_a_voice_that_a_mix_would_lose_is_heard(tmp_path, sides):
+    samples, rate = tiny.voice(0.9, 48_000)
+    noise = 0.1 * np.random.default_rng(0).standard_normal((len(samples), 1))
+    spread = samples[:, None] * np.array(sides) + noise * (np.array(sides) == 0)
+    file = write_video(tmp_path / "a.mp4", np.zeros((25, 32, 32, 3), np.uint8), audio=(spread, rate))
+    heard, true = read_waveform(file, 0.8), tiny.voice(0.9)[0][:12_800]
+    assert heard.shape == (12_800,)
+    assert heard.std() == pytest.approx(true.std(), rel=0.05) and np.corrcoef(heard, true)[0, 1] > 0.95
+
+
 @pytest.mark.parametrize("fps", [0.0, 5.0, 12.0, 1000.0])
 def test_frame_rates_that_cannot_become_25_are_dropped(fps):
     from humo.dataset.video import VideoInfo

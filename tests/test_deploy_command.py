@@ -43,7 +43,9 @@ def environment(hub: HubServer, home: Path, **more: str) -> dict[str, str]:
 
 
 COMMAND = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a child of whoever ignores it
 from pathlib import Path
 import humo.space.deploy as module
 from humo.__main__ import main

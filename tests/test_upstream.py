@@ -13,6 +13,7 @@ import torch
 from diffusers import ContextParallelConfig, UniPCMultistepScheduler
 from diffusers.hooks._helpers import TransformerBlockRegistry
 from diffusers.hooks.context_parallel import PartitionAnythingSharder
+from diffusers.loaders import lora_base, lora_pipeline
 from diffusers.models.attention_dispatch import (
     AttentionBackendName,
     _AttentionBackendRegistry,
@@ -25,6 +26,7 @@ import humo.audio
 import humo.codec
 import humo.focus
 import humo.transformer
+from humo import loras
 from humo.transformer import HuMoTransformer3DModel, HuMoTransformerBlock
 
 
@@ -150,3 +152,21 @@ def test_torch_tells_whether_the_processor_multiplies_bfloat16() -> None:
     assert isinstance(told, bool)
     if flags.exists():
         assert told == ("avx512_bf16" in flags.read_text())
+
+
+def test_a_lora_is_fetched_by_the_options_that_ours_names() -> None:
+    parameters = list(inspect.signature(lora_base._fetch_state_dict).parameters)
+    assert parameters[0] == "pretrained_model_name_or_path_or_dict"
+    assert set(parameters[1:]) == {*loras._OPTIONS, "user_agent", "allow_pickle", "metadata", "return_file_metadata"}
+    parameters = inspect.signature(lora_pipeline.WanLoraLoaderMixin.load_lora_into_transformer).parameters
+    wanted = ["state_dict", "transformer", "adapter_name", "_pipeline", "low_cpu_mem_usage", "hotswap", "metadata"]
+    assert list(parameters) == wanted
+
+
+def test_diffusers_conversion_of_loras_still_changes_what_it_is_given() -> None:
+    """Why `humo.loras` has one of its own; when this fails, see what else it has learnt."""
+    layer = "diffusion_model.blocks.0.cross_attn.q"
+    given = {f"{layer}.lora_A.weight": torch.ones(2, 4), f"{layer}.lora_B.weight": torch.ones(4, 2)}
+    given[f"{layer}.alpha"] = torch.tensor(1.0)
+    lora_pipeline.WanLoraLoaderMixin.lora_state_dict(dict(given))
+    assert given[f"{layer}.lora_A.weight"].mean() != 1

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from humo.media import read_picture, read_sound
+from humo.ranges import LARGEST_SEED
 
 BENCH = "bench.jsonl"
 MODES = ("T", "TI", "TA", "TIA")
@@ -163,7 +164,7 @@ def _read_case(told: dict[str, Any], folder: Path, where: str) -> BenchCase:
         mode=mode,
         references=_read_references(told, mode, folder, where),
         audio=_read_audio(told, mode, folder, where),
-        seed=_whole(told, "seed", 2**63 - 1, where, default=zlib.crc32(name.encode())),
+        seed=_whole(told, "seed", LARGEST_SEED, where, default=zlib.crc32(name.encode())),
         size=_read_size(told.get("size"), where),
         frames=_read_frames(told, where),
         questions=_read_questions(told.get("questions") or [], where),

@@ -30,7 +30,7 @@ TRIED = """
   busy already (*many visitors*, above): there the page batches quick looks alone, on a GPU all.
 - **Compiled blocks on the CPU** (`pipe.transformer.compile_repeated_blocks()`) took as long as the others in full
   quality, and longer in a quick look, after a wait for the compiler: they are for GPUs.
-- **A slower preset of the video encoder** ("medium", moviepy's default) takes longer than "veryfast" for files of the
+- **A slower preset of the video encoder** ("medium", x264's default) takes longer than "veryfast" for files of the
   same size; a quick look is not enlarged at all, which took more time than its network.
 - **A faster cold start**: nearly all of it is the import of torch, diffusers, transformers and peft, which import one
   another; the page answers before they are there and reads the model's settings from its files alone.

@@ -13,19 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
+from humo import media
 from humo.dataset.dropping import Drop
 from humo.dataset.settings import FPS
-from humo.media import SAMPLE_RATE, kind_of
+from humo.media import kind_of
+from humo.media.decoding import DEMUXERS, PATIENCE
 
-DEMUXERS = {"MP4": "mov", "WEBM": "matroska"}
+KINDS = ("MP4", "WEBM")
 """What a video may be, by its first bytes."""
-SOUND_DEMUXERS = DEMUXERS | {"WAV": "wav", "FLAC": "flac", "MP3": "mp3", "OGG": "ogg", "AAC": "aac"}
-"""What a sound may be."""
 MAX_SIDE = 8192
 """Pixels; larger frames are no videos of people."""
 MAX_FPS = 240.0
-TIMEOUT = 120
-"""Seconds that ffmpeg may take for one clip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,38 +115,38 @@ def read_waveform(path: Path, seconds: float) -> np.ndarray:
     """Hear the first seconds of a sound, or of a video's own from the moment of its first frame.
 
     Args:
-        path: the video, or a WAV, FLAC, MP3, OGG or M4A beside it.
+        path: the video, or a sound beside it.
         seconds: at most.
 
     Returns:
-        Mono at 16 kHz, float32 (samples,); a track that begins later begins with silence.
+        Mono at 16 kHz, float32 (samples,), read as every sound is; a track that begins later begins with silence.
 
     Raises:
         Drop: if it cannot be decoded.
     """
-    wanted = ["-map", "0:a:0", "-af", "aresample=async=1:first_pts=0", "-t", f"{seconds:.3f}", "-ac", "1"]
-    done = _ffmpeg(path, [*wanted, "-ar", str(SAMPLE_RATE), "-f", "f32le", "pipe:1"], SOUND_DEMUXERS)
-    waveform = np.frombuffer(done.stdout[: len(done.stdout) // 4 * 4], np.float32)
-    if done.returncode != 0 or not waveform.size or not np.isfinite(waveform).all():
-        raise Drop("corrupt sound", _last_line(done.stderr.decode("utf-8", "replace"), path))
-    return waveform
+    try:
+        return media.read_waveform(path, seconds)
+    except TimeoutError:
+        raise Drop("reader died", f"{path.name} took more than {PATIENCE} s") from None
+    except ValueError as error:
+        raise Drop("corrupt sound", str(error)[:160]) from None
 
 
-def _ffmpeg(path: Path, wanted: list[str], demuxers: dict[str, str] = DEMUXERS) -> subprocess.CompletedProcess[bytes]:
+def _ffmpeg(path: Path, wanted: list[str]) -> subprocess.CompletedProcess[bytes]:
     """Only local files and only the format that the first bytes show: a container may not name other files."""
     from imageio_ffmpeg import get_ffmpeg_exe
 
-    demuxer = demuxers.get(kind := kind_of(path))
-    if demuxer is None:
-        raise Drop("corrupt video" if demuxers is DEMUXERS else "corrupt sound", f"{path.name} holds {kind} data")
+    kind = kind_of(path)
+    if kind not in KINDS:
+        raise Drop("corrupt video", f"{path.name} holds {kind} data")
     level = "error" if wanted else "info"
-    given = f"-hide_banner -v {level} -nostdin -protocol_whitelist file,pipe -f {demuxer} -i".split()
+    given = f"-hide_banner -v {level} -nostdin -protocol_whitelist file,pipe -f {DEMUXERS[kind]} -i".split()
     try:
         return subprocess.run(
-            [get_ffmpeg_exe(), *given, str(path.resolve()), *wanted], capture_output=True, check=False, timeout=TIMEOUT
+            [get_ffmpeg_exe(), *given, str(path.resolve()), *wanted], capture_output=True, check=False, timeout=PATIENCE
         )
     except subprocess.TimeoutExpired:
-        raise Drop("reader died", f"{path.name} took more than {TIMEOUT} s") from None
+        raise Drop("reader died", f"{path.name} took more than {PATIENCE} s") from None
 
 
 def _last_line(text: str, path: Path) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from humo import noise
 from humo.audio import FRAMES_PER_LATENT
 from humo.evaluation.cases import Case
 from humo.files import replaced
@@ -155,11 +156,11 @@ def _encode_case(pipe: HuMoPipeline, case: Case, mode: str, settings: Generation
 
 
 def draw_noise(pipe: HuMoPipeline, seed: int, settings: GenerationSettings) -> Tensor:
-    """One video's noise with one reference slot, (1, z, f, h, w), from the CPU's generator as in the pipeline."""
+    """One video's noise with one reference slot, (1, z, f, h, w), as in the pipeline."""
     side = settings.size // pipe.vae.config.scale_factor_spatial
     latents = 2 + (settings.num_frames - 1) // FRAMES_PER_LATENT
     shape = (1, pipe.transformer.config.out_channels, latents, side, side)
-    return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed)).to(pipe.device)
+    return noise.draw_noise(shape, seed).to(pipe.device)
 
 
 def _key(maker: str, pipe: HuMoPipeline, case: Case, mode: str, settings: GenerationSettings) -> str:

@@ -7,6 +7,7 @@ Notable choices (all ours):
   decoded to their true end, in a process of their own, within limits of time and size.
 - Whatever is wrong is one `ValueError` of one sentence, with the file's name and never its folder: the page,
   the command line and the library show it as it is.
+- A sound is decoded once, as long as its file stays the same.
 - A video says in its own metadata that it is AI-generated.
 """
 
@@ -19,6 +20,7 @@ from humo.media.sounds import SAMPLE_RATE as SAMPLE_RATE
 from humo.media.sounds import SILENCE as SILENCE
 from humo.media.sounds import Sound as Sound
 from humo.media.sounds import read_sound as read_sound
+from humo.media.sounds import read_waveform as read_waveform
 from humo.media.sounds import warm_up as warm_up
 from humo.media.video import AI_NOTICE as AI_NOTICE
 from humo.media.video import check_video_path as check_video_path

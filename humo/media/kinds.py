@@ -9,23 +9,25 @@ HEAD = 1024
 # (kind, offset, bytes), the first that fits.
 # fmt: off
 _MAGIC = (
-    ("PNG", 0, b"\x89PNG\r\n\x1a\n"), ("JPEG", 0, b"\xff\xd8\xff"), ("GIF", 0, b"GIF8"), ("BMP", 0, b"BM"),
-    ("TIFF", 0, b"II*\x00"), ("TIFF", 0, b"MM\x00*"), ("WEBP", 8, b"WEBP"), ("AVIF", 4, b"ftypavif"),
-    ("AVIF", 4, b"ftypavis"), ("HEIC", 4, b"ftyphei"), ("HEIC", 4, b"ftyphev"), ("HEIC", 4, b"ftypmif1"),
-    ("HEIC", 4, b"ftypmsf1"), ("JPEG XL", 0, b"\xff\x0a"), ("JPEG XL", 4, b"JXL \r\n\x87\n"),
-    ("JPEG 2000", 4, b"jP  \r\n\x87\n"), ("Photoshop", 0, b"8BPS"),
+    ("PNG", 0, b"\x89PNG\r\n\x1a\n"), ("JPEG-LS", 0, b"\xff\xd8\xff\xf7"), ("JPEG", 0, b"\xff\xd8\xff"),
+    ("GIF", 0, b"GIF8"), ("BMP", 0, b"BM"), ("TIFF", 0, b"II*\x00"), ("TIFF", 0, b"MM\x00*"), ("TIFF", 0, b"II+\x00"),
+    ("TIFF", 0, b"MM\x00+"), ("WEBP", 8, b"WEBP"), ("AVIF", 4, b"ftypavif"), ("AVIF", 4, b"ftypavis"),
+    ("HEIC", 4, b"ftyphei"), ("HEIC", 4, b"ftyphev"), ("HEIC", 4, b"ftypmif1"), ("HEIC", 4, b"ftypmsf1"),
+    ("JPEG XL", 0, b"\xff\x0a"), ("JPEG XL", 4, b"JXL \r\n\x87\n"), ("JPEG 2000", 4, b"jP  \r\n\x87\n"),
+    ("JPEG 2000", 0, b"\xff\x4f\xff\x51"), ("Photoshop", 0, b"8BPS"),
     ("WAV", 8, b"WAVE"), ("W64", 0, b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"), ("FLAC", 0, b"fLaC"),
     ("OGG", 0, b"OggS"), ("AIFF", 8, b"AIF"), ("CAF", 0, b"caff"), ("AU", 0, b".snd"), ("AMR", 0, b"#!AMR"),
     ("AC3", 0, b"\x0b\x77"), ("WMA", 0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), ("AVI", 8, b"AVI "), ("FLV", 0, b"FLV"),
     ("MPEG", 0, b"\x00\x00\x01\xba"), ("WAVPACK", 0, b"wvpk"), ("TTA", 0, b"TTA1"), ("APE", 0, b"MAC "),
-    ("MUSEPACK", 0, b"MPCK"), ("MUSEPACK", 0, b"MP+"), ("REALAUDIO", 0, b".RMF"), ("REALAUDIO", 0, b".ra\xfd"),
+    ("MUSEPACK", 0, b"MPCK"), ("MUSEPACK SV7", 0, b"MP+"), ("REALAUDIO", 0, b".RMF"), ("REALAUDIO", 0, b".ra\xfd"),
     ("VOC", 0, b"Creative Voice File"), ("DTS", 0, b"\x7f\xfe\x80\x01"), ("WEBM", 0, b"\x1a\x45\xdf\xa3"),
     ("MP4", 4, b"ftyp"), ("MP4", 4, b"wide"), ("MP4", 4, b"mdat"), ("MP4", 4, b"moov"), ("MP4", 4, b"skip"),
+    ("MP4", 4, b"free"), ("MP4", 4, b"pnot"), ("SILK", 0, b"#!SILK"), ("SILK", 1, b"#!SILK"),
     ("MIDI", 0, b"MThd"), ("PDF", 0, b"%PDF"), ("ZIP", 0, b"PK\x03\x04"),
 )
 # fmt: on
-_TRANSPORT = 188
-"""Bytes of a packet of an MPEG transport stream, each of which begins with a G."""
+_TRANSPORT = ((0, 188), (4, 192))
+"""Offset of the first G and bytes from one to the next in an MPEG transport stream, and in one of a camcorder."""
 _LAYERS = {0: "AAC", 1: "MP3", 2: "MP3", 3: "MP3"}
 """Kind by the layer bits of an MPEG frame; 0 is ADTS, and MPEG's layers 1 to 3 have one reader."""
 
@@ -65,8 +67,9 @@ def _kind_of_head(head: bytes) -> str:
         return "SVG"
     if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:
         return _LAYERS[head[1] >> 1 & 3]
-    if len(head) > 2 * _TRANSPORT and head[0] == head[_TRANSPORT] == head[2 * _TRANSPORT] == 0x47:
-        return "MPEG-TS"
+    for first, size in _TRANSPORT:
+        if head[first::size][:3] == b"GGG":
+            return "MPEG-TS"
     return "unknown"
 
 

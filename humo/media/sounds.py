@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 from humo.media.decoding import DEMUXERS, Decoded, decode_sound
 from humo.media.kinds import existing_file, kind_of
 from humo.media.mixing import mix_to_mono
+from humo.media.remembered import Remembered, mark_of
+from humo.ranges import short
 
 SAMPLE_RATE = 16_000
 """Hz, the rate at which every audio encoder of HuMo listens."""
@@ -26,7 +28,11 @@ SILENCE = 1e-3
 """Peak below which a sound counts as silent (-60 dB of full scale)."""
 LOUDEST = 100.0
 """Peak of a sound, where full scale is 1; floats can be so loud that nobody can reckon with them."""
+_SPARE = 0.5
+"""Seconds that are decoded beyond those that are asked for: what encoders put in front is cut off (`delays`)."""
 _ASKED = "give a WAV, FLAC, OGG, MP3 or M4A sound"
+_UNREADABLE = ("SILK",)
+"""Kinds of sound for which ffmpeg has no decoder: what a messenger keeps of voices."""
 _WHOLE = {np.dtype(np.uint8): 128.0, np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 """Full scale of samples that are whole numbers; bytes lie around 128."""
 _GIVE = "give (samples, rate) with samples of the shape (samples,) or (samples, channels)"
@@ -51,6 +57,14 @@ class Sound:
     def duration(self) -> float:
         """Length of the given sound in seconds."""
         return len(self.original) / self.rate
+
+    def copy(self) -> Sound:
+        """The same with samples of its own."""
+        return replace(self, waveform=self.waveform.copy(), original=self.original.copy())
+
+
+_READ: Remembered[Sound] = Remembered(most=16, most_bytes=64 << 20)
+"""A minute of stereo at 48 kHz takes 27 MB; what lasts two and a half is not kept."""
 
 
 def read_sound(sound: str | Path | tuple[Any, Any] | Mapping[str, Any] | Sound) -> Sound:
@@ -78,16 +92,49 @@ def read_sound(sound: str | Path | tuple[Any, Any] | Mapping[str, Any] | Sound) 
     if not isinstance(sound, str | Path):
         raise ValueError(f"sound is a {type(sound).__name__}: give the path of a file, or (samples, rate).")
     path = existing_file(sound, "sound")
-    kind, name = kind_of(path), f"sound {path.name}"
-    if kind not in DEMUXERS:
-        found = "has no sound inside" if kind == "unknown" else f"holds {kind} data, not a sound"
-        raise ValueError(f"{name} {found}: {_ASKED}.")
+    mark, name = mark_of(path), f"sound {path.name}"
+    if known := _READ.find(mark):
+        return known.copy()
     try:
-        decoded = decode_sound(path, kind, MAX_SECONDS + 1, MAX_SAMPLES + 1)
+        decoded = _decode(path, name, MAX_SECONDS + 1)
     except TimeoutError:
         raise ValueError(f"{name} takes too long to decode: save it again as WAV.") from None
+    read = _checked(decoded.samples, decoded.rate, name)
+    is_kept = _READ.keep(mark, read, read.waveform.nbytes + read.original.nbytes)
+    return read.copy() if is_kept else read
+
+
+def read_waveform(path: Path, seconds: float) -> np.ndarray:
+    """Hear the beginning of a file as the model does, for whoever reads many; it may be silent or short.
+
+    Args:
+        path: as of `read_sound`.
+        seconds: at most.
+
+    Returns:
+        Mono at 16 kHz, float32 (samples,).
+
+    Raises:
+        ValueError: if it is missing, empty, not a sound by its content, or damaged.
+        TimeoutError: if it takes longer than `humo.media.decoding.PATIENCE`.
+    """
+    path = existing_file(path, "sound")
+    name = f"sound {path.name}"
+    decoded = _decode(path, name, seconds + _SPARE)
+    _check_numbers(decoded.samples, name)
+    return _resample(mix_to_mono(decoded.samples)[0], decoded.rate)[: round(seconds * SAMPLE_RATE)]
+
+
+def _decode(path: Path, name: str, seconds: float) -> Decoded:
+    kind = kind_of(path)
+    if kind in _UNREADABLE:
+        raise ValueError(f"{name} holds {kind} sound, which we cannot decode: convert it to WAV or M4A.")
+    if kind not in DEMUXERS:
+        found = "has no sound inside that we know" if kind == "unknown" else f"holds {kind} data, not a sound"
+        raise ValueError(f"{name} {found}: {_ASKED}.")
+    decoded = decode_sound(path, kind, seconds, MAX_SAMPLES + 1)
     _check_decoded(decoded, name)
-    return _checked(decoded.samples, decoded.rate, name)
+    return decoded
 
 
 def _check_decoded(decoded: Decoded, name: str) -> None:
@@ -122,9 +169,9 @@ def _read_rate(rate: Any) -> int:
     try:
         whole = int(rate)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"the sound's rate is {str(rate)[:40]!r}: {_GIVE}.") from None
+        raise ValueError(f"the sound's rate is {short(rate)}: {_GIVE}.") from None
     if whole != rate:
-        raise ValueError(f"the sound's rate is {rate}: give a whole number of Hz.")
+        raise ValueError(f"the sound's rate is {short(rate)}: give a whole number of Hz.")
     return whole
 
 
@@ -144,8 +191,7 @@ def _read_samples(samples: np.ndarray, rate: int) -> Sound:
 
 def _checked(samples: np.ndarray, rate: int, name: str) -> Sound:
     _check_size(*samples.shape, rate, name)
-    if not np.isfinite(samples).all():
-        raise ValueError(f"{name} contains invalid numbers (NaN or infinity): save it again as 16-bit WAV.")
+    _check_numbers(samples, name)
     peak = np.abs(samples).max()
     if peak < SILENCE:
         raise ValueError(f"{name} is silent: give one in which somebody speaks.")
@@ -155,11 +201,18 @@ def _checked(samples: np.ndarray, rate: int, name: str) -> Sound:
     return Sound(_resample(heard, rate), samples, rate, notes=() if told is None else (told,))
 
 
+def _check_numbers(samples: np.ndarray, name: str) -> None:
+    if not np.isfinite(samples).all():
+        raise ValueError(f"{name} contains invalid numbers (NaN or infinity): save it again as 16-bit WAV.")
+
+
 def _check_size(num_samples: int, channels: int, rate: int, name: str) -> None:
     if channels > MAX_CHANNELS:
         raise ValueError(f"{name} has {channels} channels, at most {MAX_CHANNELS} are allowed: mix it down to stereo.")
     if not MIN_RATE <= rate <= MAX_RATE:
-        raise ValueError(f"{name} has a sample rate of {rate} Hz, allowed are 8000 to 192000: convert it to 48000.")
+        raise ValueError(
+            f"{name} has a sample rate of {short(rate)} Hz, allowed are 8000 to 192000: convert it to 48000."
+        )
     seconds = num_samples / rate
     if seconds < MIN_SECONDS:
         raise ValueError(f"{name} lasts {seconds:.2f} s, at least {MIN_SECONDS} s are needed: give a longer one.")

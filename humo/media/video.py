@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import soundfile
+from imageio_ffmpeg import get_ffmpeg_exe
 
 AI_NOTICE = "AI-generated video, made with HuMo, compact: not a recording of real events."
 
@@ -40,8 +43,6 @@ def write_video(
         ValueError: if path, frames or scale are not as above.
         OSError: if the encoder fails, for example on a full disk.
     """
-    from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
-
     path = check_video_path(path)
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) == 0:
@@ -52,25 +53,10 @@ def write_video(
     if height % 2 or width % 2:
         raise ValueError(f"the video would have {width}x{height} pixels: both must be even for yuv420p.")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".humo-") as folder:
-        part, log = Path(folder) / "part.mp4", Path(folder) / "log.txt"
-        with open(log, "w+") as logfile:
-            writer = FFMPEG_VideoWriter(
-                str(part),
-                size=(frames.shape[2], frames.shape[1]),
-                fps=fps,
-                codec="libx264",
-                preset="veryfast",  # half the time of moviepy's "medium" for files of the same size
-                logfile=logfile,
-                audiofile=_write_wav(Path(folder) / "sound.wav", audio),
-                audio_codec="aac",
-                ffmpeg_params=_encoder_options(width, height, metadata),
-            )
-            process = writer.proc
-            for frame in frames:
-                writer.write_frame(np.ascontiguousarray(frame))
-            writer.close()  # which does not look at the exit code
-        if process.returncode != 0:
-            raise OSError(f"the video encoder failed: {log.read_text().strip().splitlines()[-1]}")
+        part, size = Path(folder) / "part.mp4", f"{frames.shape[2]}x{frames.shape[1]}"
+        given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", size, "-framerate", str(fps), "-i", "pipe:0"]
+        given += _write_samples(Path(folder) / "sound.raw", audio)
+        _encode([*given, *_encoder_options(width, height, metadata), str(part)], frames, Path(folder) / "log.txt")
         os.replace(part, path)
     return path
 
@@ -89,12 +75,45 @@ def check_video_path(path: str | Path) -> Path:
     return path
 
 
-def _write_wav(path: Path, audio: tuple[np.ndarray, int] | None) -> str | None:
+def _encode(options: list[str], frames: np.ndarray, log: Path) -> None:
+    """Send the frames through ffmpeg, which does not outlive this call.
+
+    Raises:
+        OSError: if it fails; the last line of its log is the reason.
+    """
+    command = [get_ffmpeg_exe(), "-hide_banner", "-v", "error", "-y", *options]
+    with (
+        open(log, "w+", encoding="utf-8", errors="replace") as told,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=told) as process,
+    ):
+        try:
+            with suppress(BrokenPipeError), process.stdin as pipe:  # broken if it ended early: the log says why
+                for frame in frames:
+                    pipe.write(np.ascontiguousarray(frame))
+            process.wait()
+        except BaseException:  # somebody stops us
+            process.kill()
+            raise
+        if process.returncode != 0:
+            told.seek(0)
+            lines = told.read().split("\n")
+            reason = next((line for line in reversed(lines) if line), f"it ended with code {process.returncode}")
+            reason = re.sub(r"^\[.*?\] ", "", reason).rstrip(".").replace(f"{log.parent}{os.sep}", "")
+            raise OSError(f"the video encoder failed: {reason}.")
+
+
+def _write_samples(path: Path, audio: tuple[np.ndarray, int] | None) -> list[str]:
+    """Write the sound as bare floats.
+
+    Returns:
+        What makes ffmpeg read it; nothing without sound.
+    """
     if audio is None:
-        return None
-    samples, rate = audio
-    soundfile.write(str(path), samples, rate, subtype="FLOAT")
-    return str(path)
+        return []
+    samples, rate = np.asarray(audio[0], "<f4"), audio[1]
+    samples.tofile(path)
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
+    return ["-f", "f32le", "-ar", str(rate), "-ac", str(channels), "-i", str(path)]
 
 
 def _encoder_options(width: int, height: int, metadata: dict | None) -> list[str]:
@@ -102,6 +121,10 @@ def _encoder_options(width: int, height: int, metadata: dict | None) -> list[str
     picture = f"scale={width}:{height}:flags=lanczos:out_color_matrix=bt709:out_range=tv,format=yuv420p"
     picture += ",setparams=color_primaries=bt709:color_trc=bt709"
     options = [
+        "-c:v",
+        "libx264",
+        "-preset",
+        "veryfast",  # half the time of "medium", which is x264's own, for files of the same size
         "-vf",
         picture,
         "-colorspace",
@@ -112,6 +135,8 @@ def _encoder_options(width: int, height: int, metadata: dict | None) -> list[str
         "bt709",
         "-crf",
         "17",
+        "-c:a",
+        "aac",
         "-b:a",
         "160k",
         "-movflags",

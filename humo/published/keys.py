@@ -49,7 +49,7 @@ _RENAMES: tuple[tuple[str, str], ...] = (
     (r"^audio_proj\.audio_proj_glob_norm\.layer\.(.+)$", r"audio_projection.norm.\1"),
     (r"^(patch_embedding\..+)$", r"\1"),
 )
-_PROJECTION = re.compile(r"(\.attn\d?)\.([qkvo])\.(weight|bias)$")
+_PROJECTION = r"(\.attn\d?)\.([qkvo])\.(weight|bias)$"
 _PROJECTION_NAMES = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0"}
 
 
@@ -67,13 +67,32 @@ def rename_published_key(key: str) -> str:
     return renamed
 
 
-def _rename(key: str) -> str | None:
+def rename_published_layer(layer: str, separator: str = ".") -> str | None:
+    """Translate the name of one layer, which is its keys without ".weight".
+
+    Args:
+        layer: "blocks.0.self_attn.q", or "blocks_0_self_attn_q" as trainers of LoRAs write it.
+        separator: "." or "_", between the parts of the name.
+
+    Returns:
+        Our name with the same separator, None if it has none.
+    """
+    renamed = _rename(f"{layer}{separator}weight", separator)
+    return None if renamed is None else renamed.removesuffix(f"{separator}weight")
+
+
+def _rename(key: str, separator: str = ".") -> str | None:
     """Our name of a published key, None if it has none."""
+    dot = re.escape(separator)
     for pattern, replacement in _RENAMES:
-        renamed, count = re.subn(pattern, replacement, key)
+        renamed, count = re.subn(pattern.replace(r"\.", dot), replacement.replace(".", separator), key)
         if count:
-            return _PROJECTION.sub(lambda m: f"{m[1]}.{_PROJECTION_NAMES[m[2]]}.{m[3]}", renamed)
+            return re.sub(_PROJECTION.replace(r"\.", dot), lambda m: _rename_projection(m, separator), renamed)
     return None
+
+
+def _rename_projection(match: re.Match[str], separator: str) -> str:
+    return separator.join((match[1], _PROJECTION_NAMES[match[2]].replace(".", separator), match[3]))
 
 
 def infer_transformer_config(

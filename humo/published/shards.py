@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from humo.files import replaced
+from humo.published.pth import can_be_mapped
 
 SHARD_BYTES = 2_000_000_000
 """Largest shard that is written: what a conversion holds in memory."""
@@ -121,6 +123,7 @@ def open_safetensors(file: Path, remedy: str = AGAIN) -> dict[str, StoredTensor]
 def open_pth(file: Path) -> dict[str, StoredTensor]:
     """Look into a file that `torch.save` wrote; nothing in it is executed, and its tensors stay on the disk.
 
+    A file in the format of before torch 1.6 cannot be mapped: its tensors are read into memory, all at once.
     The tensors may lie one level deep, under "ema", "state_dict", "model" or "module", and all their names may begin
     with "module.", "model." or "_orig_mod."; that is taken off.
 
@@ -131,20 +134,23 @@ def open_pth(file: Path) -> dict[str, StoredTensor]:
         The tensors by name.
 
     Raises:
-        ValueError: if the file is missing, truncated, or holds anything but a dictionary of floating tensors.
+        ValueError: if the file is missing, truncated, cannot be read without executing it, or holds anything but a
+            dictionary of floating tensors.
 
     Source: the released 1.7B file is read with `torch.load(mmap=True)` by the released code, as a plain state dict;
-    the wrappings are ours, in case it changes.
+    the wrappings and the older format are ours, in case it changes.
     """
     if not file.is_file():
         raise ValueError(f"{place_of(file)} is missing: {AGAIN}.")
+    is_mapped = can_be_mapped(file, place_of(file), AGAIN)
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        with warnings.catch_warnings(action="ignore"):  # of a pickle protocol that it then reads
+            content = torch.load(file, map_location="cpu", weights_only=True, mmap=is_mapped)
     except pickle.UnpicklingError:
         raise ValueError(
             f"{place_of(file)} holds more than tensors and was not opened any further: give the published file."
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError):
+    except Exception:  # a damaged pickle goes wrong in any way
         raise ValueError(f"{place_of(file)} is truncated, damaged or no PyTorch file: {AGAIN}.") from None
     tensors = _strip_prefixes(_unwrap(content, file))
     for name, tensor in tensors.items():

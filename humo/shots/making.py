@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from humo.calls import Picture, hear_sound, list_pictures, read_references, read_texts
-from humo.guidance import Rule, describe_rule, make_rule
+from humo.guidance import Rule, describe_rule, read_rule
 from humo.inputs import Request, check_request, make_request
 from humo.media import Sound
 from humo.parallel import draw_seed
+from humo.ranges import read_whole
 from humo.shots.cuts import Shot as Shot
 from humo.shots.cuts import count_frames, cut_sound
 from humo.shots.cuts import plan_shots as plan_shots
@@ -161,9 +162,8 @@ def make_shots(
     _check_cover(shots, count_frames(sound))
     image = list_pictures(image)
     prompts = prompt_of_each(prompts, len(shots))
-    rule = pipe.config.default_guidance if guidance is None else guidance
-    rule = make_rule(rule) if isinstance(rule, Mapping) else rule
-    seed = _choose_seed(pipe, store, notes) if seed is None else seed
+    rule = read_rule(pipe.config.default_guidance if guidance is None else guidance)
+    seed = _choose_seed(pipe, store, notes) if seed is None else read_whole("seed", seed)
     requests = [
         make_request(
             pipe.config,

@@ -19,8 +19,8 @@ from humo.space.jobs import Phase
 from humo.space.making import MakeVideo
 from humo.space.request import MODES, Defaults, VideoRequest, frames_for
 
-Answer = tuple[FileData | None, dict[str, Any]]
-"""The video once it is done, and what is known: phase and step, at last all settings."""
+Answer = tuple[dict[str, Any] | None, dict[str, Any]]
+"""The video once it is done, a `FileData` as a dictionary, and what is known: phase and step, at last all settings."""
 _TITLES = {mode.key: mode for mode in MODES}
 
 
@@ -56,7 +56,7 @@ def offer(entrance: Entrance, defaults: Defaults) -> None:
         for progress in follow(job):
             if progress.phase is Phase.DONE:
                 result = progress.result
-                yield FileData(path=str(result.path)), {**result.settings, "notes": list(result.notes)}
+                yield _file(result.path), {**result.settings, "notes": list(result.notes)}
             else:
                 yield None, {"phase": progress.phase.value, "step": progress.step, "num_steps": progress.num_steps}
 
@@ -140,6 +140,12 @@ def _read(
         width=width,
         as_is=as_is,
     )
+
+
+def _file(path: Path) -> dict[str, Any]:
+    """A video as programs get it. Gradio completes its `url` only in dictionaries, not in a `FileData`."""
+    file = FileData(path=str(path), size=path.stat().st_size, orig_name=path.name, mime_type="video/mp4")
+    return file.model_dump()
 
 
 def _path(file: Any, name: str) -> Path:

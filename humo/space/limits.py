@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from humo.media import Sound, read_picture, read_sound
 from humo.portrait import Portrait
+from humo.ranges import LARGEST_SEED, short
 from humo.space.request import FPS, VideoRequest
 from humo.space.settings import MAX_TEXT, check_guidance, check_text
 
@@ -105,7 +106,7 @@ class Limits:
             ValueError: if it is no number above 0, or over the limit.
         """
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= self.seconds:
-            raise ValueError(f"seconds is {_short(seconds)}: choose a number above 0, up to {self.seconds:g}.")
+            raise ValueError(f"seconds is {short(seconds)}: choose a number above 0, up to {self.seconds:g}.")
         return float(seconds)
 
     def _check_numbers(self, request: VideoRequest) -> None:
@@ -113,7 +114,7 @@ class Limits:
         for name, lowest, highest in (
             ("num_inference_steps", 1, self.steps),
             ("num_frames", 1, most_frames),
-            ("seed", 0, 2**63 - 1),
+            ("seed", 0, LARGEST_SEED),
             ("height", 16, self.pixels // 16),
             ("width", 16, self.pixels // 16),
         ):
@@ -148,7 +149,7 @@ class Limits:
 
     def _check_file(self, what: str, path: object, within: Sequence[Path]) -> None:
         if not isinstance(path, Path) or "\0" in str(path):
-            raise ValueError(f"{what} is {_short(path)}: give a file of yours.")
+            raise ValueError(f"{what} is {short(path)}: give a file of yours.")
         check_text(f"the {what}'s path", str(path), MAX_PATH)
         real = path.resolve()
         if within and not any(real.is_relative_to(folder.resolve()) for folder in within):
@@ -162,16 +163,7 @@ class Limits:
 
 def _check_whole(name: str, value: object, lowest: int, highest: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
-        raise ValueError(f"{name} is {_short(value)}: choose a whole number from {lowest} to {highest}.")
-
-
-def _short(value: object) -> str:
-    """A value of anybody's on one line; numbers of thousands of digits, which Python does not write, included."""
-    try:
-        told = repr(value)
-    except ValueError:
-        return "far too large"
-    return told if len(told) <= 40 else f"{told[:37]}..."
+        raise ValueError(f"{name} is {short(value)}: choose a whole number from {lowest} to {highest}.")
 
 
 def client_of(peer: str | None, forwarded_for: str | None, trusted_proxies: int) -> str:

@@ -1,0 +1,82 @@
+"""Where libraries keep what they compute once, for a user who has no home or must not write it.
+
+`docker run --user`, systemd's DynamicUser and read-only images make such users. numba then refuses to compile what
+asks for a cache (the drawn world, and librosa's resampling), and matplotlib reads every font anew in each process. So
+a cache that cannot be written goes into a folder of the user's own among the temporary files. It imports none of the
+other modules; the package calls it before any library is imported. Ours.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+
+def settle_caches() -> None:
+    """Move, by variables of this process, the caches that cannot be written where they would be.
+
+    What the Hugging Face Hub keeps in a home that can only be read is still found there. Without a place for temporary
+    files nothing is moved.
+    """
+    cache, given = user_cache(), os.environ.get
+    usual = {
+        "XDG_CACHE_HOME": cache,
+        "NUMBA_CACHE_DIR": Path(os.path.abspath(own)) if (own := given("NUMBA_CACHE_DIR")) else cache / "numba",
+        "MPLCONFIGDIR": Path(os.path.abspath(own)) if (own := given("MPLCONFIGDIR")) else _home("CONFIG") / "matplotlib",
+    }
+    lacking = [variable for variable, folder in usual.items() if not is_writable(folder)]
+    try:
+        place = _own_folder() if lacking else None
+    except ValueError:
+        return
+    if "XDG_CACHE_HOME" in lacking and os.access(hub := cache / "huggingface", os.R_OK | os.X_OK):
+        os.environ.setdefault("HF_HOME", str(hub))
+    os.environ.update({variable: str(place / variable.lower()) for variable in lacking})
+
+
+def user_cache() -> Path:
+    """The user's folder for caches; it may be missing."""
+    return _home("CACHE")
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files can be written in a folder, or it can be made; nothing is made here."""
+    if not folder.is_absolute():  # "~/.cache" of a user whom the system does not know
+        return False
+    there = next(each for each in (folder, *folder.parents) if os.path.exists(each))
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def temporary_place() -> Path:
+    """The system's folder for temporary files.
+
+    Raises:
+        ValueError: if none can be written.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        raise ValueError(
+            "No folder for temporary files can be written: name one in TMPDIR, or give the container one "
+            "(docker run --tmpfs /tmp)."
+        ) from None
+
+
+def _home(kind: str) -> Path:
+    """The user's folder for "CACHE" or "CONFIG", as the XDG specification has it."""
+    given = os.environ.get(f"XDG_{kind}_HOME", "")
+    return Path(given) if os.path.isabs(given) else Path(os.path.expanduser(f"~/.{kind.lower()}"))
+
+
+def _own_folder() -> Path:
+    """A folder that nobody else can write: what numba keeps is run."""
+    folder = temporary_place() / f"humo-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        found = folder.lstat()
+        is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+        return folder if is_ours else Path(tempfile.mkdtemp(prefix=f"{folder.name}-"))
+    return folder
