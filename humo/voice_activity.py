@@ -39,9 +39,9 @@ _BEGINS, _ENDS = 0.5, 0.35
 _BLOCK = 512  # steps computed at once
 _STATE = (1, 1, 128)
 _LEVEL, _FAINTEST = 0.1, 1e-3  # root mean square that the network hears; what is fainter than the second stays faint
-_SIDE, _LOUD = 125, 80  # steps (4 s) on each side, and percentile: knocks and jingles do not hide a fainter voice
+_SIDE, _LOUD = 124, 80  # steps (4 s) on each side, and percentile: knocks and jingles do not hide a fainter voice
 _PIECE = 128  # samples (8 ms) in which loudness is measured
-_AROUND, _CALM = 501, 10  # pieces (4 s), and the percentile that is calm
+_AROUND, _CALM = 250, 10  # pieces (2 s) on each side, and the percentile that is calm
 _SILENT, _ABOVE = 10 ** (-35 / 20), 10 ** (10 / 20)  # of what is loud; of what is calm, and still counts as calm
 _MOST = 0.1  # seconds by which an edge is corrected
 _MIN_SPEECH = 0.1  # seconds: the beginning of a tone may pass for speech, but not for long
@@ -102,15 +102,27 @@ def stretches(mask: np.ndarray) -> list[tuple[int, int]]:
     return [(a, b) for a, b in np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2).tolist()]
 
 
+def percentile_around(values: np.ndarray, share: float, before: int, after: int) -> np.ndarray:
+    """A percentile of the values around each one, (n,).
+
+    Args:
+        values: (n,), 1 or more; beyond their ends they are mirrored.
+        share: which percentile, 0 to 100.
+        before: so many values before it count.
+        after: and so many after it.
+    """
+    size = before + after + 1
+    mirrored = np.pad(values, (before, after), mode="symmetric")  # scipy 1.17 errs where the values are fewer than size
+    return percentile_filter(mirrored, share, size)[size // 2 : size // 2 + len(values)]
+
+
 def _levelled(waveform: np.ndarray) -> np.ndarray:
     """The sound in steps, (steps, STEP) float32, each as loud as the loud parts around it should be."""
     steps = _cut(waveform, STEP)
     loudness = np.sqrt(np.mean(steps**2, axis=1))
-    sides = [
-        np.maximum(percentile_filter(loudness, _LOUD, _SIDE, mode="reflect", origin=origin), _FAINTEST)
-        for origin in (-(_SIDE // 2), _SIDE // 2)
-    ]
-    return np.clip(steps * (_LEVEL / np.sqrt(sides[0] * sides[1]))[:, None], -1, 1)
+    before = np.maximum(percentile_around(loudness, _LOUD, _SIDE, 0), _FAINTEST)
+    after = np.maximum(percentile_around(loudness, _LOUD, 0, _SIDE), _FAINTEST)
+    return np.clip(steps * (_LEVEL / np.sqrt(before * after))[:, None], -1, 1)
 
 
 def _cut(waveform: np.ndarray, length: int) -> np.ndarray:
@@ -121,7 +133,7 @@ def _cut(waveform: np.ndarray, length: int) -> np.ndarray:
 def _quiet_pieces(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which pieces of a sound are silent beside what is loud around them, and which are at least calm, (pieces,)."""
     loudness = np.sqrt(np.mean(_cut(waveform, _PIECE) ** 2, axis=1))
-    loud, calm = (percentile_filter(loudness, share, _AROUND, mode="reflect") for share in (_LOUD, _CALM))
+    loud, calm = (percentile_around(loudness, share, _AROUND, _AROUND) for share in (_LOUD, _CALM))
     silent = loudness < _SILENT * loud
     return silent, silent | (loudness < _ABOVE * calm)
 

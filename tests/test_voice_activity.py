@@ -18,7 +18,7 @@ import humo
 from humo import voice_activity
 from humo.evaluation import spoiling
 from humo.timing import SAMPLE_RATE
-from humo.voice_activity import find_pauses, find_speech, stretches
+from humo.voice_activity import find_pauses, find_speech, percentile_around, stretches
 from humo.world.hibari import speak_english
 from humo.world.speech import VOICES, speak
 
@@ -142,6 +142,32 @@ def test_pauses_are_what_lies_between() -> None:
     assert find_pauses(speech, 2.5, 0.0) == [(0.0, 0.05), (1.0, 1.3), (2.0, 2.5)]
     assert find_pauses([], 2.5) == [(0.0, 2.5)]
     assert stretches(np.array([True, False, True, True])) == [(0, 1), (2, 4)] and stretches(np.zeros(3, bool)) == []
+
+
+def test_percentiles_around_are_those_of_the_mirrored_values() -> None:
+    draw = np.random.default_rng(4)
+    for count, share, before, after in (
+        (1, 80, 5, 5),
+        (3, 50, 20, 0),
+        (7, 80, 0, 124),
+        (40, 10, 124, 0),
+        (300, 95, 50, 50),
+    ):
+        values = draw.random(count)
+        windows = np.lib.stride_tricks.sliding_window_view(
+            np.pad(values, (before, after), mode="symmetric"), before + after + 1
+        )
+        expected = np.sort(windows, axis=1)[:, int(share / 100 * (before + after + 1))]
+        np.testing.assert_array_equal(percentile_around(values, share, before, after), expected)
+
+
+def test_the_same_sound_is_heard_alike_each_time() -> None:
+    sound, junk = tiny.voice(0.6)[0], []
+    found = find_speech(sound)
+    for number in range(20):
+        junk.append(np.full(1_000 * (number + 1), 1e9))  # left in memory that is used again
+        del junk[:-1]
+        assert find_speech(sound) == found
 
 
 def test_neither_torch_nor_the_package_is_loaded() -> None:

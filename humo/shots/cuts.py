@@ -25,7 +25,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import percentile_filter
 
 from humo.inputs import fit_samples
 from humo.media import SILENCE, Sound, read_sound
@@ -39,13 +38,13 @@ from humo.timing import (
     round_down,
     round_up,
 )
-from humo.voice_activity import find_pauses, find_speech
+from humo.voice_activity import find_pauses, find_speech, percentile_around
 
 SILENCE_DB = 35.0
 """What is so much quieter than the loud parts is silence where nobody speaks at all, decibels."""
 _MARGIN = 0.03  # seconds between a cut and speech: where speech begins and ends is known to within some 20 ms
 _HOP = 160  # samples: silences are found to within 10 ms
-_AROUND, _LOUD = 101, 95  # frames (4 s) and percentile: what is loud around a frame, but for a knock
+_AROUND, _LOUD = 50, 95  # frames (2 s) on each side, and percentile: what is loud around a frame, but for a knock
 _FAINTEST, _EMPTY = -60.0, SILENCE / 100  # decibels told at most; root mean square of what holds nothing
 _HALF_COST_DEPTH = 0.1  # seconds of pause on both sides at which a cut in it costs half of 1
 _NO_PAUSE_COST, _LOUDNESS_COST = 3.0, 20.0  # at the threshold of silence, and how much more at the loudest
@@ -159,7 +158,7 @@ def _levels(waveform: np.ndarray, total: int) -> np.ndarray:
 
     padded = fit_samples(waveform, total * SAMPLES_PER_FRAME)
     rms = feature.rms(y=padded, frame_length=2 * SAMPLES_PER_FRAME, hop_length=SAMPLES_PER_FRAME)[0]
-    loud = percentile_filter(rms, _LOUD, _AROUND, mode="reflect")
+    loud = percentile_around(rms, _LOUD, _AROUND, _AROUND)
     return np.clip(20 * np.log10(np.maximum(rms, _EMPTY) / np.maximum(loud, _EMPTY)), _FAINTEST, 0.0)
 
 
