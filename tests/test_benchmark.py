@@ -68,7 +68,7 @@ def test_flops_agree_with_the_feed_forward_layers(figures: dict, mini_pipeline: 
 
 def test_settings_tell_what_was_measured(figures: dict):
     settings = figures["settings"]
-    assert settings["frames"] == 9 and settings["steps"] == 3 and settings["dtype"] == "float32"
+    assert settings["frames"] == 13 and settings["steps"] == 3 and settings["dtype"] == "float32"
     assert settings["threads"] == torch.get_num_threads()
 
 
@@ -86,7 +86,7 @@ def test_command_loads_measures_and_writes(mini_pipeline: HuMoPipeline, tmp_path
     assert done.returncode == 0, done.stderr
     figures = json.loads(report.read_text())
     assert figures["seconds"]["load"] > 0
-    assert "9 frames of 64 x 64 in 1 steps" in done.stdout
+    assert "13 frames of 64 x 64 in 1 steps" in done.stdout
     assert "GFLOP/s" in done.stdout and "peak memory" in done.stdout
 
 
