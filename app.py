@@ -6,20 +6,14 @@ and events stand here, everything else in `humo.space`. Nothing is fetched from 
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from humo.space.temporary import claim_folder
+from humo.space.surroundings import find_place, prepare, wrong_told
 
-# Before gradio is imported, which reads them then and hands out no file from another folder.
-TEMPORARY = claim_folder(os.environ.get("GRADIO_TEMP_DIR"))
-os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = str(TEMPORARY)  # what is made for a moment goes with it too
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+TEMPORARY = prepare()  # before gradio is imported, which reads variables then and hands out no file from elsewhere
 
 import gradio as gr  # noqa: E402
 import typer  # noqa: E402
@@ -39,7 +33,7 @@ from humo.space.refusals import HANDLERS, MAX_SESSIONS, Door, Page  # noqa: E402
 from humo.space.request import FPS, MODES, Defaults, Mode  # noqa: E402
 from humo.space.scales import SCALES, rule_choices, rule_note  # noqa: E402
 from humo.space.speakers import ESPEAK, offered  # noqa: E402
-from humo.space.theme import CSS, ICON, make_theme  # noqa: E402
+from humo.space.theme import CSS, ICON, ICON_LINK, make_theme  # noqa: E402
 from humo.space.vocabulary import GROUPS  # noqa: E402
 from humo.space.widgets import (  # noqa: E402
     QUEUED,
@@ -347,32 +341,31 @@ def main(
     ray: Annotated[bool, typer.Option("--ray", envvar="HUMO_RAY", help="Work is done by `humo.space.serve`.")] = False,
 ) -> None:
     """Open the page."""
-    try:
+    with wrong_told():
+        host, port = find_place(host, port)
         behind = Behind.open(TEMPORARY, model, records, ray)
         if is_zero_gpu():
             behind.serving.model.get()  # the process of each call is a copy of this one: the weights must be here
         page = build_page(behind)
-    except ValueError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(2) from None
-    room = behind.entrance.studio.room
-    room.keep()  # the page's own pictures
-    page.queue(max_size=64).launch(
-        server_name=host,
-        server_port=port,
-        theme=make_theme(),
-        css_paths=CSS,
-        favicon_path=ICON,
-        allowed_paths=[str(EXAMPLES)],  # for whoever starts the page from another folder
-        footer_links=[],
-        max_file_size=behind.entrance.limits.file_bytes,
-        state_session_capacity=MAX_SESSIONS,
-        app_kwargs={"exception_handlers": HANDLERS, "middleware": [Middleware(Door, room=room)]},
-        run_history=False,
-        show_error=False,
-        ssr_mode=False,
-        prevent_thread_lock=True,
-    )
+        room = behind.entrance.studio.room
+        room.keep()  # the page's own pictures
+        page.queue(max_size=64).launch(
+            server_name=host,
+            server_port=port,
+            theme=make_theme(),
+            css_paths=CSS,
+            favicon_path=ICON,
+            head=ICON_LINK,
+            allowed_paths=[str(EXAMPLES)],  # for whoever starts the page from another folder
+            footer_links=[],
+            max_file_size=behind.entrance.limits.file_bytes,
+            state_session_capacity=MAX_SESSIONS,
+            app_kwargs={"exception_handlers": HANDLERS, "middleware": [Middleware(Door, room=room)]},
+            run_history=False,
+            show_error=False,
+            ssr_mode=False,
+            prevent_thread_lock=True,
+        )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary folder goes
     behind.serving.model.start_loading()  # only now, for it would slow the start of the page
     page.block_thread()

@@ -6,6 +6,7 @@ processes and need neither torch nor diffusers.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ _HOMES = {
 }
 
 settle_caches()
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime, which speaks for hibari-tts, would tell its makers
 
 
 def __getattr__(name: str) -> Any:

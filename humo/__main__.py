@@ -14,6 +14,8 @@ from importlib import import_module
 
 import typer
 
+from humo.caches import temporary_place
+
 COMMANDS = {
     "generate": ("humo.generate:generate", "make a video from text, pictures and sound"),
     "convert": ("humo.published.conversion:convert_command", "turn the published weights into a folder to load"),
@@ -50,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         typer.echo(f"Error: there is no command {name!r}: use {', '.join(COMMANDS)}.", err=True)
         return 2
     try:
+        temporary_place()  # sounds are decoded through it
         return _command(name)(rest, prog_name=f"python -m humo {name}", standalone_mode=True) or 0
     except ValueError as error:
         is_alone = os.environ.get("WORLD_SIZE", "1") == "1"

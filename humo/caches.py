@@ -20,20 +20,18 @@ def settle_caches() -> None:
     What the Hugging Face Hub keeps in a home that can only be read is still found there. Without a place for temporary
     files nothing is moved.
     """
-    cache, given = user_cache(), os.environ.get
-    usual = {
-        "XDG_CACHE_HOME": cache,
-        "NUMBA_CACHE_DIR": Path(os.path.abspath(own)) if (own := given("NUMBA_CACHE_DIR")) else cache / "numba",
-        "MPLCONFIGDIR": Path(os.path.abspath(own)) if (own := given("MPLCONFIGDIR")) else _home("CONFIG") / "matplotlib",
-    }
-    lacking = [variable for variable, folder in usual.items() if not is_writable(folder)]
+    cache = user_cache()
+    usual = {"NUMBA_CACHE_DIR": cache / "numba", "MPLCONFIGDIR": _home("CONFIG") / "matplotlib"}
+    chosen = {name: Path(os.path.abspath(given)) for name in usual if (given := os.environ.get(name))}
+    places = {"XDG_CACHE_HOME": cache, **usual, **chosen}
+    lacking = [variable for variable, folder in places.items() if not is_writable(folder)]
     try:
-        place = _own_folder() if lacking else None
+        own = _own_folder() if lacking else None
     except ValueError:
         return
     if "XDG_CACHE_HOME" in lacking and os.access(hub := cache / "huggingface", os.R_OK | os.X_OK):
         os.environ.setdefault("HF_HOME", str(hub))
-    os.environ.update({variable: str(place / variable.lower()) for variable in lacking})
+    os.environ.update({variable: str(own / variable.lower()) for variable in lacking})
 
 
 def user_cache() -> Path:

@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from humo.caches import user_cache
 from humo.files import replaced
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from humo.pipeline import HuMoPipeline
 
-FOLDER = Path("~/.cache/humo/prompts")
+FOLDER = user_cache() / "humo" / "prompts"
 MAX_FILES = 512
 """At most 4 MiB each with the published text encoder, mostly a tenth of that."""
 SAMPLES = 8

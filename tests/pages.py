@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
+from strangers import as_stranger
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "assets" / "examples"
@@ -50,6 +51,7 @@ def serve(
     is_killed: bool = False,
     is_attacked: bool = False,
     settings: Mapping[str, str] | None = None,
+    stranger: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """Address of `python app.py`, with the bundled model, in a process of its own and another folder.
 
@@ -59,6 +61,7 @@ def serve(
         is_killed: end it at once and without a word, as a power cut would; it may also be dead by then.
         is_attacked: what Gradio itself refuses leaves a traceback in the log, which is else a failure.
         settings: variables of its environment.
+        stranger: all variables, and it runs as another user (`strangers`).
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -68,6 +71,8 @@ def serve(
         command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
         environment = {key: value for key, value in os.environ.items() if key != "HUMO_MODEL"}
         environment |= {"HUMO_RECORDS": str(records or folder / "records"), **(settings or {})}
+        if stranger is not None:
+            command, environment = as_stranger(*command), stranger
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
     address = f"http://127.0.0.1:{port}"
     try:

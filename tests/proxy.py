@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-import threading
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import httpx
 import uvicorn
@@ -34,18 +35,15 @@ class Proxy:
         """
         self._upstream, self._prefix, self._strips, self._forwards = upstream, prefix, strips, forwards
         self._client = httpx.AsyncClient(verify=False, trust_env=False, timeout=None)
-        self.app = Starlette(routes=[Route("/{path:path}", self.answer, methods=["GET", "POST"])], lifespan=self._live)
-
-    @asynccontextmanager
-    async def _live(self, app: Starlette) -> AsyncIterator[None]:
-        yield
-        await self._client.aclose()
+        self.app = Starlette(routes=[Route("/{path:path}", self.answer, methods=["GET", "POST"])])
 
     async def answer(self, request: Request) -> Response:
         """Pass a request on."""
         asked = request.scope["raw_path"].decode()  # as it came: %2F stays %2F
+        if asked == "/favicon.ico":  # which browsers look for at the root, before they have read a page
+            return Response(status_code=204)
         if not asked.startswith(f"{self._prefix}/"):
-            return PlainTextResponse("not of this page", 404)
+            return PlainTextResponse("There is another page here.", 404)
         url = httpx.URL(self._upstream + (asked.removeprefix(self._prefix) if self._strips else asked))
         headers = {name: value for name, value in request.headers.items() if name not in _OWN}
         host = request.headers["host"]
@@ -63,20 +61,28 @@ class Proxy:
 
 @contextmanager
 def behind_proxy(upstream: str, prefix: str, strips: bool = True, forwards: bool = True) -> Iterator[str]:
-    """Address of a page behind a proxy, with its path and without a slash at the end.
+    """Address of a page behind a proxy in a process of its own, with its path and without a slash at the end.
 
     Args:
         upstream, prefix, strips, forwards: as `Proxy` takes them.
     """
-    with socket.socket() as own:
-        own.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{own.getsockname()[1]}{prefix}"
-        proxy = Proxy(upstream, prefix, strips, forwards)
-        server = uvicorn.Server(uvicorn.Config(proxy.app, log_level="warning", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, daemon=True)
-        thread.start()
-        while not server.started and thread.is_alive():
-            time.sleep(0.01)
-        yield address
-        server.should_exit = True
-        thread.join(10)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, __file__, str(port), upstream, prefix, *["strips"] * strips, *["forwards"] * forwards]
+    process = subprocess.Popen(command)
+    try:
+        while process.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}{prefix}"
+        assert process.poll() is None
+    finally:
+        process.kill()  # it would wait for the pages that still listen
+        process.wait(20)
+
+
+if __name__ == "__main__":
+    own_port, page, path, *wishes = sys.argv[1:]
+    uvicorn.run(Proxy(page, path, "strips" in wishes, "forwards" in wishes).app, port=int(own_port), log_level="error")

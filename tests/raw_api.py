@@ -31,16 +31,18 @@ class Answer:
         return json.loads(self.text.rsplit("data: ", 1)[1])
 
 
-def call(address: str, name: str, body: dict[str, Any] | bytes) -> Answer:
+def call(address: str, name: str, body: dict[str, Any] | list[Any] | bytes) -> Answer:
     """Call an endpoint and listen until it has ended.
 
     Args:
         address: of the page.
         name: of the endpoint.
-        body: values by parameter, or the bytes of a request.
+        body: values by parameter; or all values in their order, as the older form of the call has them; or the bytes
+            of a request.
     """
-    url = f"{address}/gradio_api/call/v2/{name}"
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    url = f"{address}/gradio_api/call/{'' if isinstance(body, list) else 'v2/'}{name}"
+    given = {"data": body} if isinstance(body, list) else body
+    content = given if isinstance(given, bytes) else json.dumps(given).encode()
     with httpx.Client(**PLAIN) as client:
         begun = client.post(url, content=content, headers={"content-type": "application/json"})
         if begun.status_code != 200:

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from javascript_client import call_by_javascript
 from pages import EXAMPLES, serve
-from raw_api import call, upload
+from playwright.sync_api import Browser
+from raw_api import PLAIN, call, upload
 
 from humo.media import read_sound
 from humo.space.restore import read_settings
@@ -117,7 +120,24 @@ def test_a_program_without_our_client_gets_its_video(server: str) -> None:
     answer = call(server, "text_image", {**QUICK, "image": image, "seconds": 0.2})
     assert (answer.status, answer.event) == (200, "complete"), answer
     video, told = answer.data[0]
-    assert video["path"].endswith(".mp4") and told["mode"] == "TI"
+    assert told["mode"] == "TI" and video["mime_type"] == "video/mp4" and video["orig_name"] == "humo.mp4"
+    assert httpx.get(video["url"], **PLAIN).content == Path(video["path"]).read_bytes()
+
+
+def test_values_may_be_given_in_their_order_but_all_of_them(server: str) -> None:
+    answer = call(server, "generate", [PROMPT, None, None, 0.2, 3, 2, None, False])
+    assert answer.event == "complete" and answer.data[0][0]["url"].startswith(f"{server}/gradio_api/file="), answer
+    answer = call(server, "generate", [PROMPT, None, None, 0.2, 3, 2])
+    assert answer.event == "error" and answer.data["error"] == (
+        "6 values are given and 8 are asked for: give them all, null for what is left out, or by their names to "
+        "/gradio_api/call/v2."
+    )
+
+
+def test_a_program_in_javascript_gets_its_video(server: str, browser: Browser) -> None:
+    got = call_by_javascript(browser, server, "/text_image", {**QUICK, "seconds": 0.2}, EXAMPLES / "woman.png")
+    assert got["video"]["url"].startswith(f"{server}/gradio_api/file=") and got["told"]["mode"] == "TI"
+    assert (got["status"], got["type"], got["size"]) == (200, "video/mp4", got["video"]["size"])
 
 
 PLACES = ["/etc/passwd", "../../../../../../etc/passwd", "http://127.0.0.1:1/x.png", "http://169.254.169.254/", 7, {}]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from humo.space.home import find_home
 
 
@@ -19,4 +21,14 @@ def test_the_folder_is_the_chosen_one_the_bucket_or_the_users(tmp_path: Path) ->
     assert chosen.folder == tmp_path / "mine" and chosen.is_lasting
     at_home = find_home({"HOME": str(tmp_path / "home"), "XDG_DATA_HOME": "relative"}, bucket)
     assert at_home.folder == missing.folder and at_home.is_lasting
-    assert find_home({"XDG_DATA_HOME": "/xdg"}, bucket).folder == Path("/xdg/humo-compact/generations")
+    chosen = find_home({"XDG_DATA_HOME": str(tmp_path / "xdg")}, bucket)
+    assert chosen.folder == tmp_path / "xdg" / "humo-compact" / "generations" and chosen.is_lasting
+
+
+def test_without_a_home_that_can_be_written_the_links_do_not_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "file").touch()  # below a file nobody can write, not even root
+    home = find_home({"HOME": str(tmp_path / "file")}, tmp_path / "data")
+    assert home.folder == tmp_path / "cache" / "humo-compact" / "generations" and not home.is_lasting

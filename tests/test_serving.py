@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,15 @@ def test_a_folder_is_known_before_it_is_loaded_and_loads_when_asked(tmp_path: Pa
     pipe = serving.model.get()
     assert serving.defaults == Defaults.of_pipeline(pipe)
     assert isinstance(pipe, HuMoPipeline) and serving.device == pipe.device.type
+
+
+def test_a_failed_warm_up_does_not_stop_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny.pipeline("mini").save_pretrained(tmp_path / "small")
+    monkeypatch.setitem(sys.modules, "librosa", None)  # as if it were not there
+    assert isinstance(Serving.open(str(tmp_path / "small")).model.get(), HuMoPipeline)
+    assert "The warm-up failed" in caplog.text and "Traceback" not in caplog.text
 
 
 def test_a_folder_without_a_pipeline_is_a_sentence(tmp_path: Path) -> None:

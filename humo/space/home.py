@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from humo.caches import is_writable, user_cache
+
 BUCKET = Path("/data")
 """Where a Space's bucket is mounted."""
 
@@ -17,11 +19,11 @@ class Home:
 
     folder: Path
     is_lasting: bool
-    """False in a Space without a bucket, whose disk is emptied at every restart."""
+    """False where a restart may empty it: in a Space without a bucket, or for a user without a home."""
 
 
 def find_home(environment: Mapping[str, str] = os.environ, bucket: Path = BUCKET) -> Home:
-    """Choose a folder: HUMO_RECORDS, else a Space's bucket, else the user's data folder.
+    """Choose a folder: HUMO_RECORDS, else a Space's bucket, else the user's data folder, or cache where it is closed.
 
     Args:
         environment: variables of the process.
@@ -34,5 +36,8 @@ def find_home(environment: Mapping[str, str] = os.environ, bucket: Path = BUCKET
         return Home(folder=bucket / "generations", is_lasting=True)
     data = Path(environment.get("XDG_DATA_HOME", ""))
     if not data.is_absolute():  # as the XDG specification asks
-        data = Path(environment.get("HOME") or Path.home()) / ".local" / "share"
-    return Home(folder=data / "humo-compact" / "generations", is_lasting=not in_space)
+        data = Path(environment.get("HOME") or os.path.expanduser("~"), ".local", "share")
+    below = Path("humo-compact", "generations")
+    if is_writable(data / below):
+        return Home(folder=data / below, is_lasting=not in_space)
+    return Home(folder=user_cache() / below, is_lasting=False)

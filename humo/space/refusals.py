@@ -47,6 +47,7 @@ CLOSED = (
 """Beginnings of Gradio's addresses that this page has no use for, in small letters."""
 _FOREIGN = "A file given here was not uploaded here, or a value is of another kind than is asked for: give your own."
 _FETCHED = "An address is given where a file is asked for, and nothing is fetched here: upload the file itself."
+_BY_NAME = "give them all, null for what is left out, or by their names to /gradio_api/call/v2."
 _BROKEN = "Something went wrong on the server, its log says what: please try again."
 _NOTHING = "There is nothing at this address: /gradio_api/info lists what can be called."
 _NO_JSON = "The request is no JSON object of what is asked for: /gradio_api/info lists it all."
@@ -67,6 +68,9 @@ class Page(gr.Blocks):
         """Read what a visitor sent; Gradio's, with sentences."""
         if any(path.lower().startswith(("http:", "https:")) for path in _paths(inputs)):
             raise as_toast(ValueError(_FETCHED))
+        asked = len(block_fn.inputs)
+        if len(inputs) != asked:
+            raise as_toast(ValueError(f"{len(inputs)} values are given and {asked} are asked for: {_BY_NAME}"))
         try:
             return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
         except gr.Error:
@@ -116,7 +120,7 @@ class Door:
 
 def _refusal(request: Request) -> Response | None:
     """The answer to a request that is not let in."""
-    if request.url.path.lower().startswith(CLOSED):
+    if _path(request).lower().startswith(CLOSED):
         return _answer(404, _NOTHING)
     if request.method != "POST":
         return None
@@ -130,7 +134,13 @@ def _refusal(request: Request) -> Response | None:
 
 
 def _is_upload(request: Request) -> bool:
-    return request.method == "POST" and request.url.path == "/gradio_api/upload"
+    return request.method == "POST" and _path(request) == "/gradio_api/upload"
+
+
+def _path(request: Request) -> str:
+    """What is asked for, without the path of the page itself, which some proxies leave before it."""
+    path, root = request.url.path, request.scope.get("root_path", "")
+    return path.removeprefix(root) if path.startswith(f"{root}/") else path
 
 
 def _paths(values: Any) -> Iterator[str]:

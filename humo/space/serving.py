@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from humo.space.share import fingerprint_folder
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
     from humo.space.model_choice import Served
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -82,7 +85,10 @@ class Serving:
     def _load(self, wanted: str) -> HuMoPipeline:
         served = load_served(wanted)
         self.device = served.device
-        warm_up()
+        try:
+            warm_up()
+        except Exception as error:  # whatever it is: pictures and sounds at 16 kHz need none of it
+            logger.warning("The warm-up failed, other sounds than at 16 kHz may not be read: %s", error)
         return served.pipe
 
     def learn(self, result: Result, seconds: float) -> None:

@@ -25,6 +25,8 @@ from humo.space.widgets import Inputs, Opened, Settings, Sharing
 
 LARGEST_SEED = 2**53 - 1
 """The browser's numbers are exact up to here."""
+_TOLD = ("host", "proto")
+"""What a proxy tells of the address that it was asked for."""
 _DELETED = "The link is deleted: it opens nothing any more."
 
 
@@ -100,11 +102,21 @@ def cleared(sharing: Sharing) -> View:
     }
 
 
-def page_address(request: gr.Request) -> str:
-    """Where the visitor's browser found the page, without its query."""
-    headers = request.headers
-    origin = headers.get("origin") or ""
-    return origin if origin.startswith("http") else f"http://{headers.get('host', '')}"
+def page_address(request: gr.Request, root: str | None = None) -> str:
+    """Where the visitor's browser found the page, without its query.
+
+    Args:
+        request: of the visitor.
+        root: path or whole address under which a proxy serves the page; None for what GRADIO_ROOT_PATH says.
+    """
+    root = os.environ.get("GRADIO_ROOT_PATH", "") if root is None else root
+    if root.startswith("http"):
+        return root
+    origin = request.headers.get("origin") or ""
+    if not origin.startswith("http"):  # "null", from a frame that hides it
+        told = {name: (request.headers.get(f"x-forwarded-{name}") or "").partition(",")[0].strip() for name in _TOLD}
+        origin = f"{told['proto'] or 'http'}://{told['host'] or request.headers.get('host', '')}"
+    return origin + root
 
 
 def opener(store: Store, folder: Path, opened: Opened, maker: gr.Column) -> Callable[[gr.Request], View]:

@@ -19,6 +19,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from humo.caches import temporary_place
+
 PREFIX = "humo-page-"
 HOUR = 3600.0
 _LOCK = ".lock"
@@ -32,11 +34,19 @@ def claim_folder(parent: str | Path | None = None) -> Path:
 
     Returns:
         A new folder, which is removed when the process ends.
+
+    Raises:
+        ValueError: if it cannot be made there.
     """
-    parent = Path(parent or tempfile.gettempdir())
-    parent.mkdir(parents=True, exist_ok=True)
-    sweep(parent)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    parent = Path(parent) if parent else temporary_place()
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        sweep(parent)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    except OSError as error:
+        raise ValueError(
+            f"No temporary folder can be made in {parent} ({error.strerror}): name another place in GRADIO_TEMP_DIR."
+        ) from None
     lock = FileLock(folder / _LOCK)
     lock.acquire()
     atexit.register(_remove, folder, lock)

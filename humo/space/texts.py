@@ -27,8 +27,7 @@ MORE_SPEAKERS = """<p class="humo-detail">It reads English. Men, women and other
 
 KEY = "Keep it if you may want to delete the link; it is shown only now."
 
-NOT_LASTING = """<p class="humo-detail">This Space has no storage of its own: a link ends with its next
-restart.</p>"""
+NOT_LASTING = """<p class="humo-detail">This page has no storage that stays: a link ends with its next restart.</p>"""
 
 INSIDE = """<p class="humo-detail">Makes the video once more and keeps what the network did at every step: where it
 expected the face, which branches guidance weighed, and what text, picture and voice each changed.</p>"""

@@ -13,6 +13,8 @@ from gradio.themes.utils.colors import Color
 
 CSS = [Path(__file__).with_name(name) for name in ("page.css", "inside.css")]
 ICON = Path(__file__).with_name("icon.png")
+ICON_LINK = '<link rel="icon" href="favicon.ico">'
+"""From the page's own path: without it browsers ask at the root of the host, which a proxy may have given away."""
 
 _SANS = [
     "Inter",
