@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
+from diffusers import DiffusionPipeline
 from PIL import Image
 
 from humo.guidance import Rule, describe_rule, read_rule
@@ -20,7 +21,6 @@ from humo.parallel import draw_seed
 if TYPE_CHECKING:
     from moviepy import VideoClip
 
-    from humo.pipeline import HuMoPipeline
     from humo.portrait import Portrait
 
 Picture = Union[Image.Image, str, Path, "Portrait"]
@@ -175,7 +175,7 @@ def read_texts(
 
 
 def read_call(
-    pipe: HuMoPipeline,
+    pipe: DiffusionPipeline,
     prompt: str,
     negative_prompt: str | None = None,
     image: Picture | Sequence[Picture] | None = None,

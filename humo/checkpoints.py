@@ -22,6 +22,7 @@ from torch import Tensor
 import humo.codec  # noqa: F401 (diffusers loads a saved class only from a module that is imported)
 from humo.fast import make_fast
 from humo.loras import check_lora
+from humo.memory import default_dtype as default_dtype
 from humo.memory import place, plan_for
 from humo.pipeline import HuMoPipeline
 from humo.published.keys import (
@@ -40,7 +41,6 @@ __all__ = [
     "bytes_of_folder",
     "check_folder",
     "check_memory",
-    "default_dtype",
     "from_wan",
     "infer_transformer_config",
     "load",
@@ -118,16 +118,6 @@ def load(
     if memory is None:
         return pipeline.to(device)
     return place(pipeline, device, memory)
-
-
-def default_dtype(device: torch.device | None = None) -> torch.dtype:
-    """The dtype in which `load` loads unless asked otherwise: float32 on a CPU, else bfloat16.
-
-    Args:
-        device: where to compute; default a GPU if there is one, else the CPU.
-    """
-    kind = device.type if device else "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.float32 if kind == "cpu" else torch.bfloat16
 
 
 def check_folder(folder: Path) -> None:

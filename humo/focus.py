@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,9 +22,6 @@ import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from humo.sampling import StepState
 
 MASK_SIGMA = 0.5
 """Face masks are read at the first step at or below this noise level: before it there is hardly a face (ours)."""
@@ -84,6 +81,18 @@ class FaceMaskPredictor(ModelMixin, ConfigMixin):
         return logits.permute(0, 1, 4, 2, 5, 3, 6).flatten(5, 6).flatten(3, 4).flatten(1, 2)
 
 
+class Step(Protocol):
+    """A step of the denoising loop as far as a mask is read from it; see `humo.sampling.StepState`."""
+
+    index: int
+    num_steps: int
+    sigma: float
+
+    def face_mask(self, focus_head: FaceMaskPredictor) -> Tensor:
+        """Probabilities, (b, video frames, rows, columns)."""
+        ...
+
+
 class MaskKeeper:
     """Callback of the denoising loop that keeps one face mask: of the first step at or below `MASK_SIGMA`, or of the
     last step.
@@ -99,7 +108,7 @@ class MaskKeeper:
         self.focus_head = focus_head
         self.best: np.ndarray | None = None
 
-    def __call__(self, state: StepState) -> None:
+    def __call__(self, state: Step) -> None:
         """Read the mask if this is the step."""
         is_last = state.index == state.num_steps - 1
         if self.best is None and (state.sigma <= MASK_SIGMA or is_last):

@@ -74,6 +74,16 @@ TOLERANCE = 0.9
 """A GPU sold as 24 GB may report a little less: it counts as one from this share on."""
 
 
+def default_dtype(device: torch.device | None = None) -> torch.dtype:
+    """The dtype in which `load` loads unless asked otherwise: float32 on a CPU, else bfloat16.
+
+    Args:
+        device: where to compute; default a GPU if there is one, else the CPU.
+    """
+    kind = device.type if device else "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.float32 if kind == "cpu" else torch.bfloat16
+
+
 def place(pipeline: HuMoPipeline, device: torch.device | str, memory: str | None = None) -> HuMoPipeline:
     """Put a pipeline where it computes, with as little of the GPU's memory as asked for.
 

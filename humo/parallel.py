@@ -28,16 +28,11 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
-from diffusers import ContextParallelConfig
+from diffusers import ContextParallelConfig, DiffusionPipeline, ModelMixin
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from humo.pipeline import HuMoPipeline
-    from humo.transformer import HuMoTransformer3DModel
 
 
 class GatherTokens(nn.Module):
@@ -104,7 +99,7 @@ def local_index(num_gpus: int) -> int:
 
 
 def start(
-    pipeline: HuMoPipeline, ulysses: int | None = None, ring: int = 1, device: torch.device | str | None = None
+    pipeline: DiffusionPipeline, ulysses: int | None = None, ring: int = 1, device: torch.device | str | None = None
 ) -> None:
     """Let this process work on its share; every process of torchrun calls it once, with the same arguments.
 
@@ -138,7 +133,7 @@ def start(
         split_tokens(transformer, ulysses, ring, device.type)
 
 
-def split_tokens(transformer: HuMoTransformer3DModel, ulysses: int, ring: int = 1, device_type: str = "cuda") -> None:
+def split_tokens(transformer: ModelMixin, ulysses: int, ring: int = 1, device_type: str = "cuda") -> None:
     """Split a transformer's tokens over the processes of a group that is already there; `start` calls it.
 
     Args:
@@ -181,7 +176,7 @@ def check_tokens(config: ContextParallelConfig, num_tokens: int) -> None:
         )
 
 
-def draw_seed(transformer: HuMoTransformer3DModel, earlier: int | None = None) -> int:
+def draw_seed(transformer: ModelMixin, earlier: int | None = None) -> int:
     """A seed for who gave none, 0 to 2**31 - 1; the same in every process if the transformer is split over several.
 
     Args:
@@ -219,7 +214,7 @@ def _check_degrees(world_size: int, ulysses: int, ring: int, num_heads: int) -> 
         )
 
 
-def _check_attention(transformer: HuMoTransformer3DModel, ring: int, device: torch.device) -> None:
+def _check_attention(transformer: ModelMixin, ring: int, device: torch.device) -> None:
     if transformer.num_shares > 1:
         raise ValueError("The tokens of this transformer are already split: call humo.parallel.start once.")
     if transformer.is_cache_enabled:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from diffusers import DiffusionPipeline
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -30,7 +31,6 @@ from humo.files import replaced
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from humo.pipeline import HuMoPipeline
 
 FOLDER = user_cache() / "humo" / "prompts"
 MAX_FILES = 512
@@ -138,7 +138,7 @@ def fingerprint(text_encoder: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def release_text_encoder(pipeline: HuMoPipeline, prompts: Iterable[str]) -> None:
+def release_text_encoder(pipeline: DiffusionPipeline, prompts: Iterable[str]) -> None:
     """Encode prompts into the cache and take the text encoder out of memory.
 
     From then on the pipeline knows these prompts, its default negative prompt and whatever else is on disk; for any

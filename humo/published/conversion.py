@@ -35,8 +35,8 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from humo.checkpoints import default_dtype
 from humo.files import alone, replaced
+from humo.memory import default_dtype
 from humo.published.keys import infer_transformer_config, match_published_keys, refuse_unknown_keys
 from humo.published.parts import check_parts, files_to_link, model_index, read_audio_encoder
 from humo.published.shards import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from humo.training.ahead import Planner
 from humo.training.batches import BatchSettings, fill_batch
 from humo.training.data import ClipData
 from humo.training.model import MiniModel, ModelSettings, Trainer, make_mini
-from humo.training.rounds import Round
+from humo.training.rounds import LoopSettings, Round
 from humo.training.run import Run, RunningMeans, machine_name
 from humo.training.stages import further_stages, mini_stages, stage_at
 from humo.world.clips import plan_clip, render_clip
@@ -33,38 +33,6 @@ GUIDANCE = {"rule": "paper", "text": 3.5, "image": 3.5, "audio": 3.5, "early": [
 patterns, more burns edges. Equal scales save passes."""
 SHIFT = 6.0
 """Chosen likewise: 3 leaves more grain, 12 follows the text a little less."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LoopSettings:
-    """How the model's training runs; what it learns from is said by `BatchSettings` and the stages."""
-
-    steps: int | None = 6000
-    """Training steps in all; a resumed run may ask for more. None trains for some minutes."""
-    minutes: float | None = None
-    """How long it may take; counts in place of the steps. An interrupted run goes on with what is left."""
-    further: bool = False
-    """Whether a trained model goes through a further round, in which the learning rate rises and falls anew."""
-    device: str = "cpu"
-    """"cpu" or "cuda"."""
-    tokens: int = 3000
-    """Tokens a step."""
-    learning_rate: float = 2.5e-3
-    """Peak rate."""
-    audio_share: float = 0.5
-    """Share of the sync task at the end."""
-    layers: int = 6
-    """Blocks of a new transformer."""
-    processes: int = 0
-    """That write captions ahead."""
-    compile: bool = False
-    """Whether the blocks are compiled, which takes a minute and pays on a GPU."""
-    save_every: int = 200
-    """Steps between saved states."""
-    sheet_every: int = 600
-    """Steps between sample sheets; 0 draws none."""
-    sheet_cases: int = 4
-    """Rows of a sheet are three modes of so many cases."""
 
 
 def train_model(out: Path, settings: LoopSettings) -> None:

@@ -4,12 +4,41 @@ and falls. A stopped round goes on as what it was. Ours."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from humo.training.pace import Pace
 
-if TYPE_CHECKING:
-    from humo.training.loop import LoopSettings
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopSettings:
+    """How the model's training runs; what it learns from is said by `BatchSettings` and the stages."""
+
+    steps: int | None = 6000
+    """Training steps in all; a resumed run may ask for more. None trains for some minutes."""
+    minutes: float | None = None
+    """How long it may take; counts in place of the steps. An interrupted run goes on with what is left."""
+    further: bool = False
+    """Whether a trained model goes through a further round, in which the learning rate rises and falls anew."""
+    device: str = "cpu"
+    """"cpu" or "cuda"."""
+    tokens: int = 3000
+    """Tokens a step."""
+    learning_rate: float = 2.5e-3
+    """Peak rate."""
+    audio_share: float = 0.5
+    """Share of the sync task at the end."""
+    layers: int = 6
+    """Blocks of a new transformer."""
+    processes: int = 0
+    """That write captions ahead."""
+    compile: bool = False
+    """Whether the blocks are compiled, which takes a minute and pays on a GPU."""
+    save_every: int = 200
+    """Steps between saved states."""
+    sheet_every: int = 600
+    """Steps between sample sheets; 0 draws none."""
+    sheet_cases: int = 4
+    """Rows of a sheet are three modes of so many cases."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
