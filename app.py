@@ -30,7 +30,7 @@ from humo.space.gallery import read_gallery  # noqa: E402
 from humo.space.model_choice import LARGE  # noqa: E402
 from humo.space.photographs import Photographs  # noqa: E402
 from humo.space.refusals import HANDLERS, MAX_SESSIONS, Door, Page  # noqa: E402
-from humo.space.request import FPS, MODES, Defaults, Mode  # noqa: E402
+from humo.space.request import MODES, Defaults, Mode  # noqa: E402
 from humo.space.scales import SCALES, rule_choices, rule_note  # noqa: E402
 from humo.space.speakers import ESPEAK, offered  # noqa: E402
 from humo.space.theme import CSS, ICON, ICON_LINK, make_theme  # noqa: E402
@@ -49,6 +49,7 @@ from humo.space.widgets import (  # noqa: E402
     Speaking,
 )
 from humo.space.wording_view import add_reading  # noqa: E402
+from humo.timing import FPS  # noqa: E402
 
 HOUR = 3600
 

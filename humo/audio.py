@@ -23,7 +23,7 @@ from transformers import WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from humo.timing import FPS as FPS
-from humo.timing import FRAMES_PER_LATENT, SAMPLES_PER_FRAME, count_latents
+from humo.timing import FRAMES_PER_LATENT, SAMPLES_PER_FRAME, check_num_frames, count_latents
 from humo.timing import SAMPLE_RATE as SAMPLE_RATE
 
 NUM_BANDS = 5
@@ -122,8 +122,7 @@ def window_audio(features: Tensor, num_frames: int) -> Tensor:
     Source: released code `get_audio_emb_window`, whose special case for the first frame this formula
     contains.
     """
-    if num_frames < 1 or num_frames % FRAMES_PER_LATENT != 1:
-        raise ValueError(f"num_frames must be 4k+1 (1, 5, … 97) but is {num_frames}.")
+    check_num_frames(num_frames)
     num_latents = count_latents(num_frames)
     before = WINDOW - 1 - 2  # the first latent frame is one video frame: it ends two features after feature 0
     length = FRAMES_PER_LATENT * (num_latents - 1) + WINDOW

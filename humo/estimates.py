@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from humo.guidance import make_rule
+from humo.timing import count_latents
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b, humo_17b
 
 if TYPE_CHECKING:
@@ -267,7 +268,7 @@ def estimate(sizes: Sizes, height: int, width: int, num_frames: int, plan: Plan,
         The estimate.
     """
     call = Call() if call is None else call
-    latent_frames = 1 + (num_frames - 1) // 4 + max(1, call.num_images)
+    latent_frames = count_latents(num_frames) + max(1, call.num_images)
     tokens = count_tokens(latent_frames, height, width, sizes.size_multiple)
     transformer, streamed = _transformer_bytes(sizes, plan)
     text, audio, vae = 2 * sizes.text_encoder, 4 * sizes.audio_encoder, 4 * sizes.vae

@@ -35,7 +35,7 @@ from humo.schedules import COLOURS as COLOURS
 from humo.schedules import Schedule as Schedule
 from humo.schedules import describe_schedule as describe_schedule
 from humo.schedules import schedule as schedule
-from humo.timing import FRAMES_PER_LATENT
+from humo.timing import count_latents, round_up
 from humo.windows import blend_windows, plan_windows
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ def draw_sound_map(frames: np.ndarray, maps: np.ndarray, frame: int) -> Figure:
 
 def latent_of(frame: int) -> int:
     """The latent frame that holds a video frame, both counted from 0: the first holds one, every other holds four."""
-    return (frame + FRAMES_PER_LATENT - 1) // FRAMES_PER_LATENT
+    return count_latents(round_up(frame + 1)) - 1
 
 
 @contextmanager

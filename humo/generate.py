@@ -207,7 +207,8 @@ def _config(preset: str) -> dict[str, Any]:
 
 def _cut_list(cuts: list[Shot], texts: list[str]) -> str:
     """The shots as a table."""
-    from humo.shots.making import FPS, prompt_of_each
+    from humo.shots.making import prompt_of_each
+    from humo.timing import FPS
 
     each = prompt_of_each(texts or [""], len(cuts))
     width = max(len("cut after it"), *(len(cut.note) for cut in cuts))

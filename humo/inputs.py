@@ -13,7 +13,7 @@ import numpy as np
 
 from humo.media import Sound
 from humo.ranges import check_seed, read_whole, short
-from humo.timing import FPS, FRAMES_PER_LATENT, PUBLISHED_FRAMES, SAMPLE_RATE, frames_for_sound
+from humo.timing import FPS, PUBLISHED_FRAMES, SAMPLE_RATE, check_num_frames, frames_for_sound
 
 MAX_PROMPT_LENGTH = 2_000
 """Characters of a prompt."""
@@ -159,9 +159,7 @@ def _check_text(request: Request) -> None:
 
 
 def _check_num_frames(num_frames: int, longest: int | None) -> None:
-    if num_frames < 1 or num_frames % FRAMES_PER_LATENT != 1:
-        nearest = max(1, 1 + round((num_frames - 1) / FRAMES_PER_LATENT) * FRAMES_PER_LATENT)
-        raise ValueError(f"num_frames must be 4k+1 (1, 5, … 97) but is {num_frames}: use {nearest}.")
+    check_num_frames(num_frames)
     if longest is not None and num_frames > longest:
         raise ValueError(f"num_frames is {num_frames} but this model makes at most {longest}: use {longest}.")
 

@@ -14,7 +14,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from humo.media import SAMPLE_RATE, Sound
+from humo.media import Sound
+from humo.timing import SAMPLE_RATE
 from humo.voice_activity import find_speech
 
 HEARD_LEVEL = -20.0

@@ -18,14 +18,34 @@ _ROUNDING = 2_000
 """A part of a second, half a millisecond, that counts as nothing: resampling and containers round as much."""
 
 
+def check_num_frames(num_frames: int, name: str = "num_frames") -> None:
+    """Refuse a length that is not 4k+1.
+
+    Args:
+        num_frames: of a video.
+        name: under which it was given.
+
+    Raises:
+        ValueError: with the nearest length that is allowed.
+    """
+    if num_frames < 1 or num_frames % FRAMES_PER_LATENT != 1:
+        nearest = count_frames(max(1, 1 + round((num_frames - 1) / FRAMES_PER_LATENT)))
+        raise ValueError(f"{name} must be 4k+1 (1, 5, … 97) but is {num_frames}: use {nearest}.")
+
+
 def count_latents(num_frames: int) -> int:
     """Latent frames of so many video frames, 4k+1."""
     return 1 + (num_frames - 1) // FRAMES_PER_LATENT
 
 
+def count_frames(num_latents: int) -> int:
+    """Video frames of so many latent frames."""
+    return 1 + (num_latents - 1) * FRAMES_PER_LATENT
+
+
 def round_down(num_frames: int) -> int:
     """The largest 4k+1 that is not more; 1 at least."""
-    return 1 + max(0, num_frames - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT
+    return count_frames(count_latents(max(1, num_frames)))
 
 
 def round_up(num_frames: int) -> int:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from humo.evaluation.metrics import correlation
+from humo.timing import FPS, SAMPLE_RATE
 from humo.world import plan_clip, speak_plan
 from humo.world.alignment import align, align_speech, as_phonemes, spoken_words, unknown_words
-from humo.world.speech import SAMPLE_RATE, speak
-from humo.world.visemes import FPS, mouth_curves
+from humo.world.speech import speak
+from humo.world.visemes import mouth_curves
 
 
 def test_the_mouth_of_the_alignment_is_nearly_that_of_the_synthesisers_own_phonemes() -> None:

@@ -21,7 +21,6 @@ import tiny
 
 import app
 from humo.guidance import RULES
-from humo.inputs import PUBLISHED_FRAMES
 from humo.media import read_picture
 from humo.pipeline import HuMoPipeline
 from humo.space import filling, sharing
@@ -39,6 +38,7 @@ from humo.space.studio import Studio
 from humo.space.temporary import Room
 from humo.space.theme import make_theme
 from humo.space.widgets import Inputs, Settings, read_request
+from humo.timing import PUBLISHED_FRAMES
 
 PROMPT = "a woman with red hair talks"
 

@@ -14,7 +14,8 @@ import tiny
 
 from humo.evaluation.spoiling import make_music
 from humo.media import read_sound
-from humo.shots.cuts import FPS, Shot, cut_sound, plan_shots
+from humo.shots.cuts import Shot, cut_sound, plan_shots
+from humo.timing import FPS
 from humo.voice_activity import find_pauses, find_speech
 from humo.world.speech import VOICES, Speech, speak
 

@@ -20,7 +20,8 @@ from humo.dataset.filters import brightness, motion, sharpness
 from humo.dataset.rows import Row, RowTable, find_files
 from humo.dataset.settings import PrepareSettings
 from humo.dataset.video import check_rate, probe, read_frames, read_waveform
-from humo.media import SAMPLE_RATE, write_video
+from humo.media import write_video
+from humo.timing import SAMPLE_RATE
 
 SETTINGS = PrepareSettings(area=64 * 64, multiple=32, spatial_scale=16, max_frames=17, min_frames=9, frame_step=8)
 NOISE = np.random.default_rng(0).integers(0, 255, (20, 64, 64, 3)).astype(np.uint8)

@@ -19,10 +19,11 @@ import soundfile
 import tiny
 
 from humo.inputs import MAX_PROMPT_LENGTH
-from humo.media import SAMPLE_RATE, Sound
+from humo.media import Sound
 from humo.space.jobs import Phase, Progress
 from humo.space.limits import HOUR, Gate, Hourly, Limits, client_of
-from humo.space.request import FPS, Defaults, VideoRequest
+from humo.space.request import Defaults, VideoRequest
+from humo.timing import FPS, SAMPLE_RATE
 
 ROOT = Path(__file__).parent.parent
 GOOD = VideoRequest(prompt="a woman nods", num_frames=49, num_inference_steps=16, seed=7)

@@ -17,8 +17,9 @@ from humo.media import Sound, read_sound
 from humo.pipeline import HuMoPipeline
 from humo.shots.cuts import Shot, cut_sound
 from humo.shots.making import make_shots
+from humo.timing import SAMPLE_RATE
 from humo.world import plan_clip, speak_plan
-from humo.world.speech import SAMPLE_RATE, VOICES, speak
+from humo.world.speech import VOICES, speak
 
 SENTENCE = "we saw the moon above the quiet garden"
 

@@ -14,7 +14,8 @@ import soundfile
 from imageio_ffmpeg import get_ffmpeg_exe
 from project import ROOT
 
-from humo.media import SAMPLE_RATE, read_sound
+from humo.media import read_sound
+from humo.timing import SAMPLE_RATE
 
 VOICE = ROOT / "assets" / "examples" / "woman.wav"
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from humo.media import SAMPLE_RATE, kind_of, read_sound
+from humo.media import kind_of, read_sound
 from humo.media.headers import mended
 from humo.media.parts import begins_of_parts
+from humo.timing import SAMPLE_RATE
 
 
 def wav(seconds: float, pitch: float, rate: int = SAMPLE_RATE, form: str = "WAV") -> bytes:

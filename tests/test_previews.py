@@ -19,10 +19,11 @@ from PIL import Image
 
 from humo import audio
 from humo.inputs import choose_num_frames
-from humo.media import SAMPLE_RATE, Sound, read_sound
+from humo.media import Sound, read_sound
 from humo.references import letterbox
 from humo.space import previews
 from humo.space.previews import describe_picture, describe_sound, heard_html, listen, seen_html
+from humo.timing import SAMPLE_RATE
 
 MOON, HOME = "we saw the moon above the quiet garden", "please come home"
 

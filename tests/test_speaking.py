@@ -24,8 +24,9 @@ from humo.space import speaking, texts
 from humo.space.request import MODES
 from humo.space.speakers import ESPEAK, HIBARI, VOICES, offered
 from humo.space.speaking import MAX_TEXT, Speaker, check_text, speak_to_file
+from humo.timing import SAMPLE_RATE
 from humo.world.hibari import PACE, RATES, speak_english
-from humo.world.speech import PITCHES, SAMPLE_RATE, speak
+from humo.world.speech import PITCHES, speak
 from humo.world.speech import RATES as ESPEAK_RATES
 from humo.world.speech import VOICES as WORLD_VOICES
 

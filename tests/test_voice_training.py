@@ -14,7 +14,8 @@ import tiny
 import torch
 from typer.testing import CliRunner
 
-from humo.audio import FPS, AudioEncoder
+from humo.audio import AudioEncoder
+from humo.timing import FPS, SAMPLE_RATE
 from humo.training.command import train
 from humo.training.hearing import HearingSettings, make_audio_encoder
 from humo.training.loop import load_hearing
@@ -30,7 +31,7 @@ from humo.training.voices.sentences import voice_sentence
 from humo.training.voices.spoiling import level, mixed, noise, speak_larger, spoil, without_speech
 from humo.training.voices.synthesizers import HIBARI, available_voices, say
 from humo.world.alignment import unknown_words
-from humo.world.speech import SAMPLE_RATE, speak
+from humo.world.speech import speak
 
 BATCH = BatchSettings(seconds=2, sentences=2, versions=2, silent=1)
 LEARNING = LearningSettings(fitting_batches=2)

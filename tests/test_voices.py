@@ -25,9 +25,10 @@ from humo.evaluation.probes import Probes, Reading
 from humo.evaluation.recordings import BILABIALS, Piece, Recording, cut_pieces, describe_source, find_recordings
 from humo.evaluation.voice_report import NAMES, kept_voices, voice_summary, voice_table, voices_in_words, write_voices
 from humo.evaluation.voices import VoiceSettings, _hear_piece, evaluate_voices, judge_voices, share_above
+from humo.timing import SAMPLE_RATE
 from humo.training.voices.spoiling import level
 from humo.world.hibari import speak_english
-from humo.world.speech import SAMPLE_RATE, speak
+from humo.world.speech import speak
 from humo.world.visemes import mouth_curves
 
 FRAMES = 33

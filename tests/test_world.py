@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from humo.timing import FPS, SAMPLE_RATE
 from humo.world import Clip, ClipPlan, plan_clip, render_clip, speak_plan
 from humo.world.hibari import speak_english
 from humo.world.people import BACKGROUNDS, COLOURS, FRAMINGS, IDENTITY_ATTRIBUTES, SKINS, Person, Setting
-from humo.world.speech import SAMPLE_RATE, VOICES, Speech, speak
-from humo.world.visemes import FPS
+from humo.world.speech import VOICES, Speech, speak
 
 FRAMES = 13
 SILENCE = Speech(np.zeros(SAMPLE_RATE, np.float32), ())

@@ -16,13 +16,12 @@ from imageio_ffmpeg import read_frames
 from PIL import Image
 
 from humo.space.examples import read_examples
+from humo.timing import FPS, SAMPLE_RATE
 from humo.world import plan_clip, render_clip
 from humo.world.__main__ import main
 from humo.world.examples import PORTRAITS, Portrait, draw_portrait, write_examples
 from humo.world.people import IDENTITY_ATTRIBUTES, _in_tenth
 from humo.world.sheet import COLUMNS, draw_sheet, sample_clips, show_areas, shown_frames
-from humo.world.speech import SAMPLE_RATE
-from humo.world.visemes import FPS
 
 EXAMPLES = Path(__file__).parent.parent / "assets" / "examples"
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from humo.timing import FPS, SAMPLE_RATE
 from humo.world import plan_clip, speak_plan
-from humo.world.speech import RATES, SAMPLE_RATE, VOICES, speak
-from humo.world.visemes import FPS, REST, mouth_curves, mouth_shapes
+from humo.world.speech import RATES, VOICES, speak
+from humo.world.visemes import REST, mouth_curves, mouth_shapes
 
 
 @pytest.mark.parametrize("phoneme", ["p", "b", "m", "'m", "", "_", "_:"])

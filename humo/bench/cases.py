@@ -32,6 +32,7 @@ from typing import Any
 
 from humo.media import read_picture, read_sound
 from humo.ranges import LARGEST_SEED
+from humo.timing import check_num_frames
 
 BENCH = "bench.jsonl"
 MODES = ("T", "TI", "TA", "TIA")
@@ -248,8 +249,7 @@ def _read_frames(told: dict[str, Any], where: str) -> int | None:
     if told.get("frames") is None:
         return None
     frames = _whole(told, "frames", 100_000, where, default=1)
-    if frames % 4 != 1:
-        raise ValueError(f"{where} has {frames} frames: give 4k+1, such as {frames // 4 * 4 + 1}.")
+    check_num_frames(frames, f"frames of {where}")
     return frames
 
 

@@ -8,11 +8,11 @@ from typing import ClassVar, Protocol, Self
 
 import numpy as np
 
-from humo.audio import FPS, SAMPLE_RATE
 from humo.bench.cases import BenchCase
 from humo.bench.weights import Weights, WeightsFile
 from humo.dataset.dropping import Drop
 from humo.dataset.video import probe, read_frames, read_waveform
+from humo.timing import FPS, SAMPLE_RATE
 
 MAX_FRAMES = 25 * 120
 """Of a video that is judged: two minutes, 3.6 GB of pixels at 480x832."""

@@ -22,7 +22,6 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from humo.audio import SAMPLES_PER_FRAME
 from humo.bench.cases import BenchCase
 from humo.bench.faces import OPENCV, YUNET, FindFaces, load_detector
 from humo.bench.metric import Video
@@ -30,6 +29,7 @@ from humo.bench.weights import Weights, WeightsFile
 from humo.dataset.crops import crop_boxes
 from humo.dataset.faces import main_track
 from humo.dataset.syncnet import SyncNet, SyncNetScore
+from humo.timing import SAMPLES_PER_FRAME
 
 SYNCNET = WeightsFile(
     path="syncnet_v2.model",

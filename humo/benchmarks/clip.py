@@ -28,9 +28,9 @@ from PIL import Image
 from humo.benchmarks.instruments import MIB, Stopwatch, count_flops, matmul_rate, now, other_load, peak_memory
 from humo.checkpoints import load
 from humo.pipeline import HuMoPipeline
+from humo.timing import SAMPLE_RATE
 
 PROMPT = "a woman with red hair and glasses, in a blue shirt, nods"
-SAMPLE_RATE = 16_000
 SQUARE = 1024
 
 

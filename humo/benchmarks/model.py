@@ -24,6 +24,7 @@ from humo.benchmarks.plain import plain_step
 from humo.estimates import GB, count_parameters, count_tokens, pass_bytes, pass_flops
 from humo.guidance import Branch, Weights, make_rule
 from humo.sampling import Conditions, guided_velocity
+from humo.timing import check_num_frames, count_latents
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b, humo_17b
 
 MODELS = {"1.7B": (humo_1_7b, "published_1_7b"), "17B": (humo_17b, "published_17b")}
@@ -140,8 +141,7 @@ def _check(
         )
     if compare not in (None, "plain"):
         raise ValueError(f"compare must be 'plain' but is {compare!r}.")
-    if num_frames < 1 or num_frames % 4 != 1:
-        raise ValueError(f"frames must be 4k+1 (1, 5, … 97) but is {num_frames}.")
+    check_num_frames(num_frames, "frames")
     if height < 16 or width < 16 or height % 16 or width % 16:
         raise ValueError(f"height and width must be multiples of 16 but are {height} and {width}.")
     if num_layers is not None and num_layers < 1:
@@ -193,7 +193,7 @@ def random_conditions(
         Noise (1, 16, f, h, w) in float32, and the conditions.
     """
     config, device = transformer.config, transformer.device
-    latent_frames = 2 + (num_frames - 1) // 4
+    latent_frames = 1 + count_latents(num_frames)
     grid = height // 8, width // 8
 
     def draw(*shape: int) -> Tensor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from humo.dataset.settings import PrepareSettings
+from humo.timing import round_down
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -83,7 +84,7 @@ def settings_for(pipe: HuMoPipeline, **changes: Any) -> PrepareSettings:
     config = pipe.config
     given = {name: value for name, value in changes.items() if value is not None}
     longest = given.get("max_frames") or config.max_trained_frames or config.max_frames or config.default_num_frames
-    half = (longest // 2 - 1) // 4 * 4 + 1
+    half = round_down(longest // 2)
     sizes = config.supported_sizes
     return replace(
         PrepareSettings(

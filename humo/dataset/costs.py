@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from humo.dataset.report import MILLION
+from humo.timing import count_latents
 
 DTYPE_BYTES = {"float16": 2, "float32": 4}
 Z_DIM, SPATIAL_SCALE, TEXT_DIM, AUDIO_DIM = 16, 8, 4096, 1280
@@ -39,7 +40,7 @@ def bytes_of_clip(
     """
     size = DTYPE_BYTES[dtype]
     grid = (height // scale) * (width // scale)
-    latents = 1 + (num_frames - 1) // 4
+    latents = count_latents(num_frames)
     return {
         "latents": size * z_dim * latents * grid,
         "references": size * z_dim * references * grid,

@@ -21,10 +21,11 @@ from torch import Tensor
 from humo.audio import NUM_BANDS, encode_audio
 from humo.dataset.dropping import Drop
 from humo.dataset.examine import Examined
-from humo.dataset.settings import SAMPLES_PER_FRAME, PrepareSettings
+from humo.dataset.settings import PrepareSettings
 from humo.dataset.syncnet import load_syncnet
 from humo.pipeline import HuMoPipeline
 from humo.references import encode_references, encode_video, to_pixels
+from humo.timing import SAMPLES_PER_FRAME
 
 CONDITIONERS = ("tokenizer", "text_encoder", "feature_extractor", "audio_encoder", "vae")
 """Components of a pipeline that a preparation uses."""

@@ -19,10 +19,11 @@ from humo.dataset.dropping import Drop
 from humo.dataset.faces import face_finder, mask_on_grid
 from humo.dataset.filters import check_quality
 from humo.dataset.rows import MASK, Files, Row, find_files
-from humo.dataset.settings import FPS, SAMPLES_PER_FRAME, PrepareSettings
+from humo.dataset.settings import PrepareSettings
 from humo.dataset.sync import mouth_loudness_correlation
 from humo.dataset.video import MAX_SIDE, check_rate, probe, read_frames, read_waveform
 from humo.media import SILENCE, read_picture
+from humo.timing import FPS, SAMPLES_PER_FRAME
 
 SHORTEST_SOUND = 0.9
 """Share of the clip that the sound must last; the rest becomes silence (ours)."""

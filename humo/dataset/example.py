@@ -13,7 +13,8 @@ import typer
 from PIL import Image
 
 from humo.dataset.rows import MASK, REFERENCE, TABLE, VIDEO
-from humo.media import SAMPLE_RATE, write_video
+from humo.media import write_video
+from humo.timing import SAMPLE_RATE
 from humo.world.clips import Clip, plan_clip, render_clip
 
 

@@ -20,10 +20,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from humo.audio import FRAMES_PER_LATENT, window_audio
+from humo.audio import window_audio
 from humo.dataset.batch import TrainingBatch
 from humo.dataset.shards import FORMAT, INDEX, NULL_TEXT, PREPARED, tensor_name, unit_file
 from humo.published.shards import read_json
+from humo.timing import count_frames
 
 logger = logging.getLogger(__name__)
 OPEN_SHARDS = 64
@@ -137,7 +138,7 @@ class PreparedDataset:
         clip = {name: shard.get_tensor(tensor_name(row, name)).float() for name in names}
         text = torch.zeros(self.null_text.shape[1:])
         text[: len(clip["text"])] = clip["text"]
-        windows = window_audio(clip["audio"], 1 + (clip["latents"].shape[1] - 1) * FRAMES_PER_LATENT)
+        windows = window_audio(clip["audio"], count_frames(clip["latents"].shape[1]))
         silence = torch.zeros_like(windows[:1]).expand(clip["references"].shape[1], -1, -1, -1)
         return clip | {"text": text, "audio": torch.cat([windows, silence])}
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FPS = 25
-"""Frames a second of every prepared clip, as in HuMo."""
-SAMPLES_PER_FRAME = 640
-"""Of a waveform at 16 kHz; `humo.audio` has the same, but imports torch."""
+from humo.timing import FRAMES_PER_LATENT, check_num_frames
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,12 +59,11 @@ class PrepareSettings:
     def __post_init__(self) -> None:
         """Refuses what cannot work."""
         for name in ("max_frames", "min_frames"):
-            if (value := getattr(self, name)) < 1 or value % 4 != 1:
-                raise ValueError(f"{name} must be 4k+1 (1, 5, … 97) but is {value}.")
+            check_num_frames(getattr(self, name), name)
         if self.min_frames > self.max_frames:
             raise ValueError(f"min_frames is {self.min_frames} but max_frames only {self.max_frames}: lower it.")
-        if self.frame_step < 4 or self.frame_step % 4:
-            raise ValueError(f"frame_step must be a multiple of 4 but is {self.frame_step}.")
+        if self.frame_step < FRAMES_PER_LATENT or self.frame_step % FRAMES_PER_LATENT:
+            raise ValueError(f"frame_step must be a multiple of {FRAMES_PER_LATENT} but is {self.frame_step}.")
         if self.area < self.multiple**2:
             raise ValueError(f"area is {self.area} pixels but one frame needs {self.multiple**2} or more: raise it.")
         if self.dtype not in ("float16", "float32"):

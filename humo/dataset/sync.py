@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from humo.dataset.faces import boxes_of
-from humo.dataset.settings import SAMPLES_PER_FRAME
+from humo.timing import SAMPLES_PER_FRAME
 
 SIDE = 24
 """Side of the mouth's crop, pixels."""

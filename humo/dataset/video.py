@@ -15,9 +15,9 @@ import numpy as np
 
 from humo import media
 from humo.dataset.dropping import Drop
-from humo.dataset.settings import FPS
 from humo.media import kind_of
 from humo.media.decoding import DEMUXERS, PATIENCE
+from humo.timing import FPS
 
 KINDS = ("MP4", "WEBM")
 """What a video may be, by its first bytes."""

@@ -15,7 +15,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from humo import noise
-from humo.audio import FRAMES_PER_LATENT
 from humo.evaluation.cases import Case
 from humo.files import replaced
 from humo.fingerprint import fingerprint_pipeline
@@ -25,6 +24,7 @@ from humo.pipeline import HuMoPipeline
 from humo.references import decode_latents, to_frames
 from humo.sampling import Conditions, StepState, denoise, join_conditions
 from humo.step_caches import describe_cache
+from humo.timing import count_latents
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,8 +158,8 @@ def _encode_case(pipe: HuMoPipeline, case: Case, mode: str, settings: Generation
 def draw_noise(pipe: HuMoPipeline, seed: int, settings: GenerationSettings) -> Tensor:
     """One video's noise with one reference slot, (1, z, f, h, w), as in the pipeline."""
     side = settings.size // pipe.vae.config.scale_factor_spatial
-    latents = 2 + (settings.num_frames - 1) // FRAMES_PER_LATENT
-    shape = (1, pipe.transformer.config.out_channels, latents, side, side)
+    latents = count_latents(settings.num_frames)
+    shape = (1, pipe.transformer.config.out_channels, latents + 1, side, side)
     return noise.draw_noise(shape, seed).to(pipe.device)
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from humo.audio import FPS
 from humo.media import read_sound
+from humo.timing import FPS
 from humo.world.alignment import SHIFT, Phone, align, as_phonemes
 from humo.world.speech import Speech
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import butter, lfilter, sosfiltfilt
 
-from humo.audio import SAMPLE_RATE
 from humo.media import read_sound
+from humo.timing import SAMPLE_RATE
 from humo.training.voices.spoiling import mixed
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]

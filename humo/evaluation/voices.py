@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from humo.audio import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from humo.evaluation import metrics, spoiling
 from humo.evaluation.cases import Case, make_case
 from humo.evaluation.generation import GenerationSettings, generate
@@ -27,6 +26,7 @@ from humo.fingerprint import fingerprint_pipeline
 from humo.loudness import level_sound
 from humo.media import Sound
 from humo.pipeline import HuMoPipeline
+from humo.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from humo.world.alignment import Phone, align, as_phonemes
 from humo.world.clips import Clip, ClipPlan, plan_clip, render_clip
 from humo.world.hibari import speak_english

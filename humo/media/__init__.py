@@ -16,7 +16,6 @@ from humo.media.pictures import read_picture as read_picture
 from humo.media.sounds import LOUDEST as LOUDEST
 from humo.media.sounds import MAX_SECONDS as MAX_SECONDS
 from humo.media.sounds import MIN_SECONDS as MIN_SECONDS
-from humo.media.sounds import SAMPLE_RATE as SAMPLE_RATE
 from humo.media.sounds import SILENCE as SILENCE
 from humo.media.sounds import Sound as Sound
 from humo.media.sounds import read_sound as read_sound

@@ -14,9 +14,8 @@ from humo.media.kinds import existing_file, kind_of
 from humo.media.mixing import mix_to_mono
 from humo.media.remembered import Remembered, mark_of
 from humo.ranges import short
+from humo.timing import SAMPLE_RATE
 
-SAMPLE_RATE = 16_000
-"""Hz, the rate at which every audio encoder of HuMo listens."""
 MIN_SECONDS, MAX_SECONDS = 0.2, 600.0
 """A sound lasts at least the first and less than the second."""
 MIN_RATE, MAX_RATE = 8_000, 192_000

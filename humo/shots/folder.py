@@ -25,7 +25,8 @@ import numpy as np
 
 from humo.files import replaced
 from humo.media import write_video
-from humo.shots.cuts import FPS, Shot
+from humo.shots.cuts import Shot
+from humo.timing import FPS
 
 if TYPE_CHECKING:
     from torch import nn

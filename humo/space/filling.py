@@ -17,7 +17,7 @@ from humo.space.examples import Example
 from humo.space.generating import View, as_toast
 from humo.space.limits import READERS
 from humo.space.previews import heard_html, seen_html
-from humo.space.request import FPS, Defaults, Mode, frames_of
+from humo.space.request import Defaults, Mode, frames_of
 from humo.space.restore import read_settings
 from humo.space.scales import rule_note
 from humo.space.serving import Serving
@@ -25,6 +25,7 @@ from humo.space.sharing import restored
 from humo.space.speaking import speak_to_file
 from humo.space.vocabulary import add_words
 from humo.space.widgets import Inputs, Settings, read_guidance, read_request
+from humo.timing import FPS
 
 
 def checker(read: Callable[[str], object]) -> Callable[[str | None], Any]:

@@ -23,6 +23,7 @@ from PIL import Image
 
 from humo.guidance import Rule, make_rule
 from humo.schedules import Schedule
+from humo.timing import count_latents
 
 if TYPE_CHECKING:
     from humo.explain import Senses, Trace
@@ -230,7 +231,7 @@ def spread(count: int, most: int) -> tuple[int, ...]:
 
 def _kept_frames(num_frames: int) -> tuple[tuple[int, ...], list[int]]:
     """Frames of the video that are kept, and the latent frame of each: the third of the four that it holds."""
-    latents = spread(1 + (num_frames - 1) // 4, MAX_FRAMES)
+    latents = spread(count_latents(num_frames), MAX_FRAMES)
     return tuple(max(0, 4 * latent - 1) for latent in latents), list(latents)
 
 

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, TypeVar
 from humo.media import Sound, read_picture, read_sound
 from humo.portrait import Portrait
 from humo.ranges import LARGEST_SEED, short
-from humo.space.request import FPS, VideoRequest
+from humo.space.request import VideoRequest
 from humo.space.settings import MAX_TEXT, check_guidance, check_text
+from humo.timing import FPS
 
 if TYPE_CHECKING:
     from humo.space.jobs import Job

@@ -12,6 +12,7 @@ from typing import Any
 from humo.guidance import make_rule
 from humo.portrait import Portrait
 from humo.ranges import LARGEST_SEED, MOST, SCALES, TIMESTEPS, check_number, short
+from humo.timing import check_num_frames
 
 MODES = ("T", "TI", "TA", "TIA")
 """Letters of the inputs: text, image, audio."""
@@ -65,8 +66,7 @@ class VideoSettings:
         _check_words(self)
         for name, (lowest, highest) in _WHOLE.items():
             _check_whole(name, getattr(self, name), lowest, highest)
-        if self.num_frames % 4 != 1:
-            raise ValueError(f"num_frames must be 4k+1 (1, 5, … 97) but is {self.num_frames}.")
+        check_num_frames(self.num_frames)
         if ("I" in self.mode) != (self.num_images > 0):
             raise ValueError(f"mode {self.mode} and {self.num_images} pictures do not go together.")
         check_guidance(self.guidance)

@@ -22,10 +22,11 @@ from humo.media import read_picture, read_sound
 from humo.portrait import Portrait, draw_portrait
 from humo.space.making import Result
 from humo.space.records import POSTER, VIDEO, FileEntry, Record, app_version, hash_token, new_id, now
-from humo.space.request import FPS, VideoRequest
+from humo.space.request import VideoRequest
 from humo.space.restore import read_settings
 from humo.space.settings import VideoSettings
 from humo.space.store import Store
+from humo.timing import FPS
 
 MAX_SIDE = 1_280
 """Larger reference pictures are kept at this many pixels: no published model shows more of them."""

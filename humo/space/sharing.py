@@ -18,10 +18,10 @@ from humo.space.examples import Example
 from humo.space.generating import Made, View, as_toast
 from humo.space.portraying import show_person
 from humo.space.records import POSTER, VIDEO, Record, link
-from humo.space.request import FPS
 from humo.space.share import share
 from humo.space.store import Store, take
 from humo.space.widgets import Inputs, Opened, Settings, Sharing
+from humo.timing import FPS
 
 LARGEST_SEED = 2**53 - 1
 """The browser's numbers are exact up to here."""

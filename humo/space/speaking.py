@@ -234,7 +234,7 @@ def _serve() -> None:
     import numpy as np
     import soundfile
 
-    from humo.world.speech import SAMPLE_RATE
+    from humo.timing import SAMPLE_RATE
 
     print("{}", file=answers, flush=True)
     for line in sys.stdin:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 import typer
 
+from humo.timing import check_num_frames
+
 if TYPE_CHECKING:
     from humo.codec import HuMoVideoCodec
 
@@ -165,8 +167,7 @@ def refine(
     torch.manual_seed(0)
     if not (out / "pipeline").exists():
         raise ValueError(f"{out} has no pipeline: run `python -m humo train model` or `train start` first.")
-    if frames % 4 != 1:
-        raise ValueError(f"frames is {frames}: give 4k+1, such as 17 or 33.")
+    check_num_frames(frames, "frames")
     if depths is not None and (out / "refining" / "state.pt").exists():
         raise ValueError("depths are for the beginning of a refining, and this one goes on: leave them out.")
     pipe, folder = load(out / "pipeline", device, torch.float32), out / "refining"

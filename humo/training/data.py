@@ -25,11 +25,10 @@ from humo.codec import TIME, HuMoVideoCodec
 from humo.files import replaced
 from humo.fingerprint import fingerprint
 from humo.processes import follow_parent
+from humo.timing import FPS, SAMPLE_RATE
 from humo.training.claim import claim
 from humo.training.codec import to_video
 from humo.world.clips import plan_clip, render_clip
-from humo.world.speech import SAMPLE_RATE
-from humo.world.visemes import FPS
 
 MASK_SIDE = 16
 """Side of the face masks that the focus head learns."""

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from transformers import WhisperConfig, WhisperFeatureExtractor
 
 from humo.audio import AudioEncoder, merge_bands
+from humo.timing import FPS, SAMPLE_RATE
 from humo.training.background import made_ahead
 from humo.training.codec import cosine_with_warmup
 from humo.world.clips import plan_clip, speak_plan
-from humo.world.speech import SAMPLE_RATE
-from humo.world.visemes import FPS, mouth_curves
+from humo.world.visemes import mouth_curves
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

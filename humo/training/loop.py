@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 from transformers import PreTrainedTokenizerFast, UMT5EncoderModel, WhisperFeatureExtractor
 
-from humo.audio import FPS, AudioEncoder
+from humo.audio import AudioEncoder
 from humo.checkpoints import load
 from humo.codec import HuMoVideoCodec
 from humo.loudness import HEARD_LEVEL
 from humo.pipeline import HuMoPipeline
 from humo.sampling import make_scheduler
+from humo.timing import FPS, SAMPLE_RATE
 from humo.training.ahead import Planner
 from humo.training.batches import BatchSettings, fill_batch
 from humo.training.data import ClipData
@@ -25,7 +26,6 @@ from humo.training.rounds import LoopSettings, Round
 from humo.training.run import Run, RunningMeans, machine_name
 from humo.training.stages import further_stages, mini_stages, stage_at
 from humo.world.clips import plan_clip, render_clip
-from humo.world.speech import SAMPLE_RATE
 
 NUM_FRAMES, SIZE = 49, 128
 GUIDANCE = {"rule": "paper", "text": 3.5, "image": 3.5, "audio": 3.5, "early": [3.5, 3.5, 1.0], "switch": 900.0}

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from humo.world.speech import SAMPLE_RATE, Speech, speak
+from humo.timing import SAMPLE_RATE
+from humo.world.speech import Speech, speak
 
 if TYPE_CHECKING:
     from pocketsphinx import Decoder

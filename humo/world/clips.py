@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from humo.timing import FPS, SAMPLE_RATE
 from humo.world.captions import write_caption
 from humo.world.drawing import Pose, draw_background, draw_distractor, draw_person
 from humo.world.people import (
@@ -25,8 +26,8 @@ from humo.world.people import (
 )
 from humo.world.sentences import sample_sentence
 from humo.world.shapes import Scene
-from humo.world.speech import SAMPLE_RATE, VOICES, Speech, speak
-from humo.world.visemes import FPS, mouth_curves
+from humo.world.speech import VOICES, Speech, speak
+from humo.world.visemes import mouth_curves
 
 _SPLITS = {"train": 0, "validation": 1, "test": 2}
 

@@ -14,9 +14,9 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from humo.timing import SAMPLE_RATE
 from humo.world.clips import ClipPlan, Voice, render_clip, speak_plan
 from humo.world.people import Person, Setting, sample_person
-from humo.world.speech import SAMPLE_RATE
 
 SIZE = 256
 """Side of the pictures, pixels."""

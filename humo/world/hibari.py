@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.signal import resample_poly
 
-from humo.world.speech import SAMPLE_RATE, check_number
+from humo.timing import SAMPLE_RATE
+from humo.world.speech import check_number
 
 PACE = 160
 """Words a minute at which it speaks of itself, on espeak-ng's scale: its sentences then last as long as espeak-ng's."""

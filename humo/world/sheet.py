@@ -16,9 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from humo.media import check_video_path, write_video
+from humo.timing import FPS, SAMPLE_RATE
 from humo.world.clips import Clip, plan_clip, render_clip
-from humo.world.speech import SAMPLE_RATE
-from humo.world.visemes import FPS
 
 COLUMNS = 8
 """Frames shown of each clip."""

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import resample_poly
 
-SAMPLE_RATE = 16_000
+from humo.timing import SAMPLE_RATE
+
 VOICES = tuple(
     f"{accent}+{variant}"
     for accent in ("en-us", "en-gb-x-rp")

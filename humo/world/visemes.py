@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-FPS = 25
+from humo.timing import FPS
+
 REST = (0.0, 0.5)
 
 # name without stress marks -> shapes as (openness, width), each 0 to 1

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import resample_poly
 
-from humo.media import SAMPLE_RATE, read_sound
+from humo.media import read_sound
+from humo.timing import SAMPLE_RATE
 
 SECONDS = 1.6
 """Of the voice."""

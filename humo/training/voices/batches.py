@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from humo.timing import FPS, SAMPLE_RATE
 from humo.training.voices.data import Sentence
 from humo.training.voices.spoiling import SPEECH_LEVEL, level, speak_larger, spoil, without_speech
-from humo.world.speech import SAMPLE_RATE
-from humo.world.visemes import FPS, REST, mouth_curves
+from humo.world.visemes import REST, mouth_curves
 
 SHUT = -1.0
 """Place in the teacher's chunk, in features, that stands for a mouth at rest."""

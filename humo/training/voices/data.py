@@ -15,13 +15,14 @@ import torch
 
 from humo.files import replaced
 from humo.processes import follow_parent
+from humo.timing import SAMPLE_RATE
 from humo.training.voices.matching import matching_times
 from humo.training.voices.sentences import voice_sentence
 from humo.training.voices.synthesizers import HIBARI, available_voices, say
 from humo.world.alignment import SHIFT, Phone, align, as_phonemes
 from humo.world.clips import plan_clip, speak_plan
 from humo.world.sentences import sample_sentence
-from humo.world.speech import SAMPLE_RATE, VOICES, speak
+from humo.world.speech import VOICES, speak
 
 MAX_SECONDS = 5.0
 """Of a voice; with that much, silence follows in the encoder's chunk of 6 s."""

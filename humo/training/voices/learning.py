@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import WhisperFeatureExtractor
 
-from humo.audio import FRAMES_PER_LATENT, WINDOW, AudioEncoder, merge_bands
+from humo.audio import WINDOW, AudioEncoder, merge_bands
 from humo.audio_attention import AudioProjection
+from humo.timing import FRAMES_PER_LATENT, SAMPLE_RATE
 from humo.training.voices.batches import SHUT, Batch, BatchSettings, make_batch, resting
 from humo.training.voices.data import Sentence
-from humo.world.speech import SAMPLE_RATE
 
 # b chunks, t features (25 Hz), l latent frames
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from humo.world.speech import SAMPLE_RATE
+from humo.timing import SAMPLE_RATE
 
 SECONDS = 12.0
 """Length of a piece."""

@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 from scipy.signal import butter, fftconvolve, lfilter, resample_poly, sosfilt
 
+from humo.timing import SAMPLE_RATE
 from humo.training.voices.music import music
-from humo.world.speech import SAMPLE_RATE
 
 SPEECH_LEVEL = 0.08
 """Root mean square of the voices, of what sounds in them."""

@@ -17,8 +17,8 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
+from humo.timing import SAMPLE_RATE
 from humo.world.hibari import PACE, speak_english
-from humo.world.speech import SAMPLE_RATE
 
 HIBARI = "hibari"
 _FLITE = {"slt": 180, "rms": 100, "awb": 130, "kal16": 100}
