@@ -24,12 +24,19 @@ from humo.references import letterbox
 from humo.space import previews
 from humo.space.previews import describe_picture, describe_sound, heard_html, listen, seen_html
 
+MOON, HOME = "we saw the moon above the quiet garden", "please come home"
+
 
 def _sound(*parts: float) -> Sound:
-    """Seconds of voice; negative ones are of silence."""
+    """Seconds of a tone; negative ones are of silence."""
     pieces = [np.zeros(int(-part * 16_000), np.float32) if part < 0 else tiny.voice(part)[0] for part in parts]
     waveform = np.concatenate(pieces)
     return Sound(waveform, waveform[:, None], SAMPLE_RATE)
+
+
+def _said(*parts: str | float) -> Sound:
+    """Sentences in a synthetic voice, and seconds of silence."""
+    return read_sound((tiny.said(*parts), SAMPLE_RATE))
 
 
 @pytest.mark.parametrize("longest", [None, 49, 48, 251])
@@ -52,23 +59,41 @@ def test_windows_are_those_of_the_latent_frames() -> None:
         assert max(begin, 0) == inside.min() and min(end, 49) == inside.max() + 1 and end - begin == 8
 
 
-def test_silence_is_found_and_told() -> None:
-    heard = listen(_sound(-0.5, 1.0, -0.4, 0.6, -0.1, 0.5), None)
-    expected = [(0.0, 0.5), (1.5, 1.9)]
-    assert len(heard.silences) == len(expected), "a short pause is none"
-    np.testing.assert_allclose(heard.silences, expected, atol=0.09)
-    assert "Silent from 0.0 to 0.5 s, from 1.5 to 1.9 s" in describe_sound(heard)
-    assert listen(_sound(2.0), None).silences == ()
-    many = describe_sound(listen(_sound(*[0.5, -0.5] * 7), None))
-    assert "and 3 times more" in many
-    loud = _sound(1.0, -1.0)
-    noisy = Sound(loud.waveform + np.float32(1e-3), loud.original, SAMPLE_RATE)
-    assert len(listen(noisy, None).silences) == 1, "far below the voice is silent too"
+def test_pauses_are_found_and_told() -> None:
+    heard = listen(_said(0.5, MOON, 0.4, HOME, 0.08, MOON), None)
+    first = 0.5 + len(tiny.said(MOON)) / SAMPLE_RATE
+    assert len(heard.pauses) == 2, "a short pause is none"
+    np.testing.assert_allclose(heard.pauses, [(0.0, 0.5), (first, first + 0.4)], atol=0.03)
+    assert "Nobody speaks from 0.0 to 0.5 s, from 2.6 to 3.0 s (shaded): there the mouth" in describe_sound(heard)
+    whole = listen(_said(MOON), None)
+    assert whole.pauses == () and "obody" not in describe_sound(whole)
+    assert "and 3 times more (shaded)" in describe_sound(listen(_said(*[HOME, 0.4] * 7), None))
+
+
+def test_a_knock_hides_no_voice_and_noise_no_pause() -> None:
+    expected = listen(_said(0.5, MOON, 0.5, HOME), None).pauses
+    for volume in (0.01, 0.3):
+        changed = volume * tiny.said(0.5, MOON, 0.5, HOME)
+        changed[1_000:1_040] = 1.0
+        changed += (0.003 * volume * np.random.default_rng(0).standard_normal(len(changed))).astype(np.float32)
+        np.testing.assert_allclose(listen(read_sound((changed, SAMPLE_RATE)), None).pauses, expected, atol=0.1)
+
+
+def test_pauses_end_with_the_video() -> None:
+    assert listen(_said(HOME, 1.0, HOME), 45).pauses[-1][1] == 45 / 25
+    assert listen(_said(HOME, 1.0), None).pauses[-1][1] == pytest.approx(1.0 + len(tiny.said(HOME)) / SAMPLE_RATE)
+
+
+def test_a_sound_without_speech_is_told_and_has_no_pauses() -> None:
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, 2 * SAMPLE_RATE).astype(np.float32)
+    heard = listen(read_sound((noise, SAMPLE_RATE)), None)
+    assert not heard.has_speech and heard.pauses == ()
+    assert describe_sound(heard).endswith(" No speech is found in it, and the mouth follows speech.")
 
 
 def test_what_is_cut_or_filled_is_told() -> None:
-    assert describe_sound(listen(_sound(3.0), 49)) == (
-        "The model hears 1.96 s: 49 frames, in 13 overlapping windows of 0.32 s. The last 1.04 s are cut off (grey)."
+    assert describe_sound(listen(_said(MOON, HOME), 49)) == (
+        "The model hears 1.96 s: 49 frames, in 13 overlapping windows of 0.32 s. The last 1.29 s are cut off (grey)."
     )
     assert "Silence fills the last 0.96 s." in describe_sound(listen(_sound(1.0), None, num_frames=49))
     whole = describe_sound(listen(_sound(1.96), None))
@@ -87,11 +112,12 @@ def test_the_drawing_has_the_wave_the_windows_and_the_end() -> None:
         names = {style: name for name, style in previews._STYLES.items()}
         return [names[shape.get("style")] for shape in _shapes(figure)]
 
-    cut = kinds(heard_html(_sound(-0.5, 2.5), 49))
-    assert cut == ["silence", "heard", "cut", *["window"] * 13, "end"]
-    assert kinds(heard_html(_sound(1.0), None, 49)) == ["silence", "heard", *["window"] * 13, "end"]
+    cut = kinds(heard_html(_said(0.5, MOON), 49))
+    assert cut == ["pause", "heard", "cut", *["window"] * 13, "end"]
+    assert kinds(heard_html(_said(0.5, HOME, 0.3, "yes"), None, 61))[:3] == ["pause", "pause", "pause"]
+    assert kinds(heard_html(_said(HOME), None, 49)) == ["pause", "heard", *["window"] * 13, "end"]
     assert "window" not in kinds(heard_html(_sound(60.0), None)), "too many to be seen"
-    bars = [shape.get("d") for shape in _shapes(heard_html(_sound(-0.5, 2.5), 49))[1:3]]
+    bars = [shape.get("d") for shape in _shapes(heard_html(_said(0.5, MOON), 49))[1:3]]
     assert sum(bar.count("M") for bar in bars) == previews.COLUMNS
     assert all(bars) and "nan" not in "".join(bars)
 

@@ -1,4 +1,4 @@
-"""Long sounds in shots: pauses are found, every frame is covered once, nothing drifts, a stopped run goes on.
+"""Long sounds in shots: they are made once, joined under the whole sound, and a stopped run goes on.
 
 Run: python -m pytest tests/test_shots.py
 """
@@ -22,7 +22,7 @@ from humo.checkpoints import MINI, load
 from humo.media import read_sound
 from humo.pipeline import HuMoPipeline
 from humo.sampling import StepState
-from humo.shots.cuts import FPS, Shot, count_frames, cut_sound
+from humo.shots.cuts import Shot, count_frames, cut_sound
 from humo.shots.folder import MAX_METADATA, ShotFolder
 from humo.shots.making import longest_shot, make_shots, plan_shots, prompt_of_each
 from humo.step_caches import cached, describe_cache
@@ -30,118 +30,6 @@ from humo.world.speech import speak
 
 PROMPT = "a woman with red hair talks"
 RATE = 16_000
-
-
-def noise(*parts: tuple[float, float], rate: int = RATE) -> np.ndarray:
-    """Stretches of noise: (seconds, amplitude) each; 0 is silence."""
-    draw = np.random.default_rng(7)
-    sounds = [volume * draw.uniform(-1, 1, round(seconds * rate)) for seconds, volume in parts]
-    return np.concatenate(sounds).astype(np.float32)
-
-
-def check_plan(shots: list[Shot], num_samples: int, rate: int, max_frames: int, min_frames: int) -> None:
-    total = -(-num_samples * FPS // rate)
-    assert [frame for shot in shots for frame in range(shot.start, shot.stop)] == list(range(total))
-    assert [shot.number for shot in shots] == list(range(1, len(shots) + 1))
-    for shot in shots:
-        assert shot.num_frames <= shot.num_frames_made <= max_frames
-        assert shot.num_frames_made % 4 == 1 and shot.num_frames_made - shot.num_frames < 4
-        assert shot.num_frames >= min_frames or len(shots) == 1
-    assert shots[-1].note == "the sound ends"
-
-
-def test_speech_is_cut_at_its_pauses() -> None:
-    text = "Hello there, my friend. This is a story about a dog and a cat. They lived in a small house by the sea. "
-    speech = speak(text + "Every morning they walked along the shore, and in the evening they came home.").waveform
-    shots = plan_shots(speech, RATE)
-    check_plan(shots, len(speech), RATE, 97, 32)
-    assert len(shots) <= 5
-    loud = np.abs(speech).max()
-    for shot in shots[:-1]:
-        assert re.fullmatch(r"in a pause of 0\.\d\d s", shot.note)
-        cut = shot.stop * RATE // FPS
-        assert np.abs(speech[cut - 800 : cut + 800]).max() < 0.02 * loud
-
-
-def test_the_middle_of_the_longest_pause_is_taken() -> None:
-    waveform = noise((1.5, 0.5), (0.2, 0), (0.5, 0.5), (0.6, 0), (0.7, 0.5), (0.2, 0), (1.3, 0.5))
-    first, second = plan_shots(waveform, RATE)
-    assert abs(first.stop / FPS - 2.5) <= 1 / FPS
-    assert first.note == "in a pause of 0.60 s" or re.fullmatch(r"in a pause of 0\.(5[789]|6\d) s", first.note)
-    assert second.num_frames == 125 - first.stop
-
-
-def test_without_a_pause_the_quietest_moment_is_taken_and_said() -> None:
-    waveform = noise((2.2, 0.5), (0.12, 0.05), (2.7, 0.5))
-    shots = plan_shots(waveform, RATE)
-    assert len(shots) == 2
-    assert 2.2 <= shots[0].stop / FPS <= 2.32
-    assert re.fullmatch(r"no pause within reach: at the quietest moment, (1[5-9]|20) dB below the voice", shots[0].note)
-
-
-def test_shots_are_even_where_nothing_speaks_for_another_cut() -> None:
-    time = np.arange(20 * RATE) / RATE
-    shots = plan_shots(np.sin(2 * np.pi * 200 * time).astype(np.float32), RATE)
-    assert len(shots) == 6
-    assert all(75 <= shot.num_frames <= 90 for shot in shots)
-
-
-def test_a_knock_and_long_silence_hide_no_pause() -> None:
-    speech = noise((2, 0.03), (0.4, 0), (2.5, 0.03), (20, 0), (3, 0.03))
-    speech[8_000:8_040] = 1.0
-    shots = plan_shots(speech, RATE)
-    check_plan(shots, len(speech), RATE, 97, 32)
-    assert all(shot.note.startswith("in a pause") for shot in shots[:-1])
-    assert 2 < shots[0].stop / FPS < 2.4
-
-
-@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000])
-def test_every_frame_is_covered_once(rate: int) -> None:
-    draw = np.random.default_rng(rate)
-    for max_frames in (5, 9, 49, 97):
-        num_samples = int(draw.integers(0.2 * rate + 1, 12 * rate))
-        waveform = noise((num_samples / rate, 0.3), rate=rate)
-        check_plan(plan_shots(waveform, rate, max_frames), num_samples, rate, max_frames, max_frames // 3)
-    for num_samples in (97 * rate // FPS, 97 * rate // FPS + 1, 98 * rate // FPS + 1):  # around the limit
-        shots = plan_shots(noise((num_samples / rate, 0.3), rate=rate), rate)
-        check_plan(shots, num_samples, rate, 97, 32)
-        assert (len(shots) == 1) == (num_samples * FPS <= 97 * rate)
-
-
-@pytest.mark.parametrize("rate", [16_000, 22_050, 44_100, 48_000, 8_001])
-def test_the_drift_is_zero(rate: int) -> None:
-    """The sounds of the shots, one after the other, are the whole sound: to the sample, however many shots."""
-    waveform = np.stack([noise((30.007, 0.3), rate=rate), noise((30.007, 0.2), rate=rate)], axis=1)
-    sound = read_sound((waveform, rate))
-    shots = plan_shots(waveform, rate, 49)
-    assert len(shots) >= 16
-    parts = [cut_sound(sound, shot.start, shot.stop) for shot in shots]
-    for name, per_frame in (("waveform", RATE / FPS), ("original", rate / FPS)):
-        joined, whole = np.concatenate([getattr(part, name) for part in parts]), getattr(sound, name)
-        np.testing.assert_array_equal(joined[: len(whole)], whole)
-        assert len(joined) == round(shots[-1].stop * per_frame) and not joined[len(whole) :].any()
-    for shot in shots:  # what is heard while a shot is made begins where it is played, and goes on for 4k+1 frames
-        heard = cut_sound(sound, shot.start, shot.start + shot.num_frames_made).waveform
-        assert len(heard) == shot.num_frames_made * 640
-        expected = sound.waveform[shot.start * 640 :][: len(heard)]
-        np.testing.assert_array_equal(heard[: len(expected)], expected)
-    drift = shots[-1].stop / FPS - len(waveform) / rate
-    assert 0 <= drift < 1 / FPS
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"max_frames": 96}, "must be 4k\\+1 \\(5, 9, … 97\\) but is 96: use 93"),
-        ({"max_frames": 1}, "but is 1: use 5"),
-        ({"min_frames": 60}, "must be 1 to 49 but is 60"),
-        ({"waveform": np.zeros(RATE, np.float32)}, "silent"),
-        ({"waveform": np.ones(9, np.float32)}, "0.00 s, at least 0.2 s"),
-    ],
-)
-def test_plans_refused(arguments: dict, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        plan_shots(**{"waveform": tiny.voice(5)[0], "sample_rate": RATE, **arguments})
 
 
 def test_one_prompt_for_all_or_one_for_each() -> None:
@@ -162,7 +50,7 @@ def test_the_longest_shot_is_what_the_model_was_trained_on() -> None:
 
 # Making
 
-SOUND = noise((0.3, 0.5), (0.16, 0), (0.27, 0.5), (0.17, 0), (0.21, 0.5))
+SOUND = tiny.noise((0.3, 0.5), (0.16, 0), (0.27, 0.5), (0.17, 0), (0.21, 0.5))
 SHOTS = [Shot(1, 0, 9, "in a pause"), Shot(2, 9, 17, "in a pause"), Shot(3, 17, 28, "the sound ends")]
 
 
@@ -206,7 +94,7 @@ def test_shots_are_what_single_calls_make(form: str, request: pytest.FixtureRequ
 
 
 def test_the_joined_video_plays_the_untouched_sound(mini_pipeline: HuMoPipeline, tmp_path: Path) -> None:
-    rate, samples = 22_050, np.stack([noise((1.1, 0.5), rate=22_050), noise((1.1, 0.2), rate=22_050)], axis=1)
+    rate, samples = 22_050, np.stack([tiny.noise((1.1, 0.5), rate=22_050), tiny.noise((1.1, 0.2), rate=22_050)], axis=1)
     soundfile.write(tmp_path / "voice.wav", samples, rate, subtype="PCM_16")
     written, _ = soundfile.read(tmp_path / "voice.wav", dtype="float32")
     video = make_shots(mini_pipeline, SHOTS, PROMPT, tmp_path / "shots", tmp_path / "voice.wav", seed=3)
@@ -327,7 +215,7 @@ def test_damaged_shots_are_made_again(mini_pipeline: HuMoPipeline, tmp_path: Pat
 
 
 def test_a_silent_shot_in_a_sound_is_no_mistake(mini_pipeline: HuMoPipeline, tmp_path: Path) -> None:
-    sound = noise((0.4, 0.5), (1.2, 0), (0.4, 0.5))
+    sound = tiny.noise((0.4, 0.5), (1.2, 0), (0.4, 0.5))
     shots = plan_shots(sound, RATE, 9)
     assert any(not cut_sound(read_sound((sound, RATE)), shot.start, shot.stop).original.any() for shot in shots)
     video = make_shots(mini_pipeline, shots, PROMPT, tmp_path, (sound, RATE), seed=1)
@@ -389,7 +277,6 @@ def test_the_bundled_model_speaks_a_sentence_in_shots(tmp_path: Path) -> None:
     shots = plan_shots(speech, RATE, longest_shot(pipe.config))
     assert len(shots) > 1
     video = make_shots(pipe, shots, PROMPT, tmp_path / "shots", (speech, RATE), num_inference_steps=1, seed=1)
-    check_plan(shots, len(speech), RATE, 49, 16)
     assert len(video.frames) == shots[-1].stop
     assert video.save(tmp_path / "out.mp4").stat().st_size > 1000
     assert not any("windows" in note for note in video.notes)

@@ -24,6 +24,7 @@ from humo.focus import FaceMaskPredictor
 from humo.pipeline import HuMoPipeline
 from humo.sampling import make_scheduler
 from humo.transformer import HuMoTransformer3DModel
+from humo.world.speech import speak
 
 WORDS = [
     "a",
@@ -175,6 +176,26 @@ def voice(seconds: float, rate: int = 16_000) -> tuple[np.ndarray, int]:
     """A tone that swells and fades."""
     time = np.arange(int(seconds * rate)) / rate
     return (0.5 * np.sin(2 * np.pi * 220 * time) * np.abs(np.sin(7 * time)) + 0.01).astype(np.float32), rate
+
+
+def noise(*parts: tuple[float, float], rate: int = 16_000) -> np.ndarray:
+    """Stretches of noise: (seconds, amplitude) each; 0 is silence."""
+    draw = np.random.default_rng(7)
+    sounds = [volume * draw.uniform(-1, 1, round(seconds * rate)) for seconds, volume in parts]
+    return np.concatenate(sounds).astype(np.float32)
+
+
+def said(*parts: str | float) -> np.ndarray:
+    """Sentences in a synthetic voice without the silence around them, and seconds of silence; float32 at 16 kHz."""
+    pieces = []
+    for part in parts:
+        if isinstance(part, str):
+            waveform = speak(part).waveform
+            heard = np.flatnonzero(np.abs(waveform) > 0.02 * np.abs(waveform).max())
+            pieces.append(waveform[heard[0] : heard[-1] + 1])
+        else:
+            pieces.append(np.zeros(round(part * 16_000), np.float32))
+    return np.concatenate(pieces)
 
 
 def training_folder(folder: Path, num_clips: int, seconds: int) -> Path:

@@ -45,7 +45,7 @@ def example_inputs(seconds: float) -> dict[str, Any]:
 
 
 def measure(
-    preset_or_folder: str = "mini", seconds: float = 2.0, num_inference_steps: int | None = None, fast: bool = False
+    preset_or_folder: str = "mini", seconds: float = 1.96, num_inference_steps: int | None = None, fast: bool = False
 ) -> dict[str, Any]:
     """Times one clip from text, picture and sound.
 
@@ -72,7 +72,7 @@ def measure(
 
 
 def measure_pipeline(
-    pipe: HuMoPipeline, seconds: float = 2.0, num_inference_steps: int | None = None
+    pipe: HuMoPipeline, seconds: float = 1.96, num_inference_steps: int | None = None
 ) -> dict[str, Any]:
     """Times one clip of a loaded pipeline; see `measure`, whose `load` time is missing here."""
     device = torch.device(pipe.device)

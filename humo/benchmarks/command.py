@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[2] / "app.py"
 
 def benchmark(
     preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
-    seconds: Annotated[float, typer.Option(help="Length of the clip.", min=0.2)] = 2.0,
+    seconds: Annotated[float, typer.Option(help="Length of the clip.", min=0.2)] = 1.96,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; default: the model's own.")] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Time the model's fast form.")] = False,
     clip: Annotated[bool, typer.Option(help="Time a clip from text, picture and sound.")] = True,

@@ -8,10 +8,12 @@ count only in files whose times can be relied on; elsewhere all samples follow e
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +21,10 @@ import numpy as np
 import psutil
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from humo.media.delays import cut_delay, cut_filling, opus_delay
+from humo.media.delays import cut_delay, cut_filling, opus_delay, vorbis_lengths
+from humo.media.headers import mended
+from humo.media.kinds import begin_of
+from humo.media.parts import begins_of_parts, cut_out
 
 DEMUXERS = {
     "WAV": "wav", "W64": "w64", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3", "AIFF": "aiff", "CAF": "caf", "AU": "au",
@@ -35,17 +40,28 @@ _HEADER = struct.Struct(">4s5I")
 _QUIETLY = ["-nostdin", "-hide_banner", "-nostats", "-v", "verbose"]
 _FORMAT = ["-vn", "-sn", "-dn", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
 _RESAMPLE = "aresample=async=1:first_pts=0"
-_IN_A_ROW = "asetpts=STARTPTS+NB_CONSUMED_SAMPLES/SR/TB"
-_TIMED = frozenset(("MP4", "WEBM"))
-"""Kinds of files whose times within the sound can be relied on."""
+_CHAIN = f"asetpts=STARTPTS+NB_CONSUMED_SAMPLES/SR/TB,{_RESAMPLE}"
+"""Filters after which all samples follow each other, from the first one's time on."""
+_UNSEEN = frozenset(("MPEG-TS", "MPEG", "OGG"))
+"""Kinds of files where ffmpeg forgets that a picture begins earlier, as soon as it is left out."""
+_CHAINS = {"MP4": _RESAMPLE, "WEBM": _RESAMPLE, **dict.fromkeys(_UNSEEN, "anull")}
+"""Of kinds of files whose times within the sound can be relied on, or whose first one cannot."""
+_UNCUT = ("-flags2", "+skip_manual")
+"""ffmpeg cuts nothing off then, neither in front nor behind."""
 _WRONG_OPUS = 0.001
 """Seconds by which a WebM may differ from Opus itself about what precedes the sound."""
+_LOST_VORBIS = 1024
+"""Samples at most that ffmpeg 9.0 cuts from the end of short files of libvorbis: 256 at 8 and 16 kHz."""
+_MOST_TOLD = 1 << 16
+"""Bytes of what ffmpeg says, from its beginning and from its end."""
 _NO_DECODER = re.compile(r"Decoder \(codec|No decoder|Unknown decoder|Error while opening decoder", re.IGNORECASE)
 _GAVE_UP = "Decode error rate"
 _LENGTH = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
 _FAULT = re.compile(r"Error opening input|Invalid data|Error while decoding|Error submitting|misdetection|corrupt")
 _START = re.compile(r"start: ([\d.]+)")
-_LATE = re.compile(r", start ([\d.]+)")
+_SOUND_START = re.compile(r"Stream #\d+:\d+.*?: Audio: .*?, start ([\d.]+)")
+_DELAY = re.compile(r"Stream #\d+:\d+.*?: Audio: .*?, delay \d+")
+"""ffmpeg cuts off what the encoder put in front where the file says it, and then names it."""
 _CODEC = re.compile(r"Stream #\d+:\d+.*?: Audio: (\w+)")
 
 
@@ -77,31 +93,70 @@ def decode_sound(path: Path, kind: str, seconds: float, most_samples: int) -> De
     Raises:
         TimeoutError: if it takes longer than `PATIENCE`.
     """
-    arguments = path, kind, seconds, most_samples
-    samples, rate, told = _run(*arguments, _RESAMPLE if kind in _TIMED else f"{_IN_A_ROW},{_RESAMPLE}")
+    begins = begins_of_parts(path, kind)
+    joined = _decode_parts(path, kind, seconds, most_samples, begins) if len(begins) > 1 else None
+    if joined is not None:
+        return joined
+    with mended(path, kind) as whole:
+        return _decode(whole, kind, seconds, most_samples)
+
+
+def _decode_parts(path: Path, kind: str, seconds: float, most_samples: int, begins: list[int]) -> Decoded | None:
+    """All in a row, in the form of the first; None if one of them is no sound by itself."""
+    decoded: list[Decoded] = []
+    for begin, end in itertools.pairwise([*begins, path.stat().st_size]):
+        form = ["-ar", str(decoded[0].rate), "-ac", str(decoded[0].samples.shape[1])] if decoded else []
+        with cut_out(path, begin, end) as part:
+            decoded.append(_decode(part, kind, seconds, most_samples, form))
+        if not len(decoded[-1].samples):
+            return None
+        seconds -= len(decoded[-1].samples) / decoded[-1].rate
+        most_samples -= decoded[-1].samples.size
+        if seconds <= 0 or most_samples <= 0:
+            break
+    return replace(decoded[0], samples=np.concatenate([each.samples for each in decoded]))
+
+
+def _decode(path: Path, kind: str, seconds: float, most_samples: int, form: Sequence[str] = ()) -> Decoded:
+    arguments = path, kind, seconds, most_samples, form
+    samples, rate, told = _run(*arguments, _CHAINS.get(kind, _CHAIN))
     found, begin = _CODEC.search(told), _START.search(told)
     codec, start = found[1] if found else None, float(begin[1]) if begin else 0.0
     if kind == "WEBM" and codec == "opus" and 0 < start < 0.2:
         delay = opus_delay(path)
         if delay is not None and abs(start - delay / 48_000) > _WRONG_OPUS:
-            samples, rate, told = _run(*arguments, "anull", "-flags2", "+skip_manual")
+            samples, rate, told = _run(*arguments, "anull", *_UNCUT)
             samples = samples[delay:]
+    if kind == "CAF" and codec == "alac":  # whose last packet is short; ffmpeg 9.0 cuts it once more
+        samples, rate, _ = _run(*arguments, "anull", *_UNCUT)
+    if kind == "OGG" and codec == "vorbis":
+        block, length = vorbis_lengths(path)
+        if length - _LOST_VORBIS <= len(samples) < length:
+            uncut = _run(*arguments, "anull", *_UNCUT)[0][block // 2 :]
+            samples = uncut[:length] if len(uncut) >= length else samples
     if _GAVE_UP in told and len(samples) < rate * _promised(told) / 2:
         samples = samples[:0]
     if codec and len(samples):
-        samples = cut_filling(cut_delay(samples, rate, codec, _is_delay_told(kind, told, start)), path, kind)
+        late = _lateness(told, start)
+        is_told = late > 0 or _DELAY.search(told) is not None or (kind == "MP3" and start > 0)
+        samples = cut_filling(cut_delay(samples, rate, codec, is_told), path, kind)
+        if kind in _UNSEEN:
+            silence = min(round(late * rate), most_samples // samples.shape[1])
+            samples = np.pad(samples, ((silence, 0), (0, 0)))
     has_decoder = codec != "none" and not _NO_DECODER.search(told)
     return Decoded(samples, rate, codec, has_decoder, bool(_FAULT.search(told)))
 
 
 def _run(
-    path: Path, kind: str, seconds: float, most_samples: int, chain: str, *options: str
+    path: Path, kind: str, seconds: float, most_samples: int, form: Sequence[str], chain: str, *options: str
 ) -> tuple[np.ndarray, int, str]:
-    """Samples, their rate, and what ffmpeg said; `chain` are its filters."""
+    """Samples, their rate, and what ffmpeg said; `chain` are its filters, `form` the wanted rate and channels."""
     # Only local files: a crafted container may not name addresses.
     given = [*_QUIETLY, "-protocol_whitelist", "file,pipe", "-f", DEMUXERS[kind]]
+    if begin := begin_of(path):
+        given += ["-skip_initial_bytes", str(begin)]
     command = [get_ffmpeg_exe(), *given, *options, "-i", str(path.resolve()), "-t", f"{seconds:g}"]
-    command += ["-fs", str(4 * most_samples + _HEADER.size), "-af", chain, *_FORMAT]
+    command += ["-fs", str(4 * most_samples + _HEADER.size), "-af", chain, *form, *_FORMAT]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
         # psutil is told of the end; subprocess looks every 50 ms, longer than most sounds take.
         with psutil.Popen(command, stdout=out, stderr=log) as process:
@@ -114,22 +169,28 @@ def _run(
                 process.kill()
                 raise
         samples, rate = _read_au(out)
-        log.seek(0)
-        return samples, rate, log.read(1 << 16).decode("utf-8", "replace")
+        return samples, rate, _read_log(log)
 
 
-def _is_delay_told(kind: str, told: str, start: float) -> bool:
-    """Whether the file says what the encoder put in front, so that ffmpeg cuts it off, or begins so much earlier."""
-    line = next(line for line in told.splitlines() if _CODEC.search(line))
-    begin = _LATE.search(line)
-    is_late = begin is not None and float(begin[1]) > start
-    return is_late or ", delay " in line or (kind == "MP3" and start > 0)
+def _lateness(told: str, start: float) -> float:
+    """Seconds by which the sound begins after the file does."""
+    found = _SOUND_START.search(told)
+    return max(0.0, float(found[1]) - start) if found else 0.0
 
 
 def _promised(told: str) -> float:
     """Seconds that the file says to last; 0 if it does not."""
     found = _LENGTH.search(told)
     return 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3]) if found else 0.0
+
+
+def _read_log(log: IO[bytes]) -> str:
+    """What ffmpeg said at first and at last."""
+    length = log.seek(0, 2)
+    log.seek(0)
+    told = log.read(_MOST_TOLD)
+    log.seek(max(log.tell(), length - _MOST_TOLD))
+    return (told + log.read()).decode("utf-8", "replace")
 
 
 def _read_au(file: IO[bytes]) -> tuple[np.ndarray, int]:

@@ -20,6 +20,8 @@ _EVERYWHERE = {"dts": 512, "nellymoser": 128, "g723_1": 60}
 """Those that no container tells."""
 _WMA = ((16_000, 512), (22_050, 1024), (384_000, 2048))
 """A frame, up to a rate in Hz."""
+_LONGEST_PAGE = 1 << 17
+"""Bytes of an Ogg page, and of its predecessor."""
 _FAR_BELOW = 0.05
 """Of the loudest: what an encoder puts in front is quieter; a file that was cut out of another begins with sound."""
 
@@ -80,3 +82,15 @@ def opus_delay(path: Path) -> int | None:
         head = file.read(1 << 16)
     place = head.find(b"OpusHead")
     return None if place < 0 or place + 12 > len(head) else int.from_bytes(head[place + 10 : place + 12], "little")
+
+
+def vorbis_lengths(path: Path) -> tuple[int, int]:
+    """Samples of a short block and of the whole, as an Ogg file of Vorbis says; 0 where it does not."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+        file.seek(max(0, path.stat().st_size - _LONGEST_PAGE))
+        tail = file.read()
+    begin, page = head.find(b"\x01vorbis"), tail.rfind(b"OggS\0")
+    if begin < 0 or page < 0 or begin + 29 > len(head):
+        return 0, 0
+    return 1 << (head[begin + 28] & 15), int.from_bytes(tail[page + 6 : page + 14], "little", signed=True)

@@ -28,6 +28,8 @@ _MAGIC = (
 # fmt: on
 _TRANSPORT = ((0, 188), (4, 192))
 """Offset of the first G and bytes from one to the next in an MPEG transport stream, and in one of a camcorder."""
+_MOST_TAGS = 8
+"""That are looked at."""
 _LAYERS = {0: "AAC", 1: "MP3", 2: "MP3", 3: "MP3"}
 """Kind by the layer bits of an MPEG frame; 0 is ADTS, and MPEG's layers 1 to 3 have one reader."""
 
@@ -41,14 +43,24 @@ def kind_of(path: str | Path) -> str:
     Returns:
         "PNG", "JPEG", "SVG", "WAV", "MP3", "MP4", ... or "unknown".
     """
+    begin = begin_of(path)
     with open(path, "rb") as file:
-        head = file.read(HEAD)
-        if head[:3] == b"ID3":  # a tag, before whatever it is about
-            file.seek(_tag_size(head))
-            head = file.read(HEAD) or b"\xff\xfb"
-            kind = _kind_of_head(head)
-            return "MP3" if kind == "unknown" else kind
-    return _kind_of_head(head)
+        file.seek(begin)
+        kind = _kind_of_head(file.read(HEAD))
+    return "MP3" if begin and kind == "unknown" else kind
+
+
+def begin_of(path: str | Path) -> int:
+    """Bytes of the ID3 tags that stand before whatever they are about."""
+    begin = 0
+    with open(path, "rb") as file:
+        for _ in range(_MOST_TAGS):
+            file.seek(begin)
+            head = file.read(10)
+            if head[:3] != b"ID3":
+                break
+            begin += _tag_size(head)
+    return begin
 
 
 def _tag_size(head: bytes) -> int:

@@ -25,7 +25,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import percentile_filter
 
 from humo.inputs import fit_samples
 from humo.media import SILENCE, Sound, read_sound
@@ -39,13 +38,14 @@ from humo.timing import (
     round_down,
     round_up,
 )
-from humo.voice_activity import find_pauses, find_speech
+from humo.voice_activity import find_pauses, find_speech, percentile_around
 
 SILENCE_DB = 35.0
 """What is so much quieter than the loud parts is silence where nobody speaks at all, decibels."""
-_MARGIN = 0.03  # seconds between a cut and speech: where speech begins and ends is known to within some 40 ms
+_MARGIN = 0.03  # seconds between a cut and speech: where speech begins and ends is known to within some 20 ms
 _HOP = 160  # samples: silences are found to within 10 ms
-_AROUND, _LOUD = 101, 95  # frames (4 s) and percentile: what is loud around a frame, but for a knock
+_AROUND, _LOUD = 50, 95  # frames (2 s) on each side, and percentile: what is loud around a frame, but for a knock
+_FAINTEST, _EMPTY = -60.0, SILENCE / 100  # decibels told at most; root mean square of what holds nothing
 _HALF_COST_DEPTH = 0.1  # seconds of pause on both sides at which a cut in it costs half of 1
 _NO_PAUSE_COST, _LOUDNESS_COST = 3.0, 20.0  # at the threshold of silence, and how much more at the loudest
 _UNEVENNESS_COST = 1.0  # of a shot of no length, or of twice the even share
@@ -135,13 +135,13 @@ def _judge_cuts(waveform: np.ndarray, total: int) -> tuple[np.ndarray, list[str]
     speech = find_speech(waveform)
     if speech:
         pauses = find_pauses(speech, len(waveform) / SAMPLE_RATE)
-        pause, instead = "in a pause of {:.2f} s", "no pause within reach: {:.0f} dB below the sound around it"
+        pause, instead = "in a pause of {:.2f} s", "no pause within reach: {} below the sound around it"
     else:
         pauses = _silences(waveform)
-        pause, instead = "no speech: in a silence of {:.2f} s", "no speech: {:.0f} dB below the sound around it"
+        pause, instead = "no speech: in a silence of {:.2f} s", "no speech: {} below the sound around it"
     levels = _levels(waveform, total)
     costs = _NO_PAUSE_COST + _LOUDNESS_COST * (1 + np.maximum(levels, -SILENCE_DB) / SILENCE_DB)
-    notes = [instead.format(abs(level)) for level in levels]
+    notes = [instead.format(f"{abs(level):.0f} dB" if level > _FAINTEST else "60 dB or more") for level in levels]
     instants = np.arange(total + 1) / FPS
     for begin, end in pauses:
         for frame in np.flatnonzero((begin + _MARGIN <= instants) & (instants <= end - _MARGIN)):
@@ -153,13 +153,13 @@ def _judge_cuts(waveform: np.ndarray, total: int) -> tuple[np.ndarray, list[str]
 
 
 def _levels(waveform: np.ndarray, total: int) -> np.ndarray:
-    """Decibels around the beginning of every frame and at the end, -60 to 0 of what is loud around it, (total + 1,)."""
+    """Decibels at every beginning of a frame and at the end, -60 to 0 of what is loud around there, (total + 1,)."""
     from librosa import feature  # slow to import, and only long sounds need it
 
     padded = fit_samples(waveform, total * SAMPLES_PER_FRAME)
     rms = feature.rms(y=padded, frame_length=2 * SAMPLES_PER_FRAME, hop_length=SAMPLES_PER_FRAME)[0]
-    loud = percentile_filter(rms, _LOUD, _AROUND, mode="reflect")
-    return 20 * np.log10(np.clip(rms / np.maximum(loud, SILENCE / 100), 1e-3, 1.0))
+    loud = percentile_around(rms, _LOUD, _AROUND, _AROUND)
+    return np.clip(20 * np.log10(np.maximum(rms, _EMPTY) / np.maximum(loud, _EMPTY)), _FAINTEST, 0.0)
 
 
 def _silences(waveform: np.ndarray) -> list[tuple[float, float]]:
@@ -171,7 +171,7 @@ def _silences(waveform: np.ndarray) -> list[tuple[float, float]]:
 
     frame = {"frame_length": 4 * _HOP, "hop_length": _HOP}
     rms = feature.rms(y=waveform, **frame)[0]
-    loud = float(np.percentile(rms[rms > SILENCE / 100], _LOUD))
+    loud = float(np.percentile(rms[rms > _EMPTY], _LOUD))
     sounding = effects.split(waveform, top_db=SILENCE_DB, ref=loud, **frame) / SAMPLE_RATE
     return find_pauses([(begin, end) for begin, end in sounding.tolist()], len(waveform) / SAMPLE_RATE)
 

@@ -16,14 +16,15 @@ from humo.letterbox import letterbox
 from humo.media import Sound
 from humo.space.html import data_uri
 from humo.space.request import frames_of
-from humo.timing import FPS, FRAMES_PER_LATENT, SAMPLE_RATE, SAMPLES_PER_FRAME, count_latents
+from humo.timing import FPS, FRAMES_PER_LATENT, SAMPLE_RATE, count_latents
+from humo.voice_activity import find_pauses, find_speech
 
 WINDOW = 8
 """Video frames of a latent frame, and the features that it hears: two more on each side (`humo.audio`)."""
 SMALL_SIDE = 256
 """Pictures with no longer side show their pixels as squares, for a smooth enlargement would show more than there is."""
-QUIET_DB, MIN_QUIET = 35.0, 0.2
-"""What is so many decibels below the loud parts for so many seconds is called silent."""
+MIN_PAUSE = 0.2
+"""Seconds; the mouth hardly rests in shorter ones."""
 COLUMNS, HEIGHT, LANE = 320, 64, 7
 """Of the drawing: bars, units of the wave's height, height of a lane of windows."""
 MAX_DRAWN = 160
@@ -75,8 +76,10 @@ class Heard:
     """Seconds of the sound."""
     num_frames: int
     """Video frames, 4k+1."""
-    silences: tuple[tuple[float, float], ...]
-    """(begin, end) in seconds of what is silent within the video."""
+    has_speech: bool
+    """Whether somebody speaks in the sound."""
+    pauses: tuple[tuple[float, float], ...]
+    """(begin, end) in seconds where nobody speaks within the video; empty without speech."""
 
     @property
     def seconds(self) -> float:
@@ -104,26 +107,15 @@ def listen(sound: Sound, max_frames: int | None, num_frames: int | None = None) 
     """
     if num_frames is None:
         num_frames = frames_of(sound, max_frames)
-    quiet = _quiet_frames(sound.waveform)[:num_frames]
-    return Heard(duration=sound.duration, num_frames=num_frames, silences=_stretches(quiet))
-
-
-def _quiet_frames(waveform: np.ndarray) -> np.ndarray:
-    """Whether each video frame's stretch of sound is silent, (frames,) bool."""
-    whole = waveform[: len(waveform) // SAMPLES_PER_FRAME * SAMPLES_PER_FRAME].reshape(-1, SAMPLES_PER_FRAME)
-    loudness = np.sqrt(np.mean(whole**2, axis=1))
-    heard = loudness[loudness > 0.01 * loudness.max(initial=0.0)]
-    loud = np.percentile(heard, 95) if len(heard) else 0.0
-    return loudness <= loud * 10 ** (-QUIET_DB / 20)
-
-
-def _stretches(quiet: np.ndarray) -> tuple[tuple[float, float], ...]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet, [0]]))).reshape(-1, 2) / FPS
-    return tuple((begin, end) for begin, end in edges.tolist() if end - begin >= MIN_QUIET)
+    speech = find_speech(sound.waveform)
+    last = min(sound.duration, num_frames / FPS)
+    pauses = [(begin, min(end, last)) for begin, end in find_pauses(speech, sound.duration)] if speech else []
+    shown = tuple((begin, end) for begin, end in pauses if end - begin >= MIN_PAUSE)
+    return Heard(duration=sound.duration, num_frames=num_frames, has_speech=bool(speech), pauses=shown)
 
 
 def heard_html(sound: Sound, max_frames: int | None, num_frames: int | None = None) -> str:
-    """A sound as the model hears it: its wave, the windows of the latent frames, what is cut and what is silent.
+    """A sound as the model hears it: its wave, the windows of the latent frames, what is cut and where nobody speaks.
 
     Args:
         sound: as `humo.media.read_sound` gives it.
@@ -147,20 +139,22 @@ def describe_sound(heard: Heard) -> str:
         words += f" The last {heard.duration - heard.seconds:.2f} s are cut off (grey)."
     elif heard.seconds - heard.duration >= 0.005:
         words += f" Silence fills the last {heard.seconds - heard.duration:.2f} s."
-    if heard.silences:
-        spans = [f"{begin:.1f} to {end:.1f} s" for begin, end in heard.silences[:4]]
-        more = f" and {len(heard.silences) - 4} times more" if len(heard.silences) > 4 else ""
-        words += f" Silent from {', from '.join(spans)}{more}: there the mouth should rest."
+    if not heard.has_speech:
+        words += " No speech is found in it, and the mouth follows speech."
+    elif heard.pauses:
+        spans = [f"{begin:.1f} to {end:.1f} s" for begin, end in heard.pauses[:4]]
+        more = f" and {len(heard.pauses) - 4} times more" if len(heard.pauses) > 4 else ""
+        words += f" Nobody speaks from {', from '.join(spans)}{more} (shaded): there the mouth should rest."
     return words
 
 
 def draw_sound(sound: Sound, heard: Heard) -> str:
-    """The wave as an SVG, silence shaded: what is heard in colour, what is cut grey, the windows below."""
+    """The wave as an SVG, pauses shaded: what is heard in colour, what is cut grey, the windows below."""
     total = max(heard.duration, heard.seconds)
     scale = COLUMNS / total
-    silences = (*heard.silences, (heard.duration, total))
+    pauses = (*heard.pauses, (heard.duration, total))
     shapes = [
-        *(_box(begin * scale, 0, (end - begin) * scale, HEIGHT, "silence") for begin, end in silences if end > begin),
+        *(_box(begin * scale, 0, (end - begin) * scale, HEIGHT, "pause") for begin, end in pauses if end > begin),
         *_wave(sound, heard, total),
         *(_windows(heard, scale) if heard.num_windows <= MAX_DRAWN else ()),
         f'<path d="M{heard.seconds * scale:.1f} 0V{HEIGHT}" style="{_STYLES["end"]}"/>',
@@ -177,7 +171,7 @@ _SMALL = "font-size:.85rem;color:var(--body-text-color-subdued);font-variant-num
 _STYLES = {
     "heard": "fill:var(--slider-color)",
     "cut": "fill:var(--body-text-color-subdued);opacity:.45",
-    "silence": "fill:var(--border-color-primary);opacity:.6",
+    "pause": "fill:var(--border-color-primary);opacity:.6",
     "window": "fill:var(--slider-color);opacity:.35",
     "end": "stroke:var(--body-text-color);stroke-width:1;stroke-dasharray:3 3;vector-effect:non-scaling-stroke",
 }

@@ -12,6 +12,7 @@ import numpy as np
 import photographs
 import pytest
 import strangers
+import what_is_read
 from patches import COLOURS, Shown, difference, fault, patchwork, saved
 
 MODULES = {"images": images, "photographs": photographs, "strangers": strangers}
@@ -35,6 +36,11 @@ def test_the_corpus_is_large_and_each_picture_is_another(corpus: dict[str, list[
 def test_colours_are_read_as_they_are_or_the_true_reason_is_told(corpus: dict[str, list[Shown]], part: str) -> None:
     faults = [fault(shown, difference(shown)) for shown in corpus[part]]
     assert not any(faults), "\n".join(filter(None, faults))
+
+
+def test_the_readme_tells_what_is_read() -> None:
+    readme = what_is_read.README.read_text()
+    assert what_is_read.written(readme, what_is_read.table()) == readme, "run python tests/abuse/what_is_read.py"
 
 
 def test_wrong_colours_would_be_found() -> None:
