@@ -177,6 +177,13 @@ def test_a_folder_is_writable_where_it_can_be_made(tmp_path: Path) -> None:
     assert not is_writable(Path("~/.cache"))
 
 
+def test_a_video_that_could_not_be_written_is_not_made(stranger: dict[str, str]) -> None:
+    done = _run(stranger, "-m", "humo", "generate", "--prompt", "a woman", "--out", f"{stranger['HOME']}/video.mp4")
+    assert (
+        done.returncode == 2 and done.stderr.startswith("Error: ") and "a folder that exists and can be" in done.stderr
+    )
+
+
 @pytest.mark.parametrize("command", [["-m", "humo", "wording", "a man"], [str(ROOT / "app.py")]])
 def test_without_any_place_for_temporary_files_there_is_a_sentence(command: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
