@@ -19,9 +19,9 @@ import librosa
 import pytest
 import soundfile
 from numba.core.caching import UserProvidedCacheLocator
+from other_user import UID, as_stranger, home_of_stranger, is_other, without_own
 from pages import EXAMPLES, ROOT, serve
 from raw_api import call, upload
-from strangers import UID, as_stranger, home_of_stranger, is_other, without_own
 
 from humo.caches import is_writable, settle_caches
 from humo.media import kind_of
