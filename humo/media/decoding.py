@@ -54,10 +54,13 @@ _LOST_VORBIS = 1024
 """Samples at most that ffmpeg 9.0 cuts from the end of short files of libvorbis: 256 at 8 and 16 kHz."""
 _MOST_TOLD = 1 << 16
 """Bytes of what ffmpeg says, from its beginning and from its end."""
-_NO_DECODER = re.compile(r"Decoder \(codec|No decoder|Unknown decoder|Error while opening decoder", re.IGNORECASE)
+_NO_DECODER = re.compile(r"Decoder \(codec|No decoder|Unknown decoder", re.IGNORECASE)
 _GAVE_UP = "Decode error rate"
 _LENGTH = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
-_FAULT = re.compile(r"Error opening input|Invalid data|Error while decoding|Error submitting|misdetection|corrupt")
+_FAULT = re.compile(
+    r"Error opening input|Error while opening decoder|Invalid data|Error while decoding|Error submitting|misdetection|"
+    r"corrupt"
+)
 _START = re.compile(r"start: ([\d.]+)")
 _SOUND_START = re.compile(r"Stream #\d+:\d+.*?: Audio: .*?, start ([\d.]+)")
 _DELAY = re.compile(r"Stream #\d+:\d+.*?: Audio: .*?, delay \d+")

@@ -107,7 +107,7 @@ def _whole() -> Iterator[Recording]:
         if codec in ("aac", "libvorbis") and container in ("wav", "w64"):
             says = DAMAGED if codec == "aac" else SHORT  # ffmpeg leaves out what their decoders need
         if codec.startswith("wmav") and container == "mov":
-            says = UNDECODABLE
+            says = DAMAGED
         yield recording(container, codec, says=says)
 
 
