@@ -33,7 +33,7 @@ TELL = "import json, os, humo; print(json.dumps(dict(os.environ)))"
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
     """A folder that others may enter, unlike pytest's own."""
-    place = Path(tempfile.mkdtemp(prefix="humo-test-"))
+    place = Path(tempfile.mkdtemp(prefix="humo-test-", dir="/tmp"))  # not the page's own, if this process is one
     place.chmod(0o755)
     yield place
     shutil.rmtree(place)
@@ -189,7 +189,7 @@ def test_without_any_place_for_temporary_files_there_is_a_sentence(command: list
     done = subprocess.run(
         [sys.executable, *command],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**without_own(os.environ), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),  # no file can grow
