@@ -1,9 +1,10 @@
 """What the model hears is brought to the level of the voices that it learned from; what is played stays as given.
 
 A quiet recording says the same as a loud one, but a small audio encoder has heard few of them. The level is that of
-the speech alone: frames in which nobody speaks, and frequencies without speech, do not count. Sound in which nothing
-stands out, such as a room's noise, is left as it is. Ours, after the active speech level of ITU-T P.56; the published
-models hear a sound as it is, as in their release.
+the speech alone: frames in which nobody speaks, and frequencies without speech, do not count, so that a knock does not
+make a loud voice of a quiet one. Sound without speech in which nothing stands out, such as a room's noise, is left as
+it is. Ours, after the active speech level of ITU-T P.56; the published models hear a sound as it is, as in their
+release.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from scipy.signal import butter, sosfilt
 
 from humo.media import SAMPLE_RATE, Sound
+from humo.voice_activity import find_speech
 
 HEARD_LEVEL = -20.0
 """Usual level of espeak-ng's voices, dBFS: they lie between -23 and -16."""
@@ -62,18 +64,22 @@ def speech_level(waveform: np.ndarray) -> float | None:
         waveform: mono at 16 kHz, (samples,).
 
     Returns:
-        Root mean square of the frames (40 ms) that belong to the speech, dBFS, between 200 and 4,000 Hz; None where
-        nothing stands out.
+        Root mean square of the frames (40 ms) that belong to the speech, dBFS, between 200 and 4,000 Hz; without
+        speech, of what stands out; None where nothing does.
     """
-    speech = sosfilt(butter(2, _BAND, "band", fs=SAMPLE_RATE, output="sos"), waveform)
-    frames = np.pad(speech, (0, -len(speech) % _FRAME)).reshape(-1, _FRAME)
+    band = sosfilt(butter(2, _BAND, "band", fs=SAMPLE_RATE, output="sos"), waveform)
+    frames = np.pad(band, (0, -len(band) % _FRAME)).reshape(-1, _FRAME)
     power = (frames.astype(np.float64) ** 2).mean(1)
+    speech = find_speech(waveform)
+    if speech:
+        middles = (np.arange(len(power)) + 0.5) * _FRAME / SAMPLE_RATE
+        power = power[np.any([(begin <= middles) & (middles < end) for begin, end in speech], axis=0)]
     power = power[power > 10 ** (_SILENCE / 10)]
     if not len(power):
         return None
     decibels = 10 * np.log10(power)
     has_silence = len(power) < len(frames)  # digital silence around it, which a voice stands out from
-    if not has_silence and np.percentile(decibels, 97) - np.percentile(decibels, 10) < _STANDS_OUT:
+    if not has_silence and not speech and np.percentile(decibels, 97) - np.percentile(decibels, 10) < _STANDS_OUT:
         return None
     active = power
     while True:  # the level defines what is active, and what is active the level

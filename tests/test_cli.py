@@ -105,7 +105,7 @@ def test_plan_prints_the_cuts_and_makes_nothing(
     header, first, second, total = capsys.readouterr().out.splitlines()
     assert header.split() == ["shot", "start", "end", "frames", "cut", "after", "it", "prompt"]
     assert first.split()[:3] == ["1", "0.00s", "3.24s"] and first.split()[3] == "81"
-    assert first.endswith("s  a woman talks") and re.search(r"in a (pause|silence) of 0\.[45]\d s", first)
+    assert re.search(r"in a (pause|silence) of 0\.[45]\d s\b.*  a woman talks$", first)
     assert second.split()[:4] == ["2", "3.24s", "6.00s", "69"] and " ".join(second.split()).endswith(
         "the sound ends a man nods"
     )

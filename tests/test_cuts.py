@@ -81,15 +81,20 @@ def test_a_cut_lies_in_speech_only_where_no_pause_is_within_reach() -> None:
         waveform = tiny.said(*(part for pause in pauses for part in (SENTENCES[number % 3], float(pause))))
         for max_frames, min_frames in ((49, 16), (33, 1), (65, 33)):
             shots = plan_shots(waveform, RATE, max_frames, min_frames)
-            pauses_found = find_pauses(find_speech(waveform), len(waveform) / RATE)
+            found = find_pauses(find_speech(waveform), len(waveform) / RATE)
+            insides = [(begin + gap, end - gap) for begin, end in found for gap in (min(0.08, 0.3 * (end - begin)),)]
             for shot, after in itertools.pairwise(shots):
                 earliest = max(shot.start + min_frames, after.stop - max_frames)
                 latest = min(shot.start + max_frames, after.stop - min_frames)
                 reach = np.arange(earliest, latest + 1) / FPS
-                has_pause = any(((begin + 0.03 <= reach) & (reach <= end - 0.03)).any() for begin, end in pauses_found)
-                assert shot.note.startswith("in a pause of" if has_pause else "no pause within reach: "), shot
+                if any(((begin < reach) & (reach < end)).any() for begin, end in insides) and min_frames > 1:
+                    assert shot.note.startswith("in a pause of "), shot
+                elif any(((begin < reach) & (reach < end)).any() for begin, end in found):
+                    assert re.match("(in|at the edge of) a pause of ", shot.note), shot
+                else:
+                    assert shot.note.startswith("no pause within reach: "), shot
                 notes.add(re.sub(r"[\d.]+", "#", shot.note))
-    assert notes == {"in a pause of # s", "no pause within reach: # dB below the sound around it"}
+    assert notes >= {"in a pause of # s", "no pause within reach: # dB below the sound around it"}
 
 
 def test_the_middle_of_the_longest_pause_is_taken() -> None:
@@ -105,7 +110,7 @@ def test_the_middle_of_the_longest_pause_is_taken() -> None:
 def test_without_speech_silences_and_quiet_moments_are_taken_and_said() -> None:
     silent = plan_shots(tiny.noise((1.5, 0.5), (0.2, 0), (0.5, 0.5), (0.6, 0), (0.7, 0.5), (0.2, 0), (1.3, 0.5)), RATE)
     assert len(silent) == 2 and abs(silent[0].stop / FPS - 2.5) <= 1 / FPS
-    assert re.fullmatch(r"no speech: in a silence of 0\.(5[789]|6\d) s", silent[0].note)
+    assert re.fullmatch(r"in a silence of 0\.(5[789]|6\d) s without speech", silent[0].note)
     quiet = plan_shots(tiny.noise((2.2, 0.5), (0.12, 0.05), (2.7, 0.5)), RATE)
     assert len(quiet) == 2 and 2.2 <= quiet[0].stop / FPS <= 2.32
     assert re.fullmatch(r"no speech: (1[5-9]|20) dB below the sound around it", quiet[0].note)

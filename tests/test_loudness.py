@@ -66,6 +66,14 @@ def test_pauses_rumble_and_a_little_noise_do_not_count() -> None:
     assert speech_level(paused + 0.003 * rng.standard_normal(len(paused))) == pytest.approx(alone, abs=1.0)
 
 
+def test_a_knock_does_not_count() -> None:
+    quiet = np.concatenate([np.zeros(12 * 640, np.float32), voice(-30)])
+    knocked = quiet.copy()
+    knocked[800:2_400] += np.random.default_rng(0).uniform(-1, 1, 1_600).astype(np.float32)
+    assert speech_level(knocked) == pytest.approx(speech_level(voice(-30)), abs=0.2)
+    assert levelled(knocked)[1] == levelled(quiet)[1] != []
+
+
 def test_a_rooms_noise_alone_is_not_lifted() -> None:
     for seed in range(8):
         spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(4 * SAMPLE_RATE))

@@ -49,9 +49,9 @@ _CHAINS = {"MP4": _RESAMPLE, "WEBM": _RESAMPLE, **dict.fromkeys(_UNSEEN, "anull"
 _UNCUT = ("-flags2", "+skip_manual")
 """ffmpeg cuts nothing off then, neither in front nor behind."""
 _WRONG_OPUS = 0.001
-"""Seconds by which a WebM may differ from Opus itself about what precedes the sound."""
-_LOST_VORBIS = 1024
-"""Samples at most that ffmpeg 9.0 cuts from the end of short files of libvorbis: 256 at 8 and 16 kHz."""
+"""Seconds by which ffmpeg's start of a WebM may differ from Opus itself: it counts in the rate of the input."""
+_MISJUDGED_VORBIS = 1024
+"""Samples at most by which ffmpeg 9.0 errs in the end of a Vorbis that fits in one page of Ogg."""
 _MOST_TOLD = 1 << 16
 """Bytes of what ffmpeg says, from its beginning and from its end."""
 _NO_DECODER = re.compile(r"Decoder \(codec|No decoder|Unknown decoder", re.IGNORECASE)
@@ -134,7 +134,9 @@ def _decode(path: Path, kind: str, seconds: float, most_samples: int, form: Sequ
         samples, rate, _ = _run(*arguments, "anull", *_UNCUT)
     if kind == "OGG" and codec == "vorbis":
         block, length = vorbis_lengths(path)
-        if length - _LOST_VORBIS <= len(samples) < length:
+        if 0 < length < len(samples) <= length + _MISJUDGED_VORBIS:
+            samples = samples[:length]
+        elif length - _MISJUDGED_VORBIS <= len(samples) < length:
             uncut = _run(*arguments, "anull", *_UNCUT)[0][block // 2 :]
             samples = uncut[:length] if len(uncut) >= length else samples
     if _GAVE_UP in told and len(samples) < rate * _promised(told) / 2:

@@ -42,12 +42,13 @@ from humo.voice_activity import find_pauses, find_speech, percentile_around
 
 SILENCE_DB = 35.0
 """What is so much quieter than the loud parts is silence where nobody speaks at all, decibels."""
-_MARGIN = 0.03  # seconds between a cut and speech: where speech begins and ends is known to within some 20 ms
+_MARGIN, _MARGIN_SHARE = 0.08, 0.3  # seconds between a cut and speech, or that share of a short pause
 _HOP = 160  # samples: silences are found to within 10 ms
 _AROUND, _LOUD = 50, 95  # frames (2 s) on each side, and percentile: what is loud around a frame, but for a knock
 _FAINTEST, _EMPTY = -60.0, SILENCE / 100  # decibels told at most; root mean square of what holds nothing
 _HALF_COST_DEPTH = 0.1  # seconds of pause on both sides at which a cut in it costs half of 1
-_NO_PAUSE_COST, _LOUDNESS_COST = 3.0, 20.0  # at the threshold of silence, and how much more at the loudest
+_EDGE_COST, _NO_PAUSE_COST = 2.0, 4.0  # nearer to speech than the margin; in speech, at the threshold of silence
+_LOUDNESS_COST = 20.0  # how much more in speech at the loudest
 _UNEVENNESS_COST = 1.0  # of a shot of no length, or of twice the even share
 
 
@@ -135,19 +136,21 @@ def _judge_cuts(waveform: np.ndarray, total: int) -> tuple[np.ndarray, list[str]
     speech = find_speech(waveform)
     if speech:
         pauses = find_pauses(speech, len(waveform) / SAMPLE_RATE)
-        pause, instead = "in a pause of {:.2f} s", "no pause within reach: {} below the sound around it"
+        pause, instead = "a pause of {:.2f} s", "no pause within reach: {} below the sound around it"
     else:
         pauses = _silences(waveform)
-        pause, instead = "no speech: in a silence of {:.2f} s", "no speech: {} below the sound around it"
+        pause, instead = "a silence of {:.2f} s without speech", "no speech: {} below the sound around it"
     levels = _levels(waveform, total)
     costs = _NO_PAUSE_COST + _LOUDNESS_COST * (1 + np.maximum(levels, -SILENCE_DB) / SILENCE_DB)
     notes = [instead.format(f"{abs(level):.0f} dB" if level > _FAINTEST else "60 dB or more") for level in levels]
     instants = np.arange(total + 1) / FPS
     for begin, end in pauses:
-        for frame in np.flatnonzero((begin + _MARGIN <= instants) & (instants <= end - _MARGIN)):
+        margin = min(_MARGIN, _MARGIN_SHARE * (end - begin))
+        for frame in np.flatnonzero((begin < instants) & (instants < end)):
             depth = min(instants[frame] - begin, end - instants[frame])
-            costs[frame] = 1 / (1 + depth / _HALF_COST_DEPTH)
-            notes[frame] = pause.format(end - begin)
+            is_inside = depth >= margin
+            costs[frame] = 1 / (1 + depth / _HALF_COST_DEPTH) if is_inside else _EDGE_COST
+            notes[frame] = f"{'in' if is_inside else 'at the edge of'} {pause.format(end - begin)}"
     costs[total], notes[total] = 0.0, "the sound ends"
     return costs, notes
 
