@@ -41,8 +41,9 @@ def user_cache() -> Path:
 
 def is_writable(folder: Path) -> bool:
     """Whether files can be written in a folder, or it can be made; nothing is made here."""
-    if not folder.is_absolute():  # "~/.cache" of a user whom the system does not know
+    if folder.parts[:1] == ("~",):  # of a user whom the system does not know
         return False
+    folder = folder.absolute()
     there = next(each for each in (folder, *folder.parents) if os.path.exists(each))
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from other_user import as_stranger
 from playwright.sync_api import Browser, Page, sync_playwright
-from strangers import as_stranger
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "assets" / "examples"
@@ -61,7 +61,7 @@ def serve(
         is_killed: end it at once and without a word, as a power cut would; it may also be dead by then.
         is_attacked: what Gradio itself refuses leaves a traceback in the log, which is else a failure.
         settings: variables of its environment.
-        stranger: all variables, and it runs as another user (`strangers`).
+        stranger: all variables, and it runs as another user (`other_user`).
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

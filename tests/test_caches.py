@@ -19,9 +19,9 @@ import librosa
 import pytest
 import soundfile
 from numba.core.caching import UserProvidedCacheLocator
+from other_user import UID, as_stranger, home_of_stranger, is_other, without_own
 from pages import EXAMPLES, ROOT, serve
 from raw_api import call, upload
-from strangers import UID, as_stranger, home_of_stranger, is_other, without_own
 
 from humo.caches import is_writable, settle_caches
 from humo.media import kind_of
@@ -33,7 +33,7 @@ TELL = "import json, os, humo; print(json.dumps(dict(os.environ)))"
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
     """A folder that others may enter, unlike pytest's own."""
-    place = Path(tempfile.mkdtemp(prefix="humo-test-"))
+    place = Path(tempfile.mkdtemp(prefix="humo-test-", dir="/tmp"))  # not the page's own, if this process is one
     place.chmod(0o755)
     yield place
     shutil.rmtree(place)
@@ -177,12 +177,19 @@ def test_a_folder_is_writable_where_it_can_be_made(tmp_path: Path) -> None:
     assert not is_writable(Path("~/.cache"))
 
 
+def test_a_video_that_could_not_be_written_is_not_made(stranger: dict[str, str]) -> None:
+    done = _run(stranger, "-m", "humo", "generate", "--prompt", "a woman", "--out", f"{stranger['HOME']}/video.mp4")
+    assert (
+        done.returncode == 2 and done.stderr.startswith("Error: ") and "a folder that exists and can be" in done.stderr
+    )
+
+
 @pytest.mark.parametrize("command", [["-m", "humo", "wording", "a man"], [str(ROOT / "app.py")]])
 def test_without_any_place_for_temporary_files_there_is_a_sentence(command: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, *command],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**without_own(os.environ), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),  # no file can grow

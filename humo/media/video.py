@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from imageio_ffmpeg import get_ffmpeg_exe
 
+from humo.caches import is_writable
+
 AI_NOTICE = "AI-generated video, made with HuMo, compact: not a recording of real events."
 
 
@@ -65,13 +67,13 @@ def check_video_path(path: str | Path) -> Path:
     """Check where a video shall go, before minutes are spent on making it.
 
     Raises:
-        ValueError: if the name does not end in .mp4 or the folder does not exist.
+        ValueError: if the name does not end in .mp4, or the folder does not exist or cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".mp4":
         raise ValueError(f"the video's name {path.name} must end in .mp4.")
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"{path} cannot be written: choose a file name in a folder that exists.")
+    if path.is_dir() or not path.parent.is_dir() or not is_writable(path.parent.absolute()):
+        raise ValueError(f"{path} cannot be written: choose a file name in a folder that exists and can be written.")
     return path
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from humo.caches import is_writable
 from humo.portrait.caption import TITLES, write_caption
 from humo.portrait.portrait import ATTRIBUTES, GUESSES, Portrait
 
@@ -23,8 +24,10 @@ def portrait(
     from humo.portrait.drawing import draw_portrait
     from humo.portrait.reading import read_portrait
 
-    if out is not None and (out.suffix.lower() != ".png" or not out.parent.is_dir()):
-        raise ValueError(f"{out.name} cannot be written: give a name that ends in .png, in a folder that exists.")
+    if out is not None and (out.suffix.lower() != ".png" or not out.parent.is_dir() or not is_writable(out.parent)):
+        raise ValueError(
+            f"{out.name} cannot be written: give a name that ends in .png, in a folder that exists and can be written."
+        )
     seen = read_portrait(photograph)
     typer.echo(tell(seen))
     if out is not None:

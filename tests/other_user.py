@@ -60,7 +60,7 @@ def home_of_stranger(place: Path) -> dict[str, str]:
 
 def without_own(environment: Mapping[str, str]) -> dict[str, str]:
     """Variables without those that name the user and their folders."""
-    theirs = ("XDG_", "HF_HOME", "NUMBA_", "MPLCONFIGDIR", "USER", "LOGNAME", "HUMO_")
+    theirs = ("GRADIO_", "XDG_", "HF_HOME", "NUMBA_", "MPLCONFIGDIR", "USER", "LOGNAME", "HUMO_")
     return {name: value for name, value in environment.items() if not name.startswith(theirs)}
 
 
