@@ -54,8 +54,8 @@ def test_job_tells_every_step_and_writes_the_video(studio: Studio, tmp_path: Pat
     moments = _follow(_start(studio, "anna", request))
     last = moments[-1]
     assert last.phase is Phase.DONE and last.result.path.name == "film.mp4" and last.result.path.stat().st_size > 1000
-    assert last.result.seed == 5 and last.result.num_frames == 13 and last.result.has_sound and last.result.notes
-    assert last.preview.size == (64, 64) and "Frame 13 of 13" in [moment.words for moment in moments]
+    assert last.result.seed == 5 and last.result.num_frames == 17 and last.result.has_sound and last.result.notes
+    assert last.preview.size == (64, 64) and "Frame 17 of 17" in [moment.words for moment in moments]
     steps = [moment.step for moment in moments]
     assert steps == sorted(steps) and steps[-1] == last.num_steps == 6
     phases = [moment.phase for moment in moments]

@@ -186,13 +186,13 @@ def test_waiting_videos_of_equal_shape_are_made_as_one_batch(studio: Studio, tmp
     requests = [
         replace(request, audio=tmp_path / "0.wav", seed=5),
         replace(request, audio=tmp_path / "1.wav", seed=6, prompt="a man with a hat talks"),
-        replace(request, num_frames=13, seed=7),
+        replace(request, num_frames=17, seed=7),
     ]
     first, jobs = _start_behind_another(studio, requests)
     first.stop()
     results: list[Result] = [_follow(job)[-1].result for job in jobs]
     assert [job.progress.company for job in jobs] == [1, 1, 0]
-    assert [result.seed for result in results] == [5, 6, 7] and [result.num_frames for result in results] == [13] * 3
+    assert [result.seed for result in results] == [5, 6, 7] and [result.num_frames for result in results] == [17] * 3
     assert [read_settings(result.path).prompt for result in results] == [each.prompt for each in requests]
     assert [result.has_sound for result in results] == [True, True, False]
     assert np.any(np.asarray(jobs[0].progress.preview) != np.asarray(jobs[1].progress.preview)), "each sees its own"
