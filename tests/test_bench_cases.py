@@ -69,7 +69,7 @@ HOSTILE = {
     "true seed": (line(seed=True), "the seed True"),
     "odd size": (line(size=[64, 100]), "in multiples of 16"),
     "one side": (line(size=[64]), "in multiples of 16"),
-    "frames": (line(frames=96), "has 96 frames: give 4k+1, such as 97"),
+    "frames": (line(frames=96), "frames must be 4k+1 (1, 5, … 97) but is 96: use 97"),
     "questions": (line(questions=[{"ask": "Is it?", "answer": "maybe"}]), "questions that cannot be read"),
 }
 

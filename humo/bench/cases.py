@@ -249,7 +249,7 @@ def _read_frames(told: dict[str, Any], where: str) -> int | None:
     if told.get("frames") is None:
         return None
     frames = _whole(told, "frames", 100_000, where, default=1)
-    check_num_frames(frames, f"frames of {where}")
+    check_num_frames(frames, f"{where}: frames")
     return frames
 
 
