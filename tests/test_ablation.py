@@ -142,6 +142,7 @@ def start(training: Path) -> Path:
     return training / "pipeline"
 
 
+@pytest.mark.slow
 def test_a_start_takes_all_but_what_is_learned_anew(training: Path, start: Path):
     material = Material(training)
     codec = HuMoVideoCodec.from_pretrained(training / "codec")
@@ -207,6 +208,7 @@ def test_the_common_start_knows_no_place_of_a_reference(training: Path):
     assert frozen and all("audio_" in name for name in frozen)
 
 
+@pytest.mark.slow
 def test_the_command_trains_measures_and_resumes(training: Path, start: Path, tmp_path: Path):
     torch.set_num_threads(1)
     get_probes(tmp_path / "probes", QUICK)

@@ -258,6 +258,7 @@ print("all well")
 """
 
 
+@pytest.mark.slow
 def test_the_studio_works_on_a_lent_gpu(tmp_path: Path) -> None:
     (tmp_path / "spaces.py").write_text(SPACES)
     (tmp_path / "videos").mkdir()

@@ -13,6 +13,8 @@ from axe import violations
 from pages import PATIENCE, SECOND, Visit
 from playwright.sync_api import Browser, Page, expect
 
+pytestmark = pytest.mark.slow
+
 MODES = ("Text + Image", "Text + Audio", "Text + Image + Audio")
 CLOSED = "button.label-wrap:not(.open):visible"
 """Gradio's accordions, which tell only by a class whether they are open."""

@@ -16,6 +16,7 @@ from humo.world.speech import speak
 from humo.world.visemes import mouth_curves
 
 
+@pytest.mark.slow
 def test_the_mouth_of_the_alignment_is_nearly_that_of_the_synthesisers_own_phonemes() -> None:
     agreement = []
     for plan in [plan for plan in map(plan_clip, range(16)) if plan.sentence]:

@@ -21,6 +21,8 @@ from raw_api import PLAIN, call, upload
 from humo.media import read_sound
 from humo.space.restore import read_settings
 
+pytestmark = pytest.mark.slow
+
 PROMPT = "a woman with red hair, in a blue shirt, talks"
 QUICK = {"prompt": PROMPT, "steps": 2, "seed": 3}
 

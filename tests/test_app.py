@@ -107,6 +107,7 @@ def test_rules_tell_what_no_slider_shows() -> None:
     assert rule_note(ramp) == "Its scale for the text changes with time and stays as it is."
 
 
+@pytest.mark.slow
 def test_choosing_a_rule_shows_its_scales_and_asks_for_it(behind: Behind, mini_pipeline: HuMoPipeline) -> None:
     own = replace(behind.serving.defaults, guidance=OWN, num_inference_steps=2)
 
@@ -247,6 +248,7 @@ def test_text_is_readable_in_both_schemes(scheme: str, text: str, ground: str) -
     assert _contrast(colour(text), colour(ground)) >= 4.5
 
 
+@pytest.mark.slow
 def test_the_page_needs_no_torch_before_its_model_is_loaded() -> None:
     """Two threads that import diffusers at once trip over each other: only the loader's may."""
     code = (

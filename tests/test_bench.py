@@ -34,6 +34,7 @@ def weights(tmp_path_factory):
     return picture_weights(tmp_path_factory.mktemp("weights"))
 
 
+@pytest.mark.slow
 def test_videos_are_made_once_and_again_when_anything_changes(bench, tmp_path, mini_pipeline):
     folder = bench(line(frames=5), line(id="two", mode="T", references=None, audio=None, frames=5))
     out, made = tmp_path / "videos", []

@@ -36,6 +36,7 @@ def test_aesthetics_is_the_linear_layer_of_the_frames_directions(weights):
     assert metric.measure(Video(FRAMES, None), CASE) == pytest.approx(2 * value, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_musiq_of_full_size_loads_and_scores(tmp_path):
     torch.manual_seed(0)
     published = {name: value for name, value in Musiq().state_dict().items()}

@@ -44,6 +44,7 @@ def test_the_face_is_followed_and_cut_with_room_around_it():
     assert sync.track_face(np.zeros_like(frames), find_square) == {}
 
 
+@pytest.mark.slow
 def test_sync_is_read_once_for_two_metrics_and_not_without_face_or_sound(syncnet):
     looked = []
     find = lambda frame: looked.append(1) or find_square(frame)  # noqa: E731

@@ -33,6 +33,7 @@ def figures(mini_pipeline: HuMoPipeline) -> dict:
     return benchmark.measure_pipeline(mini_pipeline, SECONDS, num_inference_steps=3)
 
 
+@pytest.mark.slow
 def test_every_part_is_timed(figures: dict):
     seconds = figures["seconds"]
     assert list(seconds) == ["text", "audio", "picture", "transformer", "decode", "other", "write", "total"]
@@ -72,11 +73,13 @@ def test_settings_tell_what_was_measured(figures: dict):
     assert settings["threads"] == torch.get_num_threads()
 
 
+@pytest.mark.slow
 def test_wan_form_is_measured_too(wan_pipeline: HuMoPipeline):
     figures = benchmark.measure_pipeline(wan_pipeline, SECONDS, num_inference_steps=1)
     assert figures["passes"]["count"] == figures["passes"]["branches"] > 1
 
 
+@pytest.mark.slow
 def test_command_loads_measures_and_writes(mini_pipeline: HuMoPipeline, tmp_path: Path):
     mini_pipeline.save_pretrained(tmp_path / "model")
     report = tmp_path / "figures.json"
@@ -181,6 +184,7 @@ def test_random_transformer_has_the_formats_of_a_loaded_one(tmp_path: Path):
     }
 
 
+@pytest.mark.slow
 def test_model_is_measured_beside_the_plain_way(monkeypatch: pytest.MonkeyPatch):
     small = {name: value for name, value in tiny.transformer().config.items() if not name.startswith("_")}
     monkeypatch.setattr("humo.benchmarks.model.MODELS", {"1.7B": (lambda: small, "published_1_7b")})
@@ -197,6 +201,7 @@ def test_model_is_measured_beside_the_plain_way(monkeypatch: pytest.MonkeyPatch)
     assert "plain" in text and "times as fast" in text and "of the matrix product" in text
 
 
+@pytest.mark.slow
 def test_command_times_random_weights(capsys, tmp_path: Path):
     report = tmp_path / "model.json"
     size = ["--frames", "1", "--height", "16", "--width", "32", "--layers", "1"]
@@ -206,6 +211,7 @@ def test_command_times_random_weights(capsys, tmp_path: Path):
     assert json.loads(report.read_text())["settings"]["tokens"] == 2 * 1 * 2
 
 
+@pytest.mark.slow
 def test_random_weights_need_no_library_of_the_clip():
     program = (
         "import sys\nfrom humo.__main__ import main\n"
@@ -244,6 +250,7 @@ def test_command_prints_the_table_of_estimates(capsys):
     assert out.startswith("| model | memory |") and "at 300 TFLOP/s" in out
 
 
+@pytest.mark.slow
 def test_waiting_jobs_are_timed_alone_and_together() -> None:
     pipe = tiny.pipeline("mini")
     pipe.fast_form = tiny.pipeline("mini")
@@ -271,6 +278,7 @@ import time:     20000 |      20000 | humo.pipeline
     assert "| import of torch | 1.5 |" in describe_cold_start(cold)
 
 
+@pytest.mark.slow
 def test_a_real_cold_start_is_nearly_all_import() -> None:
     cold = measure_cold_start()
     assert min(cold.imports[name] for name in ("torch", "transformers", "diffusers", "humo")) > 0

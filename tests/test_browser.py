@@ -16,6 +16,8 @@ import soundfile
 from pages import EXAMPLES, PATIENCE, SECOND, Visit
 from playwright.sync_api import Browser, Page, expect
 
+pytestmark = pytest.mark.slow
+
 
 def _follow_progress(page: Page) -> list[tuple[int, int]]:
     """(step, of all) of every moment that the page shows, until the video is there."""

@@ -22,6 +22,8 @@ from humo.portrait import read_portrait
 from humo.space.mp4 import read_texts
 from humo.space.vocabulary import find_words
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -10,6 +10,8 @@ from axe import violations
 from pages import PATIENCE, Visit
 from playwright.sync_api import Browser, expect
 
+pytestmark = pytest.mark.slow
+
 TEXT = "an elderly gentleman in a navy suit, in the rain <b>"
 
 

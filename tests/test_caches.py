@@ -26,6 +26,8 @@ from raw_api import call, upload
 from humo.caches import is_writable, settle_caches
 from humo.media import kind_of
 
+pytestmark = pytest.mark.slow
+
 MOVED = ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "MPLCONFIGDIR")
 TELL = "import json, os, humo; print(json.dumps(dict(os.environ)))"
 

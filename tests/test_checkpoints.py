@@ -39,6 +39,7 @@ def copy(saved: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(saved, tmp_path / "copy"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["1.7B", "17B"])
 def test_the_key_map_is_a_bijection(kind: str) -> None:
     keys = json.loads((published.GOLDEN / f"dit_{kind}.json").read_text())["keys"]
@@ -69,6 +70,7 @@ def test_architecture_is_read_off_the_shapes() -> None:
     assert infer_transformer_config({**rest, **small})["num_attention_heads"] == 12
 
 
+@pytest.mark.slow
 def test_loading_is_strict() -> None:
     whole = published.state_dict("1.7B")
     lacking = {key: value for key, value in whole.items() if key != "blocks.1.ffn.2.bias"}
@@ -134,6 +136,7 @@ def test_from_wan_refuses_picture_models() -> None:
         from_wan(wan(), "14B")
 
 
+@pytest.mark.slow
 def test_a_saved_pipeline_is_loaded(saved: Path) -> None:
     pipeline = humo.load(saved, device="cpu", dtype=torch.bfloat16)
     assert isinstance(pipeline, humo.HuMoPipeline)
@@ -172,6 +175,7 @@ def test_processes_that_load_at_once_are_counted(saved: Path, monkeypatch: pytes
         humo.load(saved, device="cpu")
 
 
+@pytest.mark.slow
 def test_the_memory_asked_for_is_that_of_the_loaded_weights(saved: Path) -> None:
     for dtype in (torch.float32, torch.bfloat16):
         parts = humo.load(saved, device="cpu", dtype=dtype).components.values()

@@ -72,6 +72,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert f"python -m humo {name}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_generate_writes_a_video_with_sound(
     folder: Path, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,6 +85,7 @@ def test_generate_writes_a_video_with_sound(
         assert words in probe
 
 
+@pytest.mark.slow
 def test_generate_with_the_fast_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.mp4"
     arguments = f"--fast --frames 5 --steps 1 --seed 3 --text-scale 2 --out {out}".split()
@@ -96,6 +98,7 @@ def test_page_and_command_line_have_the_same_defaults(folder: Path) -> None:
     assert Defaults.of_folder(folder) == Defaults.of_pipeline(load(folder))
 
 
+@pytest.mark.slow
 def test_plan_prints_the_cuts_and_makes_nothing(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,6 +119,7 @@ def test_plan_prints_the_cuts_and_makes_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_shots_make_the_whole_sound_and_go_on(
     folder: Path, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -264,6 +268,7 @@ def test_damaged_weights(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "transformer" in capsys.readouterr().err.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_no_traceback_in_a_process_of_its_own(files: Path) -> None:
     command = [sys.executable, "-m", "humo", "generate", "--prompt", PROMPT, "--preset", "giant"]
     root = Path(__file__).parent.parent

@@ -18,6 +18,7 @@ def fitted() -> HuMoVideoCodec:
     return codec
 
 
+@pytest.mark.slow
 def test_encode_and_decode_have_wans_shapes():
     codec = HuMoVideoCodec(**TINY)
     latents = codec.encode(torch.rand(2, 3, 9, 32, 48)).latent_dist.mode()
@@ -25,6 +26,7 @@ def test_encode_and_decode_have_wans_shapes():
     assert codec.decode(latents).sample.shape == (2, 3, 9, 32, 48)
 
 
+@pytest.mark.slow
 def test_wanted_frames_are_those_of_the_whole_video(fitted):
     latents = fitted.encode(torch.rand(2, 3, 9, 32, 48)).latent_dist.mode()
     whole, some = fitted.decode(latents).sample, fitted.decode(latents, frames=[0, 7, 8]).sample
@@ -60,6 +62,7 @@ def test_saving_and_loading_keeps_every_bit(fitted, tmp_path):
     assert torch.equal(loaded.decode(latents).sample, fitted.decode(latents).sample)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_resumes_exactly(fitted):
     whole = HuMoVideoCodec.from_config(fitted.config)
     whole.load_state_dict(fitted.state_dict())

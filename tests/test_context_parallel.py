@@ -169,6 +169,7 @@ def alone(request) -> tuple[str, Results]:
     return request.param, run_grids(request.param, None) | run_denoise(request.param, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["ulysses", "ring"])
 @pytest.mark.parametrize("what", [*GRIDS, "denoise", "denoise in one batch"])
 def test_two_processes_equal_one(two, alone, way: str, what: str) -> None:
@@ -177,6 +178,7 @@ def test_two_processes_equal_one(two, alone, way: str, what: str) -> None:
         torch.testing.assert_close(results[f"{way} {form}"][what], expected[what], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["ring", "both"])
 def test_four_processes_equal_one(four, alone, way: str) -> None:
     form, expected = alone
@@ -186,6 +188,7 @@ def test_four_processes_equal_one(four, alone, way: str) -> None:
         assert "27 tokens cannot be shared by 2 x 2" in results["error"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["mini", "17B"])
 def test_a_whole_video_with_a_seed_that_the_first_process_draws(two, form: str) -> None:
     first, second = (results[f"video of {form}"] for results in two)

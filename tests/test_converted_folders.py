@@ -63,6 +63,7 @@ def assert_rounded_once(transformer: torch.nn.Module, weights: Path, dtype: torc
     assert transformer.patch_embedding.weight.dtype == dtype
 
 
+@pytest.mark.slow
 def test_float32_is_what_was_published_and_bfloat16_takes_no_more_than_it_needs(home: Path, weights: Path) -> None:
     fill_cache(home, weights)
     for dtype in (torch.bfloat16, torch.float32):
@@ -75,6 +76,7 @@ def test_float32_is_what_was_published_and_bfloat16_takes_no_more_than_it_needs(
     assert folders(home) == ["bfloat16", "float32"]
 
 
+@pytest.mark.slow
 def test_a_folder_as_it_was_published_serves_every_dtype(home: Path, weights: Path) -> None:
     fill_cache(home, weights)
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
@@ -135,6 +137,7 @@ def convert_slowly(weights: Path, out: Path, inside, go) -> None:
     convert(PRESET, find_sources(PRESET, weights), out, torch.float32, 100_000, wait)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["finishes", "is killed"])
 def test_the_second_process_waits_for_the_first(end: str, home: Path, weights: Path) -> None:
     fill_cache(home, weights)

@@ -35,6 +35,7 @@ def critic(rendered: torch.Tensor) -> Critic:
     return critic
 
 
+@pytest.mark.slow
 def test_it_sees_a_blur_in_people_whom_it_never_saw(critic: Critic):
     video = to_video(np.stack([render_clip(plan_clip(seed, "test"), 5, 64).frames for seed in range(4)]))
     with torch.no_grad():
@@ -42,6 +43,7 @@ def test_it_sees_a_blur_in_people_whom_it_never_saw(critic: Critic):
         assert critic.net(video).shape == (8, 1, 8, 8)  # windows of frames 0 to 2 and 2 to 4
 
 
+@pytest.mark.slow
 def test_its_lesson_has_the_asked_share_of_the_gradient_and_leaves_itself_alone(critic: Critic, rendered: torch.Tensor):
     last = torch.nn.Conv3d(3, 3, 1)
     torch.nn.init.dirac_(last.weight)
@@ -61,6 +63,7 @@ def test_its_lesson_has_the_asked_share_of_the_gradient_and_leaves_itself_alone(
     assert all(torch.equal(value.grad, kept) for value, kept in zip(critic.net.parameters(), before, strict=True))
 
 
+@pytest.mark.slow
 def test_a_decoder_with_a_critic_goes_on_exactly():
     settings = CodecSettings(size=32, num_frames=5, batch_size=2, steps=4, critic=0.5)
 

@@ -76,6 +76,7 @@ def test_no_cut_in_a_pause_lies_in_a_word(case: str, max_frames: int) -> None:
         assert len(paused) >= 2 and all(np.abs(words - shot.stop / FPS).min() > 0.005 for shot in paused)
 
 
+@pytest.mark.slow
 def test_a_cut_lies_in_speech_only_where_no_pause_is_within_reach() -> None:
     notes = set()
     for number, pauses in enumerate(np.random.default_rng(2).uniform(0.12, 0.7, (6, 4))):
@@ -108,6 +109,7 @@ def test_the_middle_of_the_longest_pause_is_taken() -> None:
     assert second.note == "the sound ends"
 
 
+@pytest.mark.slow
 def test_without_speech_silences_and_quiet_moments_are_taken_and_said() -> None:
     silent = plan_shots(tiny.noise((1.5, 0.5), (0.2, 0), (0.5, 0.5), (0.6, 0), (0.7, 0.5), (0.2, 0), (1.3, 0.5)), RATE)
     assert len(silent) == 2 and abs(silent[0].stop / FPS - 2.5) <= 1 / FPS

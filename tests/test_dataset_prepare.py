@@ -102,6 +102,7 @@ def test_settings_fit_the_pipeline(pipe, wan_pipeline):
             parse_shard(wrong)
 
 
+@pytest.mark.slow
 def test_bad_rows_are_dropped_and_reported(prepared):
     out, report = prepared
     assert report["rows"] == {"done": 9, "all": 9} and report["kept"] == GOOD
@@ -128,6 +129,7 @@ def test_costs_follow_from_what_was_measured(prepared):
     assert first["bytes"] == bytes_of_clip(text_tokens=7, **shape)  # six words and the end
 
 
+@pytest.mark.slow
 def test_batches_hold_what_the_pipeline_would_compute(source, pipe, settings, prepared):
     data = PreparedDataset(prepared[0])
     batches = data.batches(2, seed=0)
@@ -160,6 +162,7 @@ def test_batches_hold_what_the_pipeline_would_compute(source, pipe, settings, pr
         assert batch.to("cpu").keys == batch.keys
 
 
+@pytest.mark.slow
 def test_half_precision_is_stored_close_by(source, pipe, settings, prepared, tmp_path):
     prepare_dataset(RowTable(source), pipe, tmp_path, replace(settings, dtype="float16"))
     exact, half = shards_of(prepared[0])[0], shards_of(tmp_path)[0]
@@ -169,6 +172,7 @@ def test_half_precision_is_stored_close_by(source, pipe, settings, prepared, tmp
     assert sum(t.nbytes for t in half.values()) < 0.6 * sum(t.nbytes for t in exact.values())
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_where_it_was(source, pipe, settings, prepared, tmp_path):
     class Stop(BaseException):
         pass
@@ -202,6 +206,7 @@ def test_another_model_or_setting_is_refused(source, pipe, settings, prepared):
         prepare_dataset(table, other, prepared[0], settings)
 
 
+@pytest.mark.slow
 def test_two_workers_equal_one_even_if_one_is_killed(source, pipe, settings, prepared, tmp_path):
     def kill(index, facts):
         if index == 1:
@@ -211,6 +216,7 @@ def test_two_workers_equal_one_even_if_one_is_killed(source, pipe, settings, pre
     assert_same(tmp_path, prepared[0])
 
 
+@pytest.mark.slow
 def test_two_machines_cover_everything_once(source, pipe, settings, prepared, tmp_path, monkeypatch):
     table, done = RowTable(source), [[], []]
     for machine in (0, 1):

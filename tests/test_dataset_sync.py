@@ -30,6 +30,7 @@ def syncnet():
     return SyncNet()
 
 
+@pytest.mark.slow
 def test_sync_prefers_a_clips_own_sound():
     clips = [clip for seed in range(12) if (clip := render_clip(plan_clip(seed), 49, 64)).plan.sentence]
     scores = np.array([[mouth_loudness_correlation(a.frames, a.face, b.waveform) for b in clips] for a in clips])
@@ -93,6 +94,7 @@ def test_syncnet_has_the_published_layers(syncnet, tmp_path):
         load_syncnet("none.model")
 
 
+@pytest.mark.slow
 def test_a_preparation_filters_by_syncnet(syncnet, tmp_path):
     torch.save(syncnet.state_dict(), tmp_path / "syncnet_v2.model")
     pipe = tiny.pipeline("mini")

@@ -65,6 +65,7 @@ def project(hub: HubServer, tmp_path: Path) -> Callable[..., Deployment]:
     return make
 
 
+@pytest.mark.slow
 def test_a_new_space_has_all_that_the_spacefile_says(hub: HubServer, project: Callable[..., Deployment]) -> None:
     made = project({"env.secrets": ["PASSPHRASE"]})
     page = made.run(secrets={"PASSPHRASE": SECRET, "OTHER": "unasked"})
@@ -107,6 +108,7 @@ def test_settings_come_before_the_files_so_that_it_is_built_once(
     assert order[-1] == steps[-1] and order.count(steps[-1]) == 1
 
 
+@pytest.mark.slow
 def test_again_it_changes_only_what_differs(hub: HubServer, project: Callable[..., Deployment]) -> None:
     made = project()
     made.run()
@@ -141,6 +143,7 @@ def write_spacefile(root: Path, changes: dict[str, Any]) -> None:
     refresh(root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [402, 403, 404])
 def test_refused_hardware_gives_way_to_the_fallback(
     hub: HubServer, project: Callable[..., Deployment], status: int
@@ -167,6 +170,7 @@ def test_hardware_that_is_refused_without_another_is_a_sentence(
     assert hub.state.spaces == {}
 
 
+@pytest.mark.slow
 def test_a_space_that_is_there_moves_or_stays(hub: HubServer, project: Callable[..., Deployment]) -> None:
     hub.state.spaces[SPACE] = Space(hardware="t4-small")
     made = project({"hardware.request": "l4x1", "hardware.sleep_time": "1h"})
@@ -192,6 +196,7 @@ def test_a_space_that_comes_into_being_meanwhile_is_taken(hub: HubServer, projec
     assert f"{SPACE} is there already." in made.text and set(hub.state.spaces[SPACE].files) == LISTED
 
 
+@pytest.mark.slow
 def test_a_bucket_that_is_refused_is_left_out_if_it_may_be(hub: HubServer, project: Callable[..., Deployment]) -> None:
     bucket = f"{OWNER}/humo-compact-generations"
     hub.state.refusals.append((r"/api/buckets/", 402, "No storage"))
@@ -216,6 +221,7 @@ def test_a_wrong_token_is_told_and_nothing_is_changed(hub: HubServer, project: C
     assert "hf_b" not in str(told.value) and not hub.asked("^(POST|PUT)")
 
 
+@pytest.mark.slow
 def test_a_missing_secret_is_told_before_anything_is_changed(
     hub: HubServer, project: Callable[..., Deployment]
 ) -> None:
@@ -236,6 +242,7 @@ def test_what_the_hub_says_of_a_secret_is_not_repeated(hub: HubServer, project: 
     assert SECRET not in str(told.value) + made.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
@@ -263,6 +270,7 @@ def test_a_readme_that_the_hub_refuses_is_a_sentence(hub: HubServer, project: Ca
         project().run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "log"), [("BUILD_ERROR", "build"), ("RUNTIME_ERROR", "container")])
 def test_a_space_that_fails_shows_the_end_of_its_log(
     hub: HubServer, project: Callable[..., Deployment], stage: str, log: str
@@ -283,6 +291,7 @@ def test_a_space_that_fails_shows_the_end_of_its_log(
     assert "The Space is RUNNING." in made.text
 
 
+@pytest.mark.slow
 def test_the_running_version_before_the_commit_is_not_taken_for_the_new_one(
     hub: HubServer, project: Callable[..., Deployment]
 ) -> None:
@@ -297,6 +306,7 @@ def test_the_running_version_before_the_commit_is_not_taken_for_the_new_one(
     assert "The Space is RUNNING_BUILDING." in made.text and made.told[-2] == "The Space is RUNNING."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["PAUSED", "SLEEPING"])
 def test_a_space_that_rests_is_started(hub: HubServer, project: Callable[..., Deployment], stage: str) -> None:
     hub.state.stages = [stage]
@@ -320,6 +330,7 @@ def test_the_app_is_asked_until_it_answers(hub: HubServer, project: Callable[...
     assert "answers 200" in made.told[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "words"), [(None, r"answered .*timed out.* and not 200"), (500, "answered 500 and not")]
 )

@@ -56,6 +56,7 @@ sys.exit(main(["deploy", *sys.argv[2:]]))
 """The command on another folder than the project's own, which is too large for a test."""
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_a_sentence_and_the_same_command_goes_on(hub: HubServer, tmp_path: Path) -> None:
     root = write_project(tmp_path / "project", {"env.secrets": ["PASSPHRASE"]})
     refresh(root)

@@ -88,6 +88,7 @@ def test_the_scalars_are_the_rules_scales_and_the_way_to_go() -> None:
         guidance_scalars(published_17b(), 1.0, 0.9)
 
 
+@pytest.mark.slow
 def test_a_walk_is_the_loop_of_the_pipeline(teacher: HuMoPipeline, walks: Path) -> None:
     paths = Paths.load(walks / "paths" / "paths-0000.safetensors")
     sample = 1
@@ -158,6 +159,7 @@ def test_an_untrained_student_is_the_teacher_with_scales_of_one(teacher: HuMoPip
         teacher.transformer(*inputs, guidance=torch.ones(len(noisy), 4))
 
 
+@pytest.mark.slow
 def test_only_the_adapter_learns_and_the_loss_falls(teacher: HuMoPipeline, walks: Path) -> None:
     settings = LearningSettings(steps=40)
     torch.manual_seed(0)
@@ -172,6 +174,7 @@ def test_only_the_adapter_learns_and_the_loss_falls(teacher: HuMoPipeline, walks
     assert float(distiller.loss(leap).detach()) != pytest.approx(losses[-1], rel=1e-6), "the scales are heard"
 
 
+@pytest.mark.slow
 def test_a_resumed_learning_is_the_same(teacher: HuMoPipeline, walks: Path, tmp_path: Path) -> None:
     weights = []
     for name, stops in (("whole", (4,)), ("halves", (2, 4))):
@@ -204,6 +207,7 @@ def _stop_after(teacher: HuMoPipeline, out: Path, settings: LearningSettings, st
         train_student(teacher, out, settings, 2, steps, "cpu")
 
 
+@pytest.mark.slow
 def test_what_is_loaded_is_what_was_learned(teacher: HuMoPipeline, walks: Path, folder: Path) -> None:
     merged = merged_transformer(teacher.transformer, folder / "fast" / "adapter.safetensors")
     student = make_student(teacher.transformer, rank=4)
@@ -243,6 +247,7 @@ def test_masks_and_windows_work_in_the_fast_form(folder: Path) -> None:
     assert fast(PROMPT, num_frames=17, seed=1).frames.shape[0] == 17
 
 
+@pytest.mark.slow
 def test_the_forms_are_compared_on_the_same_noise(teacher: HuMoPipeline, folder: Path) -> None:
     told = compare_forms(teacher, folder, num_videos=1, num_frames=5, steps=(16,))
     assert [(each.form, each.psnr == float("inf")) for each in told] == [

@@ -239,6 +239,7 @@ def test_batches_hold_people_and_things_without_a_face() -> None:
     assert loss.isfinite()
 
 
+@pytest.mark.slow
 def test_a_few_steps_teach_the_probe() -> None:
     torch.manual_seed(0)
     examples = example_frames.draw_examples(range(8), "train", QUICK)
@@ -256,6 +257,7 @@ def test_a_few_steps_teach_the_probe() -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.slow
 def test_probes_are_kept_and_read_any_size(probes: Probes, tmp_path: Path, cases: list[Case]) -> None:
     probes.save(tmp_path, QUICK)
     loaded = Probes.load(tmp_path)
@@ -343,6 +345,7 @@ def test_masks_are_compared_on_the_heads_grid(mini_pipeline, short_cases) -> Non
     assert all(0 <= value <= 1 for value in figures.values())
 
 
+@pytest.mark.slow
 def test_report_has_what_readers_expect(mini_pipeline, probes: Probes, tmp_path: Path) -> None:
     settings = EvaluationSettings(num_videos=2, modes=("T", "TIA"), num_mask_clips=2)
     sheets = []

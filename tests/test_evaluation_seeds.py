@@ -39,6 +39,7 @@ def test_seeds_tell_how_far_figures_move() -> None:
     assert "| sync |  | 0.800 ± 0.141 |" in table and "timestep 500: 0.850 ± 0.071" in table
 
 
+@pytest.mark.slow
 def test_command_measures_several_seeds(mini_pipeline: HuMoPipeline, tmp_path: Path) -> None:
     probes = get_probes(tmp_path, QUICK, tiny.codec())
     mini_pipeline.save_pretrained(tmp_path / "model")

@@ -83,6 +83,7 @@ def check_equal(mine: Path, theirs: Path, tolerance: float) -> None:
             torch.testing.assert_close(one[name], other[name], rtol=tolerance, atol=tolerance, msg=f"{file} {name}")
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_with_the_doubled_batch(runs: Path) -> None:
     check_equal(runs / "ddp", runs / "one-whole", 2e-4)
 

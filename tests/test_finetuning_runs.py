@@ -41,6 +41,7 @@ def finished(wan: Path, tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_focus_loss_is_in_stage_2_alone(wan: Path, tmp_path: Path, finished: Path) -> None:
     recipe.training(wan, tmp_path, recipe.settings(1, steps=1)).run()
     assert {"loss", "flow"} <= set(recipe.read_log(tmp_path)[0])
@@ -76,6 +77,7 @@ def test_data_that_does_not_fit_is_one_sentence(wan: Path, tmp_path: Path) -> No
 # Going on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [2, 3])
 def test_a_resumed_training_is_the_uninterrupted_one(wan: Path, finished: Path, tmp_path: Path, stop: int) -> None:
     settings, whole, clips = recipe.settings(accumulation=2), recipe.Clips(), recipe.Clips()
@@ -96,6 +98,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(wan: Path, finished: Path, 
             assert all(torch.equal(mine[name], theirs[name]) for name in theirs), file
 
 
+@pytest.mark.slow
 def test_the_last_states_are_kept(wan: Path, tmp_path: Path) -> None:
     settings = recipe.settings(1, checkpoint_every=1, keep_checkpoints=2)
     recipe.training(wan, tmp_path, settings).run(stop_at=4)
@@ -167,6 +170,7 @@ def test_averages_are_exported(finished: Path) -> None:
     assert logged == pytest.approx([line["loss"] for line in recipe.read_log(finished)], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_lora_loads_into_a_pipeline(tmp_path: Path) -> None:
     """Stage 1 with LoRA from a pipeline: what it learned loads by `load_lora_weights` and is what the training had."""
     pipe = tiny.pipeline("mini")
@@ -190,6 +194,7 @@ def test_lora_loads_into_a_pipeline(tmp_path: Path) -> None:
     torch.testing.assert_close(merged, expected)
 
 
+@pytest.mark.slow
 def test_lora_with_whole_audio_modules(wan: Path, tmp_path: Path) -> None:
     trained = recipe.training(wan, tmp_path, recipe.settings(2, steps=2, lora_rank=2, ema_decay=0.0))
     trained.run()
@@ -200,6 +205,7 @@ def test_lora_with_whole_audio_modules(wan: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(sample, expected)
 
 
+@pytest.mark.slow
 def test_the_second_form_trains_from_a_pipeline(tmp_path: Path) -> None:
     pipe = tiny.pipeline("17B", black_level=0.5)
     pipe.save_pretrained(tmp_path / "pipe")
@@ -215,6 +221,7 @@ def test_the_second_form_trains_from_a_pipeline(tmp_path: Path) -> None:
     assert black.shape == (1, 4, 4, 4, 6)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(wan: Path, tmp_path: Path) -> None:
     settings = recipe.settings(2, steps=30, checkpoint_every=100, batch_size=4, gradient_checkpointing=False)
     recipe.training(wan, tmp_path, replace(settings, learning_rate=3e-3, mixed_precision="bf16")).run()

@@ -61,6 +61,7 @@ def test_every_example_is_a_record_that_opens_like_any_link(
     assert sorted(path.name for path in folder.iterdir()) == sorted(record.id for record, _ in written)
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_made_again(mini_pipeline: HuMoPipeline, examples: list[Example], tmp_path: Path) -> None:
     folder = tmp_path / "generations"
     first = [record for record, _ in _write(mini_pipeline, folder, examples)]

@@ -104,6 +104,7 @@ def results(lessons, tmp_path_factory) -> dict[tuple[str, str], tuple[str, str]]
     return {(result.student, result.exercise): (result.verdict, result.remark) for result in given}
 
 
+@pytest.mark.slow
 def test_right_answers_pass(results):
     assert results["ada", "twice"] == results["ada", "root"] == ("passed", "")
 
@@ -136,6 +137,7 @@ def test_much_output_is_thrown_away_and_much_memory_refused(results):
     assert results["gus", "root"][0] == "wrong" and "MemoryError" in results["gus", "root"][1]
 
 
+@pytest.mark.slow
 def test_the_others_are_judged_when_one_kills_the_kernel_or_forges_a_verdict(lessons):
     """As if the sieve had let it through."""
     twice, root = exercises(lessons / "01_numbers.ipynb")

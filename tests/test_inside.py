@@ -55,6 +55,7 @@ def pictures(html: str) -> list[ElementTree.Element]:
     return list(ElementTree.fromstring(re.sub(r"(<img[^>]*)>", r"\1/>", html)).iter("img"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_it_is_the_same_video(mini_pipeline, looked, tmp_path, mode: str) -> None:
     first, seen = ask(mode, tmp_path).run(mini_pipeline), looked[mode]
@@ -64,6 +65,7 @@ def test_it_is_the_same_video(mini_pipeline, looked, tmp_path, mode: str) -> Non
     np.testing.assert_allclose(seen.schedule.weights, expected.weights)
 
 
+@pytest.mark.slow
 def test_its_pictures_are_those_of_their_steps(mini_pipeline, looked, tmp_path) -> None:
     trace, seen = Trace(mini_pipeline), looked["TIA"]
     ask("TIA", tmp_path).run(mini_pipeline, on_step=trace)
@@ -93,6 +95,7 @@ def test_it_is_small_and_travels(looked) -> None:
         assert np.array_equal(again.frames, seen.frames) and again.predicted == seen.predicted
 
 
+@pytest.mark.slow
 def test_a_large_and_long_video_stays_small(mini_pipeline, tmp_path) -> None:
     request = ask("TIA", tmp_path, num_inference_steps=MAX_STEPS + 4, height=256, width=320)
     seen = look_inside(mini_pipeline, replace(request, num_frames=61, audio=read_sound(tiny.voice(61 / 25))))
@@ -103,6 +106,7 @@ def test_a_large_and_long_video_stays_small(mini_pipeline, tmp_path) -> None:
     assert seen.frames.shape[2] / seen.frames.shape[1] == pytest.approx(320 / 256, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_model_without_focus_head_says_so(wan_pipeline, tmp_path) -> None:
     seen = look_inside(wan_pipeline, ask("TIA", tmp_path, guidance={}))
     assert seen.masks is None and seen.rule == make_rule({"rule": "published_17b"})
@@ -112,6 +116,7 @@ def test_a_model_without_focus_head_says_so(wan_pipeline, tmp_path) -> None:
     assert "on the face" not in inside_view.to_html(inside_view.senses_view(seen, 0, 0))
 
 
+@pytest.mark.slow
 def test_progress_is_told_and_stops_it(mini_pipeline, tmp_path) -> None:
     told: list[tuple[int, int, str]] = []
     look_inside(mini_pipeline, ask("T", tmp_path), lambda *part: told.append(part))

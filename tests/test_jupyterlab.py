@@ -16,6 +16,8 @@ import pytest
 from pages import PATIENCE, ROOT, chromium
 from playwright.sync_api import Page, expect
 
+pytestmark = pytest.mark.slow
+
 CELLS = [
     "from PIL import Image\nfrom notebooks.lesson import check, explore, quiz",
     "quiz('How many?', ['one', 'two'], 1, 'There are two.')",

@@ -166,6 +166,7 @@ def test_voices_have_their_phonemes():
         assert starts == sorted(starts) and starts[-1] <= voice.duration and len(voice.waveform) > 16_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture", [noise(64), noise(600), noise(64).convert("L")])
 def test_pictures_are_small_enough_to_be_stored(picture: Image.Image):
     data = lesson.png(picture)
@@ -257,6 +258,7 @@ def forms(output: NotebookNode) -> set[str]:
     return set(output.data)
 
 
+@pytest.mark.slow
 def test_begin_is_quiet(outputs: dict):
     assert outputs["begin"] == []
 

@@ -16,6 +16,8 @@ import pytest
 from pages import EXAMPLES, PATIENCE, SECOND, Visit, chromium, serve
 from playwright.sync_api import Browser, expect
 
+pytestmark = pytest.mark.slow
+
 PROMPT = "a woman with red hair, in a blue shirt, nods"
 
 

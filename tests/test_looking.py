@@ -9,6 +9,8 @@ import pytest
 from pages import EXAMPLES, PATIENCE, Visit
 from playwright.sync_api import expect
 
+pytestmark = pytest.mark.slow
+
 
 def _make(visit: Visit) -> None:
     """A short video of text, picture and voice in four steps."""

@@ -151,6 +151,7 @@ def test_bad_sounds(tmp_path: Path) -> None:
         _one_sentence(error, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_small_file_does_not_become_a_large_one(tmp_path: Path) -> None:
     silence = ["-f", "lavfi", "-i", "anullsrc=r=192000:cl=7.1", "-t", "90", "-c:a", "flac"]
     subprocess.run([get_ffmpeg_exe(), "-v", "error", *silence, str(tmp_path / "small.mp4")], check=True)

@@ -63,6 +63,7 @@ def test_the_folder_is_known_before_anything_is_loaded(tmp_path: Path) -> None:
     assert folder_of("1.7B") is None
 
 
+@pytest.mark.slow
 def test_mini_serves_without_a_note() -> None:
     served = load_served("mini", device="cpu")
     assert (served.name, served.device, served.note) == ("mini", "cpu", "")
@@ -114,6 +115,7 @@ def test_without_the_files_mini_serves_and_says_so(caplog: pytest.LogCaptureFixt
     assert "ema.pth" in caplog.text, "the log has the whole reason"
 
 
+@pytest.mark.slow
 def test_whatever_else_is_wrong_mini_serves(converted: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = converted / "transformer" / "config.json"
     config = json.loads(file.read_text())

@@ -60,6 +60,7 @@ def test_stored_outputs(path: Path):
     assert notebook_lint.lint_outputs(path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_the_fast_form_runs_and_checks_judge(path: Path, shared_kernel: AsyncKernelManager):
     notebook = runner.fast_form(runner.read(path))

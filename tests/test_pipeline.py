@@ -20,6 +20,7 @@ from humo.sampling import StepState
 PROMPT = "a woman with red hair talks"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["mini_pipeline", "wan_pipeline"])
 @pytest.mark.parametrize("mode", ["T", "TI", "TA", "TIA"])
 def test_every_mode(form: str, mode: str, request) -> None:
@@ -36,6 +37,7 @@ def test_every_mode(form: str, mode: str, request) -> None:
     assert json.loads(json.dumps(video.settings)) == video.settings
 
 
+@pytest.mark.slow
 def test_conditions_matter_and_seeds_repeat(wan_pipeline: HuMoPipeline) -> None:
     given = {"image": tiny.picture(), "audio": tiny.voice(0.36), "seed": 5}
     video = wan_pipeline(PROMPT, **given).frames
@@ -112,6 +114,7 @@ def test_a_long_sound_asks_a_published_model_for_97_frames(wan_pipeline: HuMoPip
     assert notes[1] == "The sound lasts 6.00 s and is cut to the video's 3.88 s."
 
 
+@pytest.mark.slow
 def test_longer_than_trained_is_windowed() -> None:
     pipeline = tiny.pipeline("mini", max_trained_frames=9)
     video = pipeline(PROMPT, num_frames=21, seed=1, return_masks=True)
@@ -173,6 +176,7 @@ def test_saving_a_video(mini_pipeline: HuMoPipeline, tmp_path) -> None:
     assert b"ftyp" in path.read_bytes()[:12]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["mini", "17B"])
 def test_a_saved_pipeline_makes_the_same_video(form: str, tmp_path) -> None:
     config = {"default_guidance": {"rule": "constant", "text": 2.0}, "supported_sizes": [[32, 64], [64, 32]]}

@@ -81,6 +81,7 @@ def test_different_people_can_be_made_together(drawn_people: HuMoPipeline):
     assert ["portrait" in video.settings for video in videos] == [True, False]
 
 
+@pytest.mark.slow
 def test_shots_show_the_same_drawing(drawn_people: HuMoPipeline, tmp_path: Path):
     samples = np.sin(np.arange(8_000) / 20).astype(np.float32)
     cuts = plan_shots(samples, 16_000, 9)

@@ -74,6 +74,7 @@ def make_video(pipe: HuMoPipeline) -> np.ndarray:
     return pipe(prompt="a woman talks", seed=3, num_inference_steps=2, audio=tiny.voice(0.36)).frames
 
 
+@pytest.mark.slow
 def test_text_encoder_can_leave_memory():
     expected = make_video(tiny.pipeline("mini"))
     pipe = tiny.pipeline("mini")
@@ -88,6 +89,7 @@ def test_text_encoder_can_leave_memory():
     release_text_encoder(pipe, ["a woman talks"])  # a second time: nothing is left to do
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "plan",
     [

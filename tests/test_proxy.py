@@ -25,6 +25,8 @@ from humo.space.refusals import CLOSED, MAX_BODY
 from humo.space.sharing import page_address
 from humo.space.surroundings import read_root
 
+pytestmark = pytest.mark.slow
+
 ROOT = "/humo"
 QUICK = {"prompt": "a woman with red hair nods", "seconds": 0.2, "steps": 2, "seed": 3}
 _ADDRESSES = """() => [...document.querySelectorAll("a, img, video, audio, script, link[rel=icon]")]

@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+import pytest
 from pages import EXAMPLES, PATIENCE, SECOND, Visit
 from playwright.sync_api import expect
 
 from humo.space.restore import read_settings
+
+pytestmark = pytest.mark.slow
 
 
 def _shown(visit: Visit) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from humo.checkpoints import load
@@ -34,6 +35,7 @@ def test_classes_say_what_captions_say():
     assert reading_batch(0, 60)[0] == captions != reading_batch(1, 60)[0]
 
 
+@pytest.mark.slow
 def test_reading_learns_and_then_stays():
     torch.manual_seed(0)
     tokenizer = make_tokenizer(num_captions=200)

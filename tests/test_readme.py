@@ -152,6 +152,7 @@ def test_a_plain_install_gets_the_newest_pillow():
     assert importlib.metadata.version("pillow") == newest, f"pip uninstall moviepy && pip install pillow=={newest}"
 
 
+@pytest.mark.slow
 def test_every_third_party_import_is_declared():
     groups = declared()
     base, world = groups["requirements"], groups["world"]

@@ -51,6 +51,7 @@ def batch(training: Path, pipe: HuMoPipeline) -> Batch:
     return draw_batch(data, pipe.tokenizer, SHOWN, 1.0, 0, BatchSettings(tokens=450))
 
 
+@pytest.mark.slow
 def test_little_noise_leads_back_to_the_clip_and_much_to_another(pipe: HuMoPipeline, batch: Batch):
     away = [
         float((redraw(pipe, batch, sigma, RefiningSettings()) - batch.latents).square().mean())
@@ -72,6 +73,7 @@ def test_a_perfect_transformer_would_redraw_the_clip_itself(
     torch.testing.assert_close(again, batch.latents, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe: HuMoPipeline, batch: Batch):
     torch.set_num_threads(1)
     before = {name: part.state_dict() for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}

@@ -43,6 +43,7 @@ def golden_conditions(kind: str, mode: str) -> Conditions:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["TIA", "TA"])
 @pytest.mark.parametrize("batch_branches", [False, True])
 def test_equals_the_published_loop(golden, mode: str, batch_branches: bool) -> None:

@@ -23,6 +23,8 @@ from playwright.sync_api import expect
 
 from humo.space.parcels import pack, unpack_back, unpack_here
 
+pytestmark = pytest.mark.slow
+
 REPLICAS = 2
 
 

@@ -75,6 +75,7 @@ class Counter:
         self.steps[shot.number] = self.steps.get(shot.number, 0) + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["mini_pipeline", "wan_pipeline"])
 def test_shots_are_what_single_calls_make(form: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     pipeline: HuMoPipeline = request.getfixturevalue(form)
@@ -132,6 +133,7 @@ def test_frames_are_joined_in_order(tmp_path: Path) -> None:
     np.testing.assert_allclose(shown, levels, atol=3)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on(mini_pipeline: HuMoPipeline, tmp_path: Path) -> None:
     def make(folder: str, counter: Counter, seed: int | None = None):
         return make_shots(mini_pipeline, SHOTS, PROMPT, tmp_path / folder, (SOUND, RATE), seed=seed, on_step=counter)
@@ -154,6 +156,7 @@ def test_a_stopped_run_goes_on(mini_pipeline: HuMoPipeline, tmp_path: Path) -> N
     np.testing.assert_array_equal(video.frames, make("other", Counter(), video.seed).frames)
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_made_again(mini_pipeline: HuMoPipeline, tmp_path: Path) -> None:
     def made(pipe: HuMoPipeline = mini_pipeline, prompts: tuple[str, ...] = (PROMPT,), **changes) -> set[int]:
         counter = Counter()
@@ -214,6 +217,7 @@ def test_damaged_shots_are_made_again(mini_pipeline: HuMoPipeline, tmp_path: Pat
     assert not [*tmp_path.glob(".humo-*"), *tmp_path.glob("*.part")]
 
 
+@pytest.mark.slow
 def test_a_silent_shot_in_a_sound_is_no_mistake(mini_pipeline: HuMoPipeline, tmp_path: Path) -> None:
     sound = tiny.noise((0.4, 0.5), (1.2, 0), (0.4, 0.5))
     shots = plan_shots(sound, RATE, 9)
@@ -271,6 +275,7 @@ def test_the_settings_of_very_many_shots_stay_in_the_folder(tmp_path: Path) -> N
     assert description(out) == {"prompt": "see shots.json", "shots": list(range(400))}
 
 
+@pytest.mark.slow
 def test_the_bundled_model_speaks_a_sentence_in_shots(tmp_path: Path) -> None:
     speech = speak("Good morning, my dear friends. Let us see what the day will bring.").waveform
     pipe = load("mini", device="cpu")

@@ -40,6 +40,7 @@ def test_only_tests_of_the_gpu_may_be_skipped(skipped, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_without_a_gpu_its_tests_are_skipped_as_ci_expects(skipped, tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     command = [sys.executable, "-m", "pytest", "tests/test_gpu.py", f"--junitxml={report}", "-p", "no:cacheprovider"]

@@ -197,6 +197,7 @@ def test_a_missing_shard_is_told(tmp_path: Path) -> None:
         find_sources(get_preset("17B"), weights)
 
 
+@pytest.mark.slow
 def test_the_hub_is_asked_downloaded_from_and_converted(
     originals: dict[str, Path], name: str, hub: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -245,6 +246,7 @@ def test_a_refusal_of_the_hub_is_told(hub: str, name: str, tmp_path: Path, origi
         download(preset, tmp_path / "cache", hub)
 
 
+@pytest.mark.slow
 def test_of_two_that_want_the_same_files_one_downloads_them(
     hub: str, name: str, tmp_path: Path, originals: dict[str, Path]
 ) -> None:
@@ -260,6 +262,7 @@ def test_of_two_that_want_the_same_files_one_downloads_them(
     assert len(Hub.asked) == len(set(Hub.asked)) > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "words"),
     [

@@ -313,6 +313,7 @@ def test_all_that_the_page_imports_is_uploaded(uploaded: Path) -> None:
     assert len(seen) > 20 and missing == []
 
 
+@pytest.mark.slow
 def test_the_page_starts_from_the_uploaded_files_alone(uploaded: Path) -> None:
     code = (
         "import app, humo, pathlib\n"

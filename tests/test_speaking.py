@@ -166,6 +166,7 @@ def test_many_visitors_at_once_each_hear_their_own(speaker: Speaker, tmp_path: P
     assert len(list(tmp_path.iterdir())) == len(texts)
 
 
+@pytest.mark.slow
 def test_a_crash_between_texts_is_not_noticed(tmp_path: Path) -> None:
     with Speaker() as speaker:
         speaker.speak("hello", tmp_path)
@@ -174,6 +175,7 @@ def test_a_crash_between_texts_is_not_noticed(tmp_path: Path) -> None:
         assert speaker.speak("hello again", tmp_path).sound.duration > 0.2
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_is_ended_and_the_next_text_is_spoken(tmp_path: Path) -> None:
     with Speaker() as speaker:
         speaker.speak("hello", tmp_path).path.unlink()
@@ -213,6 +215,7 @@ def layout() -> tuple[list[str], bool, str]:
     return [name for name, _ in menu["choices"]], menu["interactive"], notes
 
 
+@pytest.mark.slow
 def test_the_page_offers_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert layout() == ([*VOICES], True, "")
     with monkeypatch.context() as patch:

@@ -41,6 +41,7 @@ def test_what_is_no_cache_is_one_sentence(name: str, words: str) -> None:
         read_cache(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_branches", [False, True])
 @pytest.mark.parametrize("name", ["first_block:1", "taylor:3"])
 def test_passes_are_left_out_and_the_video_says_so(name: str, batch_branches: bool) -> None:

@@ -17,6 +17,8 @@ from pages import ROOT
 
 from humo.space.surroundings import FIRST_PORT, NUM_PORTS, find_place, read_port
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def taken() -> Iterator[int]:

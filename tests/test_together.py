@@ -21,6 +21,7 @@ def _given(mode: str, number: int) -> dict:
     return given
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["T", "TI", "TA", "TIA"])
 @pytest.mark.parametrize("form", ["mini_pipeline", "wan_pipeline"])
 def test_each_is_what_it_would_be_alone(form: str, mode: str, request: pytest.FixtureRequest) -> None:
@@ -35,6 +36,7 @@ def test_each_is_what_it_would_be_alone(form: str, mode: str, request: pytest.Fi
     assert np.abs(together[0].frames.astype(int) - together[1].frames).max() > 8, "and they differ"
 
 
+@pytest.mark.slow
 def test_long_ones_share_their_windows() -> None:
     pipe = tiny.pipeline("mini", max_trained_frames=9)
     given = [_given("TA", number) | {"num_frames": 21} for number in range(2)]

@@ -79,6 +79,7 @@ def test_the_sync_task_grows_from_a_fifth_to_a_half_as_in_the_paper():
     assert shares == sorted(shares)
 
 
+@pytest.mark.slow
 def test_freeze_lists_are_the_papers(trainer):
     names = [name for name, _ in trainer.model.transformer.named_parameters()]
     first, second = trainable_names(names, "self_attention"), trainable_names(names, "self_attention+audio")
@@ -89,6 +90,7 @@ def test_freeze_lists_are_the_papers(trainer):
         trainable_names(names, "everything")
 
 
+@pytest.mark.slow
 def test_frozen_parameters_get_no_gradient(trainer, data, tokenizer):
     stage = replace(sound_stage(), learns="self_attention")
     before = {name: value.clone() for name, value in trainer.model.transformer.state_dict().items()}
@@ -122,6 +124,7 @@ def test_words_are_hidden_and_texts_dropped(data, tokenizer):
     assert empty.attention_mask.sum(1).tolist() == [1] * len(empty.tokens)
 
 
+@pytest.mark.slow
 def test_steps_lower_the_loss_and_audio_modules_learn(trainer, data, tokenizer):
     batch = draw(data, tokenizer, 0, replace(sound_stage(), audio_start=1.0, audio_end=1.0))
     figures = [trainer.step(batch, sound_stage(), 0.1) for _ in range(12)]
@@ -132,6 +135,7 @@ def test_steps_lower_the_loss_and_audio_modules_learn(trainer, data, tokenizer):
     assert heard.flatten(0, 1).std(0).mean() > 0.1  # the units are alive: other sounds, other tokens
 
 
+@pytest.mark.slow
 def test_movement_counts_what_frames_have_different(trainer, data, tokenizer):
     """An error that all frames share costs the same; one that differs between them costs more."""
     batch = draw(data, tokenizer, 0)
@@ -143,6 +147,7 @@ def test_movement_counts_what_frames_have_different(trainer, data, tokenizer):
     assert same < 1.01 * still  # the untrained network answers with zeros, so the error is alike in all frames
 
 
+@pytest.mark.slow
 def test_a_stage_may_begin_anew_with_its_own_rate(trainer, data, tokenizer):
     anew = replace(sound_stage(), restart=0.4)
     rates = []
@@ -164,6 +169,7 @@ def test_biases_of_the_audio_projection_learn_slowly(trainer, data, tokenizer):
     assert slow["lr"] == pytest.approx(0.1 * fast["lr"])
 
 
+@pytest.mark.slow
 def test_the_text_encoder_stays_as_it_was_read(trainer, data, tokenizer):
     before = copy.deepcopy(trainer.model.text_encoder.state_dict())
     trainer.step(draw(data, tokenizer, 0), sound_stage(), 0.3)
@@ -171,6 +177,7 @@ def test_the_text_encoder_stays_as_it_was_read(trainer, data, tokenizer):
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
+@pytest.mark.slow
 def test_a_resumed_training_is_the_same_training(trainer, folder, data, tokenizer, tmp_path):
     run = Run(tmp_path, 6)
     for step in range(3):
@@ -184,6 +191,7 @@ def test_a_resumed_training_is_the_same_training(trainer, folder, data, tokenize
         assert torch.equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_the_loop_trains_resumes_and_writes_a_pipeline_that_talks(folder):
     settings = LoopSettings(steps=2, layers=1, save_every=1, sheet_every=2, sheet_cases=1)
     train_model(folder, settings)
@@ -290,6 +298,7 @@ def test_sounds_are_cut_in_windows_as_in_the_pipeline(data):
     assert torch.equal(audio, window_audio(heard, 9))
 
 
+@pytest.mark.slow
 def test_plans_made_ahead_by_processes_are_the_same(data, tokenizer):
     settings, stage = BatchSettings(tokens=300), sound_stage()
 
@@ -314,6 +323,7 @@ def test_a_training_by_minutes_goes_on_with_what_is_left():
         Pace(0, 100, minutes=1.0)
 
 
+@pytest.mark.slow
 def test_a_further_round_begins_where_the_training_ended(folder, tmp_path):
     """Its learning rate rises anew, its stages are those of a model that can draw, and it resumes as itself."""
     out = tmp_path / "further"
@@ -353,6 +363,7 @@ def test_the_stages_of_a_further_round_show_sound_from_the_beginning():
         Round.of(None, LoopSettings(steps=None))
 
 
+@pytest.mark.slow
 def test_the_loop_takes_in_clips_and_keeps_the_scale_that_it_began_with(folder, tmp_path):
     out = tmp_path / "growing"
     shutil.copytree(folder, out, ignore=shutil.ignore_patterns("model", "pipeline", "clips-0001*"))

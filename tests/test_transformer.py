@@ -28,6 +28,7 @@ def relative_error(given: torch.Tensor, expected: torch.Tensor) -> float:
     return ((given.float() - expected).norm() / expected.norm()).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["1.7B", "17B"])
 def test_equals_the_published_model(kind: str) -> None:
     model = published.model(kind)

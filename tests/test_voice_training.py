@@ -130,6 +130,7 @@ def test_noise_and_music_lie_as_far_below_as_asked() -> None:
         assert 20 * np.log10(level(sound) / np.sqrt((added**2).mean())) == pytest.approx(20, abs=0.2)
 
 
+@pytest.mark.slow
 def test_sound_without_speech_may_have_any_level() -> None:
     sounds = [without_speech(np.random.default_rng(seed), SAMPLE_RATE) for seed in range(24)]
     assert all(sound.shape == (SAMPLE_RATE,) and np.abs(sound).max() <= 1 for sound in sounds)
@@ -192,6 +193,7 @@ def test_the_teacher_misses_nothing_where_it_is_heard_in_its_own_way(sentences: 
     assert away["features"] > 1e-3
 
 
+@pytest.mark.slow
 def test_a_training_learns_and_goes_on(sentences: list[Sentence], tmp_path: Path, monkeypatch) -> None:
     extractor, encoder = make_audio_encoder(HearingSettings(seconds=2, width=tiny.AUDIO_CHANNELS))
     extractor.save_pretrained(tmp_path / "hearing" / "feature_extractor")

@@ -221,6 +221,7 @@ def test_shares_of_pairs_by_hand() -> None:
     assert np.isnan(share_above(np.zeros(0), np.ones(2)))
 
 
+@pytest.mark.slow
 def test_the_whole_way_from_recordings_to_a_report(folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     pipe, probes = tiny.pipeline(), Probes().eval().requires_grad_(False)

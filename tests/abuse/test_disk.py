@@ -17,6 +17,8 @@ from raw_api import call, upload
 
 from humo.portrait import Portrait, draw_portrait
 
+pytestmark = pytest.mark.slow
+
 RUNS, AT_ONCE = 100, 4
 MIB = 1 << 20
 QUICK = {"prompt": "a man nods", "steps": 1, "seconds": 0.2}

@@ -26,6 +26,8 @@ from pictures import picture, written
 from raw_api import PLAIN, Answer, call, upload
 from visitors import is_sentence
 
+pytestmark = pytest.mark.slow
+
 QUICK: dict[str, Any] = {"prompt": "a woman with red hair nods", "steps": 1, "seconds": 0.2, "seed": 3}
 SIDE = 512
 """Pixels of the videos."""

@@ -25,6 +25,7 @@ def corpus() -> dict[str, list[Shown]]:
     return {name: list(module.shown()) for name, module in MODULES.items()}
 
 
+@pytest.mark.slow
 def test_the_corpus_is_large_and_each_picture_is_another(corpus: dict[str, list[Shown]]) -> None:
     every = [shown for part in corpus.values() for shown in part]
     assert len({(shown.kind, shown.name) for shown in every}) == len({shown.content for shown in every}) == len(every)
@@ -38,6 +39,7 @@ def test_colours_are_read_as_they_are_or_the_true_reason_is_told(corpus: dict[st
     assert not any(faults), "\n".join(filter(None, faults))
 
 
+@pytest.mark.slow
 def test_the_readme_tells_what_is_read() -> None:
     readme = what_is_read.README.read_text()
     assert what_is_read.written(readme, what_is_read.table()) == readme, "run python tests/abuse/what_is_read.py"

@@ -28,6 +28,8 @@ from humo.pipeline import HuMoPipeline
 from humo.portrait import Portrait, draw_portrait
 from humo.space.store import ReadOnlyStore
 
+pytestmark = pytest.mark.slow
+
 PROMPT = "a man with a beard nods"
 SHARE = """
 import os, pickle, signal, sys, time

@@ -19,6 +19,8 @@ from PIL import Image
 from raw_api import PLAIN, Answer, call, upload
 from visitors import is_sentence
 
+pytestmark = pytest.mark.slow
+
 VISITORS = 8
 QUICK = {"prompt": "a man nods", "steps": 1, "seconds": 0.2}
 BURST = 250

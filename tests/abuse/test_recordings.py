@@ -59,6 +59,7 @@ def test_nothing_that_ffmpeg_writes_is_left_out_silently() -> None:
     assert len(encoders()) > 40 and len(muxers()) > 100
 
 
+@pytest.mark.slow
 def test_the_corpus_is_large_and_each_recording_is_another(heard: list[tuple[Recording, Heard | str]]) -> None:
     names = Counter(recording.name for recording, _ in heard)
     assert max(names.values()) == 1, names.most_common(3)
@@ -73,6 +74,7 @@ def test_each_is_heard_whole_in_time_and_loud_or_the_true_reason_is_told(
     assert not any(faults), "\n".join(filter(None, faults))
 
 
+@pytest.mark.slow
 def test_what_libsndfile_writes_is_heard_too(tmp_path: Path) -> None:
     every = [(written, written.judge(tmp_path)) for written in libsndfile.sounds()]
     made = [(written, answer) for written, answer in every if answer is not None]
