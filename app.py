@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from humo.space.surroundings import find_place, prepare, wrong_told
+from humo.space.environment import find_place, prepare, wrong_told
 
 TEMPORARY = prepare()  # before gradio is imported, which reads variables then and hands out no file from elsewhere
 
@@ -20,22 +20,22 @@ import typer  # noqa: E402
 from starlette.middleware import Middleware  # noqa: E402
 
 from humo.media import read_picture, read_sound  # noqa: E402
-from humo.space import api, filling, generating, html, looking, parts, portraying, sharing, texts  # noqa: E402
-from humo.space.accelerator import is_zero_gpu  # noqa: E402
-from humo.space.behind import Behind  # noqa: E402
-from humo.space.curves import schedule_svg  # noqa: E402
-from humo.space.dense_caption import FIELDS  # noqa: E402
+from humo.space import api  # noqa: E402
 from humo.space.examples import FOLDER as EXAMPLES  # noqa: E402
-from humo.space.gallery import read_gallery  # noqa: E402
-from humo.space.model_choice import LARGE  # noqa: E402
-from humo.space.photographs import Photographs  # noqa: E402
-from humo.space.refusals import HANDLERS, MAX_SESSIONS, Door, Page  # noqa: E402
-from humo.space.request import MODES, Defaults, Mode  # noqa: E402
-from humo.space.scales import SCALES, rule_choices, rule_note  # noqa: E402
-from humo.space.speakers import ESPEAK, offered  # noqa: E402
-from humo.space.theme import CSS, ICON, ICON_LINK, make_theme  # noqa: E402
-from humo.space.vocabulary import GROUPS  # noqa: E402
-from humo.space.widgets import (  # noqa: E402
+from humo.space.jobs.model_choice import LARGE  # noqa: E402
+from humo.space.jobs.request import MODES, Defaults, Mode  # noqa: E402
+from humo.space.jobs.zerogpu import is_zero_gpu  # noqa: E402
+from humo.space.links.gallery import read_gallery  # noqa: E402
+from humo.space.page import html, parts, texts  # noqa: E402
+from humo.space.page.curves import schedule_svg  # noqa: E402
+from humo.space.page.events import filling, generating, looking, portraying, sharing  # noqa: E402
+from humo.space.page.prompts.dense_caption import FIELDS  # noqa: E402
+from humo.space.page.prompts.vocabulary import GROUPS  # noqa: E402
+from humo.space.page.refusals import HANDLERS, MAX_SESSIONS, Door, Page  # noqa: E402
+from humo.space.page.scales import SCALES, rule_choices, rule_note  # noqa: E402
+from humo.space.page.speakers import ESPEAK, offered  # noqa: E402
+from humo.space.page.theme import CSS, ICON, ICON_LINK, make_theme  # noqa: E402
+from humo.space.page.widgets import (  # noqa: E402
     QUEUED,
     QUICK,
     Comparing,
@@ -48,7 +48,9 @@ from humo.space.widgets import (  # noqa: E402
     Sharing,
     Speaking,
 )
-from humo.space.wording_view import add_reading  # noqa: E402
+from humo.space.page.wording_view import add_reading  # noqa: E402
+from humo.space.photographs import Photographs  # noqa: E402
+from humo.space.state import Behind  # noqa: E402
 from humo.timing import FPS  # noqa: E402
 
 HOUR = 3600
@@ -339,7 +341,9 @@ def main(
     host: Annotated[str | None, typer.Option(help="0.0.0.0 lets other computers in.")] = None,
     model: Annotated[str, typer.Option(envvar="HUMO_MODEL", help="mini, 1.7B, 17B or a saved pipeline.")] = "mini",
     records: Annotated[Path | None, typer.Option(envvar="HUMO_RECORDS", help="Folder of the shared links.")] = None,
-    ray: Annotated[bool, typer.Option("--ray", envvar="HUMO_RAY", help="Work is done by `humo.space.serve`.")] = False,
+    ray: Annotated[
+        bool, typer.Option("--ray", envvar="HUMO_RAY", help="Work is done by `humo.space.jobs.ray_serve`.")
+    ] = False,
 ) -> None:
     """Open the page."""
     with wrong_told():

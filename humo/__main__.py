@@ -27,7 +27,7 @@ COMMANDS = {
     "evaluate": ("humo.evaluation.command:evaluate", "measure what a model can do, and write the report"),
     "bench": ("humo.bench.command:bench", "measure a published model as the paper does"),
     "portrait": ("humo.portrait.command:portrait", "read a photograph and draw the person for mini"),
-    "deploy": ("humo.space.deploy:deploy_command", "put the page on a Hugging Face Space"),
+    "deploy": ("humo.space.deploy.command:deploy_command", "put the page on a Hugging Face Space"),
     "wording": ("humo.wording.command:wording", "what mini reads of a text in anybody's words"),
     "benchmark": ("humo.benchmarks.command:benchmark", "time every part of a generation"),
 }

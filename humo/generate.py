@@ -20,7 +20,7 @@ from humo.guidance import RULES
 from humo.media import Sound, check_video_path, read_sound
 from humo.plans import PRESETS
 from humo.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_whole
-from humo.space.request import Defaults, VideoRequest
+from humo.space.jobs.request import Defaults, VideoRequest
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline

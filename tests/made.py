@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import soundfile
 
-from humo.space.making import MakeVideo, Result
-from humo.space.records import FileEntry, Record, hash_token, new_id, now
-from humo.space.request import VideoRequest
-from humo.space.settings import VideoSettings
+from humo.space.jobs.request import VideoRequest
+from humo.space.jobs.task import MakeVideo, Result
+from humo.space.links.records import FileEntry, Record, hash_token, new_id, now
+from humo.space.links.settings import VideoSettings
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline

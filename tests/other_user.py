@@ -9,7 +9,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from humo.space.spacefile import ROOT
+from humo.space.deploy.spacefile import ROOT
 
 UID = 54_321
 """A user whom the system does not know, as after `docker run --user 54321`."""

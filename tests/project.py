@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from humo.space.spacefile import NAME, ROOT
+from humo.space.deploy.spacefile import NAME, ROOT
 
 WEIGHTS = "assets/humo-mini/transformer/model.safetensors"
 DATA: dict[str, Any] = yaml.safe_load((ROOT / NAME).read_text(encoding="utf-8"))

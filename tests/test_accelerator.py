@@ -19,7 +19,9 @@ import tiny
 from humo.estimates import Call, estimate, sizes_of_pipeline
 from humo.pipeline import HuMoPipeline
 from humo.plans import Plan
-from humo.space.accelerator import (
+from humo.space.jobs.request import VideoRequest
+from humo.space.jobs.time_left import Work
+from humo.space.jobs.zerogpu import (
     LONGEST,
     SHORTEST,
     accelerate,
@@ -28,8 +30,6 @@ from humo.space.accelerator import (
     is_zero_gpu,
     stream,
 )
-from humo.space.pace import Work
-from humo.space.request import VideoRequest
 
 SPACES = '''
 """What `spaces` offers: GPU(duration=...) forks for each call of a generator, and pickles what goes in and out."""
@@ -203,10 +203,10 @@ import tiny, torch
 torch.set_num_threads(1)
 import spaces
 from gradio.context import LocalContext
-from humo.space.jobs import Model, Phase
-from humo.space.making import MakeVideo
-from humo.space.request import VideoRequest
-from humo.space.studio import Studio
+from humo.space.jobs.job import Model, Phase
+from humo.space.jobs.task import MakeVideo
+from humo.space.jobs.request import VideoRequest
+from humo.space.jobs.manager import Studio
 from humo.space.temporary import Room
 
 folder = Path(sys.argv[1])

@@ -23,21 +23,21 @@ import app
 from humo.guidance import RULES
 from humo.media import read_picture
 from humo.pipeline import HuMoPipeline
-from humo.space import filling, sharing
-from humo.space.behind import Behind
-from humo.space.entrance import Entrance
 from humo.space.examples import read_examples
-from humo.space.home import Home
-from humo.space.limits import Limits
-from humo.space.request import MODES, Defaults, frames_for
-from humo.space.scales import rule_choices, rule_note
-from humo.space.serving import Serving
-from humo.space.settings import VideoSettings
-from humo.space.store import GALLERY, FolderStore, ReadOnlyStore, Stores
-from humo.space.studio import Studio
+from humo.space.jobs.admission import Entrance
+from humo.space.jobs.limits import Limits
+from humo.space.jobs.manager import Studio
+from humo.space.jobs.request import MODES, Defaults, frames_for
+from humo.space.jobs.served_model import Serving
+from humo.space.links.location import Home
+from humo.space.links.settings import VideoSettings
+from humo.space.links.storage import GALLERY, FolderStore, ReadOnlyStore, Stores
+from humo.space.page.events import filling, sharing
+from humo.space.page.scales import rule_choices, rule_note
+from humo.space.page.theme import make_theme
+from humo.space.page.widgets import Inputs, Settings, read_request
+from humo.space.state import Behind
 from humo.space.temporary import Room
-from humo.space.theme import make_theme
-from humo.space.widgets import Inputs, Settings, read_request
 from humo.timing import PUBLISHED_FRAMES
 
 PROMPT = "a woman with red hair talks"
@@ -253,7 +253,7 @@ def test_the_page_needs_no_torch_before_its_model_is_loaded() -> None:
     """Two threads that import diffusers at once trip over each other: only the loader's may."""
     code = (
         "import sys, app; from PIL import Image; from humo.media import read_sound;"
-        "from humo.space import previews, examples, curves;"
+        "from humo.space.page import previews; from humo.space import examples; from humo.space.page import curves;"
         "previews.seen_html(Image.new('RGB', (40, 30)), 128, 128);"
         "previews.heard_html(read_sound(examples.FOLDER / 'woman.wav'), 251);"
         "curves.schedule_svg({'rule': 'paper', 'text': 2.0, 'image': 2.0, 'audio': 2.0}, 8);"

@@ -19,8 +19,8 @@ from playwright.sync_api import Browser, Page, expect
 from skimage.data import astronaut
 
 from humo.portrait import read_portrait
-from humo.space.mp4 import read_texts
-from humo.space.vocabulary import find_words
+from humo.space.links.mp4_metadata import read_texts
+from humo.space.page.prompts.vocabulary import find_words
 
 pytestmark = pytest.mark.slow
 

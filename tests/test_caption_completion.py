@@ -1,4 +1,4 @@
-"""humo.space.caption_completion and what it takes out of a sentence (`vocabulary.remove_words`).
+"""humo.space.page.prompts.caption_completion and what it takes out of a sentence (`vocabulary.remove_words`).
 
 Run: python -m pytest tests/test_caption_completion.py
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from humo.portrait import Portrait
-from humo.space.caption_completion import Completed, complete_prompt
-from humo.space.vocabulary import find_words, remove_words
+from humo.space.page.prompts.caption_completion import Completed, complete_prompt
+from humo.space.page.prompts.vocabulary import find_words, remove_words
 
 HER = Portrait(
     gender="woman", skin="tan", hair_style="curly", hair_colour="red", glasses="round", beard="none",

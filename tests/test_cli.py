@@ -25,8 +25,8 @@ from humo.generate import Memory, _estimate
 from humo.media import read_sound
 from humo.pipeline import HuMoPipeline
 from humo.shots.cuts import Shot
-from humo.space.request import Defaults
-from humo.space.restore import read_settings
+from humo.space.jobs.request import Defaults
+from humo.space.links.restore import read_settings
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b
 
 PROMPT = "a woman with red hair talks"

@@ -12,7 +12,7 @@ import pytest
 
 from humo.guidance import RULES, make_rule
 from humo.schedules import schedule
-from humo.space.curves import describe, schedule_svg
+from humo.space.page.curves import describe, schedule_svg
 
 MINI = {"rule": "paper", "text": 2.5, "image": 2.5, "audio": 2.5, "early": [4.5, 3.5, 1.0], "switch": 900.0}
 
@@ -116,7 +116,7 @@ def test_two_drawings_do_not_share_their_patterns() -> None:
 
 def test_drawing_needs_neither_torch_nor_matplotlib() -> None:
     code = (
-        "import sys; from humo.space.curves import schedule_svg; schedule_svg({'rule': 'paper'}, 8);"
+        "import sys; from humo.space.page.curves import schedule_svg; schedule_svg({'rule': 'paper'}, 8);"
         "sys.exit(any(name in sys.modules for name in ('torch', 'matplotlib', 'gradio')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

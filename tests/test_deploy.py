@@ -17,7 +17,7 @@ from hub_server import OWNER, TOKEN, HubServer, Space
 from huggingface_hub import HfApi
 from project import WEIGHTS, write_project
 
-from humo.space.deploy import deploy, make_plan, refresh
+from humo.space.deploy.command import deploy, make_plan, refresh
 
 SPACE = f"{OWNER}/page"
 SECRET = "open-sesame-42"

@@ -15,7 +15,7 @@ from hub_server import OWNER, TOKEN, HubServer
 from project import WEIGHTS, write_project
 
 from humo.__main__ import main
-from humo.space.deploy import refresh
+from humo.space.deploy.command import refresh
 
 SPACE = f"{OWNER}/page"
 SECRET = "open-sesame-42"
@@ -47,7 +47,7 @@ import signal
 import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a child of whoever ignores it
 from pathlib import Path
-import humo.space.deploy as module
+import humo.space.deploy.command as module
 from humo.__main__ import main
 plan = module.make_plan
 module.make_plan = lambda space, hardware=None: plan(space, hardware, Path(sys.argv[1]))

@@ -15,10 +15,10 @@ import tiny
 
 from humo.pipeline import HuMoPipeline
 from humo.space.examples import Example, read_examples
-from humo.space.gallery import gallery_id, main, read_gallery, write_gallery
-from humo.space.records import Record, is_id, link
-from humo.space.restore import read_settings
-from humo.space.store import FolderStore, ReadOnlyStore, Stores
+from humo.space.links.gallery import gallery_id, main, read_gallery, write_gallery
+from humo.space.links.records import Record, is_id, link
+from humo.space.links.restore import read_settings
+from humo.space.links.storage import FolderStore, ReadOnlyStore, Stores
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from humo.space.home import find_home
+from humo.space.links.location import find_home
 
 
 def test_the_folder_is_the_chosen_one_the_bucket_or_the_users(tmp_path: Path) -> None:

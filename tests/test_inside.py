@@ -18,10 +18,19 @@ from PIL import Image
 from humo.explain import Trace, schedule
 from humo.guidance import make_rule
 from humo.media import read_sound
-from humo.space import inside_view
-from humo.space.inside import MAX_FRAMES, MAX_PIXELS, MAX_STEPS, QUALITIES, Inside, look_inside, looked_steps, spread
-from humo.space.jobs import Stopped
-from humo.space.request import VideoRequest
+from humo.space.inspect import look_inside_view as inside_view
+from humo.space.inspect.look_inside import (
+    MAX_FRAMES,
+    MAX_PIXELS,
+    MAX_STEPS,
+    QUALITIES,
+    Inside,
+    look_inside,
+    looked_steps,
+    spread,
+)
+from humo.space.jobs.job import Stopped
+from humo.space.jobs.request import VideoRequest
 
 MODES = ("T", "TI", "TA", "TIA")
 RULE = {"rule": "paper", "text": 3.0, "image": 2.0, "audio": 2.0, "early": [4.0, 1.0, 1.0], "switch": 900.0}
@@ -220,7 +229,8 @@ def test_words_from_the_table_are_the_tables() -> None:
 def test_looking_at_it_needs_no_torch(looked, tmp_path) -> None:
     (tmp_path / "seen").write_bytes(pickle.dumps(looked["TIA"]))
     code = (
-        "import pickle, sys; from humo.space import inside_view as v; seen = pickle.load(open(sys.argv[1], 'rb'));"
+        "import pickle, sys; from humo.space.inspect import look_inside_view as v;"
+        "seen = pickle.load(open(sys.argv[1], 'rb'));"
         "[v.to_html(x) for x in (v.masks_view(seen, 0, 0), v.schedule_view(seen), v.senses_view(seen, 0, 0),"
         " v.sound_view(seen, 0, 0))]; sys.exit(any(name in sys.modules for name in ('torch', 'matplotlib')))"
     )

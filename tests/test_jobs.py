@@ -15,11 +15,11 @@ import tiny
 from PIL import Image
 
 from humo.pipeline import HuMoPipeline
-from humo.space import html
-from humo.space.jobs import Job, Model, Phase, Progress
-from humo.space.making import MakeVideo, Result
-from humo.space.request import VideoRequest
-from humo.space.studio import MAX_JOBS, Studio
+from humo.space.jobs.job import Job, Model, Phase, Progress
+from humo.space.jobs.manager import MAX_JOBS, Studio
+from humo.space.jobs.request import VideoRequest
+from humo.space.jobs.task import MakeVideo, Result
+from humo.space.page import html
 from humo.space.temporary import HOUR, Room
 
 PROMPT = "a woman with red hair talks"

@@ -1,4 +1,4 @@
-"""humo.space.limits: whatever a program sends is taken or refused in one sentence, and nobody takes all.
+"""humo.space.jobs.limits: whatever a program sends is taken or refused in one sentence, and nobody takes all.
 
 Run: python -m pytest tests/test_limits.py
 """
@@ -20,9 +20,9 @@ import tiny
 
 from humo.inputs import MAX_PROMPT_LENGTH
 from humo.media import Sound
-from humo.space.jobs import Phase, Progress
-from humo.space.limits import HOUR, Gate, Hourly, Limits, client_of
-from humo.space.request import Defaults, VideoRequest
+from humo.space.jobs.job import Phase, Progress
+from humo.space.jobs.limits import HOUR, Gate, Hourly, Limits, client_of
+from humo.space.jobs.request import Defaults, VideoRequest
 from humo.timing import FPS, SAMPLE_RATE
 
 ROOT = Path(__file__).parent.parent

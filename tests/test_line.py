@@ -19,14 +19,14 @@ import tiny
 from test_jobs import _follow
 
 from humo.pipeline import HuMoPipeline
-from humo.space.jobs import Job, Model, Moment, Phase, Task
-from humo.space.line import Line
-from humo.space.making import MakeVideo, Result
-from humo.space.request import VideoRequest
-from humo.space.restore import read_settings
-from humo.space.studio import Studio
+from humo.space.jobs.batching import Batches
+from humo.space.jobs.job import Job, Model, Moment, Phase, Task
+from humo.space.jobs.manager import Studio
+from humo.space.jobs.queue import Line
+from humo.space.jobs.request import VideoRequest
+from humo.space.jobs.task import MakeVideo, Result
+from humo.space.links.restore import read_settings
 from humo.space.temporary import Room
-from humo.space.together import Batches
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from humo.pipeline import HuMoPipeline
 from humo.plans import PRESETS, plan_for
 from humo.published.conversion import convert, converted_folder
 from humo.published.sources import find_sources, get_preset
-from humo.space.model_choice import MINI_FOLDER, folder_of, load_served, memory_preset, wanted_model
-from humo.space.pace import KEPT, Pace, Work
+from humo.space.jobs.model_choice import MINI_FOLDER, folder_of, load_served, memory_preset, wanted_model
+from humo.space.jobs.time_left import KEPT, Pace, Work
 
 WORK = Work(
     num_inference_steps=16,

@@ -1,4 +1,4 @@
-"""humo.space.portraying, portrait_view and photographs: a photograph drawn and corrected, a person made from nothing.
+"""humo.space.page.events.portraying and portrait_view: a photograph drawn and corrected, a person made from nothing.
 
 Run: python -m pytest tests/test_portraying.py
 """
@@ -24,15 +24,15 @@ from skimage.data import astronaut
 import app
 from humo.pipeline import HuMoPipeline
 from humo.portrait import ATTRIBUTES, GUESSES, Portrait, draw_portrait
-from humo.space import portraying
-from humo.space.caption_completion import Completed
+from humo.space.jobs.request import MODES, Defaults
+from humo.space.links.settings import VideoSettings
+from humo.space.page.events import portraying
+from humo.space.page.events.sharing import restored
+from humo.space.page.portrait_view import ROWS, TILE, describe_portrait, draw_tiles, maker_html, maker_value
+from humo.space.page.prompts.caption_completion import Completed
+from humo.space.page.prompts.vocabulary import find_words
+from humo.space.page.widgets import Inputs, Settings, read_request
 from humo.space.photographs import Photographs
-from humo.space.portrait_view import ROWS, TILE, describe_portrait, draw_tiles, maker_html, maker_value
-from humo.space.request import MODES, Defaults
-from humo.space.settings import VideoSettings
-from humo.space.sharing import restored
-from humo.space.vocabulary import find_words
-from humo.space.widgets import Inputs, Settings, read_request
 
 VISITOR = SimpleNamespace(session_hash="one")
 

@@ -1,4 +1,4 @@
-"""humo.space.previews: what the model will see and hear is what the page shows, in pictures and in words.
+"""humo.space.page.previews: what the model will see and hear is what the page shows, in pictures and in words.
 
 Run: python -m pytest tests/test_previews.py
 """
@@ -21,8 +21,8 @@ from humo import audio
 from humo.inputs import choose_num_frames
 from humo.media import Sound, read_sound
 from humo.references import letterbox
-from humo.space import previews
-from humo.space.previews import describe_picture, describe_sound, heard_html, listen, seen_html
+from humo.space.page import previews
+from humo.space.page.previews import describe_picture, describe_sound, heard_html, listen, seen_html
 from humo.timing import SAMPLE_RATE
 
 MOON, HOME = "we saw the moon above the quiet garden", "please come home"

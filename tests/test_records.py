@@ -18,8 +18,9 @@ from PIL import Image
 
 from humo.media import read_picture, read_sound
 from humo.pipeline import HuMoPipeline
-from humo.space.making import Result
-from humo.space.records import (
+from humo.space.jobs.request import VideoRequest
+from humo.space.jobs.task import Result
+from humo.space.links.records import (
     MIGRATIONS,
     SCHEMA,
     FileEntry,
@@ -31,10 +32,9 @@ from humo.space.records import (
     link,
     new_id,
 )
-from humo.space.request import VideoRequest
-from humo.space.settings import VideoSettings
-from humo.space.share import MAX_SIDE, fingerprint_folder, share, write_inputs
-from humo.space.store import FolderStore
+from humo.space.links.settings import VideoSettings
+from humo.space.links.share import MAX_SIDE, fingerprint_folder, share, write_inputs
+from humo.space.links.storage import FolderStore
 
 VERSION_1 = {
     "v": 1,

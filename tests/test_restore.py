@@ -17,9 +17,9 @@ import tiny
 
 from humo.media import write_video
 from humo.pipeline import HuMoPipeline
-from humo.space.mp4 import MAX_BOXES, MAX_VALUE, read_texts
-from humo.space.restore import read_settings
-from humo.space.settings import VideoSettings, check_guidance
+from humo.space.links.mp4_metadata import MAX_BOXES, MAX_VALUE, read_texts
+from humo.space.links.restore import read_settings
+from humo.space.links.settings import VideoSettings, check_guidance
 
 
 def _box(kind: bytes, content: bytes) -> bytes:

@@ -21,7 +21,7 @@ import pytest
 from pages import PATIENCE, ROOT, SECOND, Visit, chromium, serve
 from playwright.sync_api import expect
 
-from humo.space.parcels import pack, unpack_back, unpack_here
+from humo.space.jobs.transfer import pack, unpack_back, unpack_here
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def _workers(folder: Path) -> Iterator[dict[str, str]]:
     """Two replicas of the bundled model on a Ray of their own; yields the page's settings."""
     temporary = tempfile.mkdtemp(prefix="r", dir="/tmp")  # short, for a socket's name has 107 characters at most
     settings = {"RAY_TMPDIR": temporary, "RAY_USAGE_STATS_ENABLED": "0", "HUMO_RAY": "1"}
-    command = [str(Path(sys.executable).with_name("serve")), "run", "--name", "humo", "humo.space.serve:build"]
+    command = [str(Path(sys.executable).with_name("serve")), "run", "--name", "humo", "humo.space.jobs.ray_serve:build"]
     command += ["model=mini", f"replicas={REPLICAS}", f"least={REPLICAS}", "cpus=0.5"]
     environment = {**os.environ, **settings, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     log = folder / "workers.txt"

@@ -9,10 +9,10 @@ import pytest
 import tiny
 
 from humo.pipeline import HuMoPipeline
-from humo.space.behind import Behind
-from humo.space.making import MakeVideo, work_of
-from humo.space.request import Defaults, VideoRequest
-from humo.space.serving import Serving
+from humo.space.jobs.request import Defaults, VideoRequest
+from humo.space.jobs.served_model import Serving
+from humo.space.jobs.task import MakeVideo, work_of
+from humo.space.state import Behind
 
 REQUEST = VideoRequest(prompt="a man nods", num_frames=5, num_inference_steps=2, seed=1)
 

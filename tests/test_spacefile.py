@@ -15,10 +15,10 @@ import yaml
 from project import ABSENT, DATA, WEIGHTS, write_project
 
 from humo.__main__ import main
-from humo.space import upload
-from humo.space.deploy import refresh
-from humo.space.spacefile import NAME, ROOT, front_matter, read_spacefile, seconds, with_front_matter
-from humo.space.upload import check_tree, collect_files, hash_weights, with_hashes
+from humo.space.deploy import upload
+from humo.space.deploy.command import refresh
+from humo.space.deploy.spacefile import NAME, ROOT, front_matter, read_spacefile, seconds, with_front_matter
+from humo.space.deploy.upload import check_tree, collect_files, hash_weights, with_hashes
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""humo.space.speaking: typed texts become voices, in a process of their own that may die.
+"""humo.space.page.events.speaking: typed texts become voices, in a process of their own that may die.
 
 Run: python -m pytest tests/test_speaking.py
 """
@@ -20,10 +20,11 @@ import pytest
 from pocketsphinx import Decoder
 
 import app
-from humo.space import speaking, texts
-from humo.space.request import MODES
-from humo.space.speakers import ESPEAK, HIBARI, VOICES, offered
-from humo.space.speaking import MAX_TEXT, Speaker, check_text, speak_to_file
+from humo.space.jobs.request import MODES
+from humo.space.page import texts
+from humo.space.page.events import speaking
+from humo.space.page.events.speaking import MAX_TEXT, Speaker, check_text, speak_to_file
+from humo.space.page.speakers import ESPEAK, HIBARI, VOICES, offered
 from humo.timing import SAMPLE_RATE
 from humo.world.hibari import PACE, RATES, speak_english
 from humo.world.speech import PITCHES, speak

@@ -19,16 +19,16 @@ from pathlib import Path
 import made
 import pytest
 
-from humo.space.record_files import write_record
-from humo.space.records import FileEntry, Record, is_id, new_id
-from humo.space.store import DAY, FolderStore, ReadOnlyStore, Retention, Stores, take
+from humo.space.links.record_files import write_record
+from humo.space.links.records import FileEntry, Record, is_id, new_id
+from humo.space.links.storage import DAY, FolderStore, ReadOnlyStore, Retention, Stores, take
 
 WORK = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import made
-from humo.space.store import FolderStore, Retention
+from humo.space.links.storage import FolderStore, Retention
 store = FolderStore(Path(sys.argv[2]), Retention(max_records=8))
 for number in range(20):
     record, files = made.record(Path(sys.argv[3]), size=20_000)
@@ -48,8 +48,8 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import made
-from humo.space import record_files
-from humo.space.store import FolderStore
+from humo.space.links import record_files
+from humo.space.links.storage import FolderStore
 store = FolderStore(Path(sys.argv[2]))
 record, files = made.record(Path(sys.argv[3]))
 print(record.id, flush=True)

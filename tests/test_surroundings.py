@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from pages import ROOT
 
-from humo.space.surroundings import FIRST_PORT, NUM_PORTS, find_place, read_port
+from humo.space.environment import FIRST_PORT, NUM_PORTS, find_place, read_port
 
 pytestmark = pytest.mark.slow
 

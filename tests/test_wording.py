@@ -20,8 +20,8 @@ from humo.calls import read_call
 from humo.pipeline import HuMoPipeline
 from humo.portrait import Portrait
 from humo.portrait.caption import complete_prompt
-from humo.space.vocabulary import add_words, find_words
-from humo.space.wording_view import reading
+from humo.space.page.prompts.vocabulary import add_words, find_words
+from humo.space.page.wording_view import reading
 from humo.wording import understand
 from humo.wording.caption import OWN_WORDS, write
 from humo.wording.colours import DRAWN, names, nearest

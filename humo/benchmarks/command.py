@@ -83,7 +83,7 @@ def benchmark(
 
 def _measure_waiting(preset: str, seconds: float, json_path: Path | None) -> None:
     from humo.benchmarks.waiting import describe_waiting, measure_waiting
-    from humo.space.model_choice import load_served
+    from humo.space.jobs.model_choice import load_served
 
     crowds = measure_waiting(load_served(preset).pipe, seconds=seconds)
     typer.echo(describe_waiting(crowds))

@@ -79,7 +79,7 @@ def write_performance(path: Path, page: Path) -> Path:
         describe_scaling(measure_scaling(fast, steps=(4, 6, 8))),
         "## Many visitors",
         "Jobs that wait when the device becomes free, in the page's own line; a batch is done when its last video is, "
-        "so what it gains for all is weighed against the wait of each (`humo.space.together`).",
+        "so what it gains for all is weighed against the wait of each (`humo.space.jobs.batching`).",
         describe_waiting(measure_waiting(pipe)),
         "## A published size on this machine",
         "Two of the 1.7B's thirty blocks with random weights, beside the published code's plain way; on a GPU: "

@@ -14,12 +14,12 @@ import soundfile
 
 from humo.benchmarks.clip import example_inputs
 from humo.pipeline import HuMoPipeline
-from humo.space.jobs import Job, Model, Moment
-from humo.space.making import MakeVideo
-from humo.space.request import VideoRequest
-from humo.space.studio import Studio
+from humo.space.jobs.batching import Batches
+from humo.space.jobs.job import Job, Model, Moment
+from humo.space.jobs.manager import Studio
+from humo.space.jobs.request import VideoRequest
+from humo.space.jobs.task import MakeVideo
 from humo.space.temporary import Room
-from humo.space.together import Batches
 
 WAITING = (1, 2, 4, 8)
 BATCH = 4

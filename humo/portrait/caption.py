@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from humo.portrait.portrait import GUESSES, Portrait
-from humo.space.vocabulary import add_words, find_words
+from humo.space.page.prompts.vocabulary import add_words, find_words
 from humo.wording.caption import write
 
 OUTSIDE = ("garment", "colour", "background")

@@ -13,11 +13,11 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import FileData
 
-from humo.space.entrance import Entrance
-from humo.space.generating import as_toast, follow
-from humo.space.jobs import Phase
-from humo.space.making import MakeVideo
-from humo.space.request import MODES, Defaults, VideoRequest, frames_for
+from humo.space.jobs.admission import Entrance
+from humo.space.jobs.job import Phase
+from humo.space.jobs.request import MODES, Defaults, VideoRequest, frames_for
+from humo.space.jobs.task import MakeVideo
+from humo.space.page.events.generating import as_toast, follow
 
 Answer = tuple[dict[str, Any] | None, dict[str, Any]]
 """The video once it is done, a `FileData` as a dictionary, and what is known: phase and step, at last all settings."""

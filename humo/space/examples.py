@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from humo.space.request import MODES
+from humo.space.jobs.request import MODES
 
 FOLDER = Path(__file__).parents[2] / "assets" / "examples"
 
@@ -16,7 +16,7 @@ class Example:
     """Inputs of one tab."""
 
     mode: str
-    """Key of a `humo.space.request.Mode`."""
+    """Key of a `humo.space.jobs.request.Mode`."""
     title: str
     """A few words, for a button."""
     prompt: str

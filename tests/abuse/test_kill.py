@@ -26,7 +26,7 @@ from visitors import Layout, Tab, link_in
 
 from humo.pipeline import HuMoPipeline
 from humo.portrait import Portrait, draw_portrait
-from humo.space.store import ReadOnlyStore
+from humo.space.links.storage import ReadOnlyStore
 
 pytestmark = pytest.mark.slow
 
@@ -34,8 +34,8 @@ PROMPT = "a man with a beard nods"
 SHARE = """
 import os, pickle, signal, sys, time
 from pathlib import Path
-from humo.space.share import share
-from humo.space.store import FolderStore
+from humo.space.links.share import share
+from humo.space.links.storage import FolderStore
 
 folder, made = Path(sys.argv[1]), Path(sys.argv[2])
 request, result = pickle.loads(made.read_bytes())

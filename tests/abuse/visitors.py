@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import httpx
 
-from humo.space.restore import read_settings
-from humo.space.settings import VideoSettings
+from humo.space.links.restore import read_settings
+from humo.space.links.settings import VideoSettings
 
 PATIENCE = 150.0
 """Seconds without a word after which a visitor is lost."""

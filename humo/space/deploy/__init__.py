@@ -1,0 +1,1 @@
+"""The project on a Hugging Face Space: Spacefile, Hub, upload."""

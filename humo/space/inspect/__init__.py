@@ -1,0 +1,1 @@
+"""Views of what happened: inside a generation, and two schedules side by side."""

@@ -1,0 +1,88 @@
+"""The visitors' jobs: one each, all in one line, and the folder of the files they write."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from pathlib import Path
+
+from humo.space.jobs.batching import Batches
+from humo.space.jobs.job import Job, Model, Run, Task, moments_of
+from humo.space.jobs.queue import Line
+from humo.space.temporary import Room
+
+MAX_JOBS = 10
+"""Jobs at a time for each place, the running ones and those that wait."""
+
+
+class Studio:
+    """Starts and stops the jobs of all visitors."""
+
+    def __init__(
+        self,
+        model: Model,
+        room: Room,
+        run: Run | None = None,
+        places: int = 1,
+        batches: Batches | None = None,
+    ) -> None:
+        """Set up without loading anything.
+
+        Args:
+            model: makes the videos.
+            room: for the videos.
+            run: how a task is run; by default here, with the model.
+            places: tasks run at a time.
+            batches: the largest ones; by default what pays off with the model.
+        """
+        self.room = room
+        self._model, self._batches, self._max_jobs = model, batches, MAX_JOBS * places
+        self._line = Line(model, run or moments_of(model), places, self._most_together)
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+
+    def start(self, visitor: str, task: Task) -> Job:
+        """Queue a visitor's task.
+
+        Args:
+            visitor: whose it is; each has one job at a time, and a quick look gives way to the next one.
+            task: what to do.
+
+        Raises:
+            ValueError: in one sentence, if this visitor's job or too many others are under way.
+        """
+        self.make_way(visitor)
+        with self._lock:
+            self._jobs = {key: job for key, job in self._jobs.items() if not job.is_over}
+            if visitor in self._jobs:
+                raise ValueError("Your last video is still being made: wait for it, or press Stop.")
+            if len(self._jobs) >= self._max_jobs:
+                raise ValueError(f"{len(self._jobs)} videos are already waiting: please try again in a minute.")
+            job = Job(task)
+            self._jobs[visitor] = job
+            self._line.join(job)
+            return job
+
+    def make_way(self, visitor: str) -> None:
+        """End a visitor's quick look, if there is one, and wait for its end: at the most a step."""
+        with self._lock:
+            last = self._jobs.get(visitor)
+        if last is not None and last.gives_way:
+            last.end()
+
+    def _most_together(self, task: Task) -> int:
+        return (self._batches or Batches.of_pipeline(self._model.get())).most(task)
+
+    def stop(self, visitor: str) -> None:
+        """Ask a visitor's job, if there is one, to end at its next step; returns at once."""
+        with self._lock:
+            job = self._jobs.get(visitor)
+        if job is not None:
+            job.stop()
+
+    def new_path(self, name: str) -> Path:
+        """Where to write a video called `name`, without its ending; the oldest files make room."""
+        self.room.make()
+        folder = self.room.folder / secrets.token_urlsafe(16)
+        folder.mkdir()
+        return folder / f"{name}.mp4"

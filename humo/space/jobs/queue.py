@@ -1,0 +1,128 @@
+"""The line that jobs wait in, and the devices that carry them: one job at a time each, or a few alike as one batch.
+
+The line is ours and not Gradio's, whose cancel frees a place while the cancelled function still computes: here the
+next job starts only when a device is really free. Jobs of one kind that wait together are done together where that
+makes more videos an hour (`humo.space.jobs.batching`), in the order of their coming.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from humo.space.jobs.job import Job, Model, Phase, Run, Stopped, Task
+
+logger = logging.getLogger(__name__)
+
+
+class Line:
+    """Carries jobs, first come, first served.
+
+    Args:
+        model: with which they are done.
+        run: how a task is run.
+        places: jobs, or batches of them, at a time.
+        most_together: the largest batch of which a task may be part; asked once the model is there.
+    """
+
+    def __init__(
+        self, model: Model, run: Run, places: int = 1, most_together: Callable[[Task], int] = lambda task: 1
+    ) -> None:
+        self._model, self._run, self._places, self._most_together = model, run, places, most_together
+        self._waiting: list[Job] = []
+        self._busy = 0
+        self._lock = threading.Lock()
+
+    def join(self, job: Job) -> None:
+        """Let a job wait for its turn, or begin at once."""
+        job.on_stop = self._leave
+        with self._lock:
+            self._waiting.append(job)
+            if self._busy < self._places:  # its thread ends when nobody waits
+                self._busy += 1
+                threading.Thread(target=self._carry_all, name="device", daemon=True).start()
+            else:
+                job.tell(position=len(self._waiting))
+
+    def _leave(self, job: Job) -> None:
+        with self._lock:
+            if job in self._waiting:
+                self._waiting.remove(job)
+                job.tell(phase=Phase.STOPPED)
+                self._tell_positions()
+
+    def _tell_positions(self) -> None:
+        for index, job in enumerate(self._waiting):
+            if job.progress.position != index + 1:
+                job.tell(position=index + 1)
+
+    def _carry_all(self) -> None:
+        while (job := self._next()) is not None:
+            job.context.copy().run(self._carry, job)
+
+    def _next(self) -> Job | None:
+        with self._lock:
+            if not self._waiting:
+                self._busy -= 1
+                return None
+            job = self._waiting.pop(0)
+            self._tell_positions()
+        return job
+
+    def _carry(self, first: Job) -> None:
+        jobs = [first]
+        try:
+            first.begin()
+            self._model.get(lambda: first.is_stopped)
+            jobs += self._company(first)
+            for job in jobs:
+                job.prepare(len(jobs) - 1)
+            self._follow(jobs)
+            for job in jobs:
+                job.fail("the video's process ended before the video was made: please try again.")
+        except Stopped:
+            for job in jobs:
+                job.tell(phase=Phase.STOPPED)
+        except ValueError as error:
+            for job in jobs:
+                job.fail(str(error))
+        except Exception:  # must reach the visitors as a sentence, and the log in full
+            logger.exception("a job failed")
+            for job in jobs:
+                job.fail("Something went wrong on the server, its log says what: please try again.")
+
+    def _company(self, first: Job) -> list[Job]:
+        """The waiting jobs that go with one, no longer waiting."""
+        most = self._most_together(first.task) - 1
+        if most < 1 or first.kind is None:
+            return []
+        with self._lock:
+            waiting = list(self._waiting)
+        alike = [job for job in waiting if job.kind == first.kind]  # not under the lock: it may read a file
+        with self._lock:
+            alike = [job for job in alike if job in self._waiting][:most]
+            self._waiting = [job for job in self._waiting if job not in alike]
+            for job in alike:
+                job.begin()
+            self._tell_positions()
+        return alike
+
+    def _follow(self, jobs: Sequence[Job]) -> None:
+        """Run their tasks and hand each what it is told, until all are over or stopped."""
+        tasks = [job.task for job in jobs]
+        values = self._run(tasks[0] if len(tasks) == 1 else tasks[0].together(tasks[1:]))
+        try:
+            for value in values:
+                if all(job.is_stopped or job.is_over for job in jobs):
+                    raise Stopped
+                for job, told in zip(jobs, _each(value, len(jobs)), strict=True):
+                    job.take(told)
+        finally:
+            values.close()
+
+
+def _each(value: Any, count: int) -> tuple[Any, ...]:
+    """What each of a batch is told; of one alone it is told as it is."""
+    return value if count > 1 else (value,)

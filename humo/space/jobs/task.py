@@ -1,0 +1,207 @@
+"""Making a video: the task that a Generate button starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from humo.media import write_video
+from humo.space.jobs.job import Moment, Task
+from humo.space.jobs.request import Defaults, VideoRequest
+from humo.space.jobs.time_left import Work
+from humo.space.jobs.zerogpu import expected_seconds
+
+if TYPE_CHECKING:
+    from humo.calls import Call
+    from humo.decoding import OnFrames
+    from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
+    from humo.sampling import StepState
+
+SHOWN_SIDE = 512
+"""Small results are enlarged by a whole number up to this many pixels, for players blur small videos."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """A finished video."""
+
+    path: Path
+    seed: int
+    num_frames: int
+    seconds: float
+    """Length of the video."""
+    has_sound: bool
+    notes: tuple[str, ...]
+    """What the pipeline wants the visitor to know, in sentences."""
+    settings: dict[str, Any]
+    """Everything that makes the same video again (`HuMoPipelineOutput.settings`)."""
+
+
+class Watcher:
+    """What happens to videos that are made together: each step, with previews where they are cheap, and each frame.
+
+    Args:
+        pipe: makes them.
+        tell: told a moment a video at every step, and later the moments of single ones, beside None for the others.
+    """
+
+    def __init__(self, pipe: HuMoPipeline, tell: Callable[[Sequence[Moment | None]], None]) -> None:
+        self._pipe, self._tell = pipe, tell
+        self._num_videos = self._num_steps = 1
+        self._previewed_at, self._preview_cost = time.monotonic(), 0.0
+
+    def __call__(self, state: StepState) -> None:
+        """Tell a step, as the pipeline's `on_step`."""
+        step = state.index + 1
+        self._num_videos, self._num_steps = len(state.clean), state.num_steps
+        previews = self._previews(state, step == state.num_steps)
+        self._tell([Moment(step, state.num_steps, preview=preview) for preview in previews])
+
+    def frames_of(self, number: int, total: int) -> OnFrames:
+        """The pipeline's `on_frames` for one of the videos: it is seen while it is decoded.
+
+        Args:
+            number: of the video.
+            total: frames it will have.
+        """
+        num_frames = 0
+
+        def tell(frames: np.ndarray) -> None:
+            nonlocal num_frames
+            num_frames += len(frames)
+            moments: list[Moment | None] = [None] * self._num_videos
+            words = f"Frame {num_frames} of {total}"
+            moments[number] = Moment(self._num_steps, self._num_steps, words, Image.fromarray(frames[-1]))
+            self._tell(moments)
+
+        return tell
+
+    def _previews(self, state: StepState, is_last: bool) -> list[Image.Image | None]:
+        """The pictures of this step; None where new ones would slow the job by over a tenth."""
+        now = time.monotonic()
+        if now - self._previewed_at < 10 * self._preview_cost and not is_last:
+            return [None] * len(state.clean)
+        previews = [self._pipe.preview(clean[None]) for clean in state.clean]
+        self._previewed_at = time.monotonic()
+        self._preview_cost = self._previewed_at - now
+        return previews
+
+
+@dataclass(frozen=True, slots=True)
+class MakeVideo:
+    """A task of `humo.space.jobs.job`: the video of a request.
+
+    Attributes:
+        request: what to make.
+        path: the mp4 to write.
+    """
+
+    request: VideoRequest
+    path: Path
+
+    @property
+    def gives_way(self) -> bool:
+        """A quick look does, to whatever its visitor wants next."""
+        return self.request.is_fast
+
+    @property
+    def kind(self) -> Hashable:
+        """Equal for videos of the same shape, None where that cannot be told: `run` tells why."""
+        try:
+            return self.request.kind
+        except ValueError:
+            return None
+
+    def together(self, others: Sequence[Task]) -> MakeVideos:
+        """This one and others of its kind as one task."""
+        return MakeVideos((self, *others))
+
+    def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> Result:
+        """Make it and write it.
+
+        Raises:
+            ValueError: in one sentence, if any part of the request is not possible.
+        """
+        pipe = self.request.made_by(pipe)
+        call = self.request.read(pipe)
+        watcher = Watcher(pipe, lambda moments: tell(moments[0]))
+        return self.write(pipe.make_together([call], watcher, [watcher.frames_of(0, call.request.num_frames)])[0])
+
+    def write(self, output: HuMoPipelineOutput) -> Result:
+        """Write the video that was made."""
+        is_small = self.request.is_fast  # a quick look leaves the enlarging, a fifth of its time, to the browser
+        scale = 1 if is_small else max(1, SHOWN_SIDE // max(output.frames.shape[1:3]))
+        self.path.parent.mkdir(exist_ok=True)  # a folder that stays empty for long is cleared away
+        write_video(self.path, output.frames, output.fps, output.audio, output.settings, scale)
+        return Result(
+            path=self.path,
+            seed=output.seed,
+            num_frames=len(output.frames),
+            seconds=len(output.frames) / output.fps,
+            has_sound=output.audio is not None,
+            notes=tuple(output.notes),
+            settings=output.settings,
+        )
+
+    def seconds(self, pipe: HuMoPipeline) -> float:
+        """Expected time on a GPU."""
+        return expected_seconds(pipe, work_of(self.request, Defaults.of_pipeline(pipe)))
+
+
+@dataclass(frozen=True, slots=True)
+class MakeVideos:
+    """Several videos as one batch; what is told are tuples, as `humo.space.jobs.job.Sociable` says.
+
+    Attributes:
+        tasks: of one kind.
+    """
+
+    tasks: tuple[MakeVideo, ...]
+
+    def run(self, pipe: HuMoPipeline, tell: Callable[[tuple[Any, ...]], None]) -> tuple[None, ...]:
+        """Make and write them; each is told its result, or its error, as soon as there is one."""
+        pipe = self.tasks[0].request.made_by(pipe)
+        calls: dict[int, Call] = {}
+        for index, task in enumerate(self.tasks):
+            try:
+                calls[index] = task.request.read(pipe)
+            except ValueError as error:
+                tell(self._only({index: error}))
+        if not calls:
+            return self._only({})
+        watcher = Watcher(pipe, lambda moments: tell(self._only(dict(zip(calls, moments, strict=True)))))
+        seen = [watcher.frames_of(number, call.request.num_frames) for number, call in enumerate(calls.values())]
+        for index, output in zip(calls, pipe.make_together(list(calls.values()), watcher, seen), strict=True):
+            tell(self._only({index: self.tasks[index].write(output)}))
+        return self._only({})
+
+    def seconds(self, pipe: HuMoPipeline) -> float:
+        """Expected time on a GPU."""
+        return sum(task.seconds(pipe) for task in self.tasks)
+
+    def _only(self, told: Mapping[int, Any]) -> tuple[Any, ...]:
+        return tuple(told.get(index) for index in range(len(self.tasks)))
+
+
+def work_of(request: VideoRequest, defaults: Defaults) -> Work:
+    """What of a request decides its time, a model's defaults filling in what it leaves out.
+
+    A sound whose length nobody has read yet counts as the longest video that the model was trained for.
+    """
+    height, width = defaults.size
+    return Work(
+        num_inference_steps=request.num_inference_steps or defaults.num_inference_steps,
+        num_frames=request.num_frames or defaults.trained_frames or defaults.num_frames,
+        height=request.height or height,
+        width=request.width or width,
+        num_images=len(request.images),
+        has_audio=request.audio is not None,
+        guidance=request.guidance or defaults.guidance,
+        trained_frames=defaults.trained_frames,
+    )

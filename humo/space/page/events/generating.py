@@ -1,0 +1,176 @@
+"""What happens between Generate and the video: the job is started, its progress shown, its end told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+
+from humo.space.jobs.admission import Entrance
+from humo.space.jobs.job import Job, Phase, Progress
+from humo.space.jobs.manager import Studio
+from humo.space.jobs.request import VideoRequest
+from humo.space.jobs.served_model import Serving
+from humo.space.jobs.task import MakeVideo, Result
+from humo.space.page import html
+from humo.space.page.widgets import Inputs, Panel, Settings, read_request
+
+View = dict[Any, Any]
+"""Values or updates by widget."""
+QUIET = 0.5
+"""Seconds between two looks at a job at the most: the clock moves on, and a closed tab is noticed here."""
+WAITING = 2.0
+"""The same while it waits: no clock runs, and every look at ten waiting jobs takes time from the one at work."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # by identity: gradio hashes a state whose change it tells
+class Made:
+    """The video that a visitor sees, with what made it."""
+
+    request: VideoRequest
+    result: Result
+
+    def repeated(self) -> VideoRequest:
+        """The request that makes the same video again."""
+        return replace(self.request, seed=self.result.seed, num_frames=self.result.num_frames)
+
+
+def as_toast(error: Exception) -> gr.Error:
+    """The sentence of an error, for the page."""
+    return gr.Error(html.sentence(str(error)), print_exception=False)
+
+
+def follow(job: Job) -> Iterator[Progress]:
+    """Every moment of a job until it is over; the job stops if nobody follows any more.
+
+    Raises:
+        gr.Error: at the end, with the job's sentence, if it failed.
+    """
+    try:
+        progress = None
+        while progress is None or not progress.phase.is_over:
+            is_waiting = progress is not None and progress.phase is Phase.QUEUED
+            progress = job.wait(progress, WAITING if is_waiting else QUIET)
+            yield progress
+    finally:
+        job.stop()  # only sets a flag: gradio may close this generator on its event loop
+    if progress.phase is Phase.FAILED:
+        raise as_toast(ValueError(progress.error))
+
+
+def generator(
+    inputs: Inputs,
+    settings: Settings,
+    panel: Panel,
+    starts: Sequence[gr.Button],
+    cleared: View,
+    done: View,
+    entrance: Entrance,
+    serving: Serving,
+    is_fast: bool = False,
+) -> Callable[[dict, gr.Request], Iterator[View]]:
+    """The event of a tab's Generate button, or of that for a quick look.
+
+    Args:
+        inputs: of the tab.
+        settings: what all tabs share.
+        panel: where the video appears.
+        starts: buttons that start a job; they rest while one runs.
+        cleared: updates that take away what hangs on the last video.
+        done: updates when there is a new one.
+        entrance: starts the jobs.
+        serving: learns how long they take.
+        is_fast: for a quick look.
+    """
+
+    def make(values: dict, request: gr.Request) -> Iterator[View]:
+        try:
+            ask, name = read_request(values, inputs, settings, is_fast)
+            job = entrance.start(request, ask, lambda: MakeVideo(ask, entrance.studio.new_path(name)))
+        except ValueError as error:
+            raise as_toast(error) from None
+        yield {**cleared, **_first_view(job, ask, settings, panel), **rest(starts)}
+        for progress in follow(job):
+            if progress.phase is Phase.DONE and not is_fast and not progress.company:  # a batch tells of no single one
+                serving.learn(progress.result, progress.elapsed - progress.loading)
+            view = _view(progress, ask, panel)
+            if progress.phase.is_over:
+                view |= rest(starts, False)
+            yield view | done if progress.phase is Phase.DONE else view
+
+    return make
+
+
+def live_looker(
+    inputs: Inputs, settings: Settings, panel: Panel, cleared: View, done: View, entrance: Entrance
+) -> Callable[[dict, gr.Request], Iterator[View]]:
+    """The event of every change of a tab while it is live: a quick look takes the place of the last video.
+
+    The seed stays, so that what changes in the video is what was changed. What is not there yet, or not allowed, is no
+    mistake while somebody types: the last video stays.
+
+    Args:
+        inputs: of the tab.
+        settings: what all tabs share.
+        panel: where the video appears.
+        cleared: updates that take away what hangs on the last video.
+        done: updates when there is a new one.
+        entrance: starts the jobs.
+    """
+
+    def look(values: dict, request: gr.Request) -> Iterator[View]:
+        yield {panel.stage: gr.skip()}  # an event without a word would empty all its outputs
+        try:
+            ask, name = read_request({**values, settings.is_random: False}, inputs, settings, is_fast=True)
+            job = entrance.start(request, ask, lambda: MakeVideo(ask, entrance.studio.new_path(name)))
+        except ValueError:
+            return
+        for progress in follow(job):
+            if progress.phase is Phase.DONE:
+                yield {**cleared, **_view(progress, ask, panel), **done}
+
+    return look
+
+
+def rest(buttons: Sequence[gr.Button], is_resting: bool = True) -> View:
+    """Updates that let buttons rest, or wake them."""
+    return {button: gr.update(interactive=not is_resting) for button in buttons}
+
+
+def stopper(studio: Studio) -> Callable[[gr.Request], None]:
+    """The event of Stop."""
+
+    def stop(request: gr.Request) -> None:
+        studio.stop(request.session_hash)
+
+    return stop
+
+
+def _first_view(job: Job, ask: VideoRequest, settings: Settings, panel: Panel) -> View:
+    return {
+        panel.video: gr.update(value=None, visible=False),
+        panel.summary: gr.update(visible=False),
+        panel.download: gr.update(visible=False),
+        panel.stop: gr.update(visible=True),
+        panel.stage: gr.update(value=html.stage(job.progress), visible=True),
+        panel.made: None,
+        settings.seed: ask.seed,
+    }
+
+
+def _view(progress: Progress, ask: VideoRequest, panel: Panel) -> View:
+    view: View = {panel.stage: html.stage(progress)}
+    if progress.phase.is_over:
+        view[panel.stop] = gr.update(visible=False)
+    if progress.phase is Phase.DONE:
+        path = str(progress.result.path)
+        view |= {
+            panel.stage: gr.update(visible=False),
+            panel.video: gr.update(value=path, visible=True),
+            panel.summary: gr.update(value=html.summary(progress.result, progress.elapsed), visible=True),
+            panel.download: gr.update(value=path, visible=True),
+            panel.made: Made(ask, progress.result),
+        }
+    return view

@@ -1,0 +1,281 @@
+"""The events around links: make one, open one, make its video anew, delete it; and the gallery's."""
+
+from __future__ import annotations
+
+import html as escaping
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from humo.fast_config import SUFFIX
+from humo.space.examples import Example
+from humo.space.jobs.admission import Entrance
+from humo.space.links.records import POSTER, VIDEO, Record, link
+from humo.space.links.share import share
+from humo.space.links.storage import Store, take
+from humo.space.page import html
+from humo.space.page.events.generating import Made, View, as_toast
+from humo.space.page.events.portraying import show_person
+from humo.space.page.widgets import Inputs, Opened, Settings, Sharing
+from humo.timing import FPS
+
+LARGEST_SEED = 2**53 - 1
+"""The browser's numbers are exact up to here."""
+_TOLD = ("host", "proto")
+"""What a proxy tells of the address that it was asked for."""
+_DELETED = "The link is deleted: it opens nothing any more."
+
+
+def sharer(
+    store: Store, entrance: Entrance, fingerprint: str, sharing: Sharing
+) -> Callable[[Made | None, bool, gr.Request], View]:
+    """The event of Share: keeps the video and shows its link and the token that deletes it."""
+
+    def make_link(made: Made | None, keeps_inputs: bool, request: gr.Request) -> View:
+        if made is None:
+            raise as_toast(ValueError("There is no video to share yet: press Generate first."))
+        try:
+            entrance.count_link(request)
+            record, token = share(store, made.result, made.request, fingerprint, keeps_inputs)
+            address = link(record.id, page_address(request), os.environ.get("SPACE_ID"))
+        except ValueError as error:
+            raise as_toast(error) from None
+        return {
+            sharing.link: gr.update(value=html.link(address), visible=True),
+            sharing.id: record.id,
+            sharing.token: gr.update(value=token, visible=True),
+            sharing.delete: gr.update(visible=True),
+            sharing.told: gr.update(visible=False),
+            sharing.share: gr.update(visible=False),
+            sharing.keeps_inputs: gr.update(visible=False),
+        }
+
+    return make_link
+
+
+def deleter(store: Store, folder: Path, sharing: Sharing) -> Callable[[str, str], View]:
+    """The event of Delete beside a new link: takes its id and the key that was shown."""
+
+    def delete(id: str, key: str) -> View:
+        _delete(store, folder, id, key)
+        return {
+            sharing.told: gr.update(value=html.note(_DELETED), visible=True),
+            sharing.link: gr.update(visible=False),
+            sharing.token: gr.update(value="", visible=False),
+            sharing.delete: gr.update(visible=False),
+        }
+
+    return delete
+
+
+def opened_deleter(store: Store, folder: Path, opened: Opened) -> Callable[[str | None, str], View]:
+    """The event of Delete on an opened link: takes the key that was shown when it was made."""
+
+    def delete(id: str | None, key: str) -> View:
+        _delete(store, folder, id, key)
+        return _nothing(opened, "The link is deleted", _DELETED)
+
+    return delete
+
+
+def _delete(store: Store, folder: Path, id: str | None, key: str) -> None:
+    try:
+        store.delete(id, (key or "").strip())
+    except ValueError as error:
+        raise as_toast(error) from None
+    shutil.rmtree(folder / id, ignore_errors=True)  # the copies that were served
+
+
+def cleared(sharing: Sharing) -> View:
+    """Updates for a new video, which has no link yet."""
+    return {
+        sharing.link: gr.update(visible=False),
+        sharing.token: gr.update(value="", visible=False),
+        sharing.delete: gr.update(visible=False),
+        sharing.told: gr.update(visible=False),
+        sharing.share: gr.update(visible=True),
+        sharing.keeps_inputs: gr.update(value=False, visible=True),
+    }
+
+
+def page_address(request: gr.Request, root: str | None = None) -> str:
+    """Where the visitor's browser found the page, without its query.
+
+    Args:
+        request: of the visitor.
+        root: path or whole address under which a proxy serves the page; None for what GRADIO_ROOT_PATH says.
+    """
+    root = os.environ.get("GRADIO_ROOT_PATH", "") if root is None else root
+    if root.startswith("http"):
+        return root
+    origin = request.headers.get("origin") or ""
+    if not origin.startswith("http"):  # "null", from a frame that hides it
+        told = {name: (request.headers.get(f"x-forwarded-{name}") or "").partition(",")[0].strip() for name in _TOLD}
+        origin = f"{told['proto'] or 'http'}://{told['host'] or request.headers.get('host', '')}"
+    return origin + root
+
+
+def opener(store: Store, folder: Path, opened: Opened, maker: gr.Column) -> Callable[[gr.Request], View]:
+    """The event of the page's loading: shows the generation that `?g=` names, if it names one.
+
+    Args:
+        store: of the records.
+        folder: for copies that may be served.
+        opened: where it is shown.
+        maker: the rest of the page, which makes room.
+    """
+
+    def open_link(request: gr.Request) -> View:
+        id = dict(request.query_params).get("g")
+        if not id:
+            return {opened.group: gr.update(visible=False)}
+        return show(store, folder, opened, maker, id)
+
+    return open_link
+
+
+def gallery_opener(
+    store: Store, folder: Path, opened: Opened, maker: gr.Column, records: Sequence[Record]
+) -> Callable[[gr.SelectData], View]:
+    """The event of a click on a picture of the gallery."""
+
+    def open_example(selected: gr.SelectData) -> View:
+        return show(store, folder, opened, maker, records[int(selected.index)].id)
+
+    return open_example
+
+
+def show(store: Store, folder: Path, opened: Opened, maker: gr.Column, id: str) -> View:
+    """Updates that show a record, or the sentence that says why there is none."""
+    view: View = {opened.group: gr.update(visible=True), maker: gr.update(visible=False)}
+    try:
+        record = store.read(id)
+        video = take(store, id, VIDEO, folder)
+        inputs = _inputs(store, folder, record)
+    except ValueError as error:
+        return view | _nothing(opened, "This link cannot be opened", str(error))
+    view |= {
+        opened.title: f'<h2 class="humo-title">{escaping.escape(record.settings.prompt)}</h2>',
+        opened.video: gr.update(value=str(video), visible=True),
+        opened.facts: html.facts(record),
+        opened.remix: gr.update(visible=True),
+        opened.removal: gr.update(visible=record.delete_sha256 is not None),
+        opened.id: id,
+    }
+    for widget, name in ((opened.image, "image"), (opened.audio, "audio")):
+        path = inputs.get(name)
+        view[widget] = gr.update(value=None if path is None else str(path), visible=path is not None)
+    return view
+
+
+def _nothing(opened: Opened, title: str, told: str) -> View:
+    """Updates that show a sentence where a generation would be."""
+    hidden = {each: gr.update(value=None, visible=False) for each in (opened.video, opened.image, opened.audio)}
+    return hidden | {
+        opened.title: f'<h2 class="humo-title">{title}</h2><p role="alert">{escaping.escape(html.sentence(told))}</p>',
+        opened.facts: "",
+        opened.remix: gr.update(visible=False),
+        opened.removal: gr.update(visible=False),
+        opened.id: None,
+    }
+
+
+def closer(opened: Opened, maker: gr.Column) -> Callable[[], View]:
+    """The event of Make your own: back to the page that makes videos."""
+
+    def close() -> View:
+        return {opened.group: gr.update(visible=False), maker: gr.update(visible=True)}
+
+    return close
+
+
+def remixer(
+    store: Store,
+    folder: Path,
+    opened: Opened,
+    maker: gr.Column,
+    modes: gr.Tabs,
+    tabs: Sequence[Inputs],
+    settings: Settings,
+) -> Callable[[str | None], View]:
+    """The event of Remix: tab, inputs and settings as they were, ready to be changed."""
+
+    def remix(id: str | None) -> View:
+        try:
+            record = store.read(id)
+            given = _inputs(store, folder, record)
+        except ValueError as error:
+            raise as_toast(error) from None
+        view: View = {opened.group: gr.update(visible=False), maker: gr.update(visible=True)}
+        return view | restored(record.settings, given, modes, tabs, settings)
+
+    return remix
+
+
+def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[Inputs], settings: Settings) -> View:
+    """Updates that put a video's settings back.
+
+    Args:
+        video: `humo.space.links.settings.VideoSettings`.
+        given: its inputs that were kept, "image" and "audio".
+        modes, tabs, settings: where they go.
+    """
+    if video.seed > LARGEST_SEED:
+        gr.Warning(
+            f"The seed, {video.seed}, has more digits than a browser keeps, so a new one is drawn: "
+            "`python -m humo generate --seed` takes it as it is."
+        )
+    steps = video.num_inference_steps
+    if video.model.endswith(SUFFIX):
+        steps = settings.defaults.num_inference_steps
+        gr.Info("That was a quick look: the settings are back, with the steps of full quality.")
+    inputs = next((tab for tab in tabs if tab.mode.key == video.mode), tabs[0])
+    view: View = {modes: gr.update(selected=inputs.mode.key), inputs.prompt: video.prompt}
+    for widget, name in ((inputs.image, "image"), (inputs.audio, "audio")):
+        if widget is not None:
+            view[widget] = str(given[name]) if name in given else None
+    if inputs.maker is not None and video.portrait is not None:
+        view |= show_person(inputs, video.portrait) | {inputs.image: None}
+    elif inputs.maker is not None:
+        view[inputs.maker.person] = None
+    if inputs.seconds is not None:
+        view[inputs.seconds] = _within(inputs.seconds, round(video.num_frames / FPS, 1))
+    known = {name for _, name in settings.defaults.size_choices()}
+    size = f"{video.width}x{video.height}"
+    view |= {
+        settings.seed: video.seed if video.seed <= LARGEST_SEED else None,
+        settings.is_random: False,
+        settings.steps: _within(settings.steps, steps),
+        settings.rule: video.guidance.get("rule"),
+        settings.size: size if size in known else settings.size.value,
+    }
+    for name, slider in settings.scales.items():
+        value = video.guidance.get(name)
+        is_number = isinstance(value, int | float)
+        view[slider] = gr.update(value=_within(slider, value), visible=True) if is_number else gr.update(visible=False)
+    return view
+
+
+def _within(slider: gr.Slider, value: float) -> float:
+    """The value, or the end of the slider that it is beyond."""
+    return min(max(value, slider.minimum), slider.maximum)
+
+
+def _inputs(store: Store, folder: Path, record: Record) -> dict[str, Path]:
+    found = {}
+    if record.pictures:
+        found["image"] = take(store, record.id, record.pictures[0], folder)
+    if record.voice:
+        found["audio"] = take(store, record.id, record.voice, folder)
+    return found
+
+
+def posters(store: Store, folder: Path, shown: Sequence[tuple[Example, Record]]) -> list[tuple[str, str]]:
+    """Picture and title of each example of the gallery."""
+    pictures = (str(take(store, record.id, POSTER, folder)) for _, record in shown)
+    titles = (f"{example.title} ({record.settings.mode})" for example, record in shown)
+    return list(zip(pictures, titles, strict=True))

@@ -1,0 +1,269 @@
+"""The page's widgets, named: what a tab holds, what all tabs share, the result's panel and what hangs on it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from humo.space.examples import Example
+from humo.space.jobs.request import Defaults, Mode, VideoRequest, frames_for
+
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""For events that answer at once."""
+QUEUED: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+"""For events that may show a toast, which only those of gradio's queue can; how many run is the studio's matter."""
+
+
+class PictureFile(gr.Image):
+    """A picture as the file it came in: gradio would decode it, and say only "Error" if it is damaged.
+
+    Gradio writes a .pyi beside a module that has a subclass of its components; git ignores it.
+    """
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> str | None:
+        """Path of the upload, unread."""
+        return payload.path if payload is not None else None
+
+
+@dataclass(frozen=True)
+class Speaking:
+    """Widgets with which a sentence becomes a voice."""
+
+    text: gr.Textbox
+    voice: gr.Dropdown
+    rate: gr.Slider
+    speak: gr.Button
+
+
+@dataclass(frozen=True)
+class PersonMaker:
+    """Widgets that draw a person in place of a photograph, or from nothing."""
+
+    as_is: gr.Checkbox
+    """Whether the model sees the picture itself."""
+    box: gr.Accordion
+    buttons: gr.HTML
+    surprise: gr.Button
+    person: gr.State
+    """`humo.space.page.events.portraying.DrawnPerson`, or None where the model sees the picture itself or nothing."""
+    completed: gr.State
+    """`humo.space.page.prompts.caption_completion.Completed`: what was written into the text for the last person."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The widgets of one tab."""
+
+    mode: Mode
+    tab: gr.Tab
+    prompt: gr.Textbox
+    words: gr.HTML
+    """Chips that write words into the prompt."""
+    image: PictureFile | None
+    seen: gr.HTML | None
+    """The picture as the model sees it."""
+    maker: PersonMaker | None
+    """Who is drawn in place of the picture, for a model of drawn people; None without pictures."""
+    audio: gr.Audio | None
+    heard: gr.HTML | None
+    """The sound as the model hears it."""
+    speaking: Speaking | None
+    seconds: gr.Slider | None
+    generate: gr.Button
+    quick: gr.Button
+    """A quick look, by the model's fast form."""
+    live: gr.Checkbox
+    """Whether every change brings a quick look."""
+    wake: gr.Button
+    """Hidden; pressed by the page itself for such a look, so that nothing is sent while nobody wants one."""
+    estimate: gr.HTML
+    """How long the video will take."""
+    examples: list[tuple[Example, gr.Button]]
+
+    def widgets(self) -> list[gr.components.Component]:
+        """Those that hold a value."""
+        drawn = () if self.maker is None else (self.maker.as_is, self.maker.person)
+        return [each for each in (self.prompt, self.image, *drawn, self.audio, self.seconds) if each is not None]
+
+    def restored(self) -> list[gr.components.Component]:
+        """Those that an earlier video's settings change."""
+        maker = self.maker
+        shown = () if maker is None else (maker.completed, maker.box, maker.buttons, self.seen)
+        return [*self.widgets(), *shown]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The widgets that all tabs share."""
+
+    seed: gr.Number
+    is_random: gr.Checkbox
+    steps: gr.Slider
+    size: gr.Dropdown
+    rule: gr.Dropdown
+    note: gr.HTML
+    """What the chosen rule does that no slider shows."""
+    scales: dict[str, gr.Slider]
+    """Of every rule; those that the chosen one lacks are hidden."""
+    curve: gr.HTML
+    """The schedule that the scales give."""
+    mode: gr.State
+    """Key of the tab that is open: which inputs the schedule is drawn for."""
+    restore: gr.File
+    """A video made here gives back its settings."""
+    defaults: Defaults
+
+    def widgets(self) -> list[gr.components.Component]:
+        """Those that hold a value of the request."""
+        return [self.seed, self.is_random, self.steps, self.size, self.rule, *self.scales.values()]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The result's side."""
+
+    stage: gr.HTML
+    video: gr.Video
+    summary: gr.HTML
+    stop: gr.Button
+    download: gr.DownloadButton
+    made: gr.State
+    """`humo.space.page.events.generating.Made` of the video that is shown, or None."""
+
+    def parts(self) -> list[gr.components.Component]:
+        """All of them."""
+        return _parts(self)
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What makes a link to a result."""
+
+    group: gr.Group
+    keeps_inputs: gr.Checkbox
+    share: gr.Button
+    link: gr.HTML
+    token: gr.Textbox
+    delete: gr.Button
+    told: gr.HTML
+    id: gr.State
+    """Id of the link, or None."""
+
+    def parts(self) -> list[gr.components.Component]:
+        """All of them."""
+        return _parts(self)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A generation that a link or the gallery opened: read-only."""
+
+    group: gr.Column
+    title: gr.HTML
+    video: gr.Video
+    facts: gr.HTML
+    image: gr.Image
+    audio: gr.Audio
+    remix: gr.Button
+    close: gr.Button
+    id: gr.State
+    """Id of the record, or None."""
+    removal: gr.Accordion
+    key: gr.Textbox
+    delete: gr.Button
+
+    def parts(self) -> list[gr.components.Component]:
+        """All of them."""
+        return _parts(self)
+
+
+@dataclass(frozen=True)
+class Looking:
+    """The view inside a result."""
+
+    group: gr.Accordion
+    look: gr.Button
+    told: gr.HTML
+    """How far it is."""
+    shown: gr.Column
+    step: gr.Slider
+    frame: gr.Slider
+    pictures: dict[str, gr.HTML]
+    """Name of the view: picture and words."""
+    inside: gr.State
+    """`humo.space.inspect.look_inside.Inside` of the video that is shown, or None."""
+
+    def parts(self) -> list[gr.components.Component]:
+        """All that a look changes."""
+        return [self.look, self.told, self.shown, self.step, self.frame, *self.pictures.values(), self.inside]
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """The same seed under two rules."""
+
+    group: gr.Accordion
+    compare: gr.Button
+    told: gr.HTML
+    """How far it is."""
+    video: gr.Video
+    words: gr.HTML
+
+    def parts(self) -> list[gr.components.Component]:
+        """All that a comparison changes."""
+        return [self.compare, self.told, self.video, self.words]
+
+
+def _parts(group: Any) -> list[gr.components.Component]:
+    return [getattr(group, each.name) for each in fields(group)]
+
+
+def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool = False) -> tuple[VideoRequest, str]:
+    """What a visitor asks for, and a name for the file without its ending.
+
+    Args:
+        values: by widget, of the tab and the settings.
+        inputs: the tab whose button was pressed.
+        settings: what all tabs share.
+        is_fast: for a quick look, with the fast form's own steps.
+
+    Raises:
+        ValueError: in one sentence, if the mode lacks an input.
+    """
+    image, audio = values.get(inputs.image), values.get(inputs.audio)
+    person = None if inputs.maker is None else values[inputs.maker.person]
+    if person is not None:
+        image = person.portrait
+    inputs.mode.check(image, audio)
+    seed, num_frames = values[settings.seed], None
+    if values[settings.is_random] or seed is None:
+        seed = secrets.randbelow(2**31)
+    if inputs.seconds is not None:
+        num_frames = frames_for(values[inputs.seconds], settings.defaults.max_frames)
+    height, width = settings.defaults.read_size(values[settings.size])
+    request = VideoRequest(
+        prompt=values[inputs.prompt] or "",
+        images=() if not image else (Path(image) if isinstance(image, str) else image,),
+        audio=Path(audio) if audio else None,
+        num_frames=num_frames,
+        num_inference_steps=None if is_fast else values[settings.steps],
+        guidance=read_guidance(values, settings),
+        seed=seed,
+        height=height,
+        width=width,
+        is_fast=is_fast,
+        as_is=person is None and inputs.maker is not None and values[inputs.maker.as_is],
+    )
+    return request, f"humo-{inputs.mode.key.lower()}-{seed}"
+
+
+def read_guidance(values: dict, settings: Settings) -> dict[str, Any]:
+    """Rule and scales as `humo.guidance.make_rule` reads them, from the values of the settings."""
+    scales = {name: values[slider] for name, slider in settings.scales.items()}
+    return settings.defaults.with_rule(values[settings.rule]).with_scales(**scales)

@@ -1,0 +1,77 @@
+"""What stands behind the page: the model with its jobs, the records of shared links, the examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from humo.space.examples import FOLDER as EXAMPLES
+from humo.space.examples import Example, read_examples
+from humo.space.jobs.admission import Entrance
+from humo.space.jobs.limits import Limits
+from humo.space.jobs.manager import Studio
+from humo.space.jobs.model_choice import wanted_model
+from humo.space.jobs.served_model import Serving
+from humo.space.links.location import Home, find_home
+from humo.space.links.storage import GALLERY, FolderStore, ReadOnlyStore, Store, Stores
+from humo.space.temporary import Room
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What the page's events work with."""
+
+    serving: Serving
+    entrance: Entrance
+    gallery: Store
+    store: Store
+    """The gallery's records and the visitors'."""
+    home: Home
+    """Where the visitors' are."""
+    folder: Path
+    """For files of this process."""
+    examples: list[Example]
+
+    @classmethod
+    def open(
+        cls, folder: Path, model: str | None = None, records: Path | None = None, is_on_ray: bool = False
+    ) -> Behind:
+        """Find all of it; nothing heavy is loaded but a model that is not on disk as a folder.
+
+        Args:
+            folder: for files of this process and uploads, existing.
+            model: "mini", "1.7B", "17B" or a folder; None for what the environment says.
+            records: folder of the shared links; None for what the environment says.
+            is_on_ray: whether workers on Ray do the work (`humo.space.jobs.ray_serve`), with the model that they have.
+
+        Raises:
+            ValueError: in one sentence, if a part is missing or damaged.
+        """
+        home = find_home({"HUMO_RECORDS": str(records)}) if records else find_home()
+        gallery = ReadOnlyStore(GALLERY)
+        limits = Limits.from_environment()
+        room = Room(folder, limits.disk_mib << 20)
+        if is_on_ray:
+            serving, studio = _on_ray(room)
+        else:
+            serving = Serving.open(wanted_model({"HUMO_MODEL": model}) if model else wanted_model())
+            studio = Studio(serving.model, room)
+        entrance = Entrance(studio, limits, [folder, EXAMPLES])
+        store = Stores(gallery, FolderStore(home.folder))
+        return cls(serving, entrance, gallery, store, home, folder, read_examples())
+
+
+def _on_ray(room: Room) -> tuple[Serving, Studio]:
+    """The model that workers have, and the studio whose work they do.
+
+    Raises:
+        ValueError: if Ray is not installed, or no workers answer.
+    """
+    try:
+        from humo.space.jobs.ray_serve import Workers
+    except ImportError as error:
+        raise ValueError(f'--ray needs Ray ({error}): run `pip install -e ".[serve]"`.') from None
+    workers = Workers.connect()
+    about = workers.about()
+    serving = about.serving()
+    return serving, Studio(serving.model, room, workers.run, about.places, about.batches)
