@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from humo.ablation.results import OUTCOMES, outcome
-from humo.ablation.variants import CLAIMS
 from humo.checkpoints import load
+from humo.evaluation.ablation.results import OUTCOMES, outcome
+from humo.evaluation.ablation.variants import CLAIMS
 from humo.evaluation.seeds import cases_in_words, figure_cell
-from humo.evaluation.voice_report import SECTION, voices_in_words
-from humo.fingerprint import fingerprint
+from humo.evaluation.voices.report import SECTION, voices_in_words
+from humo.system.fingerprint import fingerprint
 
 ROOT = Path(__file__).parent.parent
 MINI = ROOT / "assets" / "humo-mini"

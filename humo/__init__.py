@@ -10,7 +10,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from humo.caches import settle_caches
+from humo.system.caches import settle_caches
 
 if TYPE_CHECKING:
     from humo.checkpoints import load as load

@@ -14,18 +14,18 @@ from importlib import import_module
 
 import typer
 
-from humo.caches import temporary_place
+from humo.system.caches import temporary_place
 
 COMMANDS = {
     "generate": ("humo.generate:generate", "make a video from text, pictures and sound"),
-    "convert": ("humo.published.conversion:convert_command", "turn the published weights into a folder to load"),
+    "convert": ("humo.loading.published.conversion:convert_command", "turn published weights into a folder to load"),
     "train": ("humo.training.command:train", "train the mini model from nothing"),
-    "distill": ("humo.distillation.command:distill", "make the fast form of mini: one pass, few steps"),
-    "prepare": ("humo.dataset.command:prepare", "turn clips with captions into batches for training"),
+    "distill": ("humo.training.distillation.command:distill", "make the fast form of mini: one pass, few steps"),
+    "prepare": ("humo.finetuning.dataset.command:prepare", "turn clips with captions into batches for training"),
     "finetune": ("humo.finetuning.command:finetune", "train a real backbone as the paper does"),
-    "ablate": ("humo.ablation.command:ablate", "train and measure what the paper compares"),
+    "ablate": ("humo.evaluation.ablation.command:ablate", "train and measure what the paper compares"),
     "evaluate": ("humo.evaluation.command:evaluate", "measure what a model can do, and write the report"),
-    "bench": ("humo.bench.command:bench", "measure a published model as the paper does"),
+    "bench": ("humo.evaluation.published.command:bench", "measure a published model as the paper does"),
     "portrait": ("humo.portrait.command:portrait", "read a photograph and draw the person for mini"),
     "deploy": ("humo.space.deploy.command:deploy_command", "put the page on a Hugging Face Space"),
     "wording": ("humo.wording.command:wording", "what mini reads of a text in anybody's words"),

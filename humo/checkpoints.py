@@ -3,7 +3,7 @@
 A folder is what `HuMoPipeline.save_pretrained` or `python -m humo convert` writes (diffusers' layout, safetensors). It
 is checked file by file before anything is built, so that a missing or truncated file is one clear sentence. The
 published presets are converted once for each dtype that needs files of its own, into the Hugging Face cache
-(`humo.published.conversion`).
+(`humo.loading.published.conversion`).
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from diffusers import WanTransformer3DModel
 from safetensors import safe_open
 from torch import Tensor
 
-import humo.codec  # noqa: F401 (diffusers loads a saved class only from a module that is imported)
-from humo.fast import make_fast
-from humo.loras import check_lora
-from humo.memory import default_dtype as default_dtype
-from humo.memory import place, plan_for
-from humo.pipeline import HuMoPipeline
-from humo.published.keys import (
+import humo.layers.autoencoder  # noqa: F401 (diffusers loads a saved class only from a module that is imported)
+from humo.layers.step_caches import read_cache, use_cache
+from humo.loading.fast_form import make_fast
+from humo.loading.loras import check_lora
+from humo.loading.memory import default_dtype as default_dtype
+from humo.loading.memory import place, plan_for
+from humo.loading.published.keys import (
     infer_transformer_config,
     load_published_transformer,
     rename_published_key,
 )
-from humo.published.shards import check_weights, read_json
-from humo.published.sources import PRESETS, Preset, check_download, download, find_downloaded, gigabytes
+from humo.loading.published.shards import check_weights, read_json
+from humo.loading.published.sources import PRESETS, Preset, check_download, download, find_downloaded, gigabytes
+from humo.pipeline import HuMoPipeline
 from humo.references import MASK_CHANNELS
-from humo.step_caches import read_cache, use_cache
 from humo.transformer import HuMoTransformer3DModel
 
 __all__ = [
@@ -77,11 +77,11 @@ def load(
         dtype: of all weights but the video codec's and the audio encoder's, which stay float32 as in the release;
             default bfloat16 on a GPU, float32 on the CPU.
         memory: the GPU's size, to which the pipeline is fitted: "8GB", "12GB", "16GB", "24GB", "48GB" or "80GB"
-            (`humo.memory`); None keeps all of it on the device.
-        fast: the distilled form, one pass a step and few steps (`humo.fast`); mini has one.
+            (`humo.loading.memory`); None keeps all of it on the device.
+        fast: the distilled form, one pass a step and few steps (`humo.loading.fast_form`); mini has one.
         cache: "first_block" or "taylor", which leave out most of the network at steps that change little
-            (`humo.step_caches`); None computes all of it.
-        lora: added before the memory is saved, as `HuMoPipeline.load_lora_weights` takes it (`humo.loras`).
+            (`humo.layers.step_caches`); None computes all of it.
+        lora: added before the memory is saved, as `HuMoPipeline.load_lora_weights` takes it (`humo.loading.loras`).
 
     Returns:
         The pipeline, ready to be called.
@@ -211,7 +211,7 @@ def _prepare(preset: Preset, device: torch.device, dtype: torch.dtype) -> Path:
 
     Several processes may come here at once: one downloads and converts, and the others wait for it.
     """
-    from humo.published.conversion import convert_with_bar, converted_folder, find_converted, stored_dtype
+    from humo.loading.published.conversion import convert_with_bar, converted_folder, find_converted, stored_dtype
 
     lack = _lack_of_gpu(preset, device)
     if folder := find_converted(preset, dtype):

@@ -1,6 +1,7 @@
 """`python -m humo generate`: a video from the command line, with the page's defaults, in one go or shot by shot.
 
-Started by torchrun, its processes make one video together (`humo.parallel`); the first one writes and speaks.
+Started by torchrun, its processes make one video together (`humo.layers.context_parallel`); the first one writes and
+speaks.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import typer
 from tqdm import tqdm
 
 from humo.guidance import RULES
+from humo.loading.memory_presets import PRESETS
 from humo.media import Sound, check_video_path, read_sound
-from humo.plans import PRESETS
-from humo.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_whole
+from humo.requests.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_whole
 from humo.space.jobs.request import Defaults, VideoRequest
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def generate(
             typer.echo(note, err=True)
         typer.echo(f"{out}: {num_frames} frames, {num_frames / video.fps:.2f} s, seed {video.seed}")
     if _num_processes() > 1:
-        from humo.parallel import stop
+        from humo.layers.context_parallel import stop
 
         stop()
 
@@ -242,8 +243,8 @@ def _estimate(
     memory: Memory | None,
 ) -> str | None:
     """Memory and time of the clip, or of the longest shot; None for a model as small as mini."""
-    from humo.inputs import choose_num_frames
-    from humo.memory import estimate_run
+    from humo.loading.memory import estimate_run
+    from humo.requests.checks import choose_num_frames
 
     if cuts is not None:
         frames = max(cut.num_frames_made for cut in cuts)
@@ -298,7 +299,7 @@ def _load(preset: str, memory: str | None, fast: bool, cache: str | None) -> HuM
         return load(preset, memory=memory, fast=fast, cache=cache)
     if cache is not None:  # each process would judge by its own share of the video
         raise ValueError("A cache works in one process only: leave --cache out, or torchrun.")
-    from humo.parallel import local_device, start
+    from humo.layers.context_parallel import local_device, start
 
     pipe = load(preset, device=local_device(), memory=memory, fast=fast)
     start(pipe)

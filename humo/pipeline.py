@@ -11,7 +11,8 @@ The path, point by point, beside the released code:
   mode normalised; null: zeros (1.7B) or the black video's latents (17B), which are computed for any size.
 - Sound: mono at 16 kHz, Whisper in chunks of 30 s, 33 states in 5 bands, 50 to 25 Hz, windows of 8, zeros on
   references. The release first separates the voice from music with one more network; here the sound is heard as it is.
-- Noise: drawn on the CPU (ours, `humo.noise`), so a seed means the same on every device, but not as in the release.
+- Noise: drawn on the CPU (ours, `humo.requests.noise`), so a seed means the same on every device, but not as in the
+  release.
 - Solver: UniPC with the released noise levels (`humo.sampling.set_timesteps`); latents stay in float32.
 
 Source: HuMo released code (`generate.py::inference`), which refuses TI; here it works.
@@ -34,21 +35,21 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
 
 from humo.audio import encode_audio, window_audio
-from humo.calls import Call, HuMoPipelineOutput, Picture, read_call
-from humo.decoding import OnFrames, decode_frames
-from humo.fast_config import SUFFIX
 from humo.focus import FaceMaskPredictor, MaskKeeper
 from humo.guidance import Rule
-from humo.inputs import Request
-from humo.loras import LoraLoader
-from humo.noise import draw_noise
-from humo.prompts import PromptCache, encode_tokens
+from humo.layers.decoding import OnFrames, decode_frames
+from humo.layers.step_caches import describe_cache
+from humo.layers.windows import LEEWAY
+from humo.loading.fast_form_config import SUFFIX
+from humo.loading.loras import LoraLoader
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
+from humo.requests.call import Call, HuMoPipelineOutput, Picture, read_call
+from humo.requests.checks import Request
+from humo.requests.noise import draw_noise
+from humo.requests.prompt_cache import PromptCache, encode_tokens
 from humo.sampling import Conditions, StepState, denoise, join_conditions
-from humo.step_caches import describe_cache
 from humo.timing import FPS, FRAMES_PER_LATENT, count_latents
 from humo.transformer import HuMoTransformer3DModel
-from humo.windows import LEEWAY
 
 
 class HuMoPipeline(LoraLoader, DiffusionPipeline):
@@ -79,13 +80,14 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         black_level: pixel value of the null video of the 17B form (`humo.references.encode_black_video`).
         draws_photographs: whether photographs are drawn first, for a model of drawn people (`humo.portrait`; ours).
         rewords_prompts: whether prompts are put into the words of a model of drawn people (`humo.wording`; ours).
-        heard_level: dBFS to which the voice is brought before the model hears it (`humo.loudness`); None leaves it.
+        heard_level: dBFS to which the voice is brought before the model hears it (`humo.media.loudness`); None leaves
+        it.
     """
 
     model_cpu_offload_seq = "audio_encoder->text_encoder->transformer->vae"  # in the order of use
     prompt_cache: PromptCache | None = None
     fast_form: HuMoPipeline | None = None
-    """The same model distilled (`humo.fast`), where somebody has put it here."""
+    """The same model distilled (`humo.loading.fast_form`), where somebody has put it here."""
     _optional_components = ["focus_head"]
 
     def __init__(
@@ -222,7 +224,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         What a batch gains depends on the device (`python -m humo benchmark --report`). Ours.
 
         Args:
-            calls: one or more from `humo.calls.read_call`, with equal `Call.shape`.
+            calls: one or more from `humo.requests.call.read_call`, with equal `Call.shape`.
             on_step: called after every step with all of them; raise `humo.StopGeneration` in it to stop.
             on_frames: of each call, as in `__call__`.
 

@@ -21,8 +21,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from humo.codec import HuMoVideoCodec
-from humo.letterbox import letterbox
+from humo.layers.autoencoder import HuMoVideoCodec
+from humo.media.letterbox import letterbox
 
 MASK_CHANNELS = 4
 """Mask channels of the 17B form: 0 on video frames, 1 on references."""
@@ -118,7 +118,7 @@ def encode_black_video(
     """Latents of an empty video, the null of the 17B form's condition channels.
 
     The release ships them as files of two sizes; computed with the VAE they exist for every size. It is usually
-    called black, but what the shipped latents show is the middle grey (`humo.published.parts.BLACK_LEVEL`).
+    called black, but what the shipped latents show is the middle grey (`humo.loading.published.parts.BLACK_LEVEL`).
 
     Args:
         vae: the video codec.

@@ -20,14 +20,14 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from torch import Tensor
 
+from humo.explain.schedules import FIRST_SIGMA
 from humo.focus import FaceMaskPredictor
 from humo.guidance import Branch, Rule, Weights
-from humo.guidance_embedding import guidance_scalars
-from humo.key_values import ConditionMemory
+from humo.layers.guidance_embedding import guidance_scalars
+from humo.layers.key_value_cache import ConditionMemory
+from humo.layers.windows import blend_windows, plan_windows
 from humo.references import assemble_input
-from humo.schedules import FIRST_SIGMA
 from humo.transformer import HuMoTransformer3DModel
-from humo.windows import blend_windows, plan_windows
 
 
 class StopGeneration(Exception):  # noqa: N818 (a wish, not an error)
@@ -51,7 +51,8 @@ class Conditions:
     black_video: Tensor | None = None
     """Latents of a black video, (b, z, f, h, w), references' frames included; 17B form only."""
     guidance: tuple[float, ...] | None = None
-    """Scales and span of the step; distilled models only (`humo.guidance_embedding`), for which the loop sets it."""
+    """Scales and span of the step; distilled models only (`humo.layers.guidance_embedding`), for which the loop sets
+    it."""
 
     def window(self, place: slice) -> Conditions:
         """The conditions of the video frames `place` followed by the references.
@@ -67,7 +68,7 @@ class Conditions:
         return replace(self, audio=audio, black_video=None if black is None else black[:, :, :length])
 
     def with_guidance(self, rule: Rule, sigma: float, next_sigma: float) -> Conditions:
-        """The conditions of a distilled model for a step; see `humo.guidance_embedding.guidance_scalars`."""
+        """The conditions of a distilled model for a step; see `humo.layers.guidance_embedding.guidance_scalars`."""
         return replace(self, guidance=guidance_scalars(rule, sigma, next_sigma))
 
 
@@ -195,7 +196,7 @@ def denoise(
         num_inference_steps: steps.
         on_step: called after every step; it may raise `StopGeneration`.
         batch_branches: run all branches of a step as one batch: faster for a small model, more memory.
-        window: most video latent frames that the network sees at once; None for all (see `humo.windows`).
+        window: most video latent frames that the network sees at once; None for all (see `humo.layers.windows`).
 
     Returns:
         Clean latents of the video frames, references removed, (b, z, video frames, h, w), float32.

@@ -3,17 +3,18 @@
 Notable choices:
 
 - Everything that Wan has is diffusers' own code (attention, rotary embedding, time and text embedding, norms); added
-  are the audio projection and the per-frame audio attention (`humo.audio_attention`) and the optional linear estimate
-  of the velocity.
+  are the audio projection and the per-frame audio attention (`humo.layers.audio_attention`) and the optional linear
+  estimate of the velocity.
 - References are not known here: they are ordinary latent frames at the end of time (see `humo.references`).
 - Precision is that of diffusers' Wan. In a 16-bit model the time embedding, the norms and what modulates them are
   computed in float32, but the embedding is rounded to the model's dtype on its way, and `time_proj` and `proj_out` run
   in that dtype. The released code runs the time projection and its whole head, modulation and output layer, in float32
   (`autocast` in `model_humo.py`). In float32 there is no difference (`tests/golden`); in bfloat16 the two agree to
   bfloat16's accuracy. Layer-wise casting leaves `proj_out` alone, for it is on diffusers' own list of exceptions.
-- On several GPUs each holds a share of the tokens (`humo.parallel`): `_cp_plan` says where they are split and gathered.
-- Private names of diffusers are imported here and in the files of its parts only (`humo.transformer_block`,
-  `humo.audio_attention`, `humo.key_values`), and `tests/test_upstream.py` watches them.
+- On several GPUs each holds a share of the tokens (`humo.layers.context_parallel`): `_cp_plan` says where they are
+  split and gathered.
+- Private names of diffusers are imported here and in the files of its parts only (`humo.layers.block`,
+  `humo.layers.audio_attention`, `humo.layers.key_value_cache`), and `tests/test_upstream.py` watches them.
 
 Source: HuMo (arXiv 2509.08519) sec. 3.2-3.3 and its released code; Wan2.1 through diffusers.
 """
@@ -41,13 +42,13 @@ from diffusers.models.transformers.transformer_wan import (
 from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
-from humo.audio_attention import AudioProjection, FrameIndex, frame_mask
-from humo.float8 import WeightsGuard
-from humo.guidance_embedding import NUM_SCALARS, GuidanceEmbedding
-from humo.key_values import KeyValueMemory
-from humo.linear_estimate import add_linear_estimate
-from humo.parallel import GatherTokens, check_tokens
-from humo.transformer_block import BlockOutput, HuMoTransformerBlock
+from humo.layers.audio_attention import AudioProjection, FrameIndex, frame_mask
+from humo.layers.block import BlockOutput, HuMoTransformerBlock
+from humo.layers.context_parallel import GatherTokens, check_tokens
+from humo.layers.float8 import WeightsGuard
+from humo.layers.guidance_embedding import NUM_SCALARS, GuidanceEmbedding
+from humo.layers.key_value_cache import KeyValueMemory
+from humo.layers.linear_velocity import add_linear_estimate
 
 NUM_ATTENDED_BLOCKS = 4
 """Number of last blocks whose audio-attended states feed the focus head (paper sec. 3.3)."""
@@ -109,10 +110,11 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
         audio_hidden_dim: width of the audio projection.
         image_dim: always None; diffusers' LoRA loader for Wan asks the config for it.
         latent_std: standard deviation of each channel of the clean latents; where given, the best linear
-            estimate of the velocity is added to the output (ours, see `humo.linear_estimate`). None as published.
+            estimate of the velocity is added to the output (ours, see `humo.layers.linear_velocity`). None as
+            published.
         estimate_gate: whether the network also says where that estimate holds; needs latent_std (ours).
         guidance_embeds: whether the network is told the scales of guidance, as distilled ones are (ours, see
-            `humo.guidance_embedding`).
+            `humo.layers.guidance_embedding`).
     """
 
     _supports_gradient_checkpointing = True
@@ -289,7 +291,7 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
 
     @property
     def num_shares(self) -> int:
-        """Processes over which the tokens are split (`humo.parallel`), which then call this model together."""
+        """Processes over which the tokens are split (`humo.layers.context_parallel`)."""
         config = None if self._parallel_config is None else self._parallel_config.context_parallel_config
         return 1 if config is None else config.ring_degree * config.ulysses_degree
 

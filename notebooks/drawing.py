@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from humo.explain import COLOURS
+from humo.explain.figures import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

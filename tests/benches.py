@@ -14,10 +14,10 @@ import torch
 from torch import nn
 from transformers import CLIPConfig, CLIPModel, ViTConfig, ViTModel
 
-from humo.bench import aesthetics, similarity
-from humo.bench.cases import BENCH, BenchCase
-from humo.bench.faces import TEMPLATE, Face
-from humo.bench.weights import Weights
+from humo.evaluation.published.cases import BENCH, BenchCase
+from humo.evaluation.published.instruments import aesthetics, similarity
+from humo.evaluation.published.instruments.faces import TEMPLATE, Face
+from humo.evaluation.published.instruments.weights import Weights
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (9, 64, 96, 3), np.uint8)
 CASE = BenchCase(id="a", prompt="a woman talks", mode="T")

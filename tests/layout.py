@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from humo.published.keys import rename_published_key
+from humo.loading.published.keys import rename_published_key
 from humo.transformer import HuMoTransformer3DModel
 
 CHECKPOINT = {"1.7B": "HuMo/HuMo-1.7B/ema.pth", "17B": "HuMo/HuMo-17B/humo.safetensors.index.json"}

@@ -27,7 +27,7 @@ def write_project(root: Path, changes: dict[str, Any] | None = None) -> Path:
     for name, content in {
         "app.py": "page = 1\n",
         "humo/__init__.py": "",
-        "humo/training/loop.py": "",
+        "humo/training/transformer/loop.py": "",
         "requirements.txt": "gradio==6.31.0\n",
         "LICENSE": "free",
         "README.md": "# A page\n",

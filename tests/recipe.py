@@ -13,7 +13,7 @@ import torch
 from accelerate.state import AcceleratorState, DistributedType, PartialState
 from diffusers import WanTransformer3DModel
 
-from humo.dataset.batch import TrainingBatch
+from humo.finetuning.dataset.batch import TrainingBatch
 from humo.finetuning.loop import Finetuning
 from humo.finetuning.processes import make_accelerator
 from humo.finetuning.settings import FinetuneSettings
@@ -72,7 +72,7 @@ def _clip(number: int, channels: int, references: int) -> dict[str, torch.Tensor
 
 
 class Clips:
-    """Sixteen clips in memory, read as `humo.dataset.loader.PreparedDataset` reads its folder."""
+    """Sixteen clips in memory, read as `humo.finetuning.dataset.loader.PreparedDataset` reads its folder."""
 
     def __init__(self, channels: int = 8, references: int = 1) -> None:
         self.channels, self.references, self.seen = channels, references, []

@@ -16,21 +16,21 @@ from test_evaluation import QUICK
 from typer.testing import CliRunner
 
 from humo.__main__ import _command
-from humo.ablation.changes import GatedTrainer, HardGate, references_first
-from humo.ablation.record import recipe
-from humo.ablation.results import differences, interval, verdict, write_results
-from humo.ablation.running import Material, _without_slot, changed
-from humo.ablation.start import take_weights, trained_weights
-from humo.ablation.variants import BASE, CLAIMS, RULES, VARIANTS, Claim
 from humo.checkpoints import load
-from humo.codec import HuMoVideoCodec
-from humo.evaluation.probe_training import get_probes
-from humo.fingerprint import fingerprint
+from humo.evaluation.ablation.changes import GatedTrainer, HardGate, references_first
+from humo.evaluation.ablation.record import recipe
+from humo.evaluation.ablation.results import differences, interval, verdict, write_results
+from humo.evaluation.ablation.running import Material, _without_slot, changed
+from humo.evaluation.ablation.start import take_weights, trained_weights
+from humo.evaluation.ablation.variants import BASE, CLAIMS, RULES, VARIANTS, Claim
+from humo.evaluation.probes.training import get_probes
 from humo.guidance import make_rule
-from humo.training.batches import BatchSettings, draw_batch
-from humo.training.loop import make_pipeline
-from humo.training.model import ModelSettings, Trainer
-from humo.training.stages import AUDIO, SELF_ATTENTION, trainable_names
+from humo.layers.autoencoder import HuMoVideoCodec
+from humo.system.fingerprint import fingerprint
+from humo.training.transformer.batches import BatchSettings, draw_batch
+from humo.training.transformer.loop import make_pipeline
+from humo.training.transformer.model import ModelSettings, Trainer
+from humo.training.transformer.stages import AUDIO, SELF_ATTENTION, trainable_names
 
 BUNDLED = Path(__file__).parent.parent / "assets" / "humo-mini" / "ablation"
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import tiny
 
-from humo.estimates import Call, estimate, sizes_of_pipeline
+from humo.loading.estimates import Call, estimate, sizes_of_pipeline
+from humo.loading.memory_presets import Plan
 from humo.pipeline import HuMoPipeline
-from humo.plans import Plan
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.time_left import Work
 from humo.space.jobs.zerogpu import (

@@ -12,13 +12,13 @@ import torch
 import typer
 from benches import FRAMES, bench_folder, line, picture_weights
 
-from humo.bench import command
-from humo.bench.cases import BenchCase, read_bench
-from humo.bench.command import find_videos, run_bench
-from humo.bench.generating import Settings, generate_bench, model_key
-from humo.bench.judging import SCORES, Judgement, judge
-from humo.bench.metric import looks, read_video
-from humo.bench.report import summarize, write_report
+from humo.evaluation.published import command
+from humo.evaluation.published.cases import BenchCase, read_bench
+from humo.evaluation.published.command import find_videos, run_bench
+from humo.evaluation.published.generation import Settings, generate_bench, model_key
+from humo.evaluation.published.instruments.metric import looks, read_video
+from humo.evaluation.published.judging import SCORES, Judgement, judge
+from humo.evaluation.published.report import summarize, write_report
 from humo.media import write_video
 
 

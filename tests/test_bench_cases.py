@@ -10,7 +10,7 @@ import pytest
 import tiny
 from benches import bench_folder, line
 
-from humo.bench.cases import BENCH, Question, read_bench
+from humo.evaluation.published.cases import BENCH, Question, read_bench
 
 
 @pytest.fixture()

@@ -11,10 +11,10 @@ from benches import find_square
 from PIL import Image
 from torch import nn
 
-from humo.bench import face_network, faces, identity
-from humo.bench.cases import BenchCase
-from humo.bench.face_network import DEPTHS, FaceNetwork, read_published
-from humo.bench.metric import Video
+from humo.evaluation.published.cases import BenchCase
+from humo.evaluation.published.instruments import face_network, faces, identity
+from humo.evaluation.published.instruments.face_network import DEPTHS, FaceNetwork, read_published
+from humo.evaluation.published.instruments.metric import Video
 
 
 def test_five_points_are_brought_to_the_template():

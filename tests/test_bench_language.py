@@ -13,10 +13,10 @@ from tokenizers import Tokenizer
 from tokenizers import models as token_models
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from humo.bench import language
-from humo.bench.cases import BenchCase, Question
-from humo.bench.metric import Video
-from humo.bench.weights import Weights
+from humo.evaluation.published.cases import BenchCase, Question
+from humo.evaluation.published.instruments import language
+from humo.evaluation.published.instruments.metric import Video
+from humo.evaluation.published.instruments.weights import Weights
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import torch
 from benches import CASE, FRAMES, Harmful, picture_weights
 from PIL import Image
 
-from humo.bench import aesthetics, similarity
-from humo.bench.cases import BenchCase
-from humo.bench.metric import Video
-from humo.bench.musiq import Musiq, rename
-from humo.bench.quality import SPAQ, ImageQuality
-from humo.bench.weights import Weights
+from humo.evaluation.published.cases import BenchCase
+from humo.evaluation.published.instruments import aesthetics, similarity
+from humo.evaluation.published.instruments.metric import Video
+from humo.evaluation.published.instruments.musiq import Musiq, rename
+from humo.evaluation.published.instruments.quality import SPAQ, ImageQuality
+from humo.evaluation.published.instruments.weights import Weights
 
 
 @pytest.fixture(scope="module")

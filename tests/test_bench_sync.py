@@ -10,10 +10,10 @@ import tiny
 import torch
 from benches import CASE, find_square
 
-from humo.bench import sync
-from humo.bench.metric import Video
-from humo.bench.weights import Weights
-from humo.dataset.syncnet import SyncNet
+from humo.evaluation.published.instruments import sync
+from humo.evaluation.published.instruments.metric import Video
+from humo.evaluation.published.instruments.weights import Weights
+from humo.finetuning.dataset.clips.syncnet import SyncNet
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import torch
 from benches import CASE, Harmful
 from torch import nn
 
-from humo.bench.command import describe_needs
-from humo.bench.metric import applies
-from humo.bench.registry import METRICS, metric_class, read_names
-from humo.bench.weights import Weights, WeightsFile, fetch
+from humo.evaluation.published.command import describe_needs
+from humo.evaluation.published.instruments.metric import applies
+from humo.evaluation.published.instruments.registry import METRICS, metric_class, read_names
+from humo.evaluation.published.instruments.weights import Weights, WeightsFile, fetch
 
 FILE = WeightsFile(path="w.pt", num_bytes=3_000_000, url="https://example.org/w.pt", sha256="00")
 

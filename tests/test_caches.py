@@ -23,8 +23,8 @@ from other_user import UID, as_stranger, home_of_stranger, is_other, without_own
 from pages import EXAMPLES, ROOT, serve
 from raw_api import call, upload
 
-from humo.caches import is_writable, settle_caches
 from humo.media import kind_of
+from humo.system.caches import is_writable, settle_caches
 
 pytestmark = pytest.mark.slow
 

@@ -20,8 +20,8 @@ from imageio_ffmpeg import get_ffmpeg_exe
 import humo.generate
 from humo.__main__ import COMMANDS, main
 from humo.checkpoints import load
-from humo.fast_config import SUFFIX
 from humo.generate import Memory, _estimate
+from humo.loading.fast_form_config import SUFFIX
 from humo.media import read_sound
 from humo.pipeline import HuMoPipeline
 from humo.shots.cuts import Shot

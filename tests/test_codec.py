@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from humo.codec import HuMoVideoCodec
-from humo.training.codec import CodecSettings, deepen, fit_components, measure_codec, train_decoder
+from humo.layers.autoencoder import HuMoVideoCodec
+from humo.training.autoencoder.learning import CodecSettings, deepen, fit_components, measure_codec, train_decoder
 
 TINY = {"z_dim": 12, "widths": (16, 16, 8, 8, 8), "depths": (1, 1, 0, 0, 0)}
 SETTINGS = CodecSettings(size=32, num_frames=9, batch_size=2, steps=40, component_clips=8, learning_rate=5e-3)

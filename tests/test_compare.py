@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tiny
 
+from humo.explain.schedules import schedule
 from humo.guidance import make_rule
 from humo.media import read_sound
-from humo.schedules import schedule
 from humo.space.inspect.compare import Pair, compare, make_pair, side_by_side
 from humo.space.jobs.job import Stopped
 from humo.space.jobs.request import VideoRequest

@@ -1,9 +1,9 @@
 """Several processes make the same video as one: two gloo processes on the CPU, and four, started once for all tests.
 
 Ring attention needs a kernel that reports its log-sum-exp. diffusers calls PyTorch's flash kernel for it, which exists
-for CUDA alone, so `humo.parallel.start` refuses a ring on the CPU. What is ours in a ring (who holds which tokens and
-whose sound they hear) is tested here all the same: PyTorch's CPU flash kernel is registered for the operator that
-diffusers calls. NCCL and the CUDA kernel are not tested here.
+for CUDA alone, so `humo.layers.context_parallel.start` refuses a ring on the CPU. What is ours in a ring (who holds
+which tokens and whose sound they hear) is tested here all the same: PyTorch's CPU flash kernel is registered for the
+operator that diffusers calls. NCCL and the CUDA kernel are not tested here.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from diffusers import ContextParallelConfig, FirstBlockCacheConfig
 
-from humo import parallel
 from humo.__main__ import main
 from humo.guidance import published_17b
+from humo.layers import context_parallel as parallel
 from humo.pipeline import HuMoPipeline
 from humo.sampling import Conditions, denoise, make_scheduler
 from humo.transformer import HuMoTransformer3DModel
@@ -146,7 +146,7 @@ def run_processes(make: Callable[[], Results], num_processes: int, folder: Path)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.set_forkserver_preload(["tiny", "humo.parallel"])
+    mp.set_forkserver_preload(["tiny", "humo.layers.context_parallel"])
     mp.start_processes(work, (make, num_processes, port, folder), nprocs=num_processes, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(num_processes)]
 

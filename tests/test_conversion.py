@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 import humo
 from humo.__main__ import main
 from humo.checkpoints import load_published_transformer
+from humo.loading.published.conversion import EXTRA, convert
+from humo.loading.published.parts import NEGATIVE_PROMPT
+from humo.loading.published.sources import find_sources, get_preset
 from humo.pipeline import HuMoPipeline
-from humo.published.conversion import EXTRA, convert
-from humo.published.parts import NEGATIVE_PROMPT
-from humo.published.sources import find_sources, get_preset
 
 PRESETS = ["1.7B", "17B"]
 SHARD = 200_000

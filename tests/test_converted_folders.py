@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 
 import humo
 from humo.checkpoints import load_published_transformer
-from humo.published.conversion import LOCK, convert, converted_folder, find_converted, match_transformer
-from humo.published.sources import PRESETS, find_sources, get_preset
+from humo.loading.published.conversion import LOCK, convert, converted_folder, find_converted, match_transformer
+from humo.loading.published.sources import PRESETS, find_sources, get_preset
 
 PRESET = replace(get_preset("1.7B"), num_parameters={"transformer": 1_000_000})
 """Whose files are tiny, and so is the memory that they take."""
@@ -114,7 +114,7 @@ class Answer(logging.Handler):
     def __init__(self, act: Callable[[], object]) -> None:
         super().__init__()
         self.act, self.told = act, []
-        logging.getLogger("humo.files").addHandler(self)
+        logging.getLogger("humo.system.files").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note and act."""
@@ -123,7 +123,7 @@ class Answer(logging.Handler):
 
     def close(self) -> None:
         """Hear no more."""
-        logging.getLogger("humo.files").removeHandler(self)
+        logging.getLogger("humo.system.files").removeHandler(self)
         super().close()
 
 

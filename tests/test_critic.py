@@ -10,9 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from humo.codec import HuMoVideoCodec
-from humo.training.codec import CodecSettings, to_video, train_decoder
-from humo.training.critic import Critic
+from humo.layers.autoencoder import HuMoVideoCodec
+from humo.training.autoencoder.critic import Critic
+from humo.training.autoencoder.learning import CodecSettings, to_video, train_decoder
 from humo.world.clips import plan_clip, render_clip
 
 

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from humo.explain.schedules import schedule
 from humo.guidance import RULES, make_rule
-from humo.schedules import schedule
 from humo.space.page.curves import describe, schedule_svg
 
 MINI = {"rule": "paper", "text": 2.5, "image": 2.5, "audio": 2.5, "early": [4.5, 3.5, 1.0], "switch": 900.0}

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import tiny
 
-from humo.evaluation.spoiling import make_music
+from humo.evaluation.voices.degradations import make_music
 from humo.media import read_sound
+from humo.media.voice_activity import find_pauses, find_speech
 from humo.shots.cuts import Shot, cut_sound, plan_shots
 from humo.timing import FPS
-from humo.voice_activity import find_pauses, find_speech
 from humo.world.speech import VOICES, Speech, speak
 
 RATE = 16_000

@@ -11,15 +11,15 @@ import pytest
 import tiny
 from PIL import Image, ImageFilter
 
-from humo.dataset.buckets import bucket_sizes, choose_length, choose_size
-from humo.dataset.dropping import Drop
-from humo.dataset.examine import examine
-from humo.dataset.example import write_example, write_table
-from humo.dataset.faces import DetectedFaces, main_track, mask_on_grid, opencv_detector
-from humo.dataset.filters import brightness, motion, sharpness
-from humo.dataset.rows import Row, RowTable, find_files
-from humo.dataset.settings import PrepareSettings
-from humo.dataset.video import check_rate, probe, read_frames, read_waveform
+from humo.finetuning.dataset.buckets import bucket_sizes, choose_length, choose_size
+from humo.finetuning.dataset.clips.examine import examine
+from humo.finetuning.dataset.clips.faces import DetectedFaces, main_track, mask_on_grid, opencv_detector
+from humo.finetuning.dataset.clips.filters import brightness, motion, sharpness
+from humo.finetuning.dataset.clips.video import check_rate, probe, read_frames, read_waveform
+from humo.finetuning.dataset.dropping import Drop
+from humo.finetuning.dataset.example import write_example, write_table
+from humo.finetuning.dataset.rows import Row, RowTable, find_files
+from humo.finetuning.dataset.settings import PrepareSettings
 from humo.media import write_video
 from humo.timing import SAMPLE_RATE
 
@@ -167,7 +167,7 @@ def test_a_voice_that_a_mix_would_lose_is_heard(tmp_path, sides):
 
 @pytest.mark.parametrize("fps", [0.0, 5.0, 12.0, 1000.0])
 def test_frame_rates_that_cannot_become_25_are_dropped(fps):
-    from humo.dataset.video import VideoInfo
+    from humo.finetuning.dataset.clips.video import VideoInfo
 
     with pytest.raises(Drop) as dropped:
         check_rate(VideoInfo(64, 64, fps, 1.0, False), 20.0)

@@ -18,14 +18,14 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from humo.audio import encode_audio, window_audio
-from humo.dataset.command import parse_shard, settings_for
-from humo.dataset.costs import bytes_of_clip
-from humo.dataset.examine import examine
-from humo.dataset.example import write_example, write_table
-from humo.dataset.loader import PreparedDataset
-from humo.dataset.preparation import prepare_dataset, share_from_environment
-from humo.dataset.rows import RowTable
-from humo.dataset.shards import is_done
+from humo.finetuning.dataset.clips.examine import examine
+from humo.finetuning.dataset.command import parse_shard, settings_for
+from humo.finetuning.dataset.costs import bytes_of_clip
+from humo.finetuning.dataset.example import write_example, write_table
+from humo.finetuning.dataset.loader import PreparedDataset
+from humo.finetuning.dataset.preparation import prepare_dataset, share_from_environment
+from humo.finetuning.dataset.rows import RowTable
+from humo.finetuning.dataset.shards import is_done
 from humo.media import write_video
 from humo.references import encode_references, encode_video, picture_to_pixels
 
@@ -231,7 +231,9 @@ def test_two_machines_cover_everything_once(source, pipe, settings, prepared, tm
 
 
 def test_workers_need_no_torch():
-    command = "import humo.dataset.examine, sys; sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
+    command = (
+        "import humo.finetuning.dataset.clips.examine, sys; sys.exit(bool({'torch', 'diffusers'} & set(sys.modules)))"
+    )
     subprocess.run([sys.executable, "-c", command], check=True)
 
 

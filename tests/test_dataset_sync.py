@@ -7,14 +7,14 @@ import pytest
 import tiny
 import torch
 
-from humo.dataset.command import settings_for
-from humo.dataset.crops import GREY, crop_faces
-from humo.dataset.dropping import Drop
-from humo.dataset.encode import ClipEncoder
-from humo.dataset.examine import Examined
-from humo.dataset.mfcc import mfcc
-from humo.dataset.sync import mouth_loudness_correlation
-from humo.dataset.syncnet import SyncNet, compare, load_syncnet
+from humo.finetuning.dataset.clips.crops import GREY, crop_faces
+from humo.finetuning.dataset.clips.encode import ClipEncoder
+from humo.finetuning.dataset.clips.examine import Examined
+from humo.finetuning.dataset.clips.mfcc import mfcc
+from humo.finetuning.dataset.clips.sync import mouth_loudness_correlation
+from humo.finetuning.dataset.clips.syncnet import SyncNet, compare, load_syncnet
+from humo.finetuning.dataset.command import settings_for
+from humo.finetuning.dataset.dropping import Drop
 from humo.world.clips import plan_clip, render_clip
 
 # fmt: off

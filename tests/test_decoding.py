@@ -7,7 +7,7 @@ import pytest
 import tiny
 import torch
 
-from humo.decoding import decode_frames
+from humo.layers.decoding import decode_frames
 from humo.pipeline import HuMoPipeline
 from humo.references import decode_latents, to_frames
 

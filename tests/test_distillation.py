@@ -15,23 +15,23 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from humo.checkpoints import load
-from humo.distillation.learning import Distiller, LearningSettings, draw_leap, load_paths
-from humo.distillation.loop import publish_student, train_student
-from humo.distillation.measuring import compare_forms, describe_comparisons
-from humo.distillation.paths import Paths, PathSettings, write_paths
-from humo.distillation.student import learned, make_student
 from humo.evaluation.cases import make_cases
 from humo.evaluation.generation import settings_for
 from humo.evaluation.masks import mask_iou_by_noise
-from humo.fast import make_fast, merged_transformer
 from humo.guidance import constant, paper, published_17b, telescope
-from humo.guidance_embedding import guidance_scalars
+from humo.layers.guidance_embedding import guidance_scalars
+from humo.layers.step_caches import cached
+from humo.loading.fast_form import make_fast, merged_transformer
 from humo.pipeline import HuMoPipeline
 from humo.sampling import Conditions, denoise, make_scheduler
-from humo.step_caches import cached
-from humo.training.data import ClipData
-from humo.training.loop import load_hearing, load_reading, make_pipeline
-from humo.training.model import make_mini
+from humo.training.distillation.learning import Distiller, LearningSettings, draw_leap, load_paths
+from humo.training.distillation.loop import publish_student, train_student
+from humo.training.distillation.measuring import compare_forms, describe_comparisons
+from humo.training.distillation.student import learned, make_student
+from humo.training.distillation.trajectories import Paths, PathSettings, write_paths
+from humo.training.transformer.data import ClipData
+from humo.training.transformer.loop import load_hearing, load_reading, make_pipeline
+from humo.training.transformer.model import make_mini
 
 SETTINGS = PathSettings(steps=5, tokens=500)
 PROMPT = "a woman nods"
@@ -95,7 +95,7 @@ def test_a_walk_is_the_loop_of_the_pipeline(teacher: HuMoPipeline, walks: Path) 
     scales = iter(paths.scales[:, sample].tolist())
 
     def rule(timestep: float, has_image: bool, has_audio: bool) -> dict:
-        from humo.distillation.paths import _CHAIN
+        from humo.training.distillation.trajectories import _CHAIN
 
         return telescope(list(zip(_CHAIN, (1.0, *next(scales)), strict=True)))
 

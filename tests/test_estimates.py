@@ -12,12 +12,12 @@ from diffusers import AutoencoderKLWan
 from transformers import UMT5Config, UMT5EncoderModel, WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from humo import estimates, memory
 from humo.benchmarks.instruments import count_flops, peak_tensor_bytes
-from humo.estimates import Call, estimate
-from humo.memory import estimate_run
+from humo.loading import estimates, memory
+from humo.loading.estimates import Call, estimate
+from humo.loading.memory import estimate_run
+from humo.loading.memory_presets import PRESETS, Plan
 from humo.pipeline import HuMoPipeline
-from humo.plans import PRESETS, Plan
 from humo.sampling import StepState
 
 SIZES = (480, 832, 97)

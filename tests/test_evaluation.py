@@ -15,7 +15,6 @@ import tiny
 import torch
 from torch.testing import assert_close
 
-from humo.evaluation import examples as example_frames
 from humo.evaluation import metrics
 from humo.evaluation.cases import Case, make_cases
 from humo.evaluation.command import _read_guidance, _read_modes
@@ -23,8 +22,8 @@ from humo.evaluation.generation import generate, settings_for
 from humo.evaluation.judging import judge
 from humo.evaluation.masks import mask_iou_by_noise
 from humo.evaluation.measure import EvaluationSettings, evaluate_pipeline
-from humo.evaluation.probe_training import get_probes, probe_loss
-from humo.evaluation.probes import (
+from humo.evaluation.probes import examples as example_frames
+from humo.evaluation.probes.networks import (
     FRAME_ATTRIBUTES,
     OPTIONS,
     SIDE,
@@ -37,6 +36,7 @@ from humo.evaluation.probes import (
     shrink,
     world_version,
 )
+from humo.evaluation.probes.training import get_probes, probe_loss
 from humo.evaluation.report import probe_table, write_report, write_samples, write_sheet
 from humo.references import to_frames, to_pixels
 from humo.world.captions import compose_caption, write_caption

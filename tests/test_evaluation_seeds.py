@@ -12,8 +12,8 @@ import pytest
 import tiny
 
 from humo.__main__ import main
-from humo.evaluation.probe_training import get_probes
-from humo.evaluation.probes import ProbeSettings
+from humo.evaluation.probes.networks import ProbeSettings
+from humo.evaluation.probes.training import get_probes
 from humo.evaluation.seeds import spread_of, spread_table
 from humo.pipeline import HuMoPipeline
 

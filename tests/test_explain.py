@@ -11,13 +11,13 @@ import pytest
 import tiny
 import torch
 
-from humo import explain
+from humo.explain import figures as explain
+from humo.explain.overlays import peak, share_on, stretch
+from humo.explain.schedules import solver_timesteps
 from humo.guidance import Branch, constant, paper, published_17b
-from humo.inputs import Request
-from humo.overlays import peak, share_on, stretch
 from humo.references import decode_latents
+from humo.requests.checks import Request
 from humo.sampling import guided_velocity, make_scheduler, set_timesteps
-from humo.schedules import solver_timesteps
 
 FRAMES, SIZE = 9, 32
 
@@ -79,7 +79,7 @@ def test_impossible_steps_are_refused(steps, shift, words):
 
 
 def test_a_schedule_needs_no_torch():
-    code = "import sys, humo.schedules, humo.overlays; sys.exit('torch' in sys.modules)"
+    code = "import sys, humo.explain.schedules, humo.explain.overlays; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from humo.files import alone, replaced
+from humo.system.files import alone, replaced
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from humo.files import alone
+from humo.system.files import alone
 with alone(Path(sys.argv[1]), "It waits."):
     print("in", flush=True)
     sys.stdin.readline()
@@ -36,7 +36,7 @@ def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path, by_several: bool
 
 
 def test_processes_without_a_lock_write_under_names_of_their_own(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from humo.files import replaced\n"
+    code = "import sys; from pathlib import Path; from humo.system.files import replaced\n"
     code += "with replaced(Path(sys.argv[1]), by_several=True) as part: part.write_text('theirs'); print(part.name)"
     with replaced(tmp_path / "a", by_several=True) as part:
         part.write_text("ours")
@@ -65,10 +65,10 @@ def test_the_second_process_waits_for_the_first(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLD, str(lock), str(done)], **streams) as other:
         assert other.stdout.readline() == b"in\n"
         answer = Answer(other.stdin)  # the other may leave when we have said that we wait
-        logging.getLogger("humo.files").addHandler(answer)
+        logging.getLogger("humo.system.files").addHandler(answer)
         with alone(lock, "We wait."):
             assert done.read_text() == "done"
-        logging.getLogger("humo.files").removeHandler(answer)
+        logging.getLogger("humo.system.files").removeHandler(answer)
     assert answer.told == ["We wait."]
 
 

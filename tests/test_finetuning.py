@@ -16,7 +16,7 @@ from humo.finetuning.objective import draw_chance, flow_loss, pose, shared_focus
 from humo.finetuning.settings import FinetuneSettings, paper_stage, with_changes
 from humo.finetuning.source import NullVideo, find_source, load_focus_head, load_transformer
 from humo.focus import FaceMaskPredictor, face_mask_loss
-from humo.training.stages import audio_share
+from humo.training.transformer.stages import audio_share
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def model(settings: FinetuneSettings, **changes) -> FinetuneModel:
 
 
 def test_freeze_lists_are_the_papers() -> None:
-    """Written out module by module, beside what `humo.training.stages` derives."""
+    """Written out module by module, beside what `humo.training.transformer.stages` derives."""
     attention = [f"{layer}.{kind}" for layer in ("to_q", "to_k", "to_v", "to_out.0") for kind in ("weight", "bias")]
     attention += ["norm_q.weight", "norm_k.weight"]
     blocks = [f"transformer.blocks.{number}" for number in (0, 1)]

@@ -16,9 +16,9 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from humo.dataset.shards import FORMAT, INDEX, NULL_TEXT, PREPARED, tensor_name, write_unit
 from humo.finetuning.checkpoint import find_states
 from humo.finetuning.command import finetune
+from humo.finetuning.dataset.shards import FORMAT, INDEX, NULL_TEXT, PREPARED, tensor_name, write_unit
 from humo.finetuning.objective import check_batch, draw_chance, pose
 from humo.finetuning.sharding import write_tensors
 from humo.finetuning.source import NullVideo, find_source, load_transformer

@@ -14,15 +14,15 @@ import tiny
 import torch
 
 import humo
-from humo.memory import Plan, apply_plan
+from humo.loading.memory import Plan, apply_plan
 from humo.pipeline import HuMoPipeline
-from humo.prompts import PromptCache, release_text_encoder
+from humo.requests.prompt_cache import PromptCache, release_text_encoder
 from humo.sampling import StepState
-from humo.training.batches import BatchSettings, fill_batch, plan_batch
-from humo.training.data import ClipData
-from humo.training.loop import load_hearing, load_reading
-from humo.training.model import ModelSettings, Trainer, make_mini
-from humo.training.stages import further_stages
+from humo.training.transformer.batches import BatchSettings, fill_batch, plan_batch
+from humo.training.transformer.data import ClipData
+from humo.training.transformer.loop import load_hearing, load_reading
+from humo.training.transformer.model import ModelSettings, Trainer, make_mini
+from humo.training.transformer.stages import further_stages
 
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"

@@ -15,7 +15,7 @@ import pytest
 import tiny
 from PIL import Image
 
-from humo.explain import Trace, schedule
+from humo.explain.figures import Trace, schedule
 from humo.guidance import make_rule
 from humo.media import read_sound
 from humo.space.inspect import look_inside_view as inside_view

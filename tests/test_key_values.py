@@ -11,7 +11,7 @@ from diffusers import FirstBlockCacheConfig
 from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 
 from humo.guidance import Branch, constant
-from humo.key_values import ConditionMemory, KeyValueMemory
+from humo.layers.key_value_cache import ConditionMemory, KeyValueMemory
 from humo.sampling import Conditions, denoise, guided_velocity, make_scheduler, set_timesteps
 from humo.transformer import HuMoTransformer3DModel
 

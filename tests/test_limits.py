@@ -18,8 +18,8 @@ import pytest
 import soundfile
 import tiny
 
-from humo.inputs import MAX_PROMPT_LENGTH
 from humo.media import Sound
+from humo.requests.checks import MAX_PROMPT_LENGTH
 from humo.space.jobs.job import Phase, Progress
 from humo.space.jobs.limits import HOUR, Gate, Hourly, Limits, client_of
 from humo.space.jobs.request import Defaults, VideoRequest

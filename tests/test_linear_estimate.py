@@ -6,7 +6,7 @@ import pytest
 import tiny
 import torch
 
-from humo.linear_estimate import LEAST_SPREAD, MOST_SPREAD, add_linear_estimate
+from humo.layers.linear_velocity import LEAST_SPREAD, MOST_SPREAD, add_linear_estimate
 
 
 def noisy_channel(std: float, sigma: float, count: int = 200_000) -> tuple[torch.Tensor, torch.Tensor]:

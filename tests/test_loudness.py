@@ -1,4 +1,4 @@
-"""humo.loudness: the model hears a voice at its usual level, and the video plays it as it was given.
+"""humo.media.loudness: the model hears a voice at its usual level, and the video plays it as it was given.
 
 Run: python -m pytest tests/test_loudness.py
 """
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import tiny
 
-from humo.calls import read_call
-from humo.loudness import HEARD_LEVEL, MAX_GAIN, level_sound, speech_level
 from humo.media import Sound, read_sound
+from humo.media.loudness import HEARD_LEVEL, MAX_GAIN, level_sound, speech_level
 from humo.pipeline import HuMoPipeline
+from humo.requests.call import read_call
 from humo.shots.cuts import Shot, cut_sound
 from humo.shots.making import make_shots
 from humo.timing import SAMPLE_RATE

@@ -14,11 +14,11 @@ import tiny
 import torch
 
 import humo
-from humo import estimates, memory
 from humo.guidance import constant
-from humo.memory import PRESETS, Plan, apply_plan, estimate, plan_for
+from humo.loading import estimates, memory
+from humo.loading.memory import PRESETS, Plan, apply_plan, estimate, plan_for
 from humo.pipeline import HuMoPipeline
-from humo.prompts import PromptCache
+from humo.requests.prompt_cache import PromptCache
 from humo.sampling import StepState
 
 REQUEST = {"prompt": "a woman talks", "seed": 3, "num_inference_steps": 2}

@@ -12,11 +12,11 @@ import layout
 import pytest
 import torch
 
-from humo.estimates import Call, count_tokens, estimate, sizes_of_preset
+from humo.loading.estimates import Call, count_tokens, estimate, sizes_of_preset
+from humo.loading.memory_presets import PRESETS, plan_for
+from humo.loading.published.conversion import convert, converted_folder
+from humo.loading.published.sources import find_sources, get_preset
 from humo.pipeline import HuMoPipeline
-from humo.plans import PRESETS, plan_for
-from humo.published.conversion import convert, converted_folder
-from humo.published.sources import find_sources, get_preset
 from humo.space.jobs.model_choice import MINI_FOLDER, folder_of, load_served, memory_preset, wanted_model
 from humo.space.jobs.time_left import KEPT, Pace, Work
 

@@ -13,8 +13,8 @@ import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 from moviepy import ColorClip, concatenate_videoclips
 
-from humo.calls import HuMoPipelineOutput
 from humo.media import AI_NOTICE, read_sound
+from humo.requests.call import HuMoPipelineOutput
 
 CHANCE = np.random.default_rng(0)
 

@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 import torch
 
-from humo.training.muon import Muon, orthogonal
+from humo.training.transformer.muon import Muon, orthogonal
 
 OPTIONS = {"lr": 0.01, "weight_decay": 0.01, "adjust_lr_fn": "match_rms_adamw"}
 
@@ -21,7 +21,7 @@ def test_singular_values_are_about_one(shape: tuple[int, int]) -> None:
 
 
 def test_steps_are_pytorchs_within_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("humo.training.muon.has_bfloat16", lambda device: False)
+    monkeypatch.setattr("humo.training.transformer.muon.has_bfloat16", lambda device: False)
     torch.manual_seed(0)
     first = torch.nn.Parameter(torch.randn(12, 20))
     second = torch.nn.Parameter(first.detach().clone())
@@ -38,7 +38,7 @@ def test_steps_are_pytorchs_within_bfloat16(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_where_bfloat16_is_fast_it_is_pytorchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("humo.training.muon.has_bfloat16", lambda device: True)
+    monkeypatch.setattr("humo.training.transformer.muon.has_bfloat16", lambda device: True)
     first = torch.nn.Parameter(torch.randn(12, 20))
     second = torch.nn.Parameter(first.detach().clone())
     first.grad = torch.randn_like(first)
@@ -50,6 +50,6 @@ def test_where_bfloat16_is_fast_it_is_pytorchs_own(monkeypatch: pytest.MonkeyPat
 
 def test_a_pytorch_without_muon_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.optim._muon", None)
-    monkeypatch.delitem(sys.modules, "humo.training.muon")
+    monkeypatch.delitem(sys.modules, "humo.training.transformer.muon")
     with pytest.raises(ValueError, match=r"has no Muon.*use 2\.9 to 2\.13"):
-        import_module("humo.training.muon")
+        import_module("humo.training.transformer.muon")

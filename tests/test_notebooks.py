@@ -111,7 +111,7 @@ TITLE = f"""# 09 · A small lesson
 - three
 
 Takes 5 minutes. [1](#1.-One) [2](#1.-One) [3](#1.-One) [4](#Sources) [5](#What-we-left-out)"""
-BEGIN = """import humo.explain
+BEGIN = """import humo.explain.figures
 from notebooks.lesson import begin, check, explore, quiz, show
 from PIL import Image
 
@@ -127,7 +127,7 @@ explore(
 )
 assert size > 0
 assert size < 9
-assert humo.explain.COLOURS"""
+assert humo.explain.figures.COLOURS"""
 EXERCISE = '''def double(number):
     """Twice the number."""
     ...
@@ -242,7 +242,7 @@ FAULTS = [
     (edit(5, "assert size < 9", "class Toy: ..."), "defines the class Toy"),
     (edit(5, "assert size < 9", "import requests"), "imports requests"),
     (edit(5, "assert size < 9", "!pip list"), "runs a command"),
-    (edit(2, "import humo.explain", ""), "nothing of humo"),
+    (edit(2, "import humo.explain.figures", ""), "nothing of humo"),
     (untag(4, "hidden"), "'hidden' is unknown"),
     (untag(3), "must have the tag 'parameters', not 0"),
     (untag(1), "must have the tag 'setup'"),

@@ -16,9 +16,9 @@ import torch
 
 from humo.__main__ import main
 from humo.guidance import constant, cosine, linear, make_rule, paper, published_17b, step
-from humo.noise import draw_noise
 from humo.pipeline import HuMoPipeline
-from humo.ranges import LARGEST_SEED
+from humo.requests.noise import draw_noise
+from humo.requests.ranges import LARGEST_SEED
 from humo.shots.making import longest_shot, make_shots, plan_shots
 
 REQUEST = {"prompt": "a woman talks", "num_inference_steps": 1, "num_frames": 5}

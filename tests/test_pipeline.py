@@ -12,9 +12,9 @@ from PIL import Image
 
 import humo
 from humo.guidance import constant, published_1_7b
-from humo.inputs import choose_num_frames, fit_sound
 from humo.media import read_sound
 from humo.pipeline import HuMoPipeline
+from humo.requests.checks import choose_num_frames, fit_sound
 from humo.sampling import StepState
 
 PROMPT = "a woman with red hair talks"

@@ -16,9 +16,9 @@ import tiny
 from PIL import Image
 
 from humo.__main__ import main
-from humo.calls import read_call
 from humo.pipeline import HuMoPipeline
 from humo.portrait import Portrait, draw_portrait, read_portrait
+from humo.requests.call import read_call
 from humo.shots.making import make_shots, plan_shots
 from humo.space.links.restore import read_settings
 

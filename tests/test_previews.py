@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 
 from humo import audio
-from humo.inputs import choose_num_frames
 from humo.media import Sound, read_sound
 from humo.references import letterbox
+from humo.requests.checks import choose_num_frames
 from humo.space.page import previews
 from humo.space.page.previews import describe_picture, describe_sound, heard_html, listen, seen_html
 from humo.timing import SAMPLE_RATE

@@ -17,7 +17,7 @@ PARENT = """
 import os, sys, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from humo.processes import follow_parent
+from humo.system.processes import follow_parent
 
 if __name__ == "__main__":
     with ProcessPoolExecutor(1, get_context(sys.argv[1]), follow_parent) as pool:

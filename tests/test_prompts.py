@@ -14,9 +14,9 @@ import pytest
 import tiny
 import torch
 
-from humo.memory import Plan, apply_plan
+from humo.loading.memory import Plan, apply_plan
 from humo.pipeline import HuMoPipeline
-from humo.prompts import PromptCache, fingerprint, release_text_encoder
+from humo.requests.prompt_cache import PromptCache, fingerprint, release_text_encoder
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import torch
 
-from humo.published.shards import open_pth
+from humo.loading.published.shards import open_pth
 
 DAMAGED = "HuMo/ema.pth is truncated, damaged or no PyTorch file: fetch it again."
 

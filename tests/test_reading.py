@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from humo.checkpoints import load
-from humo.training.reading import (
+from humo.training.text_encoder.learning import (
     OPTIONS,
     UNSAID,
     AttributeReader,
@@ -15,7 +15,7 @@ from humo.training.reading import (
     reading_batch,
     train_reading,
 )
-from humo.training.text import UNKNOWN, hide_words, make_text_encoder, make_tokenizer
+from humo.training.text_encoder.model import UNKNOWN, hide_words, make_text_encoder, make_tokenizer
 
 
 def test_classes_say_what_captions_say():

@@ -16,14 +16,14 @@ from typer.testing import CliRunner
 
 from humo.checkpoints import load
 from humo.pipeline import HuMoPipeline
-from humo.training.batches import Batch, BatchSettings, draw_batch
-from humo.training.codec import CodecSettings
+from humo.training.autoencoder.learning import CodecSettings
 from humo.training.command import train
-from humo.training.data import ClipData
-from humo.training.loop import load_codec, load_hearing, load_reading, make_pipeline
-from humo.training.model import make_mini
-from humo.training.refining import RedrawnClips, RefiningSettings, redraw, write_redrawn
-from humo.training.stages import Stage
+from humo.training.decoder.learning import RedrawnClips, RefiningSettings, redraw, write_redrawn
+from humo.training.transformer.batches import Batch, BatchSettings, draw_batch
+from humo.training.transformer.data import ClipData
+from humo.training.transformer.loop import load_codec, load_hearing, load_reading, make_pipeline
+from humo.training.transformer.model import make_mini
+from humo.training.transformer.stages import Stage
 from humo.world.clips import plan_clip, render_clip
 
 SHOWN = Stage(name="test", end=1.0, learns="all", image_share=1.0, audio_start=1.0, audio_end=1.0)

@@ -19,13 +19,13 @@ import tiny
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from humo.checkpoints import MINI, load
+from humo.layers.step_caches import cached, describe_cache
 from humo.media import read_sound
 from humo.pipeline import HuMoPipeline
 from humo.sampling import StepState
 from humo.shots.cuts import Shot, count_frames, cut_sound
 from humo.shots.folder import MAX_METADATA, ShotFolder
 from humo.shots.making import longest_shot, make_shots, plan_shots, prompt_of_each
-from humo.step_caches import cached, describe_cache
 from humo.world.speech import speak
 
 PROMPT = "a woman with red hair talks"

@@ -22,8 +22,8 @@ import torch
 
 import humo
 from humo.__main__ import main
-from humo.published.conversion import convert, converted_folder
-from humo.published.sources import (
+from humo.loading.published.conversion import convert, converted_folder
+from humo.loading.published.sources import (
     PRESETS,
     Preset,
     check_download,
@@ -251,7 +251,7 @@ def test_of_two_that_want_the_same_files_one_downloads_them(
     hub: str, name: str, tmp_path: Path, originals: dict[str, Path]
 ) -> None:
     preset, told = tiny_preset(name, originals[name]), []
-    logger = logging.getLogger("humo.files")
+    logger = logging.getLogger("humo.system.files")
     logger.addFilter(lambda record: told.append(record.getMessage()) or Hub.gate.set() or True)
     Hub.gate.clear()
     with ThreadPoolExecutor(2) as pool:

@@ -9,12 +9,12 @@ import pytest
 import tiny
 import torch
 
-from humo.codec import HuMoVideoCodec
-from humo.training.loop import load_reading
-from humo.training.model import MiniModel, ModelSettings, Trainer
+from humo.layers.autoencoder import HuMoVideoCodec
 from humo.training.publish import publish, training_record
 from humo.training.run import NOT_RECORDED, Run
-from humo.training.start import start_from
+from humo.training.transformer.loop import load_reading
+from humo.training.transformer.model import MiniModel, ModelSettings, Trainer
+from humo.training.transformer.start import start_from
 
 
 @pytest.fixture

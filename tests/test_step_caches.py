@@ -9,8 +9,8 @@ import pytest
 import tiny
 
 from humo.__main__ import main
-from humo.explain import Trace
-from humo.step_caches import cached, describe_cache, read_cache, use_cache
+from humo.explain.figures import Trace
+from humo.layers.step_caches import cached, describe_cache, read_cache, use_cache
 
 
 @pytest.mark.parametrize("name", ["first_block:0.05", "taylor:4"])

@@ -7,8 +7,8 @@ import pytest
 import tiny
 from PIL import Image
 
-from humo.calls import read_call
 from humo.pipeline import HuMoPipeline
+from humo.requests.call import read_call
 from humo.sampling import StepState, StopGeneration
 
 

@@ -15,20 +15,26 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from humo.audio import encode_audio, window_audio
-from humo.training.ahead import Planner
-from humo.training.attention import TrainingAttnProcessor
-from humo.training.batches import BatchSettings, draw_batch
-from humo.training.codec import cosine_with_warmup
-from humo.training.data import ClipData, DataSettings, hear, shrink_mask, write_shards
-from humo.training.hearing import HearingSettings, MouthReader, hearing_batch, make_audio_encoder, train_hearing
-from humo.training.loop import LoopSettings, load_hearing, load_reading, train_model
-from humo.training.model import ModelSettings, Trainer, make_mini
+from humo.training.audio_encoder.learning import (
+    HearingSettings,
+    MouthReader,
+    hearing_batch,
+    make_audio_encoder,
+    train_hearing,
+)
+from humo.training.autoencoder.learning import cosine_with_warmup
 from humo.training.pace import Pace
 from humo.training.precision import mixed_precision
-from humo.training.rounds import Round
 from humo.training.run import Run
-from humo.training.stages import audio_share, further_stages, mini_stages, stage_at, trainable_names
-from humo.training.text import UNKNOWN
+from humo.training.text_encoder.model import UNKNOWN
+from humo.training.transformer.attention import TrainingAttnProcessor
+from humo.training.transformer.batches import BatchSettings, draw_batch
+from humo.training.transformer.data import ClipData, DataSettings, hear, shrink_mask, write_shards
+from humo.training.transformer.loop import LoopSettings, load_hearing, load_reading, train_model
+from humo.training.transformer.model import ModelSettings, Trainer, make_mini
+from humo.training.transformer.planning import Planner
+from humo.training.transformer.rounds import Round
+from humo.training.transformer.stages import audio_share, further_stages, mini_stages, stage_at, trainable_names
 
 STD = [2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5]
 HEARING = HearingSettings(seconds=1, width=16, batch_size=2, steps=4)

@@ -9,7 +9,7 @@ import torch
 from diffusers import FirstBlockCacheConfig
 from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 
-from humo.audio_attention import AudioCrossAttention, FrameIndex, frame_mask
+from humo.layers.audio_attention import AudioCrossAttention, FrameIndex, frame_mask
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b, humo_17b
 
 

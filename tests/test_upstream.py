@@ -23,10 +23,10 @@ from diffusers.models.transformers import transformer_wan as wan
 from diffusers.pipelines.pipeline_loading_utils import ALL_IMPORTABLE_CLASSES
 
 import humo.audio
-import humo.codec
 import humo.focus
+import humo.layers.autoencoder
 import humo.transformer
-from humo import loras
+from humo.loading import loras
 from humo.transformer import HuMoTransformer3DModel, HuMoTransformerBlock
 
 
@@ -87,7 +87,7 @@ def test_context_parallelism_splits_and_gathers_outputs_of_modules() -> None:
 
 
 def test_shares_are_those_of_tensor_split() -> None:
-    """Which `humo.parallel.GatherTokens` puts together again: the first ones are the longer ones."""
+    """Which `humo.layers.context_parallel.GatherTokens` puts together again: the first ones are the longer ones."""
     assert "tensor_split" in inspect.getsource(PartitionAnythingSharder.shard_anything)
     assert [len(share) for share in torch.arange(7).tensor_split(4)] == [2, 2, 2, 1]
 
@@ -115,7 +115,7 @@ def test_attention_backends_of_context_parallelism() -> None:
     ("module", "base", "component"),
     [
         (humo.transformer, "ModelMixin", "HuMoTransformer3DModel"),
-        (humo.codec, "ModelMixin", "HuMoVideoCodec"),
+        (humo.layers.autoencoder, "ModelMixin", "HuMoVideoCodec"),
         (humo.focus, "ModelMixin", "FaceMaskPredictor"),
         (humo.audio, "PreTrainedModel", "AudioEncoder"),
     ],
@@ -164,7 +164,7 @@ def test_a_lora_is_fetched_by_the_options_that_ours_names() -> None:
 
 
 def test_diffusers_conversion_of_loras_still_changes_what_it_is_given() -> None:
-    """Why `humo.loras` has one of its own; when this fails, see what else it has learnt."""
+    """Why `humo.loading.loras` has one of its own; when this fails, see what else it has learnt."""
     layer = "diffusion_model.blocks.0.cross_attn.q"
     given = {f"{layer}.lora_A.weight": torch.ones(2, 4), f"{layer}.lora_B.weight": torch.ones(4, 2)}
     given[f"{layer}.alpha"] = torch.tensor(1.0)

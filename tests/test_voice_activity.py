@@ -1,4 +1,5 @@
-"""humo.voice_activity: speech is found at any level, beside knocks, noise and music, and nowhere where nobody speaks.
+"""humo.media.voice_activity: speech is found at any level, beside knocks, noise and music, and nowhere where nobody
+speaks.
 
 Run: python -m pytest tests/test_voice_activity.py
 """
@@ -15,10 +16,10 @@ import pytest
 import tiny
 
 import humo
-from humo import voice_activity
-from humo.evaluation import spoiling
+from humo.evaluation.voices import degradations as spoiling
+from humo.media import voice_activity
+from humo.media.voice_activity import find_pauses, find_speech, percentile_around, stretches
 from humo.timing import SAMPLE_RATE
-from humo.voice_activity import find_pauses, find_speech, percentile_around, stretches
 from humo.world.hibari import speak_english
 from humo.world.speech import VOICES, speak
 
@@ -173,8 +174,8 @@ def test_the_same_sound_is_heard_alike_each_time() -> None:
 def test_neither_torch_nor_the_package_is_loaded() -> None:
     """silero_vad would set torch, and with it the pipeline, to one thread."""
     code = (
-        "import sys, numpy; from humo.voice_activity import find_speech; find_speech(numpy.ones(9000, numpy.float32));"
-        "assert not {'torch', 'silero_vad'} & set(sys.modules)"
+        "import sys, numpy; from humo.media.voice_activity import find_speech;"
+        "find_speech(numpy.ones(9000, numpy.float32)); assert not {'torch', 'silero_vad'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=Path(humo.__file__).parents[1], check=True)
 

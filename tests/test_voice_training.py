@@ -1,4 +1,5 @@
-"""humo.training.voices: sentences in other voices, spoilt sounds, and an audio encoder that learns to hear them.
+"""humo.training.audio_encoder.voices: sentences in other voices, spoilt sounds, and an audio encoder that learns to
+hear them.
 
 Run: python -m pytest tests/test_voice_training.py
 """
@@ -16,20 +17,20 @@ from typer.testing import CliRunner
 
 from humo.audio import AudioEncoder
 from humo.timing import FPS, SAMPLE_RATE
+from humo.training.audio_encoder.learning import HearingSettings, make_audio_encoder
+from humo.training.audio_encoder.voices import data
+from humo.training.audio_encoder.voices.batches import SHUT, BatchSettings, make_batch, resting
+from humo.training.audio_encoder.voices.data import Sentence, Voice, make_sentence, read_sentences, write_sentences
+from humo.training.audio_encoder.voices.degradations import level, mixed, noise, speak_larger, spoil, without_speech
+from humo.training.audio_encoder.voices.learning import LearningSettings, Lesson
+from humo.training.audio_encoder.voices.loop import SENTENCES, train_voices
+from humo.training.audio_encoder.voices.matching import matching_times
+from humo.training.audio_encoder.voices.music import music
+from humo.training.audio_encoder.voices.sentences import voice_sentence
+from humo.training.audio_encoder.voices.synthesizers import HIBARI, available_voices, say
 from humo.training.command import train
-from humo.training.hearing import HearingSettings, make_audio_encoder
-from humo.training.loop import load_hearing
 from humo.training.run import Run
-from humo.training.voices import data
-from humo.training.voices.batches import SHUT, BatchSettings, make_batch, resting
-from humo.training.voices.data import Sentence, Voice, make_sentence, read_sentences, write_sentences
-from humo.training.voices.learning import LearningSettings, Lesson
-from humo.training.voices.loop import SENTENCES, train_voices
-from humo.training.voices.matching import matching_times
-from humo.training.voices.music import music
-from humo.training.voices.sentences import voice_sentence
-from humo.training.voices.spoiling import level, mixed, noise, speak_larger, spoil, without_speech
-from humo.training.voices.synthesizers import HIBARI, available_voices, say
+from humo.training.transformer.loop import load_hearing
 from humo.world.alignment import unknown_words
 from humo.world.speech import speak
 
@@ -199,7 +200,7 @@ def test_a_training_learns_and_goes_on(sentences: list[Sentence], tmp_path: Path
     extractor.save_pretrained(tmp_path / "hearing" / "feature_extractor")
     encoder.save_pretrained(tmp_path / "hearing" / "audio_encoder")
     tiny.pipeline("mini").save_pretrained(tmp_path / "pipeline")
-    monkeypatch.setattr("humo.training.voices.loop.read_sentences", lambda folder: sentences)
+    monkeypatch.setattr("humo.training.audio_encoder.voices.loop.read_sentences", lambda folder: sentences)
     student = train_voices(tmp_path, steps=4, save_every=2, batch=BATCH, learning=LEARNING)
     run = Run(tmp_path / "voices", 0)
     assert run.load()["step"] == 4

@@ -17,16 +17,17 @@ import tiny
 import torch
 from scipy.signal import welch
 
-from humo.evaluation import recordings, spoiling
 from humo.evaluation.command import _find_recordings
 from humo.evaluation.generation import settings_for
 from humo.evaluation.metrics import correlation
-from humo.evaluation.probes import Probes, Reading
-from humo.evaluation.recordings import BILABIALS, Piece, Recording, cut_pieces, describe_source, find_recordings
-from humo.evaluation.voice_report import NAMES, kept_voices, voice_summary, voice_table, voices_in_words, write_voices
-from humo.evaluation.voices import VoiceSettings, _hear_piece, evaluate_voices, judge_voices, share_above
+from humo.evaluation.probes.networks import Probes, Reading
+from humo.evaluation.voices import degradations as spoiling
+from humo.evaluation.voices import recordings
+from humo.evaluation.voices.measure import VoiceSettings, _hear_piece, evaluate_voices, judge_voices, share_above
+from humo.evaluation.voices.recordings import BILABIALS, Piece, Recording, cut_pieces, describe_source, find_recordings
+from humo.evaluation.voices.report import NAMES, kept_voices, voice_summary, voice_table, voices_in_words, write_voices
 from humo.timing import SAMPLE_RATE
-from humo.training.voices.spoiling import level
+from humo.training.audio_encoder.voices.degradations import level
 from humo.world.hibari import speak_english
 from humo.world.speech import speak
 from humo.world.visemes import mouth_curves

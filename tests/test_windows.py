@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from humo.windows import blend_windows, plan_windows, triangle
+from humo.layers.windows import blend_windows, plan_windows, triangle
 
 
 @pytest.mark.parametrize("num_latents", range(1, 60))

@@ -16,10 +16,10 @@ import pytest
 from tokenizers import Tokenizer
 
 from humo.__main__ import main
-from humo.calls import read_call
 from humo.pipeline import HuMoPipeline
 from humo.portrait import Portrait
 from humo.portrait.caption import complete_prompt
+from humo.requests.call import read_call
 from humo.space.page.prompts.vocabulary import add_words, find_words
 from humo.space.page.wording_view import reading
 from humo.wording import understand

@@ -19,8 +19,8 @@ from transformers import (
 )
 
 from humo.audio import AudioEncoder
-from humo.codec import HuMoVideoCodec
 from humo.focus import FaceMaskPredictor
+from humo.layers.autoencoder import HuMoVideoCodec
 from humo.pipeline import HuMoPipeline
 from humo.sampling import make_scheduler
 from humo.transformer import HuMoTransformer3DModel
@@ -200,9 +200,9 @@ def said(*parts: str | float) -> np.ndarray:
 
 def training_folder(folder: Path, num_clips: int, seconds: int) -> Path:
     """A folder of mini's training: untrained codec (8 channels), audio and text encoder, clips in shards of four."""
-    from humo.training.data import DataSettings, write_shards
-    from humo.training.hearing import HearingSettings, make_audio_encoder
-    from humo.training.text import make_text_encoder, make_tokenizer
+    from humo.training.audio_encoder.learning import HearingSettings, make_audio_encoder
+    from humo.training.text_encoder.model import make_text_encoder, make_tokenizer
+    from humo.training.transformer.data import DataSettings, write_shards
 
     torch.manual_seed(0)
     HuMoVideoCodec(z_dim=8, widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0)).save_pretrained(folder / "codec")

@@ -52,7 +52,7 @@ def benchmark(
 ) -> None:
     """Time every part of a generation with the page's defaults, or one step of a large model with random weights."""
     if table:
-        from humo.memory import estimate_table
+        from humo.loading.memory import estimate_table
 
         typer.echo(estimate_table(tflops))
         return

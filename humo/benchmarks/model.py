@@ -21,8 +21,8 @@ from torch import Tensor
 
 from humo.benchmarks.instruments import matmul_rate, now, other_load, peak_memory
 from humo.benchmarks.plain import plain_step
-from humo.estimates import GB, count_parameters, count_tokens, pass_bytes, pass_flops
 from humo.guidance import Branch, Weights, make_rule
+from humo.loading.estimates import GB, count_parameters, count_tokens, pass_bytes, pass_flops
 from humo.sampling import Conditions, guided_velocity
 from humo.timing import check_num_frames, count_latents
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b, humo_17b

@@ -16,7 +16,7 @@ from humo.benchmarks.scaling import describe_scaling, measure_scaling
 from humo.benchmarks.waiting import describe_waiting, measure_waiting
 from humo.benchmarks.ways import Way, compare_ways, describe_ways
 from humo.checkpoints import MINI, load
-from humo.fast import make_fast
+from humo.loading.fast_form import make_fast
 
 PLOT = "performance.svg"
 TRIED = """
@@ -24,7 +24,7 @@ TRIED = """
   from the exact result (first table): it makes few steps as it is. They are meant for the published models and their
   fifty.
 - **Half precision on the CPU** is emulated by processors without instructions for it and many times slower there, so
-  the CPU path stays in float32, and Muon's orthogonalisation with it (`humo.training.muon`).
+  the CPU path stays in float32, and Muon's orthogonalisation with it (`humo.training.transformer.muon`).
 - **No guidance in late steps** saves little: with the published spacing of noise levels most steps are early ones.
 - **Waiting videos of full quality made as one batch** gain little on two cores, which a single video keeps
   busy already (*many visitors*, above): there the page batches quick looks alone, on a GPU all.

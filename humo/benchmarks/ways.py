@@ -22,12 +22,12 @@ from humo.benchmarks.instruments import now
 from humo.benchmarks.plain import plain_step
 from humo.evaluation.cases import Case, make_cases
 from humo.evaluation.generation import draw_noise, encode_cases, settings_for
-from humo.fast import make_fast
-from humo.fast_config import has_fast
 from humo.guidance import make_rule
+from humo.layers.step_caches import cached
+from humo.loading.fast_form import make_fast
+from humo.loading.fast_form_config import has_fast
 from humo.pipeline import HuMoPipeline
 from humo.sampling import denoise, set_timesteps
-from humo.step_caches import cached
 
 QUIET_BELOW = 750.0
 """Timestep from which the way with fewer branches follows text, picture and sound unamplified, in one pass a step."""

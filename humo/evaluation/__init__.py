@@ -5,8 +5,8 @@
 
 from humo.evaluation.cases import Case, make_cases
 from humo.evaluation.measure import EvaluationSettings, evaluate_pipeline
-from humo.evaluation.probe_training import get_probes
-from humo.evaluation.probes import Probes, ProbeSettings
+from humo.evaluation.probes.networks import Probes, ProbeSettings
+from humo.evaluation.probes.training import get_probes
 
 __all__ = [
     "Case",

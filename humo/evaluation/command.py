@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from humo.evaluation.cases import Case
-    from humo.evaluation.probes import Reading
-    from humo.evaluation.recordings import Recording
+    from humo.evaluation.probes.networks import Reading
+    from humo.evaluation.voices.recordings import Recording
 
 Scale = Annotated[float | None, typer.Option(help="Guidance; default: the model's own.")]
 
@@ -26,7 +26,7 @@ def evaluate(
     seeds: Annotated[int, typer.Option(help="So many evaluations from that seed on, and their spread.", min=1)] = 1,
     preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
     fast: Annotated[bool, typer.Option("--fast", help="The model's fast form.")] = False,
-    cache: Annotated[str | None, typer.Option(help="first_block or taylor (`humo.step_caches`).")] = None,
+    cache: Annotated[str | None, typer.Option(help="first_block or taylor (`humo.layers.step_caches`).")] = None,
     modes: Annotated[str, typer.Option(help="Modes, with commas between them.")] = "T,TI,TA,TIA",
     frames: Annotated[int, typer.Option(help="4k+1 frames at 25 a second.")] = 49,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; default: the model's own.", min=1)] = None,
@@ -57,7 +57,7 @@ def evaluate(
 ) -> None:
     """Measure what a model can do on people, words and voices that it has never met, and write the report."""
     if bench is not None:
-        from humo.bench.command import run_bench
+        from humo.evaluation.published.command import run_bench
 
         told = run_bench(bench, out, preset=preset, steps=steps, guidance=guidance, tell=_tell)
         typer.echo(str(told))
@@ -69,8 +69,8 @@ def evaluate(
     from humo.checkpoints import load
     from humo.evaluation.generation import settings_for
     from humo.evaluation.measure import EvaluationSettings, evaluate_pipeline
-    from humo.evaluation.probe_training import get_probes
-    from humo.evaluation.probes import ProbeSettings
+    from humo.evaluation.probes.networks import ProbeSettings
+    from humo.evaluation.probes.training import get_probes
     from humo.evaluation.report import probe_table, summary, write_report, write_samples, write_sheet
     from humo.evaluation.seeds import spread_of
 
@@ -86,8 +86,8 @@ def evaluate(
     eyes = get_probes(probes or out / "probes", probe_settings, pipe.vae if probe_codec else None)
     typer.echo(probe_table(eyes.accuracy))
     if found is not None:
-        from humo.evaluation.recordings import describe_source
-        from humo.evaluation.voices import VoiceSettings, evaluate_voices
+        from humo.evaluation.voices.measure import VoiceSettings, evaluate_voices
+        from humo.evaluation.voices.recordings import describe_source
 
         asked = VoiceSettings(num_pieces=videos, seed=seed)
         videos_at, made = out / "videos", _music_of(music)
@@ -114,7 +114,7 @@ def evaluate(
 
 
 def _find_recordings(voices: str | None, folder: Path | None, music: Path | None) -> list[Recording] | None:
-    from humo.evaluation.recordings import find_recordings
+    from humo.evaluation.voices.recordings import find_recordings
 
     if voices is None:
         if folder is not None or music is not None:
@@ -126,13 +126,13 @@ def _find_recordings(voices: str | None, folder: Path | None, music: Path | None
 
 
 def _music_of(folder: Path | None) -> Callable[[np.random.Generator, int], np.ndarray]:
-    from humo.evaluation.spoiling import make_music, read_music
+    from humo.evaluation.voices.degradations import make_music, read_music
 
     return make_music if folder is None else read_music(folder)
 
 
 def _tell_voices(figures: dict, left_out: list[str], out: Path) -> None:
-    from humo.evaluation.voice_report import voice_summary, write_voices
+    from humo.evaluation.voices.report import voice_summary, write_voices
 
     for reason in left_out:
         _tell(f"left out: {reason}")

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from humo import noise
 from humo.evaluation.cases import Case
-from humo.files import replaced
-from humo.fingerprint import fingerprint_pipeline
 from humo.guidance import make_rule
-from humo.inputs import Request, check_request
+from humo.layers.step_caches import describe_cache
 from humo.pipeline import HuMoPipeline
 from humo.references import decode_latents, to_frames
+from humo.requests import noise
+from humo.requests.checks import Request, check_request
 from humo.sampling import Conditions, StepState, denoise, join_conditions
-from humo.step_caches import describe_cache
+from humo.system.files import replaced
+from humo.system.fingerprint import fingerprint_pipeline
 from humo.timing import count_latents
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from humo.evaluation import metrics
 from humo.evaluation.cases import Case
-from humo.evaluation.probes import OPTIONS, Reading
+from humo.evaluation.probes.networks import OPTIONS, Reading
 
 Hits = list[dict[str, bool]]
 

@@ -12,11 +12,11 @@ from humo.evaluation.cases import Case
 from humo.evaluation.generation import GenerationSettings, encode_cases
 from humo.focus import mask_iou
 from humo.guidance import Branch, make_rule
+from humo.layers.step_caches import cached
 from humo.pipeline import HuMoPipeline
 from humo.references import encode_video, to_pixels
 from humo.sampling import Conditions, branch_inputs
-from humo.step_caches import cached
-from humo.training.data import shrink_mask
+from humo.training.transformer.data import shrink_mask
 
 NOISE_LEVELS = (100, 300, 500, 700, 900)
 """Timesteps at which the focus head is asked."""

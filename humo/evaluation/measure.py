@@ -16,11 +16,11 @@ from humo.evaluation.cases import MODES, Case, make_cases
 from humo.evaluation.generation import GenerationSettings, generate
 from humo.evaluation.judging import judge
 from humo.evaluation.masks import mask_iou_by_noise
-from humo.evaluation.probes import Probes, Reading, stack_features
-from humo.fingerprint import fingerprint_pipeline
+from humo.evaluation.probes.networks import Probes, Reading, stack_features
+from humo.layers.step_caches import describe_cache
 from humo.pipeline import HuMoPipeline
 from humo.references import decode_latents, encode_video, to_frames, to_pixels
-from humo.step_caches import describe_cache
+from humo.system.fingerprint import fingerprint_pipeline
 
 OnVideos = Callable[[str, list[Case], list[np.ndarray], list[Reading]], None]
 

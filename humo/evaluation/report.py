@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from humo.evaluation.cases import Case
-from humo.evaluation.probes import Reading
+from humo.evaluation.probes.networks import Reading
 from humo.evaluation.rounding import rounded
 from humo.evaluation.seeds import spread_table
-from humo.evaluation.voice_report import kept_voices
+from humo.evaluation.voices.report import kept_voices
 from humo.media import write_video
 from humo.timing import FPS, SAMPLE_RATE
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from humo.finetuning.model import FinetuneModel, learned
 from humo.finetuning.settings import RUNTIME, FinetuneSettings
 from humo.finetuning.sharding import split_like, write_tensors
-from humo.published.shards import StoredTensor, open_safetensors, read_json, write_json
+from humo.loading.published.shards import StoredTensor, open_safetensors, read_json, write_json
 
 FORMAT = 1
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")

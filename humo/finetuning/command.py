@@ -29,7 +29,7 @@ def finetune(
     cpu: Annotated[bool, typer.Option("--cpu", help="Compute on the CPU although there is a GPU.")] = False,
 ) -> None:
     """Trains one stage of the paper's recipe; under `accelerate launch` on several GPUs, with DDP or FSDP2."""
-    from humo.dataset.loader import PreparedDataset
+    from humo.finetuning.dataset.loader import PreparedDataset
     from humo.finetuning.loop import Finetuning
     from humo.finetuning.processes import make_accelerator
     from humo.finetuning.settings import FinetuneSettings, with_changes

@@ -13,8 +13,8 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
-from humo.dataset.batch import TrainingBatch
 from humo.finetuning.checkpoint import check_state, find_states, fingerprint, load_state, read_state, save_state
+from humo.finetuning.dataset.batch import TrainingBatch
 from humo.finetuning.export import export
 from humo.finetuning.model import (
     FinetuneModel,
@@ -38,13 +38,13 @@ from humo.finetuning.settings import FinetuneSettings, paper_stage
 from humo.finetuning.source import NullVideo, Source, load_focus_head, load_transformer
 from humo.focus import mask_iou
 from humo.training.run import Run
-from humo.training.stages import audio_share
+from humo.training.transformer.stages import audio_share
 
 logger = logging.getLogger(__name__)
 
 
 class Data(Protocol):
-    """What a training reads; `humo.dataset.loader.PreparedDataset` is one."""
+    """What a training reads; `humo.finetuning.dataset.loader.PreparedDataset` is one."""
 
     def batches(
         self, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, start: int = 0

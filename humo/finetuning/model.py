@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from humo.finetuning.settings import FinetuneSettings, paper_stage
 from humo.focus import FaceMaskPredictor
-from humo.training.stages import trainable_names
+from humo.training.transformer.stages import trainable_names
 from humo.transformer import HuMoTransformer3DModel, HuMoTransformerBlock
 
 LORA_TARGETS = r"blocks\.\d+\.attn1\.(to_q|to_k|to_v|to_out\.0)"
@@ -63,7 +63,7 @@ def learned_names(model: FinetuneModel, settings: FinetuneSettings) -> list[str]
     Stage 1: the self-attention. Stage 2: self-attention, audio modules, focus head. With LoRA its matrices stand for
     the self-attention. With new condition channels the patch embedding learns as well (ours).
 
-    Source: HuMo sec. 3.2, 3.3, through `humo.training.stages.trainable_names`.
+    Source: HuMo sec. 3.2, 3.3, through `humo.training.transformer.stages.trainable_names`.
     """
     names = [name for name, _ in model.named_parameters()]
     learns = set(trainable_names(names, paper_stage(settings).learns))

@@ -21,11 +21,11 @@ import torch.nn.functional as F
 from diffusers.training_utils import compute_density_for_timestep_sampling
 from torch import Tensor
 
-from humo.dataset.batch import TrainingBatch
+from humo.explain.schedules import shift_noise
+from humo.finetuning.dataset.batch import TrainingBatch
 from humo.finetuning.settings import FinetuneSettings
 from humo.focus import face_mask_loss
 from humo.references import assemble_input
-from humo.schedules import shift_noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def draw_chance(
     Args:
         batch: on any device, as the loader gave it.
         settings: of the training.
-        audio_share: share of the sync task by now (`humo.training.stages.audio_share`).
+        audio_share: share of the sync task by now (`humo.training.transformer.stages.audio_share`).
         number: of the batch in the training, counted in one process.
         first: place of its first clip among the clips of all processes.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from humo.training.stages import Stage
+from humo.training.transformer.stages import Stage
 
 NAMES = {1: "subject preservation", 2: "audio-visual sync"}
 """The paper's names of its stages."""
@@ -131,7 +131,7 @@ class FinetuneSettings:
 
 
 def paper_stage(settings: FinetuneSettings) -> Stage:
-    """The stage in the terms of `humo.training.stages`, from which curriculum and freeze list are taken.
+    """The stage in the terms of `humo.training.transformer.stages`, from which curriculum and freeze list are taken.
 
     Source: HuMo sec. 3.2 (self-attention alone, no sound) and 3.3 (self-attention and audio modules, 20 % to 50 %).
     """

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from humo.published.shards import StoredTensor, write_shards
+from humo.loading.published.shards import StoredTensor, write_shards
 
 
 def write_tensors(tensors: Mapping[str, Tensor], folder: Path, stem: str, is_main: bool) -> None:

@@ -12,12 +12,12 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from torch import Tensor, nn
 
 from humo.checkpoints import MINI, from_wan
-from humo.codec import HuMoVideoCodec
 from humo.focus import FaceMaskPredictor
-from humo.published.conversion import find_converted
-from humo.published.parts import BLACK_LEVEL
-from humo.published.shards import check_weights, read_json
-from humo.published.sources import PRESETS
+from humo.layers.autoencoder import HuMoVideoCodec
+from humo.loading.published.conversion import find_converted
+from humo.loading.published.parts import BLACK_LEVEL
+from humo.loading.published.shards import check_weights, read_json
+from humo.loading.published.sources import PRESETS
 from humo.references import encode_black_video
 from humo.transformer import NUM_ATTENDED_BLOCKS, HuMoTransformer3DModel
 

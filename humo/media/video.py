@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from humo.caches import is_writable
+from humo.system.caches import is_writable
 
 AI_NOTICE = "AI-generated video, made with HuMo, compact: not a recording of real events."
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from humo.caches import is_writable
 from humo.portrait.caption import TITLES, write_caption
 from humo.portrait.portrait import ATTRIBUTES, GUESSES, Portrait
+from humo.system.caches import is_writable
 
 _SIDE = 512
 """Of the drawing, pixels."""

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from humo.inputs import MAX_PROMPT_LENGTH
 from humo.media import read_picture
 from humo.portrait.caption import complete_prompt, describe_portrait
 from humo.portrait.drawn import is_drawing
 from humo.portrait.portrait import Portrait
+from humo.requests.checks import MAX_PROMPT_LENGTH
 
 
 def draw_photographs(

@@ -8,7 +8,7 @@ In step over the whole: a shot is frames `start` to `stop` of one grid of 25 fra
 sound. A model makes only 4k+1 frames, so a shot is made with up to three frames more, which hear the sound that
 follows and are then thrown away. Nothing is rounded from shot to shot, so nothing adds up: the drift is 0.
 
-A pause is where nobody speaks (`humo.voice_activity`), whatever else is heard: noise, music, a knock. In a sound
+A pause is where nobody speaks (`humo.media.voice_activity`), whatever else is heard: noise, music, a knock. In a sound
 without any speech its silences take the pauses' place.
 
 Of all ways to cut, the one with the smallest total cost is taken (dynamic programming over frames). A cut in a pause
@@ -26,8 +26,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from humo.inputs import fit_samples
 from humo.media import SILENCE, Sound, read_sound
+from humo.media.voice_activity import find_pauses, find_speech, percentile_around
+from humo.requests.checks import fit_samples
 from humo.timing import (
     FPS,
     FRAMES_PER_LATENT,
@@ -38,7 +39,6 @@ from humo.timing import (
     round_down,
     round_up,
 )
-from humo.voice_activity import find_pauses, find_speech, percentile_around
 
 SILENCE_DB = 35.0
 """What is so much quieter than the loud parts is silence where nobody speaks at all, decibels."""

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from humo.files import replaced
 from humo.media import write_video
 from humo.shots.cuts import Shot
+from humo.system.files import replaced
 from humo.timing import FPS
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def fingerprint(settings: Mapping[str, Any], arrays: Iterable[np.ndarray]) -> st
 def fingerprint_of_model(transformer: nn.Module, vae: nn.Module) -> str:
     """Recognise a model cheaply: the transformer's settings, first layer, norms and adapters, and the codec.
 
-    Every training of ours changes norms (`humo.training.stages`, `humo.finetuning.model`), and memory presets leave
-    them in full precision, so that a run may go on with another preset. LoRA adapters are noticed as long as they are
-    not fused into the weights.
+    Every training of ours changes norms (`humo.training.transformer.stages`, `humo.finetuning.model`), and memory
+    presets leave them in full precision, so that a run may go on with another preset. LoRA adapters are noticed as long
+    as they are not fused into the weights.
 
     Args:
         transformer: of a pipeline.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from humo.caches import temporary_place
+from humo.system.caches import temporary_place
 
 PREFIX = "humo-page-"
 HOUR = 3600.0

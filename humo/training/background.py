@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from humo.processes import follow_parent
+from humo.system.processes import follow_parent
 
 S = TypeVar("S")
 R = TypeVar("R")

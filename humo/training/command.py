@@ -13,7 +13,7 @@ import typer
 from humo.timing import check_num_frames
 
 if TYPE_CHECKING:
-    from humo.codec import HuMoVideoCodec
+    from humo.layers.autoencoder import HuMoVideoCodec
 
 train = typer.Typer(
     no_args_is_help=True,
@@ -28,9 +28,9 @@ Threads = Annotated[int, typer.Option(help="CPU threads; two trainings side by s
 @train.command()
 def codec(out: Folder = Path("runs/mini"), steps: int = 6000, threads: Threads = 2, save_every: int = 100) -> None:
     """Fits the codec's principal components and trains its decoder."""
-    from humo.codec import HuMoVideoCodec
-    from humo.training.codec import CodecSettings, fit_components
-    from humo.training.codec_loop import train_codec
+    from humo.layers.autoencoder import HuMoVideoCodec
+    from humo.training.autoencoder.learning import CodecSettings, fit_components
+    from humo.training.autoencoder.loop import train_codec
 
     def begin() -> HuMoVideoCodec:
         model = HuMoVideoCodec()
@@ -51,7 +51,7 @@ def data(
     shard: Annotated[int, typer.Option(help="Clips a file; with many workers, small files are there sooner.")] = 500,
 ) -> None:
     """Renders and encodes the training clips, in shards; the model may train on the first ones meanwhile."""
-    from humo.training.data import DataSettings, write_shards
+    from humo.training.transformer.data import DataSettings, write_shards
 
     settings = DataSettings(num_clips=clips, clips_per_shard=shard)
     total = clips // settings.clips_per_shard
@@ -62,7 +62,13 @@ def data(
 @train.command()
 def hearing(out: Folder = Path("runs/mini"), steps: int = 1500, threads: Threads = 2) -> None:
     """Trains the audio encoder to read mouth shapes from speech; a matter of minutes."""
-    from humo.training.hearing import HearingSettings, MouthReader, make_audio_encoder, measure_hearing, train_hearing
+    from humo.training.audio_encoder.learning import (
+        HearingSettings,
+        MouthReader,
+        make_audio_encoder,
+        measure_hearing,
+        train_hearing,
+    )
     from humo.training.run import Run, machine_name
 
     torch.set_num_threads(threads)
@@ -83,9 +89,9 @@ def hearing(out: Folder = Path("runs/mini"), steps: int = 1500, threads: Threads
 @train.command()
 def reading(out: Folder = Path("runs/mini"), steps: int = 800, threads: Threads = 2) -> None:
     """Trains the text encoder to read from a caption what it says; a matter of minutes."""
-    from humo.training.reading import AttributeReader, ReadingSettings, measure_reading, train_reading
     from humo.training.run import Run, machine_name
-    from humo.training.text import make_text_encoder, make_tokenizer
+    from humo.training.text_encoder.learning import AttributeReader, ReadingSettings, measure_reading, train_reading
+    from humo.training.text_encoder.model import make_text_encoder, make_tokenizer
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -124,7 +130,7 @@ def model(
     sheet_every: Annotated[int, typer.Option(help="Steps between sample sheets; 0: none.", min=0)] = 600,
 ) -> None:
     """Trains transformer and focus head through the stages; writes a pipeline folder at the end."""
-    from humo.training.loop import LoopSettings, train_model
+    from humo.training.transformer.loop import LoopSettings, train_model
 
     torch.set_num_threads(threads)
     settings = LoopSettings(
@@ -157,11 +163,11 @@ def refine(
 ) -> None:
     """Teaches the decoder to draw cleanly from what the transformer makes, and gives it to the trained pipeline."""
     from humo.checkpoints import load
-    from humo.training.codec import deepen
-    from humo.training.codec_loop import train_codec
-    from humo.training.data import ClipData
-    from humo.training.loop import load_hearing
-    from humo.training.refining import CODEC, RedrawnClips, RefiningSettings, write_redrawn
+    from humo.training.autoencoder.learning import deepen
+    from humo.training.autoencoder.loop import train_codec
+    from humo.training.decoder.learning import CODEC, RedrawnClips, RefiningSettings, write_redrawn
+    from humo.training.transformer.data import ClipData
+    from humo.training.transformer.loop import load_hearing
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -197,8 +203,8 @@ def voices(
     save_every: int = 100,
 ) -> None:
     """Teaches the audio encoder to hear other voices than espeak-ng's, and gives it to the trained pipeline."""
-    from humo.training.voices.data import write_sentences
-    from humo.training.voices.loop import SENTENCES, train_voices
+    from humo.training.audio_encoder.voices.data import write_sentences
+    from humo.training.audio_encoder.voices.loop import SENTENCES, train_voices
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -216,7 +222,7 @@ def start(
     model_folder: Annotated[Path, typer.Option("--model", help="A published model.")] = Path("assets/humo-mini"),
 ) -> None:
     """Lays a finished model out as a training, so that the steps above go on from it."""
-    from humo.training.start import start_from
+    from humo.training.transformer.start import start_from
 
     steps = start_from(model_folder, out)
     typer.echo(f"{out}: codec at step {steps['codec']}, model at step {steps['model']}; ask both for more --steps.")

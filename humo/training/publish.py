@@ -14,7 +14,7 @@ from safetensors import safe_open
 from humo.checkpoints import load
 from humo.evaluation.report import FIGURES
 from humo.evaluation.seeds import cases_in_words, figure_cell
-from humo.evaluation.voice_report import SECTION, kept_voices, voice_table
+from humo.evaluation.voices.report import SECTION, kept_voices, voice_table
 from humo.training.run import NOT_RECORDED, Run
 
 SHARD = "15MB"
@@ -70,7 +70,7 @@ def training_record(out: Path) -> dict[str, Any]:
     """Steps, hours, machines and last figures of each part of a training, from its logs.
 
     Pauses of more than five minutes between two lines of a log do not count as training time; hours, figures and clips
-    of a training that this one started from (`humo.training.start`) do.
+    of a training that this one started from (`humo.training.transformer.start`) do.
     """
     parts, clips = {}, 0
     for part in ("codec", "hearing", "reading", "model", "refining", "voices"):

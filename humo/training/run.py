@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from humo.files import replaced
+from humo.system.files import replaced
 
 NOT_RECORDED = "not recorded"
 """Of a training's part that kept no note of its machine."""

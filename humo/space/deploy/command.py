@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from huggingface_hub import SpaceHardware
 
-from humo.files import replaced
 from humo.space.deploy.spacefile import (
     NAME,
     ROOT,
@@ -30,6 +29,7 @@ from humo.space.deploy.spacefile import (
     with_front_matter,
 )
 from humo.space.deploy.upload import check_tree, collect_files, hash_weights, with_hashes
+from humo.system.files import replaced
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from humo.explain.schedules import Schedule, schedule
 from humo.guidance import NUM_TIMESTEPS, TEXT_DROP, make_rule, scale_at, step
 from humo.media import write_video
-from humo.schedules import Schedule, schedule
 from humo.space.inspect.look_inside import Tell
 
 if TYPE_CHECKING:

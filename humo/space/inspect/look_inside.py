@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from humo.explain.schedules import Schedule
 from humo.guidance import Rule, make_rule
-from humo.schedules import Schedule
 from humo.timing import count_latents
 
 if TYPE_CHECKING:
-    from humo.explain import Senses, Trace
+    from humo.explain.figures import Senses, Trace
     from humo.pipeline import HuMoPipeline
     from humo.sampling import StepState
     from humo.space.jobs.request import VideoRequest
@@ -160,7 +160,7 @@ class _Watch:
     total: int = 0
 
     def __post_init__(self) -> None:
-        from humo.explain import Trace  # torch, which the page opens without
+        from humo.explain.figures import Trace  # torch, which the page opens without
 
         self.trace = Trace(self.pipe, masks=self.pipe.focus_head is not None)
         self.tell(0, 0, "Reading the request again")
@@ -189,7 +189,7 @@ def looked_steps(timesteps: list[float]) -> set[int]:
 
 
 def _look(pipe: HuMoPipeline, state: StepState, mask: np.ndarray | None) -> Look:
-    from humo import explain
+    from humo.explain import figures as explain
 
     asked = pipe, state.noisy, state.timestep, state.conditions
     numbers, latents = _kept_frames(1 + 4 * (state.clean.shape[2] - 1))

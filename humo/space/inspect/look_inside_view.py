@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
-from humo.overlays import describe_masks, enlarge, grey_frame, mask_overlay, middle, peak, share_on, stretch
-from humo.schedules import COLOURS, describe_schedule
+from humo.explain.overlays import describe_masks, enlarge, grey_frame, mask_overlay, middle, peak, share_on, stretch
+from humo.explain.schedules import COLOURS, describe_schedule
 from humo.space.inspect.look_inside import Inside, Look
 from humo.space.page.curves import describe, draw_schedule
 from humo.space.page.html import data_uri, sentence

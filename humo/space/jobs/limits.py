@@ -3,7 +3,7 @@
 Gradio checks little on the server: the longest text of a box is not enforced, an address as input is fetched whole, and
 a program may send any type. So every request passes through `Limits.check` before it takes a place in the queue, and
 every job starts through a `Gate`. Who may have how many jobs at a time is the studio's matter
-(`humo.space.jobs.manager`), what the model can do the pipeline's (`humo.inputs`). Ours.
+(`humo.space.jobs.manager`), what the model can do the pipeline's (`humo.requests.checks`). Ours.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from humo.media import Sound, read_picture, read_sound
 from humo.portrait import Portrait
-from humo.ranges import LARGEST_SEED, short
+from humo.requests.ranges import LARGEST_SEED, short
 from humo.space.jobs.request import VideoRequest
 from humo.space.links.settings import MAX_TEXT, check_guidance, check_text
 from humo.timing import FPS

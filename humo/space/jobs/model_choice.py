@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from humo.fast_config import has_fast
-from humo.plans import PRESETS
+from humo.loading.fast_form_config import has_fast
+from humo.loading.memory_presets import PRESETS
 from humo.space.jobs.zerogpu import is_zero_gpu
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ MINI_FOLDER = Path(__file__).parents[3] / "assets" / "humo-mini"
 ZERO_GPU_BYTES = 48 * 10**9
 """Of the GPU that ZeroGPU lends; it cannot be asked before a call. Source: the Hub's documentation of 2026."""
 TOLERANCE = 0.9
-"""A GPU sold as 24 GB may report a little less: it counts as one from this share on, as in `humo.memory`."""
+"""A GPU sold as 24 GB may report a little less: it counts as one from this share on, as in `humo.loading.memory`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +95,7 @@ def load_served(wanted: str = MINI, device: torch.device | str | None = None) ->
 
 
 def memory_preset(num_bytes: int) -> str:
-    """The largest memory preset of `humo.memory` that a GPU has.
+    """The largest memory preset of `humo.loading.memory` that a GPU has.
 
     Args:
         num_bytes: of the GPU's memory.
@@ -112,7 +112,7 @@ def memory_preset(num_bytes: int) -> str:
 
 def _load(wanted: str, device: torch.device | str | None, note: str) -> Served:
     from humo.checkpoints import load
-    from humo.fast import make_fast
+    from humo.loading.fast_form import make_fast
 
     pipe = load(wanted, device=device)
     if has_fast(folder := folder_of(wanted)):

@@ -16,10 +16,10 @@ from humo.media import read_sound
 from humo.timing import FPS, FRAMES_PER_LATENT, PUBLISHED_FRAMES, frames_for_sound, round_down
 
 if TYPE_CHECKING:
-    from humo.calls import Call
     from humo.media import Sound
     from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
     from humo.portrait import Portrait
+    from humo.requests.call import Call
     from humo.sampling import StepState
 
 
@@ -83,7 +83,7 @@ class VideoRequest:
     width: int | None = None
     """Pixels; None for the model's own."""
     is_fast: bool = False
-    """Whether the model's fast form makes it (`humo.fast`)."""
+    """Whether the model's fast form makes it (`humo.loading.fast_form`)."""
     as_is: bool = False
     """Whether a model of drawn people sees a photograph as it is (`humo.portrait`)."""
 
@@ -114,7 +114,7 @@ class VideoRequest:
         Raises:
             ValueError: as of `run`.
         """
-        from humo.calls import read_call
+        from humo.requests.call import read_call
 
         return read_call(pipe, **self._arguments())
 
@@ -213,7 +213,7 @@ class Defaults:
 
     @property
     def longest_by_sound(self) -> int | None:
-        """Frames at which a sound is cut, None for never; as `humo.inputs.choose_num_frames` decides."""
+        """Frames at which a sound is cut, None for never; as `humo.requests.checks.choose_num_frames` decides."""
         return self.max_frames or (None if self.trained_frames else PUBLISHED_FRAMES)
 
     def size_choices(self) -> list[tuple[str, str]]:
@@ -255,7 +255,7 @@ class Defaults:
 
 
 def frames_of(sound: Sound, longest: int | None = None) -> int:
-    """Frames of the video for a sound, 4k+1, at most `longest`; as `humo.inputs.choose_num_frames`."""
+    """Frames of the video for a sound, 4k+1, at most `longest`; as `humo.requests.checks.choose_num_frames`."""
     return frames_for_sound(len(sound.original), sound.rate, longest)
 
 

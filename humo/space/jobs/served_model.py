@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from humo.fast_config import has_fast
+from humo.loading.fast_form_config import has_fast
 from humo.media import warm_up
 from humo.space.jobs.job import Model
 from humo.space.jobs.model_choice import LARGE, folder_of, load_served

@@ -18,9 +18,9 @@ from humo.space.jobs.time_left import Work
 from humo.space.jobs.zerogpu import expected_seconds
 
 if TYPE_CHECKING:
-    from humo.calls import Call
-    from humo.decoding import OnFrames
+    from humo.layers.decoding import OnFrames
     from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
+    from humo.requests.call import Call
     from humo.sampling import StepState
 
 SHOWN_SIDE = 512

@@ -3,7 +3,7 @@
 Time is taken to grow with the tokens that pass through the network: steps x branches x tokens. What a device needs for
 one of them is measured, the median of the last few videos, so that the first one, which warms things up, soon counts
 for nothing. Before the first measurement only the published models on a GPU have a figure, the estimate of
-`humo.estimates`. All of it is ours; it lives in memory and starts anew with the process.
+`humo.loading.estimates`. All of it is ours; it lives in memory and starts anew with the process.
 """
 
 from __future__ import annotations
@@ -48,8 +48,11 @@ class Work:
 
     def count(self) -> int:
         """Tokens that pass through the network, in all steps, branches and windows together."""
-        from humo.estimates import count_branches, count_tokens  # these take seconds, which the page opens without
-        from humo.windows import plan_windows
+        from humo.layers.windows import plan_windows
+        from humo.loading.estimates import (  # these take seconds, which the page opens without
+            count_branches,
+            count_tokens,
+        )
 
         num_latents, references = count_latents(self.num_frames), max(1, self.num_images)
         longest = num_latents if self.trained_frames is None else count_latents(self.trained_frames)
@@ -89,11 +92,11 @@ class Pace:
 
 
 def _estimated(model: str, device: str, work: Work) -> float | None:
-    """What `humo.estimates` says of a published model on a GPU of its assumed speed; None for any other."""
+    """What `humo.loading.estimates` says of a published model on a GPU of its assumed speed; None for any other."""
     if not device.startswith("cuda") or model not in ("1.7B", "17B"):
         return None
-    from humo.estimates import Call, estimate, sizes_of_preset
-    from humo.plans import plan_for
+    from humo.loading.estimates import Call, estimate, sizes_of_preset
+    from humo.loading.memory_presets import plan_for
 
     sizes = sizes_of_preset(model)
     call = Call(num_images=work.num_images, has_audio=work.has_audio, guidance=work.guidance)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from humo.files import replaced
+from humo.system.files import replaced
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,14 +157,14 @@ def stream(work: Callable[[Callable[[Any], None]], Any]) -> Iterator[Any]:
 
 
 def expected_seconds(pipe: HuMoPipeline, work: Work) -> float:
-    """Seconds of the denoising of a video on a GPU of the speed that `humo.estimates` assumes.
+    """Seconds of the denoising of a video on a GPU of the speed that `humo.loading.estimates` assumes.
 
     Args:
         pipe: what makes it.
         work: what is to be made.
     """
-    from humo.estimates import Call, estimate, sizes_of_pipeline
-    from humo.plans import Plan
+    from humo.loading.estimates import Call, estimate, sizes_of_pipeline
+    from humo.loading.memory_presets import Plan
 
     call = Call(num_images=work.num_images, has_audio=work.has_audio, guidance=work.guidance)
     figures = estimate(sizes_of_pipeline(pipe), work.height, work.width, work.num_frames, Plan(), call)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from humo.caches import is_writable, user_cache
+from humo.system.caches import is_writable, user_cache
 
 BUCKET = Path("/data")
 """Where a Space's bucket is mounted."""

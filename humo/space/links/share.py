@@ -17,7 +17,7 @@ from pathlib import Path
 import soundfile
 from PIL import Image
 
-from humo.fast_config import FOLDER as FAST
+from humo.loading.fast_form_config import FOLDER as FAST
 from humo.media import read_picture, read_sound
 from humo.portrait import Portrait, draw_portrait
 from humo.space.jobs.request import VideoRequest

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from humo.files import alone
 from humo.space.links.record_files import (
     GONE,
     MAX_RECORD,
@@ -30,6 +29,7 @@ from humo.space.links.record_files import (
     write_record,
 )
 from humo.space.links.records import Record, check_name, is_id
+from humo.system.files import alone
 
 GALLERY = Path(__file__).parents[3] / "assets" / "examples" / "generations"
 """The shipped records (`humo.space.links.gallery`)."""

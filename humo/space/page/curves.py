@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from humo.explain.schedules import BRANCH_COLOURS, Schedule, schedule
 from humo.guidance import Rule, make_rule
-from humo.schedules import BRANCH_COLOURS, Schedule, schedule
 
 WIDTH, HEIGHT = 380, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 28, 2, 16, 36

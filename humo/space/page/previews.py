@@ -1,7 +1,8 @@
 """What the model will really see and hear: the picture in its white frame, the sound with its windows.
 
 Each is HTML with the same in words. The sound is drawn with the page's own colours, so that it is read in light and
-dark, from numbers that the pipeline would take too (`humo.inputs`, `humo.audio`), without importing torch. Ours.
+dark, from numbers that the pipeline would take too (`humo.requests.checks`, `humo.audio`), without importing torch.
+Ours.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from humo.letterbox import letterbox
 from humo.media import Sound
+from humo.media.letterbox import letterbox
+from humo.media.voice_activity import find_pauses, find_speech
 from humo.space.jobs.request import frames_of
 from humo.space.page.html import data_uri
 from humo.timing import FPS, FRAMES_PER_LATENT, SAMPLE_RATE, count_latents
-from humo.voice_activity import find_pauses, find_speech
 
 WINDOW = 8
 """Video frames of a latent frame, and the features that it hears: two more on each side (`humo.audio`)."""
@@ -98,7 +99,7 @@ class Heard:
 
 
 def listen(sound: Sound, max_frames: int | None, num_frames: int | None = None) -> Heard:
-    """Find out what the model will hear, as `humo.inputs.choose_num_frames` decides.
+    """Find out what the model will hear, as `humo.requests.checks.choose_num_frames` decides.
 
     Args:
         sound: as `humo.media.read_sound` gives it.

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from humo.fast_config import SUFFIX
+from humo.loading.fast_form_config import SUFFIX
 from humo.space.examples import Example
 from humo.space.jobs.admission import Entrance
 from humo.space.links.records import POSTER, VIDEO, Record, link

@@ -1,0 +1,153 @@
+"""The results of the comparison as a table, a plot, and a verdict on each of the paper's claims. Ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from humo.evaluation.ablation.variants import CAVEATS, CLAIMS, RULES, VARIANTS, Claim
+
+Runs = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Figures by name of the variant or rule, seed and figure; those of `full` are those of the adaptive rule too."""
+SHOWN = ("sync", "sync_loudness", "width_sync", "identity", "text", "frechet", "mask_iou", "faces")
+CONFIDENCE = 0.95
+OUTCOMES = ("Reproduced", "Not reproduced", "Not decidable here")
+
+
+def differences(runs: Runs, claim: Claim) -> np.ndarray:
+    """By how much `better` has more of the figure than `worse`, seed by seed, in the claim's direction, (seeds,)."""
+    better, worse = _figures_of(runs, claim.better), _figures_of(runs, claim.worse)
+    seeds = sorted(seed for seed in better.keys() & worse.keys() if claim.figure in better[seed])
+    values = np.array([better[seed][claim.figure] - worse[seed][claim.figure] for seed in seeds])
+    return values if claim.is_higher_better else -values
+
+
+def _figures_of(runs: Runs, name: str) -> Mapping[str, Mapping[str, float]]:
+    return runs.get("full" if name == "adaptive" else name, {})
+
+
+def interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean of paired differences and its 95 % interval by Student's t; infinite for fewer than two seeds."""
+    if len(values) < 2:
+        return (float(values.mean()) if len(values) else float("nan")), float("-inf"), float("inf")
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
+    return float(values.mean()), float(values.mean()) - half, float(values.mean()) + half
+
+
+def outcome(runs: Runs, claim: Claim) -> str:
+    """One of `OUTCOMES`.
+
+    The interval of the paired differences decides: wholly on the claim's side, wholly on the other, or around zero.
+    """
+    _, low, high = interval(differences(runs, claim))
+    return OUTCOMES[0] if low > 0 else OUTCOMES[1] if high < 0 else OUTCOMES[2]
+
+
+def verdict(runs: Runs, claim: Claim) -> str:
+    """A sentence with the outcome and the figures behind it."""
+    values = differences(runs, claim)
+    mean, low, high = interval(values)
+    if len(values) < 2:
+        return f"{claim.text} {OUTCOMES[2]}: {len(values)} seed{'s' * (len(values) != 1)}."
+    if not claim.is_higher_better:
+        mean, low, high = -mean, -high, -low
+    return (
+        f"{claim.text} {outcome(runs, claim)}: {claim.figure} {mean:+.3f} [{low:+.3f}, {high:+.3f}] for "
+        f"{claim.better} against {claim.worse}, {len(values)} seeds."
+    )
+
+
+def table(runs: Runs, names: Sequence[str], shown: Sequence[str] = SHOWN) -> str:
+    """Means and standard deviations over seeds as markdown."""
+    lines = ["| | " + " | ".join(shown) + " | seeds |", "|---" * (len(shown) + 2) + "|"]
+    for name in names:
+        if by_seed := _figures_of(runs, name):
+            cells = [_cell([figures[figure] for figures in by_seed.values() if figure in figures]) for figure in shown]
+            lines.append(f"| {name} | " + " | ".join(cells) + f" | {len(by_seed)} |")
+    return "\n".join(lines)
+
+
+def write_results(record: dict[str, Any], folder: Path) -> Path:
+    """Writes results.md and results.png from what is in `record["runs"]`.
+
+    Args:
+        record: as in results.json.
+        folder: where to.
+
+    Returns:
+        Path of results.md.
+    """
+    runs, settings = record["runs"], record["settings"]
+    start = "nothing"
+    if settings["start"]:
+        start = f"{settings['start']}, weights `{record['start_weights']}`, with self-attention and sound anew"
+    said = {**{name: variant.what for name, variant in VARIANTS.items()}, **_rules_in_words()}
+    parts = [
+        "# The paper's claims, in miniature\n",
+        f"Written by `{record['command']}` on {record['device']}; {record['hours']:.1f} hours of training and "
+        f"measuring. All variants begin from one text-to-video model ({settings['base_steps']} steps from {start}) and "
+        f"learn for {settings['steps']} steps from {record['clips']} clips; each seed has {record['videos']} held-out "
+        "videos of its own, the same for all variants. Mean ± standard deviation over seeds.\n",
+        "## Training\n",
+        table(runs, list(VARIANTS)),
+        "\n## Guidance, on the weights of `full`\n",
+        table(runs, list(RULES), [figure for figure in SHOWN if figure != "mask_iou"]),
+        "\n## What was compared\n",
+        "\n".join(f"- `{name}`: {said[name]}" for name in [*VARIANTS, *RULES]),
+        "\n## Claims\n",
+        "The interval of the differences, seed by seed, decides: *reproduced* where all of it lies on the side of the "
+        "claim, *not reproduced* where all of it lies on the other, else *not decidable here*.\n",
+        "Of these the paper's ablation table has figures:\n",
+        "\n".join(f"- {verdict(runs, claim)}" for claim in CLAIMS if claim.is_measured),
+        "\nFor these it argues:\n",
+        "\n".join(f"- {verdict(runs, claim)}" for claim in CLAIMS if not claim.is_measured),
+        "\n## What must be known\n",
+        "\n".join(f"- {caveat}" for caveat in CAVEATS),
+        "\n![Differences to the paper's recipe](results.png)\n",
+    ]
+    (folder / "results.md").write_text("\n".join(parts))
+    draw(runs, folder / "results.png")
+    return folder / "results.md"
+
+
+def draw(runs: Runs, path: Path) -> None:
+    """Each claim's paired differences: points for seeds, a line for the interval."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 0.42 * len(CLAIMS) + 1.2), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    for row, claim in enumerate(CLAIMS):
+        values = differences(runs, claim)
+        mean, low, high = interval(values)
+        if np.isfinite([low, high]).all():
+            axes.plot([low, high], [row, row], color="0.35", linewidth=2)
+            axes.plot([mean], [row], "D", color="0.1", markersize=6)
+        axes.plot(values, [row] * len(values), "o", color="#0072B2", markersize=5, alpha=0.8)
+    axes.axvline(0, color="0.6", linewidth=1, linestyle="--")
+    labels = [f"{claim.better} against {claim.worse}: {claim.figure}" for claim in CLAIMS]
+    axes.set_yticks(range(len(CLAIMS)), labels)
+    axes.set_ylim(len(CLAIMS) - 0.5, -0.5)
+    axes.set_xlabel("difference in the direction of the claim (right of zero: as the paper says)")
+    figure.savefig(path)
+
+
+def _rules_in_words() -> dict[str, str]:
+    def scales(rule: dict[str, Any]) -> str:
+        text = f"text {rule['text']:g}, image {rule['image']:g}, audio {rule['audio']:g}"
+        early = rule.get("early")
+        if early is None:
+            return text
+        return f"{text}; above timestep {rule['switch']:g} " + ", ".join(f"{value:g}" for value in early)
+
+    return {name: scales(rule) for name, rule in RULES.items()}
+
+
+def _cell(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{spread}"

@@ -1,0 +1,1 @@
+"""Probes: small networks that read what is drawn, and their training."""

@@ -1,0 +1,1 @@
+"""The instruments that judge the published models, one file each, and their weights."""

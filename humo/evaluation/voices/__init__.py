@@ -1,0 +1,1 @@
+"""How mini's mouths follow recordings of people."""

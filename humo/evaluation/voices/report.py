@@ -1,0 +1,107 @@
+"""The figures of voices in words and tables: for report.json, the terminal, the model card and the README. Ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from humo.evaluation.rounding import rounded
+
+SECTION = "voices"
+"""Name of the figures in report.json."""
+NAMES = {
+    "human": "people",
+    "espeak": "espeak-ng, same words",
+    "espeak_own": "… by its own phonemes",
+    "hibari": "hibari, same words",
+}
+COLUMNS = {
+    "sync": "lip sync",
+    "sync_shuffled": "with another's voice",
+    "sync_loudness": "loudness alone",
+    "width_sync": "mouth width",
+    "bilabials": "open at p, b, m",
+    "open_vowels": "open at a, o",
+    "told_apart": "told apart",
+}
+
+
+def write_voices(figures: dict[str, Any], folder: Path) -> Path:
+    """Puts the figures into report.json, whatever else that holds, and writes voices.md.
+
+    Args:
+        figures: from `humo.evaluation.voices.measure.evaluate_voices`, with "source".
+        folder: must exist.
+
+    Returns:
+        Path of voices.md.
+    """
+    path = folder / "report.json"
+    report = json.loads(path.read_text()) if path.is_file() else {}
+    report[SECTION] = rounded(figures)
+    path.write_text(json.dumps(report, indent=2) + "\n")
+    page = folder / "voices.md"
+    page.write_text("# Human voices\n\n" + voice_table(report[SECTION]))
+    return page
+
+
+def kept_voices(folder: Path, model: str) -> dict[str, Any]:
+    """The section of an earlier report in a folder, as far as it is about the same model: {} or {"voices": ...}."""
+    path = folder / "report.json"
+    report = json.loads(path.read_text()) if path.is_file() else {}
+    figures = report.get(SECTION)
+    return {SECTION: figures} if figures and figures["settings"]["model"] == model else {}
+
+
+def voice_table(figures: dict[str, Any]) -> str:
+    """All rows as a Markdown table, and what they mean."""
+    lines = ["| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for key, row in figures["by_voice"].items():
+        lines.append(f"| {NAMES[key]} | " + " | ".join(_cell(row, name) for name in COLUMNS) + " |")
+    for name, row in figures["by_change"].items():
+        lines.append(f"| people, {name} | " + " | ".join(_cell(row, column) for column in COLUMNS) + " |")
+    human = figures["by_voice"]["human"]
+    shut, wide = human.get("phones", (0, 0))
+    lines += [
+        "",
+        f"{human['pieces']} pieces of {figures['settings']['num_frames']} frames of {figures['speakers']} people, from "
+        f"{figures['source']}; in brackets 95 % intervals over pieces. The truth of recordings are their phones by "
+        "forced alignment: espeak-ng's second row says what that costs. *Told apart*: share of all pairs of "
+        f"{shut} closed lips and {wide} open vowels of which the vowel is more open; 0.5 is chance.",
+        "",
+        f"How far the mouth is open while nobody speaks: {figures['pauses']['openness']:z.2f} in pauses, with a room's "
+        f"noise 20 dB under the voice; {figures['music']['openness']:z.2f} while music plays alone.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def voices_in_words(figures: dict[str, Any]) -> str:
+    """What people's voices did, as sentences for the README."""
+    by_voice, by_change = figures["by_voice"], figures["by_change"]
+    human, espeak = by_voice["human"], by_voice.get("espeak")
+    beside = f"; espeak-ng's, same words, {espeak['sync']:z.2f} and {espeak['width_sync']:z.2f}" if espeak else ""
+    changed = ", ".join(
+        f"{name} {row.get('sync', float('nan')):z.2f} and {row.get('width_sync', float('nan')):z.2f}"
+        for name, row in by_change.items()
+    )
+    return (
+        f"*Human voices*: {human['pieces']} pieces of recordings of {figures['speakers']} people, from "
+        f"{figures['source']}. Openness and width of the mouth correlate with the aligned phones by "
+        f"{human['sync']:z.2f} and {human['width_sync']:z.2f}{beside}; {changed}. While nobody speaks, the mouth is "
+        f"open by {figures['pauses']['openness']:z.2f} in pauses with noise and by {figures['music']['openness']:z.2f} "
+        "while music plays alone."
+    )
+
+
+def voice_summary(name: str, row: dict[str, Any]) -> str:
+    """One row's figures for the terminal."""
+    cells = (f"{column} {row[column]:z.2f}" for column in COLUMNS if column in row)
+    return f"{name:<28}" + "  ".join(cells)
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    if name not in row:
+        return ""
+    bounds = row.get(f"{name}_interval")
+    return f"{row[name]:z.2f}" + (f" ({bounds[0]:z.2f}–{bounds[1]:z.2f})" if bounds else "")

@@ -1,0 +1,1 @@
+"""A row's clip: read, filtered, measured, encoded."""

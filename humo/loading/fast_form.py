@@ -1,0 +1,82 @@
+"""The fast form of a model: its own transformer with a distilled adapter folded in, one pass a step and few steps.
+
+It lies in the model's folder under `fast/`, in two files that `python -m humo distill publish` writes:
+`adapter.safetensors` with a low-rank update of every linear layer (under the names of diffusers' LoRA files) and the
+embedding of guidance's scales, and `config.json`. Text, picture and sound keep their scales
+(`humo.layers.guidance_embedding`). What is given up: negative prompts, and the published models' rules of guidance.
+Ours; HuMo publishes none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from humo.loading.fast_form_config import FOLDER, WEIGHTS, read_config
+from humo.pipeline import HuMoPipeline
+from humo.transformer import HuMoTransformer3DModel
+
+EMBEDDER, PREFIX, DOWN, UP = "guidance_embedder.", "transformer.", ".lora_A.weight", ".lora_B.weight"
+"""Parts of the names in the file."""
+
+
+def make_fast(pipe: HuMoPipeline, folder: Path) -> HuMoPipeline:
+    """A pipeline that shares all parts with `pipe` but the transformer and the solver.
+
+    Args:
+        pipe: the model.
+        folder: of the model, with its fast form in it.
+
+    Raises:
+        ValueError: if there is none, or it is damaged or another model's.
+    """
+    config = read_config(folder)
+    transformer = merged_transformer(pipe.transformer, folder / FOLDER / WEIGHTS)
+    solver = FlowMatchEulerDiscreteScheduler(shift=config.shift)
+    settings = {name: value for name, value in pipe.config.items() if name not in pipe.components and name[0] != "_"}
+    settings["default_num_inference_steps"] = config.num_inference_steps
+    parts = {**pipe.components, "transformer": transformer, "scheduler": solver}
+    fast = HuMoPipeline(**parts, **settings)
+    fast.register_to_config(_name_or_path=pipe.name_or_path)
+    return fast
+
+
+@torch.no_grad()
+def merged_transformer(teacher: HuMoTransformer3DModel, path: Path) -> HuMoTransformer3DModel:
+    """The teacher's weights with a stored student folded in, as a model of its own.
+
+    Args:
+        teacher: the transformer that was distilled.
+        path: of the adapter.
+
+    Raises:
+        ValueError: if the file is damaged or does not fit the teacher.
+    """
+    student = with_scalars(teacher)
+    parameters = dict(student.named_parameters())
+    try:
+        stored = {name.removeprefix(PREFIX): value.float() for name, value in load_file(path).items()}
+        for name, value in stored.items():
+            if name.startswith(EMBEDDER):
+                parameters[name].copy_(value)
+            elif name.endswith(DOWN):
+                layer = name.removesuffix(DOWN)
+                parameters[f"{layer}.weight"] += (stored[f"{layer}{UP}"] @ value).to(parameters[f"{layer}.weight"])
+    except (OSError, KeyError, RuntimeError, SafetensorError):
+        model = path.parent.parent.name
+        raise ValueError(f"{model}'s fast form is damaged or another model's: fetch the folder again.") from None
+    return student.eval().requires_grad_(False)
+
+
+def with_scalars(teacher: HuMoTransformer3DModel) -> HuMoTransformer3DModel:
+    """The same network with an untrained embedding of the scales, which adds nothing yet."""
+    config = {name: value for name, value in teacher.config.items() if not name.startswith("_")}
+    student = HuMoTransformer3DModel.from_config({**config, "guidance_embeds": True})
+    weights = {name: value.clone() for name, value in teacher.state_dict().items()}
+    student.load_state_dict(weights, strict=False, assign=True)  # each in its own dtype
+    student.guidance_embedder.to(teacher.dtype)
+    return student.to(teacher.device)

@@ -1,0 +1,233 @@
+"""One GPU of any size: which of diffusers' own mechanisms are switched on for how much memory.
+
+`humo.load(..., memory="24GB")` calls `place`, which looks the plan of that memory and model up in
+`humo.loading.memory_presets` and applies it. Every switch of a `Plan` is a mechanism of diffusers; `apply_plan` shows
+all calls. A smaller preset always works on a larger GPU. What each costs:
+
+- `model_offload`: one whole component on the GPU at a time. Exact; costs the moves, seconds for a video.
+- `offload_encoders`: text and audio encoder come to the GPU layer by layer. Exact; they run once for a video.
+- `offload_blocks`: the transformer's blocks come one after another, the next while one computes. Exact. A block of the
+  17B model is 0.8 GB, which a PCIe 4 slot brings in about 40 ms, while it computes for far longer at 480x832.
+- `layerwise_casting`: the blocks' weights rest as float8_e4m3fn and are widened for computing. Halves what they take;
+  NOT exact (3 bits of mantissa are left).
+- `tile_vae`: the video codec works on overlapping tiles of 256x256 pixels, and on one video of a batch at a time. Seams
+  are blended: close, not exact.
+- `cache_prompts`: features of prompts are kept on disk (`humo.requests.prompt_cache`). Exact.
+
+Not done, and why. The text encoder is not quantised: bitsandbytes is no requirement here, layer-wise casting breaks
+transformers' UMT5 (its feed-forward layer casts activations to the type in which the weights rest), and offloaded layer
+by layer the encoder takes no more room than its largest layer; with `humo.requests.prompt_cache.release_text_encoder`
+it leaves the host's memory too. It is not run on the CPU, where 512 tokens of umT5-xxl take long.
+
+Two more switches need no plan and work on any loaded pipeline: `pipe.transformer.set_attention_backend("native")`, or
+any other name of diffusers' dispatcher whose package is installed (`flash`, `sage`, `_native_cudnn` ...), and
+`pipe.load_lora_weights(...)` (with peft installed) with Wan LoRAs in diffusers' or Wan's own key names. A few-step LoRA
+keeps audio guidance: it was distilled to do without text guidance, so ask for its number of steps and for
+`guidance={"rule": "constant", "text": 1.0, "image": 1.0, "audio": 3.0}`, two passes a step (`audio` 1.0: one pass).
+Under `layerwise_casting` a LoRA must be there before, as in `humo.load("17B", memory="8GB", lora=...)`, for peft would
+make its weights in float8, in which nothing can be computed; and such weights cannot be saved (`humo.layers.float8`).
+
+All of this file is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers.hooks import apply_group_offloading
+
+from humo.loading.estimates import (
+    ASSUMED_TFLOPS,
+    GB,
+    Call,
+    Estimate,
+    Sizes,
+    count_parameters,
+    estimate,
+    sizes_of_pipeline,
+    sizes_of_preset,
+    table,
+)
+from humo.loading.memory_presets import PRESETS, SMALL, Plan, plan_for
+from humo.requests.prompt_cache import PromptCache, fingerprint
+
+if TYPE_CHECKING:
+    from humo.pipeline import HuMoPipeline
+
+__all__ = [
+    "PRESETS",
+    "Estimate",
+    "Plan",
+    "apply_plan",
+    "estimate",
+    "estimate_run",
+    "estimate_table",
+    "place",
+    "plan_for",
+]
+
+TABLE_SIZES = ((480, 832, 97), (720, 1280, 97))
+"""(height, width, frames) of the table of estimates."""
+TOLERANCE = 0.9
+"""A GPU sold as 24 GB may report a little less: it counts as one from this share on."""
+
+
+def default_dtype(device: torch.device | None = None) -> torch.dtype:
+    """The dtype in which `load` loads unless asked otherwise: float32 on a CPU, else bfloat16.
+
+    Args:
+        device: where to compute; default a GPU if there is one, else the CPU.
+    """
+    kind = device.type if device else "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.float32 if kind == "cpu" else torch.bfloat16
+
+
+def place(pipeline: HuMoPipeline, device: torch.device | str, memory: str | None = None) -> HuMoPipeline:
+    """Put a pipeline where it computes, with as little of the GPU's memory as asked for.
+
+    Args:
+        pipeline: on the CPU, in bfloat16 (its codec in float32).
+        device: where to compute.
+        memory: one of `PRESETS`; None keeps everything on the device.
+
+    Returns:
+        The same pipeline.
+
+    Raises:
+        ValueError: if there is no such preset, the device is not a GPU although the preset needs one, or the GPU is
+            too small for the preset or the model.
+    """
+    device = torch.device(device)
+    num_parameters = count_parameters(pipeline.transformer)
+    plan = plan_for(memory, num_parameters)
+    if memory is not None and num_parameters >= SMALL and device.type == "cpu":
+        raise ValueError(f"memory={memory!r} is about a GPU but the device is the CPU: leave it out, or use a GPU.")
+    if device.type == "cuda":
+        _check_room(pipeline, torch.cuda.mem_get_info(device)[1], memory)
+    return apply_plan(pipeline, device, plan)
+
+
+def _check_room(pipeline: HuMoPipeline, total: int, memory: str | None) -> None:
+    """Refuses a preset larger than the GPU of `total` bytes, and a whole model that does not fit."""
+    if memory is not None and int(memory.removesuffix("GB")) * GB * TOLERANCE > total:
+        raise ValueError(f"memory={memory!r} is more than this GPU's {total / GB:.0f} GB: give a smaller preset.")
+    models = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    needed = sum(parameter.nbytes for model in models for parameter in model.parameters())
+    if memory is None and needed > total:
+        raise ValueError(
+            f"The weights take {needed / GB:.0f} GB but this GPU has {total / GB:.0f} GB: give memory= one of "
+            f"{', '.join(PRESETS)}."
+        )
+
+
+def apply_plan(pipeline: HuMoPipeline, device: torch.device | str, plan: Plan) -> HuMoPipeline:
+    """Switch on what a plan says.
+
+    Args:
+        pipeline: on the CPU.
+        device: where to compute; also the CPU, so that every mechanism can be tried without a GPU.
+        plan: the switches.
+
+    Returns:
+        The same pipeline.
+    """
+    device = torch.device(device)
+    if plan.cache_prompts and pipeline.text_encoder is not None:
+        pipeline.prompt_cache = PromptCache(fingerprint(pipeline.text_encoder))
+    if plan.layerwise_casting:  # before the hooks that move the weights, so that they move the small ones
+        pipeline.transformer.enable_layerwise_casting(
+            storage_dtype=torch.float8_e4m3fn, compute_dtype=pipeline.transformer.dtype
+        )
+    if plan.tile_vae and hasattr(pipeline.vae, "enable_tiling"):  # mini's codec has none and needs none
+        pipeline.vae.enable_tiling()
+        pipeline.vae.enable_slicing()
+    if plan.model_offload:
+        pipeline.enable_model_cpu_offload(device=device)
+        return pipeline
+    if plan.offload_encoders:
+        for encoder in (pipeline.text_encoder, pipeline.audio_encoder):
+            if encoder is not None:
+                apply_group_offloading(encoder, device, torch.device("cpu"), offload_type="leaf_level")
+    if plan.offload_blocks:
+        pipeline.transformer.enable_group_offload(
+            device,
+            torch.device("cpu"),
+            offload_type="block_level",
+            num_blocks_per_group=1,
+            use_stream=device.type == "cuda",
+            # Pinned block by block: a block computes far longer than that takes, and the pinned copy of a whole model
+            # would be rounded up to twice its size by PyTorch's allocator.
+            low_cpu_mem_usage=True,
+        )
+    if not (plan.offload_encoders or plan.offload_blocks):
+        return pipeline.to(device)
+    offloaded = {"text_encoder", "audio_encoder"} if plan.offload_encoders else set()
+    offloaded |= {"transformer"} if plan.offload_blocks else set()
+    for name, component in pipeline.components.items():
+        if isinstance(component, torch.nn.Module) and name not in offloaded:
+            component.to(device)
+    return pipeline
+
+
+def estimate_run(
+    pipeline_or_preset: HuMoPipeline | str,
+    height: int,
+    width: int,
+    num_frames: int,
+    num_inference_steps: int,
+    memory: str | None = None,
+    tflops: float | None = None,
+    *,
+    num_images: int = 1,
+    has_audio: bool = True,
+    guidance: Mapping[str, Any] | None = None,
+    num_processes: int = 1,
+) -> str | None:
+    """What a video is expected to take, in a sentence to print before the run.
+
+    Args:
+        pipeline_or_preset: a loaded pipeline, or "1.7B" or "17B".
+        height: pixels.
+        width: pixels.
+        num_frames: video frames.
+        num_inference_steps: steps.
+        memory: the preset it was loaded with.
+        tflops: 10**12 operations a second that the passes of one process reach; None assumes `ASSUMED_TFLOPS`.
+        num_images: pictures given, 0 for T and TA.
+        has_audio: whether a sound is given.
+        guidance: rule as plain data; None for the model's own.
+        num_processes: that share the video (`humo.layers.context_parallel`), each on a GPU of its own.
+
+    Returns:
+        The sentence, or None for a model as small as mini, which needs no warning.
+    """
+    if pipeline_or_preset == "mini":
+        return None
+    sizes = _sizes(pipeline_or_preset)
+    if sizes.transformer < SMALL:
+        return None
+    plan = plan_for(memory, sizes.transformer)
+    call = Call(num_images=num_images, has_audio=has_audio, guidance=guidance, num_processes=num_processes)
+    figures = estimate(sizes, height, width, num_frames, plan, call)
+    rate = ASSUMED_TFLOPS if tflops is None else tflops
+    operations = num_inference_steps * figures.branches * figures.flops / 1e15
+    minutes = figures.seconds(num_inference_steps, rate) / 60
+    shared, where = (f", shared by {num_processes} GPUs", "each") if num_processes > 1 else ("", "the GPU")
+    return (
+        f"Estimate for {num_frames} frames of {width}x{height} in {num_inference_steps} steps of {figures.branches} "
+        f"passes{shared}: up to {figures.peak / GB:.1f} GB on {where} ({plan.describe()}), {figures.host / GB:.0f} GB "
+        f"of weights on the host, {operations:,.0f} PFLOP, about {minutes:.0f} minutes at "
+        f"{'an assumed ' if tflops is None else ''}{rate:g} TFLOP/s{' each' if shared else ''}."
+    )
+
+
+def _sizes(pipeline_or_preset: HuMoPipeline | str) -> Sizes:
+    is_name = isinstance(pipeline_or_preset, str)
+    return sizes_of_preset(pipeline_or_preset) if is_name else sizes_of_pipeline(pipeline_or_preset)
+
+
+def estimate_table(tflops: float = ASSUMED_TFLOPS) -> str:
+    """Estimated memory and time of every memory preset and published model as markdown."""
+    return table(PRESETS, TABLE_SIZES, tflops)

@@ -1,0 +1,377 @@
+"""From the published files to a folder that `humo.load` reads: `python -m humo convert`.
+
+The transformer is renamed tensor by tensor and written shard by shard, so that no more than one shard is in memory at
+a time; of Whisper only the encoder is kept; text encoder, tokenizer and video codec are in diffusers' form already and
+are linked, or copied to another disk. Every key has to be known, every tensor there and of the right shape. A
+broken-off conversion is resumed: finished shards are kept. `model_index.json` is written last, so that half a
+conversion is never taken for a whole one. Of several processes that convert into one folder, as torchrun's do, one
+works and the others wait for it.
+
+The transformer is stored in the dtype in which it is to be loaded, so that weights are rounded once at most: a user
+with a GPU, who computes in bfloat16, has half the files that the published float32 of the 1.7B would take, and who
+asks for float32 gets what was published, in a folder of its own. Where the published file is no wider than that dtype
+it is stored as published, for rounding it twice or widening it gains nothing: one folder then serves every dtype.
+What the model computes in float32 (`_keep_in_fp32_modules`) is stored in float32.
+
+Source: HuMo released code (`generate.py::configure_dit_model`) for the two layouts; the procedure is ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import typer
+from huggingface_hub import constants
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from humo.loading.memory import default_dtype
+from humo.loading.published.keys import infer_transformer_config, match_published_keys, refuse_unknown_keys
+from humo.loading.published.parts import check_parts, files_to_link, model_index, read_audio_encoder
+from humo.loading.published.shards import (
+    SHARD_BYTES,
+    StoredTensor,
+    check_weights,
+    open_pth,
+    open_safetensors,
+    read_json,
+    shards_of_index,
+    write_json,
+    write_shards,
+)
+from humo.loading.published.sources import (
+    Preset,
+    Sources,
+    download,
+    find_downloaded,
+    find_sources,
+    get_preset,
+    gigabytes,
+)
+from humo.sampling import make_scheduler
+from humo.system.files import alone, replaced
+from humo.transformer import HuMoTransformer3DModel
+
+logger = logging.getLogger(__name__)
+MOST_EXTRA_PARAMETERS = 20_000_000
+"""Parameters beyond the model's that a .pth may hold (ours, see `match_transformer`)."""
+EXTRA = "transformer_extra.safetensors"
+"""Side file of these."""
+RECORD = "conversion.json"
+"""What a folder is being converted from; its presence marks the folder as ours."""
+LOCK = ".conversion.lock"
+"""Held by the process that writes the folder; the empty file stays, for others may be waiting at it."""
+INDEX = "model_index.json"
+_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Matched:
+    """A published transformer, paired with ours."""
+
+    config: dict[str, Any]
+    """Arguments of our class."""
+    tensors: dict[str, StoredTensor]
+    """By our name, not yet read."""
+    extra: dict[str, StoredTensor]
+    """Those that our class has no place for, by published name."""
+    published: torch.dtype
+    """Which holds all published values."""
+    stored: torch.dtype
+    """The widest in which tensors are stored, but for the parts that the model computes in float32."""
+
+
+def converted_folder(preset: Preset, stored: torch.dtype) -> Path:
+    """Where `humo.load` keeps a converted model: in the Hugging Face cache (`HF_HOME`), by revision and dtype."""
+    name = f"{preset.name}-{preset.repositories[0].revision[:8]}-{_name(stored)}"
+    return Path(constants.HF_HOME) / "humo" / name
+
+
+def find_converted(preset: Preset, dtype: torch.dtype) -> Path | None:
+    """Find a finished conversion that loses nothing when it is loaded in a dtype.
+
+    Args:
+        preset: the model.
+        dtype: in which it is to be loaded.
+
+    Returns:
+        The folder whose weights are stored in that dtype or as they were published; None if there is none.
+    """
+    for stored in sorted(_DTYPES, key=lambda other: other != dtype):
+        folder = converted_folder(preset, stored)
+        is_there = (folder / INDEX).is_file()
+        if is_there and (stored == dtype or read_json(folder / RECORD).get("published") == _name(stored)):
+            return folder
+    return None
+
+
+def stored_dtype(transformer: Path, dtype: torch.dtype) -> torch.dtype:
+    """The dtype in which a published transformer is stored so that it can be loaded in `dtype` without a loss."""
+    return _choose_dtype(_open(transformer), dtype)[1]
+
+
+def convert(
+    preset: Preset,
+    sources: Sources,
+    out: Path,
+    dtype: torch.dtype = torch.bfloat16,
+    shard_bytes: int = SHARD_BYTES,
+    on_bytes: Callable[[int, int], object] = lambda done, total: None,
+    verify: bool = True,
+) -> Path:
+    """Convert the published files of a model into a diffusers folder.
+
+    Args:
+        preset: the model.
+        sources: where its files are.
+        out: the folder to write; a broken-off conversion in it is resumed.
+        dtype: in which the transformer is to be loaded; it is stored in it, or as published where that is no wider,
+            but for the parts that it computes in float32.
+        shard_bytes: largest shard.
+        on_bytes: told of the bytes done and the bytes in all, after each shard and file.
+        verify: look through a folder that is finished already, and mend it; otherwise it is left as it is.
+
+    Returns:
+        `out`, whole.
+
+    Raises:
+        ValueError: if a file is missing or damaged, a key or shape is not the model's, the parts do not fit one
+            another, the disk is too small, or `out` holds something else.
+    """
+    # 1. Look into everything before anything is written
+    was_finished = verify and (out / INDEX).is_file()
+    matched = match_transformer(sources.transformer, dtype)
+    tensors, extra = matched.tensors, matched.extra
+    encoder_config, encoder = read_audio_encoder(sources.whisper)
+    check_parts(preset, matched.config, encoder_config, sources)
+    index = model_index(preset, sources)
+    linked = files_to_link(sources)
+    mark = _fingerprint([*_weight_files(sources), *linked])
+    dtypes = {"dtype": _name(matched.stored), "published": _name(matched.published)}
+    record = {"preset": preset.name, **dtypes, "source": mark}
+    _check_out(out, record)
+    total = sum(t.nbytes for t in (*tensors.values(), *encoder.values())) + sum(f.stat().st_size for f in linked)
+    if not out.exists():
+        _check_disk(out, total, linked)
+    done = 0
+
+    def tell(num_bytes: int) -> None:
+        nonlocal done
+        done += num_bytes
+        on_bytes(done, total)
+
+    with alone(out / LOCK, f"Another process is converting into {out.name}: waiting for it."):
+        # 2. Another process may have been here in the meantime; who loads what it finished must not be disturbed
+        _check_out(out, record)
+        if (out / INDEX).is_file() and not was_finished:
+            tell(total)
+            return out
+        _check_disk(out, total, linked)
+
+        # 3. From here on the folder is a half conversion, until its index is back
+        logger.warning("Converting the published %s into %s.", preset.name, out)
+        (out / INDEX).unlink(missing_ok=True)
+        write_json(out / RECORD, record)
+
+        # 4. The transformer and what it left over
+        write_shards(tensors, out / "transformer", "diffusion_pytorch_model", mark, shard_bytes, tell)
+        with torch.device("meta"):
+            HuMoTransformer3DModel(**matched.config).save_config(out / "transformer")
+        if extra:
+            with replaced(out / EXTRA) as temporary:
+                save_file({name: tensor.read().clone() for name, tensor in extra.items()}, temporary)
+
+        # 5. The parts around it
+        write_shards(encoder, out / "audio_encoder", "model", mark, shard_bytes, tell)
+        encoder_config.save_pretrained(out / "audio_encoder")
+        make_scheduler().save_pretrained(out / "scheduler")
+        _copy(sources.whisper / "preprocessor_config.json", out / "feature_extractor")
+        for file in linked:
+            _link_or_copy(file, out / file.parent.name)
+            tell(file.stat().st_size)
+        write_json(out / INDEX, index)
+    return out
+
+
+def match_transformer(file: Path, dtype: torch.dtype) -> Matched:
+    """Pair a published transformer with ours, strictly.
+
+    Keys that the model has no place for are refused. One allowance is made, for a .pth: the released ema.pth is larger
+    than the released class by what 17.6 million parameters take. Should it hold more tensors (a mask predictor's,
+    perhaps), they are reported by name and shape and kept in a side file, unless they lie within one of the model's
+    own parts, which would then not be the part that we know. (A third party who listed its keys counts the class's
+    1,193, so the allowance may never be needed.)
+
+    Args:
+        file: a .pth, or an index of safetensors shards.
+        dtype: in which they are to be loaded.
+
+    Returns:
+        What was found; nothing is read yet but the files' headers.
+
+    Raises:
+        ValueError: if the file is damaged, or a key is missing, unknown or of the wrong shape.
+    """
+    published = _open(file)
+    config = infer_transformer_config(published)
+    with torch.device("meta"):
+        expected = HuMoTransformer3DModel(**config).state_dict()
+    pairs, unknown = match_published_keys(published, expected)
+    extra = {name: published[name] for name in unknown}
+    own = {name.split(".")[0] for name in (*pairs, *pairs.values())}
+    refuse_unknown_keys(name for name in unknown if name.split(".")[0] in own)
+    num_extra = sum(torch.Size(tensor.shape).numel() for tensor in extra.values())
+    if file.suffix != ".pth" or num_extra > MOST_EXTRA_PARAMETERS:
+        refuse_unknown_keys(unknown)
+    if extra:
+        listed = ", ".join(f"{name} {tensor.shape}" for name, tensor in extra.items())
+        logger.warning("%s holds %d tensors beyond the model, kept in %s: %s", file.name, len(extra), EXTRA, listed)
+    widest, stored = _choose_dtype(published, dtype)
+    tensors = {}
+    for name in expected:
+        tensor = published[pairs[name]]
+        narrower = stored if stored.itemsize < tensor.dtype.itemsize else tensor.dtype
+        tensors[name] = tensor.to(torch.float32 if _is_kept(name) else narrower)
+    return Matched(config=config, tensors=tensors, extra=extra, published=widest, stored=stored)
+
+
+def convert_with_bar(
+    preset: Preset, sources: Sources, out: Path, dtype: torch.dtype = torch.bfloat16, verify: bool = True
+) -> Path:
+    """`convert` with a progress bar on the error stream."""
+    with tqdm(unit="B", unit_scale=True, desc=f"converting {preset.name}", file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return convert(preset, sources, out, dtype, on_bytes=show, verify=verify)
+
+
+def convert_command(
+    preset: Annotated[str, typer.Option(help="1.7B or 17B.")],
+    source: Annotated[Path | None, typer.Option(help="The published weights/ folder; default: the Hub.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; default: where humo.load finds it.")] = None,
+    dtype: Annotated[
+        Literal["bfloat16", "float16", "float32"] | None,
+        typer.Option(
+            help="In which the transformer is to be loaded; it is stored in it, or as published where that is no "
+            "wider. Default: bfloat16, or without --out what humo.load takes on this computer."
+        ),
+    ] = None,
+) -> None:
+    """Convert the published weights into a folder that humo.load and `generate --preset` read."""
+    model = get_preset(preset)
+    usual = default_dtype() if out is None else torch.bfloat16
+    loaded = getattr(torch, dtype) if dtype else usual
+    sources = find_sources(model, source) if source else find_downloaded(model) or download(model)
+    target = out or converted_folder(model, stored_dtype(sources.transformer, loaded))
+    folder = convert_with_bar(model, sources, target, loaded)
+    asked = "" if out or loaded == usual else f", dtype={loaded}"
+    typer.echo(f"{folder} is whole: humo.load({preset if out is None else str(out)!r}{asked})")
+
+
+def _open(file: Path) -> dict[str, StoredTensor]:
+    return open_pth(file) if file.suffix == ".pth" else open_safetensors(file)
+
+
+def _choose_dtype(published: Mapping[str, StoredTensor], dtype: torch.dtype) -> tuple[torch.dtype, torch.dtype]:
+    """The dtype that holds all published values, and the narrower of it and `dtype`, which is to be stored."""
+    widest = reduce(torch.promote_types, {tensor.dtype for tensor in published.values()})
+    return widest, dtype if dtype.itemsize < widest.itemsize else widest
+
+
+def _is_kept(name: str) -> bool:
+    """Whether `from_pretrained` loads a tensor in float32 whatever is asked; it compares whole parts of a name."""
+    return not set(HuMoTransformer3DModel._keep_in_fp32_modules).isdisjoint(name.split("."))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _weight_files(sources: Sources) -> list[Path]:
+    """The files whose tensors are written anew."""
+    transformer = sources.transformer
+    shards = [transformer] if transformer.suffix == ".pth" else shards_of_index(transformer)
+    return [*shards, *check_weights(sources.whisper)]
+
+
+def _fingerprint(files: list[Path]) -> str:
+    """A mark of the files' names, lengths, first and last mebibyte: enough to tell one download from another."""
+    mark, block = hashlib.sha256(), 1 << 20
+    for file in files:
+        size = file.stat().st_size
+        mark.update(f"{file.name} {size}\n".encode())
+        with file.open("rb") as opened:
+            mark.update(opened.read(block))
+            opened.seek(max(0, size - block))
+            mark.update(opened.read(block))
+    return mark.hexdigest()[:16]
+
+
+def _check_out(out: Path, record: dict[str, str]) -> None:
+    """The folder to write is new, empty, or a conversion that may go on."""
+    if out.is_file():
+        raise ValueError(f"{out.name} is a file: give a folder.")
+    names = {file.name for file in out.iterdir()} if out.is_dir() else set()
+    if names <= {LOCK, f"{RECORD}.part"}:  # of a process that begins just now, or was killed then
+        return
+    if not (out / RECORD).is_file():
+        raise ValueError(f"{out.name} holds other files: give a new or an empty folder.")
+    if (out / INDEX).is_file() and (was := read_json(out / RECORD)) != record:
+        raise ValueError(
+            f"{out.name} holds a finished conversion of {was.get('preset')} in {was.get('dtype')} from other files or "
+            "in another dtype: give a new folder."
+        )
+
+
+def _check_disk(out: Path, total: int, linked: list[Path]) -> None:
+    """The disk can hold what is still to be written; a link takes no room."""
+    parent = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+    there = sum(file.stat().st_size for file in out.rglob("*.safetensors")) if out.is_dir() else 0
+    links = sum(file.stat().st_size for file in linked if file.stat().st_dev == parent.stat().st_dev)
+    needed, free = total - max(there, links), shutil.disk_usage(parent).free
+    if needed > free:
+        raise ValueError(
+            f"The conversion needs {gigabytes(needed)} on the disk but {gigabytes(free)} are free: make room or give "
+            "a folder on a larger disk."
+        )
+
+
+def _link_or_copy(file: Path, folder: Path) -> None:
+    """Give `file` a second name in `folder`, which takes no room; on another disk, copy it."""
+    folder.mkdir(exist_ok=True)
+    file, target = file.resolve(), folder / file.name
+    if target.exists() and _identity(target) == _identity(file):
+        return
+    temporary = target.with_name(f"{target.name}.part")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(file, temporary)
+        os.replace(temporary, target)
+    except OSError:  # another disk, or one that knows no links
+        with replaced(target) as copied:
+            shutil.copyfile(file, copied)
+        os.utime(target, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
+
+
+def _copy(file: Path, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    with replaced(folder / file.name) as temporary:
+        shutil.copyfile(file, temporary)
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    """Length and time, which a copy shares."""
+    return file.stat().st_size, file.stat().st_mtime_ns

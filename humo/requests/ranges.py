@@ -1,0 +1,70 @@
+"""Which numbers may be asked for, by the library, the command line, the page and a file's settings alike. Ours.
+
+NumPy's whole numbers count as such, truth values do not. Nothing heavy is imported, so that the command line refuses
+a number before it loads a model.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+LARGEST_SEED = 2**63 - 1
+"""Every seed from 0 on has a noise of its own (`humo.requests.noise`)."""
+MOST = {
+    "num_inference_steps": 1_000,
+    "num_frames": 15_001,  # ten minutes, the longest sound, rounded up to 4k+1
+    "height": 8_192,
+    "width": 8_192,
+}
+"""Largest value of each number but the seed; a model may allow less."""
+SCALES = (-100.0, 100.0)
+"""Lowest and highest scale of guidance; useful ones are between 0 and 10."""
+TIMESTEPS = (0.0, 1_000.0)
+_LONGEST = 40
+"""Characters of a value in a sentence."""
+
+
+def read_whole(name: str, value: object) -> int:
+    """A whole number as Python's own.
+
+    Args:
+        name: of the number; those in `MOST` have an end.
+        value: anybody's.
+
+    Raises:
+        ValueError: if it is no whole number, or far too large, also below 0.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise ValueError(f"{name} is {short(value)}: give a whole number.")
+    if name in MOST and abs(value) > MOST[name]:
+        raise ValueError(f"{name} is {short(value)}: give a whole number of at most {MOST[name]:,}.")
+    return int(value)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that is none.
+
+    Raises:
+        ValueError: if it is not between 0 and `LARGEST_SEED`.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"seed must be between 0 and 2**63 - 1 but is {short(seed)}.")
+
+
+def check_number(name: str, value: object, lowest: float, highest: float) -> None:
+    """Refuse what is no number within a range.
+
+    Raises:
+        ValueError: if it is none, or outside; NaN is within none.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool) or not lowest <= value <= highest:
+        raise ValueError(f"{name} is {short(value)}: it must be a number from {lowest:g} to {highest:g}.")
+
+
+def short(value: object) -> str:
+    """A value of anybody's on one line, so that a sentence stays a sentence."""
+    try:
+        told = repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return "far too large"
+    return told if len(told) <= _LONGEST else f"{told[: _LONGEST - 3]}..."

@@ -1,0 +1,1 @@
+"""Refining of mini's decoder on what the transformer makes."""

@@ -1,0 +1,93 @@
+"""`python -m humo distill paths | learn | publish | compare`: the fast form of mini."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+distill = typer.Typer(
+    no_args_is_help=True, help="Distil the mini model: one pass a step in place of up to four, and few steps."
+)
+
+Folder = Annotated[Path, typer.Option(help="Folder of the distillation.")]
+Model = Annotated[str, typer.Option(help="The model with or without its fast form: mini or a folder.")]
+Threads = Annotated[int, typer.Option(help="CPU threads.")]
+
+
+@distill.command()
+def paths(
+    out: Folder = Path("runs/fast"),
+    training: Annotated[Path, typer.Option(help="Folder of the model's training, with data and hearing.")] = Path(
+        "runs/mini"
+    ),
+    preset: Model = "mini",
+    batches: Annotated[int, typer.Option(help="Shards of walks in all.", min=1)] = 60,
+    tokens: Annotated[int, typer.Option(help="Tokens of a batch; 1800 are 8 walks.", min=448)] = 1800,
+    device: str = "cpu",
+    threads: Threads = 2,
+) -> None:
+    """Let the model walk from noise to video with guidance, and keep the walks; a killed run goes on."""
+    from humo.checkpoints import load
+    from humo.training.distillation.trajectories import PathSettings, write_paths
+    from humo.training.transformer.data import ClipData
+    from humo.training.transformer.loop import load_hearing
+
+    torch.set_num_threads(threads)
+    pipe = load(preset, device=device, dtype=torch.float32)
+    data = ClipData(training / "data", *load_hearing(training), device)
+    settings = PathSettings(shift=pipe.scheduler.config.flow_shift, tokens=tokens)
+    for index, path in enumerate(write_paths(pipe, data, out / "paths", batches, settings)):
+        typer.echo(f"{index + 1}/{batches} {path.name}", err=True)
+
+
+@distill.command()
+def learn(
+    out: Folder = Path("runs/fast"),
+    preset: Model = "mini",
+    steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 600,
+    rank: Annotated[int, typer.Option(help="Of the adapter.", min=1)] = 64,
+    batch: Annotated[int, typer.Option(help="Samples a step, at 49 frames.", min=1)] = 8,
+    save_every: int = 50,
+    device: str = "cpu",
+    threads: Threads = 2,
+) -> None:
+    """Teach the student to leap along the walks; a killed run goes on where it last saved."""
+    from humo.checkpoints import load
+    from humo.training.distillation.learning import LearningSettings
+    from humo.training.distillation.loop import train_student
+
+    torch.set_num_threads(threads)
+    pipe = load(preset, device="cpu", dtype=torch.float32)
+    train_student(pipe, out, LearningSettings(steps=steps, batch_size=batch), rank, save_every, device)
+
+
+@distill.command()
+def publish(
+    out: Folder = Path("runs/fast"),
+    model: Annotated[Path, typer.Option(help="Folder of the model, which gets the fast form.")] = Path(
+        "assets/humo-mini"
+    ),
+    steps: Annotated[int, typer.Option(help="Steps that it makes by default.", min=1)] = 6,
+) -> None:
+    """Put the student beside the model it was distilled from; `humo.load(..., fast=True)` finds it there."""
+    from humo.training.distillation.loop import publish_student
+
+    typer.echo(str(publish_student(out, model, steps)))
+
+
+@distill.command()
+def compare(
+    preset: Model = "mini",
+    videos: Annotated[int, typer.Option(help="Held-out cases.", min=1)] = 8,
+    threads: Threads = 2,
+) -> None:
+    """Set the fast form beside the exact one: the same cases, the same noise."""
+    from humo.checkpoints import MINI, load
+    from humo.training.distillation.measuring import compare_forms, describe_comparisons
+
+    torch.set_num_threads(threads)
+    folder = MINI if preset == "mini" else Path(preset)
+    typer.echo(describe_comparisons(compare_forms(load(preset), folder, videos)))
