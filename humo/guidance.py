@@ -35,6 +35,8 @@ from typing import Any
 from humo.requests.ranges import SCALES, TIMESTEPS, check_number, short
 
 NUM_TIMESTEPS = 1000.0
+FIRST_SIGMA = 0.999
+"""Noise level of the first step before the shift, as released."""
 TEXT_DROP = 2.0
 """By how much the released 17B rule lowers the text scale from the switch on."""
 

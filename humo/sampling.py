@@ -20,9 +20,8 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from torch import Tensor
 
-from humo.explain.schedules import FIRST_SIGMA
 from humo.focus import FaceMaskPredictor
-from humo.guidance import Branch, Rule, Weights
+from humo.guidance import FIRST_SIGMA, Branch, Rule, Weights
 from humo.layers.guidance_embedding import guidance_scalars
 from humo.layers.key_value_cache import ConditionMemory
 from humo.layers.windows import blend_windows, plan_windows

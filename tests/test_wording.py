@@ -26,8 +26,8 @@ from humo.wording import understand
 from humo.wording.caption import OWN_WORDS, write
 from humo.wording.colours import DRAWN, names, nearest
 from humo.wording.hints import BACKGROUNDS, MOVEMENTS, PEOPLE, nearest_things
-from humo.wording.lexicon import languages, lexicon
-from humo.wording.pieces import fold, split
+from humo.wording.language.lexicon import languages, lexicon
+from humo.wording.language.pieces import fold, split
 from humo.wording.telling import reword
 from humo.world.attributes import OPTIONS
 from humo.world.captions import compose_caption

@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from humo.guidance import NUM_TIMESTEPS, Rule, Weights
+from humo.guidance import FIRST_SIGMA, NUM_TIMESTEPS, Rule, Weights
 
-FIRST_SIGMA = 0.999
-"""Noise level of the first step before the shift, as released."""
 COLOURS = {"text": "#0072B2", "image": "#D55E00", "audio": "#009E73", "null": "#8C8C8C", "mask": "#7B3294"}
 """Colour of each concept, safe for the colour-blind; the lessons and the page use the same."""
 BRANCH_COLOURS = {

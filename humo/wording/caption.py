@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from humo.wording.pieces import split
+from humo.wording.language.pieces import split
 from humo.wording.words import Word
 from humo.world.captions import SYNONYMS
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from humo.wording.pieces import split
+from humo.wording.language.pieces import split
 from humo.world.people import GARMENTS
 
 MOVEMENTS = "movements: nods, shakes the head, sways, holds still, talks, is silent"

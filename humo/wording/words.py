@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from humo.wording.forms import bare_arabic, compound, find_typo
-from humo.wording.lexicon import LATIN, LONGEST, Lexicon, detect, lexicon
-from humo.wording.meanings import Meaning, function
-from humo.wording.pieces import Piece, is_han, split
+from humo.wording.language.forms import bare_arabic, compound, find_typo
+from humo.wording.language.lexicon import LATIN, LONGEST, Lexicon, detect, lexicon
+from humo.wording.language.meanings import Meaning, function
+from humo.wording.language.pieces import Piece, is_han, split
 from humo.world.people import BACKGROUNDS, COLOURS
 
 _JOINED = re.compile(r"[\s'’\-–]*")

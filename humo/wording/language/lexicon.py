@@ -1,7 +1,7 @@
 """The tables of words, language by language, and which language a text is in.
 
-`languages/*.json` lists words by meaning (`humo.wording.meanings`); inflected forms are made here or found by
-`humo.wording.forms`. English has mini's own words besides (`humo.world.captions`), and every name of a colour. Ours.
+`languages/*.json` lists words by meaning (`humo.wording.language.meanings`); inflected forms are made here or found by
+`humo.wording.language.forms`. English has mini's own words besides (`humo.world.captions`), and every name of a colour. Ours.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from functools import cache
 from pathlib import Path
 
 from humo.wording import colours
-from humo.wording.forms import inflect
-from humo.wording.meanings import Meaning, function, read_key
-from humo.wording.pieces import Piece, is_han, split
+from humo.wording.language.forms import inflect
+from humo.wording.language.meanings import Meaning, function, read_key
+from humo.wording.language.pieces import Piece, is_han, split
 from humo.world.captions import SYNONYMS
 
-FOLDER = Path(__file__).parent / "languages"
+FOLDER = Path(__file__).parents[1] / "languages"
 LATIN = ("en", "de", "fr", "es")
 LONGEST = 7
 """Most pieces of an entry."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from humo.wording.meanings import Meaning
+from humo.wording.language.meanings import Meaning
 
 SHORTEST_TYPO = 6
 """Letters of the longer one of a word and what it may have been meant to be."""

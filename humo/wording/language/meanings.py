@@ -70,7 +70,7 @@ def read_key(key: str) -> Meaning:
         elif name in _FACTS or value in ("none", "bald"):
             says.append((name, value))
         else:
-            raise ValueError(f"{key!r} is no meaning: see humo.wording.meanings.")
+            raise ValueError(f"{key!r} is no meaning: see humo.wording.language.meanings.")
     if quality and part:
         says.append(("hair_style" if quality[0] == "style" else quality[0], quality[1]))
     extra = {"says": tuple(says), "hints": tuple(hints), "is_near": is_near}

@@ -1,0 +1,1 @@
+"""Words and their forms in seven languages: the tables are in `languages/`."""
