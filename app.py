@@ -30,7 +30,6 @@ from humo.space.page import html, parts, texts  # noqa: E402
 from humo.space.page.curves import schedule_svg  # noqa: E402
 from humo.space.page.events import filling, generating, looking, portraying, sharing  # noqa: E402
 from humo.space.page.prompts.dense_caption import FIELDS  # noqa: E402
-from humo.space.page.prompts.vocabulary import GROUPS  # noqa: E402
 from humo.space.page.scales import SCALES, rule_choices, rule_note  # noqa: E402
 from humo.space.page.speakers import ESPEAK, offered  # noqa: E402
 from humo.space.page.theme import CSS, ICON, ICON_LINK, make_theme  # noqa: E402
@@ -52,6 +51,7 @@ from humo.space.photographs import Photographs  # noqa: E402
 from humo.space.refusals import HANDLERS, MAX_SESSIONS, Door, Page  # noqa: E402
 from humo.space.state import Behind  # noqa: E402
 from humo.timing import FPS  # noqa: E402
+from humo.wording.vocabulary import GROUPS  # noqa: E402
 
 HOUR = 3600
 

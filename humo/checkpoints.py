@@ -20,9 +20,9 @@ from safetensors import safe_open
 from torch import Tensor
 
 import humo.layers.autoencoder  # noqa: F401 (diffusers loads a saved class only from a module that is imported)
+from humo.layers.loras import check_lora
 from humo.layers.step_caches import read_cache, use_cache
 from humo.loading.fast_form import make_fast
-from humo.loading.loras import check_lora
 from humo.loading.memory import default_dtype as default_dtype
 from humo.loading.memory import place, plan_for
 from humo.loading.published.keys import (
@@ -81,7 +81,7 @@ def load(
         fast: the distilled form, one pass a step and few steps (`humo.loading.fast_form`); mini has one.
         cache: "first_block" or "taylor", which leave out most of the network at steps that change little
             (`humo.layers.step_caches`); None computes all of it.
-        lora: added before the memory is saved, as `HuMoPipeline.load_lora_weights` takes it (`humo.loading.loras`).
+        lora: added before the memory is saved, as `HuMoPipeline.load_lora_weights` takes it (`humo.layers.loras`).
 
     Returns:
         The pipeline, ready to be called.

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from humo.guidance import RULES
 from humo.loading.memory_presets import PRESETS
 from humo.media import Sound, check_video_path, read_sound
-from humo.requests.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_whole
 from humo.space.jobs.request import Defaults, VideoRequest
+from humo.system.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_whole
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline

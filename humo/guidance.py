@@ -32,7 +32,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from humo.requests.ranges import SCALES, TIMESTEPS, check_number, short
+from humo.system.ranges import SCALES, TIMESTEPS, check_number, short
 
 NUM_TIMESTEPS = 1000.0
 FIRST_SIGMA = 0.999

@@ -38,16 +38,16 @@ from humo.audio import encode_audio, window_audio
 from humo.focus import FaceMaskPredictor, MaskKeeper
 from humo.guidance import Rule
 from humo.layers.decoding import OnFrames, decode_frames
+from humo.layers.loras import LoraLoader
 from humo.layers.step_caches import describe_cache
 from humo.layers.windows import LEEWAY
-from humo.loading.fast_form_config import SUFFIX
-from humo.loading.loras import LoraLoader
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
 from humo.requests.call import Call, HuMoPipelineOutput, Picture, read_call
 from humo.requests.checks import Request
 from humo.requests.noise import draw_noise
 from humo.requests.prompt_cache import PromptCache, encode_tokens
 from humo.sampling import Conditions, StepState, denoise, join_conditions
+from humo.system.fast_form_config import SUFFIX
 from humo.timing import FPS, FRAMES_PER_LATENT, count_latents
 from humo.transformer import HuMoTransformer3DModel
 

@@ -21,7 +21,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from humo.layers.autoencoder import HuMoVideoCodec
+from humo.layers.decoding import decode_latents as decode_latents
+from humo.layers.decoding import latent_statistics
+from humo.layers.decoding import to_frames as to_frames
 from humo.media.letterbox import letterbox
 
 MASK_CHANNELS = 4
@@ -39,11 +41,6 @@ def to_pixels(frames: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(frames.transpose(3, 0, 1, 2))).float()[None] / 127.5 - 1
 
 
-def to_frames(pixels: Tensor) -> np.ndarray:
-    """Turn a video's pixels (3, f, height, width) in [-1, 1] into frames (f, height, width, 3) uint8."""
-    return ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
-
-
 def encode_video(pixels: Tensor, vae: Any) -> Tensor:
     """Encode pixels into normalised latents.
 
@@ -56,32 +53,8 @@ def encode_video(pixels: Tensor, vae: Any) -> Tensor:
         released.
     """
     latents = vae.encode(pixels.to(vae.dtype)).latent_dist.mode().float()
-    mean, std = _latent_statistics(vae, latents)
+    mean, std = latent_statistics(vae, latents)
     return (latents - mean) / std
-
-
-def decode_latents(latents: Tensor, vae: Any, frames: Sequence[int] | None = None) -> Tensor:
-    """Decode normalised latents into pixels.
-
-    Args:
-        latents: (b, z, f, h, w).
-        vae: AutoencoderKLWan, or a codec with its interface.
-        frames: those that are wanted, counted from 0; None for all. Only `HuMoVideoCodec` saves time by them.
-
-    Returns:
-        (b, 3, frames, height, width) in [-1, 1], float32.
-    """
-    raw = denormalize_latents(latents, vae)
-    if frames is not None and isinstance(vae, HuMoVideoCodec):
-        return vae.decode(raw, frames=frames).sample.float().clamp(-1, 1)
-    pixels = vae.decode(raw).sample.float().clamp(-1, 1)
-    return pixels if frames is None else pixels[:, :, list(frames)]
-
-
-def denormalize_latents(latents: Tensor, vae: Any) -> Tensor:
-    """Normalised latents (b, z, f, h, w) as the codec itself knows them, in its dtype."""
-    mean, std = _latent_statistics(vae, latents)
-    return (latents.float() * std + mean).to(vae.dtype)
 
 
 def encode_references(
@@ -176,10 +149,3 @@ def assemble_input(
     mask = torch.zeros_like(latents[:, :1]).expand(-1, MASK_CHANNELS, -1, -1, -1).clone()
     mask[:, :, num_video:] = 1
     return torch.cat([latents, mask, condition], dim=1)
-
-
-def _latent_statistics(vae: Any, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the codec's latents, (1, z, 1, 1, 1), float32."""
-    mean = torch.tensor(vae.config.latents_mean, dtype=torch.float32, device=like.device)
-    std = torch.tensor(vae.config.latents_std, dtype=torch.float32, device=like.device)
-    return mean.view(1, -1, 1, 1, 1), std.view(1, -1, 1, 1, 1)

@@ -29,7 +29,7 @@ from nbclient import NotebookClient
 from nbclient.util import run_sync
 from nbformat import NotebookNode
 
-from humo.loading.fast_form_config import FOLDER as FAST
+from humo.system.fast_form_config import FOLDER as FAST
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"

@@ -20,7 +20,7 @@ from skimage.data import astronaut
 
 from humo.portrait import read_portrait
 from humo.space.links.mp4_metadata import read_texts
-from humo.space.page.prompts.vocabulary import find_words
+from humo.wording.vocabulary import find_words
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import pytest
 
 from humo.portrait import Portrait
 from humo.space.page.prompts.caption_completion import Completed, complete_prompt
-from humo.space.page.prompts.vocabulary import find_words, remove_words
+from humo.wording.vocabulary import find_words, remove_words
 
 HER = Portrait(
     gender="woman", skin="tan", hair_style="curly", hair_colour="red", glasses="round", beard="none",

@@ -21,12 +21,12 @@ import humo.generate
 from humo.__main__ import COMMANDS, main
 from humo.checkpoints import load
 from humo.generate import Memory, _estimate
-from humo.loading.fast_form_config import SUFFIX
 from humo.media import read_sound
 from humo.pipeline import HuMoPipeline
 from humo.shots.cuts import Shot
 from humo.space.jobs.request import Defaults
 from humo.space.links.restore import read_settings
+from humo.system.fast_form_config import SUFFIX
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b
 
 PROMPT = "a woman with red hair talks"

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from humo.checkpoints import load
 from humo.evaluation.cases import make_cases
+from humo.evaluation.fast_form import compare_forms, describe_comparisons
 from humo.evaluation.generation import settings_for
 from humo.evaluation.masks import mask_iou_by_noise
 from humo.guidance import constant, paper, published_17b, telescope
@@ -26,7 +27,6 @@ from humo.pipeline import HuMoPipeline
 from humo.sampling import Conditions, denoise, make_scheduler
 from humo.training.distillation.learning import Distiller, LearningSettings, draw_leap, load_paths
 from humo.training.distillation.loop import publish_student, train_student
-from humo.training.distillation.measuring import compare_forms, describe_comparisons
 from humo.training.distillation.student import learned, make_student
 from humo.training.distillation.trajectories import Paths, PathSettings, write_paths
 from humo.training.transformer.data import ClipData

@@ -1,4 +1,4 @@
-"""Who imports whom in `humo`: no module needs itself by way of others, also not for its types alone.
+"""Who imports whom in `humo`: rooms in one order, no module by way of others itself, also not for its types alone.
 
 Run: python -m pytest tests/test_imports.py
 """
@@ -6,12 +6,21 @@ Run: python -m pytest tests/test_imports.py
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 from project import ROOT
+
+ROOMS = (
+    "benchmarks", "evaluation", "finetuning", "training", "space", "checkpoints", "shots", "loading", "explain",
+    "pipeline", "requests", "portrait", "wording", "world", "sampling", "transformer", "references", "layers", "focus",
+    "guidance", "audio", "media", "system", "timing",
+)  # fmt: skip
+"""A room imports itself and those that follow."""
+MOST_FILES, MOST_ON_TOP = 15, 12
 
 
 def module_of(path: Path) -> str:
@@ -40,6 +49,39 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         list(TopologicalSorter(arrows(paths)).static_order())
     except CycleError as error:
         pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
+
+
+def is_command(module: str) -> bool:
+    """Whether it is of the command line, which starts what lies anywhere."""
+    return module in ("humo", "humo.__main__", "humo.generate") or module.endswith(".command")
+
+
+def test_rooms_import_only_those_below() -> None:
+    found = arrows(sorted((ROOT / "humo").rglob("*.py")))
+    rooms = {module: module.split(".")[1] for module in found if "." in module}
+    assert set(rooms.values()) == {*ROOMS, "__main__", "generate"}
+    upward = [
+        f"{module} -> {other}"
+        for module, others in found.items()
+        for other in others
+        if not is_command(module) and not is_command(other)
+        if ROOMS.index(rooms[module]) > ROOMS.index(rooms[other])
+    ]
+    assert upward == []
+
+
+def test_the_readme_has_the_rooms_in_their_order() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Where things are")[1]
+    listed = re.findall(r"^  (\w+)(?:/|\.py) ", text.split("```")[1], re.MULTILINE)
+    assert tuple(listed) == ROOMS
+
+
+def test_no_room_is_crowded() -> None:
+    folders = {path.parent for path in (ROOT / "humo").rglob("*.py")}
+    crowds = {str(folder.relative_to(ROOT)): len(list(folder.glob("*.py"))) for folder in folders}
+    assert crowds.pop("humo") <= MOST_ON_TOP
+    assert {folder: number for folder, number in crowds.items() if number > MOST_FILES} == {}
+    assert all((folder / "__init__.py").read_text(encoding="utf-8").startswith('"""') for folder in folders)
 
 
 def test_a_circle_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

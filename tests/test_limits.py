@@ -19,10 +19,10 @@ import soundfile
 import tiny
 
 from humo.media import Sound
-from humo.requests.checks import MAX_PROMPT_LENGTH
 from humo.space.jobs.job import Phase, Progress
 from humo.space.jobs.limits import HOUR, Gate, Hourly, Limits, client_of
 from humo.space.jobs.request import Defaults, VideoRequest
+from humo.system.ranges import MAX_PROMPT_LENGTH
 from humo.timing import FPS, SAMPLE_RATE
 
 ROOT = Path(__file__).parent.parent

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import humo
-from humo.loading.loras import read_lora
+from humo.layers.loras import read_lora
 from humo.loading.memory import apply_plan
 from humo.loading.memory_presets import PRESETS, Plan
 from humo.loading.published.keys import rename_published_key
@@ -273,7 +273,7 @@ def test_what_is_left_out_is_told(caplog: pytest.LogCaptureFixture) -> None:
         "text_encoder.layers.0.q.lora_A.weight": torch.ones(3, 48),
         "diffusion_model.blocks.1.norm3.diff": torch.zeros(48),
     }
-    with caplog.at_level(logging.WARNING, "humo.loading.loras"):
+    with caplog.at_level(logging.WARNING, "humo.layers.loras"):
         check_same(loaded({**written(change, "Wan"), **further}), by_hand(change))
     assert len(caplog.records) == 1
     told = caplog.records[0].getMessage()
@@ -285,9 +285,9 @@ def test_what_is_left_out_is_told(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_zeros_that_are_left_out_warn_of_nothing(caplog: pytest.LogCaptureFixture) -> None:
     lora = {**written(draw_change(["blocks.0.attn1.to_q"]), "Wan"), "blocks.0.norm3.diff": torch.zeros(48)}
-    with caplog.at_level(logging.INFO, "humo.loading.loras"):
+    with caplog.at_level(logging.INFO, "humo.layers.loras"):
         loaded(lora)
-    assert [record.levelno for record in caplog.records if record.name == "humo.loading.loras"] == [logging.INFO]
+    assert [record.levelno for record in caplog.records if record.name == "humo.layers.loras"] == [logging.INFO]
 
 
 Q = "blocks.0.self_attn.q"

@@ -18,8 +18,8 @@ from humo.__main__ import main
 from humo.guidance import constant, cosine, linear, make_rule, paper, published_17b, step
 from humo.pipeline import HuMoPipeline
 from humo.requests.noise import draw_noise
-from humo.requests.ranges import LARGEST_SEED
 from humo.shots.making import longest_shot, make_shots, plan_shots
+from humo.system.ranges import LARGEST_SEED
 
 REQUEST = {"prompt": "a woman talks", "num_inference_steps": 1, "num_frames": 5}
 NO_WHOLE = [float("nan"), float("inf"), "5", "five", True, 5.0, 5.5, [5], {}, np.float32(5), np.bool_(True), 1j]

@@ -29,7 +29,7 @@ from humo.portrait.drawing import QUIET, draw_cast
 from humo.portrait.face import to_lab
 from humo.portrait.hair import name_hair
 from humo.portrait.portrait import PROPORTIONS
-from humo.space.page.prompts.vocabulary import find_words
+from humo.wording.vocabulary import find_words
 from humo.world.clips import plan_clip, render_clip
 from humo.world.people import BACKGROUNDS, COLOURS, HAIR_COLOURS
 

@@ -30,9 +30,9 @@ from humo.space.page.events import portraying
 from humo.space.page.events.sharing import restored
 from humo.space.page.portrait_view import ROWS, TILE, describe_portrait, draw_tiles, maker_html, maker_value
 from humo.space.page.prompts.caption_completion import Completed
-from humo.space.page.prompts.vocabulary import find_words
 from humo.space.page.widgets import Inputs, Settings, read_request
 from humo.space.photographs import Photographs
+from humo.wording.vocabulary import find_words
 
 VISITOR = SimpleNamespace(session_hash="one")
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 import humo
-from humo.training.publish import publish, write_card
+from humo.evaluation.publishing import publish, write_card
 from humo.training.run import Run
 
 

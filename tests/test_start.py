@@ -9,8 +9,8 @@ import pytest
 import tiny
 import torch
 
+from humo.evaluation.publishing import publish, training_record
 from humo.layers.autoencoder import HuMoVideoCodec
-from humo.training.publish import publish, training_record
 from humo.training.run import NOT_RECORDED, Run
 from humo.training.transformer.loop import load_reading
 from humo.training.transformer.model import MiniModel, ModelSettings, Trainer

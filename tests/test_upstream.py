@@ -26,7 +26,7 @@ import humo.audio
 import humo.focus
 import humo.layers.autoencoder
 import humo.transformer
-from humo.loading import loras
+from humo.layers import loras
 from humo.transformer import HuMoTransformer3DModel, HuMoTransformerBlock
 
 
@@ -164,7 +164,7 @@ def test_a_lora_is_fetched_by_the_options_that_ours_names() -> None:
 
 
 def test_diffusers_conversion_of_loras_still_changes_what_it_is_given() -> None:
-    """Why `humo.loading.loras` has one of its own; when this fails, see what else it has learnt."""
+    """Why `humo.layers.loras` has one of its own; when this fails, see what else it has learnt."""
     layer = "diffusion_model.blocks.0.cross_attn.q"
     given = {f"{layer}.lora_A.weight": torch.ones(2, 4), f"{layer}.lora_B.weight": torch.ones(4, 2)}
     given[f"{layer}.alpha"] = torch.tensor(1.0)

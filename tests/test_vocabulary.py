@@ -1,4 +1,4 @@
-"""humo.space.page.prompts.vocabulary, sentence and dense_caption: words to choose, and what they make in any order.
+"""humo.wording.vocabulary, sentence and dense_caption: words to choose, and what they make in any order.
 
 Run: python -m pytest tests/test_vocabulary.py
 """
@@ -16,7 +16,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from humo.space.page.prompts.dense_caption import FIELDS, dense_caption
-from humo.space.page.prompts.vocabulary import BUN, GROUPS, NO_HAIR, add_words, find_words
+from humo.wording.vocabulary import BUN, GROUPS, NO_HAIR, add_words, find_words
 from humo.world.attributes import OPTIONS
 from humo.world.captions import compose_caption
 from humo.world.people import sample_person, sample_setting
@@ -178,7 +178,7 @@ def test_long_and_odd_prompts_are_no_trouble() -> None:
 
 def test_the_words_load_without_renderers_and_speech() -> None:
     code = (
-        "import sys, humo.space.page.prompts.vocabulary;"
+        "import sys, humo.wording.vocabulary;"
         "print({'scipy', 'torch', 'espeakng_loader'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

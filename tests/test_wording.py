@@ -20,7 +20,6 @@ from humo.pipeline import HuMoPipeline
 from humo.portrait import Portrait
 from humo.portrait.caption import complete_prompt
 from humo.requests.call import read_call
-from humo.space.page.prompts.vocabulary import add_words, find_words
 from humo.space.page.wording_view import reading
 from humo.wording import understand
 from humo.wording.caption import OWN_WORDS, write
@@ -29,6 +28,7 @@ from humo.wording.hints import BACKGROUNDS, MOVEMENTS, PEOPLE, nearest_things
 from humo.wording.language.lexicon import languages, lexicon
 from humo.wording.language.pieces import fold, split
 from humo.wording.telling import reword
+from humo.wording.vocabulary import add_words, find_words
 from humo.world.attributes import OPTIONS
 from humo.world.captions import compose_caption
 from humo.world.people import sample_person, sample_setting

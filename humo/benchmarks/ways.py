@@ -25,9 +25,9 @@ from humo.evaluation.generation import draw_noise, encode_cases, settings_for
 from humo.guidance import make_rule
 from humo.layers.step_caches import cached
 from humo.loading.fast_form import make_fast
-from humo.loading.fast_form_config import has_fast
 from humo.pipeline import HuMoPipeline
 from humo.sampling import denoise, set_timesteps
+from humo.system.fast_form_config import has_fast
 
 QUIET_BELOW = 750.0
 """Timestep from which the way with fewer branches follows text, picture and sound unamplified, in one pass a step."""

@@ -6,14 +6,14 @@ what it remembers of those before, `HuMoVideoCodec` frame by frame at full resol
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from humo.layers.autoencoder import HuMoVideoCodec
-from humo.references import decode_latents, denormalize_latents, to_frames
 
 OnFrames = Callable[[np.ndarray], None]
 """Told each stretch of frames, uint8 (f, height, width, 3), in order."""
@@ -48,3 +48,39 @@ def decode_frames(latents: Tensor, vae: Any, on_frames: OnFrames | None = None) 
 
     with vae.decoder.register_forward_hook(tell):
         return to_frames(decode_latents(latents, vae)[0])
+
+
+def to_frames(pixels: Tensor) -> np.ndarray:
+    """Turn a video's pixels (3, f, height, width) in [-1, 1] into frames (f, height, width, 3) uint8."""
+    return ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
+
+
+def decode_latents(latents: Tensor, vae: Any, frames: Sequence[int] | None = None) -> Tensor:
+    """Decode normalised latents into pixels.
+
+    Args:
+        latents: (b, z, f, h, w).
+        vae: AutoencoderKLWan, or a codec with its interface.
+        frames: those that are wanted, counted from 0; None for all. Only `HuMoVideoCodec` saves time by them.
+
+    Returns:
+        (b, 3, frames, height, width) in [-1, 1], float32.
+    """
+    raw = denormalize_latents(latents, vae)
+    if frames is not None and isinstance(vae, HuMoVideoCodec):
+        return vae.decode(raw, frames=frames).sample.float().clamp(-1, 1)
+    pixels = vae.decode(raw).sample.float().clamp(-1, 1)
+    return pixels if frames is None else pixels[:, :, list(frames)]
+
+
+def denormalize_latents(latents: Tensor, vae: Any) -> Tensor:
+    """Normalised latents (b, z, f, h, w) as the codec itself knows them, in its dtype."""
+    mean, std = latent_statistics(vae, latents)
+    return (latents.float() * std + mean).to(vae.dtype)
+
+
+def latent_statistics(vae: Any, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the codec's latents, (1, z, 1, 1, 1), float32."""
+    mean = torch.tensor(vae.config.latents_mean, dtype=torch.float32, device=like.device)
+    std = torch.tensor(vae.config.latents_std, dtype=torch.float32, device=like.device)
+    return mean.view(1, -1, 1, 1, 1), std.view(1, -1, 1, 1, 1)

@@ -16,9 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
-
-from humo.transformer import HuMoTransformer3DModel
+from diffusers import FirstBlockCacheConfig, ModelMixin, TaylorSeerCacheConfig
 
 FIRST_BLOCK, TAYLOR = "first_block", "taylor"
 DEFAULTS = {FIRST_BLOCK: 0.1, TAYLOR: 3}
@@ -59,7 +57,7 @@ def read_cache(name: str) -> CacheConfig:
     )
 
 
-def describe_cache(transformer: HuMoTransformer3DModel) -> str | None:
+def describe_cache(transformer: ModelMixin) -> str | None:
     """The name of the cache that is on, as `read_cache` reads it; None if there is none of these."""
     config = transformer._cache_config if transformer.is_cache_enabled else None
     if isinstance(config, FirstBlockCacheConfig):
@@ -67,7 +65,7 @@ def describe_cache(transformer: HuMoTransformer3DModel) -> str | None:
     return f"{TAYLOR}:{config.cache_interval}" if isinstance(config, TaylorSeerCacheConfig) else None
 
 
-def use_cache(transformer: HuMoTransformer3DModel, name: str | None) -> None:
+def use_cache(transformer: ModelMixin, name: str | None) -> None:
     """Turn a cache on in place of any other, or off.
 
     Args:
@@ -85,7 +83,7 @@ def use_cache(transformer: HuMoTransformer3DModel, name: str | None) -> None:
 
 
 @contextmanager
-def cached(transformer: HuMoTransformer3DModel, name: str | None) -> Iterator[None]:
+def cached(transformer: ModelMixin, name: str | None) -> Iterator[None]:
     """Use another cache, or none, for a while; between generations, for a cache forgets what it held."""
     before = describe_cache(transformer)
     use_cache(transformer, name)

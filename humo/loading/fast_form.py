@@ -16,8 +16,8 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from humo.loading.fast_form_config import FOLDER, WEIGHTS, read_config
 from humo.pipeline import HuMoPipeline
+from humo.system.fast_form_config import FOLDER, WEIGHTS, read_config
 from humo.transformer import HuMoTransformer3DModel
 
 EMBEDDER, PREFIX, DOWN, UP = "guidance_embedder.", "transformer.", ".lora_A.weight", ".lora_B.weight"

@@ -13,7 +13,7 @@ from humo.media.decoding import DEMUXERS, Decoded, decode_sound
 from humo.media.kinds import existing_file, kind_of
 from humo.media.mixing import mix_to_mono
 from humo.media.remembered import Remembered, mark_of
-from humo.requests.ranges import short
+from humo.system.ranges import short
 from humo.timing import SAMPLE_RATE
 
 MIN_SECONDS, MAX_SECONDS = 0.2, 600.0

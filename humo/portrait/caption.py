@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from humo.portrait.portrait import GUESSES, Portrait
-from humo.space.page.prompts.vocabulary import add_words, find_words
 from humo.wording.caption import write
+from humo.wording.vocabulary import add_words, find_words
 
 OUTSIDE = ("garment", "colour", "background")
 """Attributes that a reference picture does not carry into the video."""

@@ -11,7 +11,7 @@ from humo.media import read_picture
 from humo.portrait.caption import complete_prompt, describe_portrait
 from humo.portrait.drawn import is_drawing
 from humo.portrait.portrait import Portrait
-from humo.requests.checks import MAX_PROMPT_LENGTH
+from humo.system.ranges import MAX_PROMPT_LENGTH
 
 
 def draw_photographs(

@@ -12,11 +12,8 @@ from typing import Any
 import numpy as np
 
 from humo.media import Sound
-from humo.requests.ranges import check_seed, read_whole, short
+from humo.system.ranges import MAX_PROMPT_LENGTH, check_seed, read_whole, short
 from humo.timing import FPS, PUBLISHED_FRAMES, SAMPLE_RATE, check_num_frames, frames_for_sound
-
-MAX_PROMPT_LENGTH = 2_000
-"""Characters of a prompt."""
 
 
 @dataclass(frozen=True, kw_only=True)

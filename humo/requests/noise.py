@@ -1,6 +1,6 @@
 """The noise that a seed draws: on the CPU, so that it is the same on every device, and another one for every seed.
 
-A seed is a whole number from 0 to `humo.requests.ranges.LARGEST_SEED`. Those of 32 bits draw from torch's generator, a
+A seed is a whole number from 0 to `humo.system.ranges.LARGEST_SEED`. Those of 32 bits draw from torch's generator, a
 Mersenne Twister that reads no more of a seed than that. Longer ones draw from NumPy's twister, which reads all of them,
 by `RandomState`, whose numbers NumPy has promised not to change. All of this file is ours.
 """

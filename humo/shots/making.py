@@ -29,11 +29,11 @@ from humo.layers.step_caches import describe_cache
 from humo.media import Sound
 from humo.requests.call import Picture, hear_sound, list_pictures, read_references, read_texts
 from humo.requests.checks import Request, check_request, make_request
-from humo.requests.ranges import read_whole
 from humo.shots.cuts import Shot as Shot
 from humo.shots.cuts import count_frames, cut_sound
 from humo.shots.cuts import plan_shots as plan_shots
 from humo.shots.folder import ShotFolder, describe, fingerprint, fingerprint_of_model
+from humo.system.ranges import read_whole
 from humo.timing import FPS, PUBLISHED_FRAMES, round_down
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Training of mini from nothing, part by part, and of its fast form."""

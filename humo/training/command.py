@@ -234,7 +234,7 @@ def publish(
     to: Annotated[Path, typer.Option(help="Folder of the bundled model.")] = Path("assets/humo-mini"),
 ) -> None:
     """Writes the trained pipeline as the bundled model: bfloat16, small shards, a card."""
-    from humo.training.publish import publish as publish_training
+    from humo.evaluation.publishing import publish as publish_training
 
     typer.echo(str(publish_training(out, to)))
 
@@ -247,6 +247,6 @@ def card(
     ] = None,
 ) -> None:
     """Writes the model card anew, with the figures of `python -m humo evaluate --out REPORT`."""
-    from humo.training.publish import write_card
+    from humo.evaluation.publishing import write_card
 
     typer.echo(str(write_card(model_folder, report)))

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from humo.media import read_picture, read_sound
-from humo.requests.ranges import LARGEST_SEED
+from humo.system.ranges import LARGEST_SEED
 from humo.timing import check_num_frames
 
 BENCH = "bench.jsonl"

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from humo.media import Sound, read_picture, read_sound
 from humo.portrait import Portrait
-from humo.requests.ranges import LARGEST_SEED, short
 from humo.space.jobs.request import VideoRequest
 from humo.space.links.settings import MAX_TEXT, check_guidance, check_text
+from humo.system.ranges import LARGEST_SEED, short
 from humo.timing import FPS
 
 if TYPE_CHECKING:

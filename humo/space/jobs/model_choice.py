@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from humo.loading.fast_form_config import has_fast
 from humo.loading.memory_presets import PRESETS
 from humo.space.jobs.zerogpu import is_zero_gpu
+from humo.system.fast_form_config import has_fast
 
 if TYPE_CHECKING:
     import torch

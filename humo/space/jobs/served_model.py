@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from humo.loading.fast_form_config import has_fast
 from humo.media import warm_up
 from humo.space.jobs.job import Model
 from humo.space.jobs.model_choice import LARGE, folder_of, load_served
@@ -15,6 +14,7 @@ from humo.space.jobs.request import Defaults, VideoRequest
 from humo.space.jobs.task import Result, work_of
 from humo.space.jobs.time_left import Pace, Work
 from humo.space.links.share import fingerprint_folder
+from humo.system.fast_form_config import has_fast
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline

@@ -11,7 +11,7 @@ from typing import Any
 
 from humo.guidance import make_rule
 from humo.portrait import Portrait
-from humo.requests.ranges import LARGEST_SEED, MOST, SCALES, TIMESTEPS, check_number, short
+from humo.system.ranges import LARGEST_SEED, MOST, SCALES, TIMESTEPS, check_number, short
 from humo.timing import check_num_frames
 
 MODES = ("T", "TI", "TA", "TIA")

@@ -17,7 +17,6 @@ from pathlib import Path
 import soundfile
 from PIL import Image
 
-from humo.loading.fast_form_config import FOLDER as FAST
 from humo.media import read_picture, read_sound
 from humo.portrait import Portrait, draw_portrait
 from humo.space.jobs.request import VideoRequest
@@ -26,6 +25,7 @@ from humo.space.links.records import POSTER, VIDEO, FileEntry, Record, app_versi
 from humo.space.links.restore import read_settings
 from humo.space.links.settings import VideoSettings
 from humo.space.links.storage import Store
+from humo.system.fast_form_config import FOLDER as FAST
 from humo.timing import FPS
 
 MAX_SIDE = 1_280

@@ -15,7 +15,7 @@ from humo.space.jobs.job import Phase, Progress
 if TYPE_CHECKING:
     from humo.space.jobs.task import Result
     from humo.space.links.records import Record
-    from humo.space.page.prompts.vocabulary import Group
+    from humo.wording.vocabulary import Group
 
 _FACE = (
     '<svg viewBox="0 0 120 120" aria-hidden="true"><path d="M22 112c4-24 20-34 38-34s34 10 38 34"/>'

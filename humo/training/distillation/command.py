@@ -86,7 +86,7 @@ def compare(
 ) -> None:
     """Set the fast form beside the exact one: the same cases, the same noise."""
     from humo.checkpoints import MINI, load
-    from humo.training.distillation.measuring import compare_forms, describe_comparisons
+    from humo.evaluation.fast_form import compare_forms, describe_comparisons
 
     torch.set_num_threads(threads)
     folder = MINI if preset == "mini" else Path(preset)

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from humo.loading.fast_form import DOWN
-from humo.loading.fast_form_config import FOLDER, FastConfig, teacher_of
 from humo.pipeline import HuMoPipeline
+from humo.system.fast_form_config import FOLDER, FastConfig, teacher_of
 from humo.system.files import replaced
 from humo.system.fingerprint import fingerprint
 from humo.training.claim import claim

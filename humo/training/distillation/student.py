@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from humo.loading.fast_form import EMBEDDER, PREFIX, with_scalars
-from humo.loading.fast_form_config import CONFIG, WEIGHTS, FastConfig
+from humo.system.fast_form_config import CONFIG, WEIGHTS, FastConfig
 from humo.system.files import replaced
 from humo.transformer import HuMoTransformer3DModel
 

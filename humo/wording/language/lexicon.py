@@ -1,7 +1,7 @@
 """The tables of words, language by language, and which language a text is in.
 
-`languages/*.json` lists words by meaning (`humo.wording.language.meanings`); inflected forms are made here or found by
-`humo.wording.language.forms`. English has mini's own words besides (`humo.world.captions`), and every name of a colour. Ours.
+`languages/*.json` lists words by meaning (`meanings`); inflected forms are made here or found by `forms`. English has
+mini's own words besides (`humo.world.captions`), and every name of a colour. Ours.
 """
 
 from __future__ import annotations

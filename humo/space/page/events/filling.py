@@ -22,10 +22,10 @@ from humo.space.page.events.sharing import restored
 from humo.space.page.events.speaking import speak_to_file
 from humo.space.page.previews import heard_html, seen_html
 from humo.space.page.prompts.dense_caption import dense_caption
-from humo.space.page.prompts.vocabulary import add_words
 from humo.space.page.scales import rule_note
 from humo.space.page.widgets import Inputs, Settings, read_guidance, read_request
 from humo.timing import FPS
+from humo.wording.vocabulary import add_words
 
 
 def checker(read: Callable[[str], object]) -> Callable[[str | None], Any]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import gradio as gr
 
-from humo.loading.fast_form_config import SUFFIX
 from humo.space.examples import Example
 from humo.space.jobs.admission import Entrance
 from humo.space.links.records import POSTER, VIDEO, Record, link
@@ -21,6 +20,7 @@ from humo.space.page import html
 from humo.space.page.events.generating import Made, View, as_toast
 from humo.space.page.events.portraying import show_person
 from humo.space.page.widgets import Inputs, Opened, Settings, Sharing
+from humo.system.fast_form_config import SUFFIX
 from humo.timing import FPS
 
 LARGEST_SEED = 2**53 - 1

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from humo.portrait import ATTRIBUTES, Portrait, write_caption
 from humo.portrait.caption import OUTSIDE
-from humo.space.page.prompts.vocabulary import BUN, NO_HAIR, add_words, remove_words
 from humo.wording import understand
 from humo.wording.caption import write
+from humo.wording.vocabulary import BUN, NO_HAIR, add_words, remove_words
 from humo.wording.words import read_words
 
 _WORDS = {

@@ -32,7 +32,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from humo.layers.float8 import check_can_be_saved, check_takes_lora, check_takes_sum
-from humo.loading.published.keys import rename_published_layer
+from humo.layers.published_names import rename_published_layer
 
 logger = logging.getLogger(__name__)
 _PREFIXES = ("base_model.model.", "diffusion_model.", "transformer.", "model.", "module.", "pipe.dit.", "dit.")

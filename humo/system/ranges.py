@@ -20,6 +20,8 @@ MOST = {
 SCALES = (-100.0, 100.0)
 """Lowest and highest scale of guidance; useful ones are between 0 and 10."""
 TIMESTEPS = (0.0, 1_000.0)
+MAX_PROMPT_LENGTH = 2_000
+"""Characters of a prompt."""
 _LONGEST = 40
 """Characters of a value in a sentence."""
 

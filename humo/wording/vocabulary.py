@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from humo.space.page.prompts.sentence import Known, Slot, article, drop, insert, splice
 from humo.wording import understand
+from humo.wording.sentence import Known, Slot, article, drop, insert, splice
 from humo.world.attributes import OPTIONS
 from humo.world.captions import SYNONYMS
 
