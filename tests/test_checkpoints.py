@@ -241,3 +241,13 @@ def test_incomplete_weights_are_one_sentence(copy: Path) -> None:
     save_file(tensors, file, metadata={"format": "pt"})
     with pytest.raises(ValueError, match="The weights of transformer in copy are incomplete"):
         humo.load(copy)
+
+
+def test_the_autoencoder_is_found_under_its_name_in_older_folders(saved: Path, tmp_path: Path) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(saved, older)
+    index = older / "model_index.json"
+    told = json.loads(index.read_text())
+    assert told["vae"] == ["humo.layers.autoencoder", "HuMoVideoCodec"]
+    index.write_text(json.dumps(told | {"vae": ["humo.codec", "HuMoVideoCodec"]}))
+    assert type(humo.load(older).vae).__module__ == "humo.layers.autoencoder"

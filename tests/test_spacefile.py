@@ -283,7 +283,7 @@ def uploaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_uploaded_files_hold_no_lessons_tests_or_caches(uploaded: Path) -> None:
     names = {path.relative_to(uploaded).as_posix() for path in uploaded.rglob("*") if path.is_file()}
-    assert {"app.py", "README.md", "requirements.txt", "humo/space/page.css"} <= names
+    assert {"app.py", "README.md", "requirements.txt", "humo/space/page/page.css"} <= names
     tops = {name.split("/")[0] for name in names}
     assert tops == {"LICENSE", "README.md", "app.py", "assets", "humo", "requirements.txt"}
     assert not [name for name in names if name.endswith((".pyi", ".pyc", ".ipynb")) or "/training/" in name]
