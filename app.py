@@ -48,60 +48,60 @@ from humo.space.page.widgets import (  # noqa: E402
 )
 from humo.space.page.wording_view import add_reading  # noqa: E402
 from humo.space.photographs import Photographs  # noqa: E402
-from humo.space.refusals import HANDLERS, MAX_SESSIONS, Door, Page  # noqa: E402
-from humo.space.state import Behind  # noqa: E402
+from humo.space.refusals import HANDLERS, MAX_SESSIONS, Page, RequestGuard  # noqa: E402
+from humo.space.state import Backend  # noqa: E402
 from humo.timing import FPS  # noqa: E402
 from humo.wording.vocabulary import GROUPS  # noqa: E402
 
 HOUR = 3600
 
 
-def build_page(behind: Behind) -> gr.Blocks:
+def build_page(backend: Backend) -> gr.Blocks:
     """Lay out the page and connect its events.
 
     Args:
-        behind: model, store and examples.
+        backend: model, store and examples.
 
     Returns:
         The page, for `launch`.
     """
-    defaults, shown = behind.serving.defaults, read_gallery(behind.gallery, behind.examples)
+    defaults, shown = backend.serving.defaults, read_gallery(backend.gallery, backend.examples)
     with Page(title="HuMo, compact", analytics_enabled=False, delete_cache=(HOUR, 23 * HOUR)) as page:
         gr.HTML(texts.HEAD)
-        notice = gr.HTML(html.notice(behind.serving.notice), visible=bool(behind.serving.notice))
+        notice = gr.HTML(html.notice(backend.serving.notice), visible=bool(backend.serving.notice))
         opened = parts.opened()
         with gr.Column(elem_id="maker") as maker:
             with gr.Row(equal_height=False):
                 with gr.Column(scale=6, min_width=320):
                     with gr.Tabs(overflow_behavior="wrap", elem_id="modes") as modes:
-                        tabs = [_tab(mode, behind) for mode in MODES]
-                        gallery = _gallery(sharing.posters(behind.store, behind.folder, shown))
+                        tabs = [_tab(mode, backend) for mode in MODES]
+                        gallery = _gallery(sharing.posters(backend.store, backend.folder, shown))
                     settings = _settings(defaults)
                 with gr.Column(scale=5, min_width=320, elem_id="result"):
                     panel = parts.panel()
-                    links = parts.sharing(behind.home.is_lasting)
+                    links = parts.sharing(backend.home.is_lasting)
             views, other = parts.looking(), parts.comparing()
         gr.HTML(texts.KNOW)
-        _connect_making(tabs, settings, panel, links, views, other, behind)
-        _connect_settings(modes, tabs, settings, panel, behind)
-        _connect_makers(page, tabs, settings, Photographs(behind.folder))
-        _connect_links(page, modes, tabs, settings, panel, links, opened, maker, behind)
+        _connect_making(tabs, settings, panel, links, views, other, backend)
+        _connect_settings(modes, tabs, settings, panel, backend)
+        _connect_makers(page, tabs, settings, Photographs(backend.folder))
+        _connect_links(page, modes, tabs, settings, panel, links, opened, maker, backend)
         gallery.select(
-            sharing.gallery_opener(behind.store, behind.folder, opened, maker, [record for _, record in shown]),
+            sharing.gallery_opener(backend.store, backend.folder, opened, maker, [record for _, record in shown]),
             None,
             [*opened.parts(), maker],
             **QUICK,
         )
-        page.load(lambda: html.notice(behind.serving.notice), None, notice, **QUICK)
-        api.offer(behind.entrance, defaults)
+        page.load(lambda: html.notice(backend.serving.notice), None, notice, **QUICK)
+        api.offer(backend.admission, defaults)
     return page
 
 
 # 1. Layout
 
 
-def _tab(mode: Mode, behind: Behind) -> Inputs:
-    defaults, examples = behind.serving.defaults, [each for each in behind.examples if each.mode == mode.key]
+def _tab(mode: Mode, backend: Backend) -> Inputs:
+    defaults, examples = backend.serving.defaults, [each for each in backend.examples if each.mode == mode.key]
     image = seen = maker = audio = heard = speaking = seconds = None
     with gr.Tab(mode.title, id=mode.key) as tab:
         prompt = gr.Textbox(
@@ -112,11 +112,11 @@ def _tab(mode: Mode, behind: Behind) -> Inputs:
             max_lines=6,
             elem_id=f"prompt-{mode.key}",
         )
-        if behind.serving.name in LARGE:
+        if backend.serving.name in LARGE:
             _captioning(prompt)
         if defaults.rewords_prompts:
             add_reading(prompt, mode.key)
-        with gr.Accordion("Words that the small model knows", open=False, visible=behind.serving.name not in LARGE):
+        with gr.Accordion("Words that the small model knows", open=False, visible=backend.serving.name not in LARGE):
             words = gr.HTML(html.chips(GROUPS), js_on_load=texts.CHIPS, elem_id=f"words-{mode.key}")
         with gr.Row():
             if mode.needs_image:
@@ -155,11 +155,12 @@ def _tab(mode: Mode, behind: Behind) -> Inputs:
             buttons = [gr.Button(each.title, icon=each.image, size="md", min_width=140) for each in examples]
         with gr.Row():
             generate = gr.Button("Generate", variant="primary", scale=2, elem_id=f"generate-{mode.key}")
-            quick = gr.Button("Quick look", visible=behind.serving.has_fast, min_width=150, elem_id=f"quick-{mode.key}")
+            has_quick = backend.serving.has_fast
+            quick = gr.Button("Quick look", visible=has_quick, min_width=150, elem_id=f"quick-{mode.key}")
         live = gr.Checkbox(
             False,
             label="Live: a quick look at every change",
-            visible=behind.serving.has_fast,
+            visible=backend.serving.has_fast,
             elem_id=f"live-{mode.key}",
         )
         wake = gr.Button(visible="hidden", elem_id=f"wake-{mode.key}")
@@ -237,7 +238,7 @@ def _connect_making(
     links: Sharing,
     views: Looking,
     other: Comparing,
-    behind: Behind,
+    backend: Backend,
 ) -> None:
     starts = [*(button for tab in tabs for button in (tab.generate, tab.quick)), views.look, other.compare]
     groups = [links.group, views.group, other.group]
@@ -247,24 +248,24 @@ def _connect_making(
         given = {*inputs.widgets(), *settings.widgets()}
         outputs = [*dict.fromkeys([*panel.parts(), settings.seed, *starts, *cleared, *groups])]
         for button, is_fast in ((inputs.generate, False), (inputs.quick, True)):
-            rest = (panel, starts, cleared, done, behind.entrance, behind.serving, is_fast)
+            rest = (panel, starts, cleared, done, backend.admission, backend.serving, is_fast)
             button.click(generating.generator(inputs, settings, *rest), given, outputs, **QUEUED)
-        look = generating.live_looker(inputs, settings, panel, cleared, done, behind.entrance)
+        look = generating.live_looker(inputs, settings, panel, cleared, done, backend.admission)
         inputs.wake.click(look, given, outputs, trigger_mode="always_last", **QUEUED)
         changes = [each.change for each in (*inputs.widgets(), inputs.live)] + [settings.seed.input]
         changes += [each.release for each in settings.scales.values()]
         gr.on(changes, None, inputs.live, js=texts.wake(inputs.wake.elem_id), **QUICK)
-    panel.stop.click(generating.stopper(behind.entrance.studio), **QUICK)
-    look = looking.looker(views, starts, behind.entrance)
+    panel.stop.click(generating.stopper(backend.admission.manager), **QUICK)
+    look = looking.looker(views, starts, backend.admission)
     views.look.click(look, panel.made, [*views.parts(), *starts], **QUEUED)
     turn, place = looking.turner(views), [views.inside, views.step, views.frame]
     for slider in place[1:]:
         slider.release(turn, place, [*views.pictures.values()], **QUICK)
-    compare = looking.comparer(other, starts, behind.entrance)
+    compare = looking.comparer(other, starts, backend.admission)
     other.compare.click(compare, panel.made, [*other.parts(), *starts], **QUEUED)
 
 
-def _connect_settings(modes: gr.Tabs, tabs: list[Inputs], settings: Settings, panel: Panel, behind: Behind) -> None:
+def _connect_settings(modes: gr.Tabs, tabs: list[Inputs], settings: Settings, panel: Panel, backend: Backend) -> None:
     for inputs in tabs:
         inputs.words.click(filling.add_word, inputs.prompt, inputs.prompt, **QUICK)
         if inputs.image is not None:
@@ -277,12 +278,12 @@ def _connect_settings(modes: gr.Tabs, tabs: list[Inputs], settings: Settings, pa
             inputs.audio.upload(filling.checker(read_sound), inputs.audio, inputs.audio, **QUEUED)
             inputs.audio.change(filling.hearer(settings.defaults), inputs.audio, inputs.heard, **QUICK)
             asked = [inputs.speaking.text, inputs.speaking.voice, inputs.speaking.rate]
-            speak = filling.speaker(behind.folder, settings.defaults)
+            speak = filling.speaker(backend.folder, settings.defaults)
             inputs.speaking.speak.click(speak, asked, inputs.audio, **QUEUED)
         for example, button in inputs.examples:
             outputs = [*inputs.widgets(), settings.seed, settings.is_random]
             button.click(filling.filler(example, inputs, settings), None, outputs, **QUICK)
-        known = filling.estimator(inputs, settings, behind.serving)
+        known = filling.estimator(inputs, settings, backend.serving)
         told = [panel.made, settings.steps, settings.rule, settings.size, inputs.seconds, inputs.audio]
         for widget in filter(None, told):
             widget.change(known, {*inputs.widgets(), *settings.widgets()}, inputs.estimate, **QUICK)
@@ -318,10 +319,10 @@ def _connect_links(
     links: Sharing,
     opened: Opened,
     maker: gr.Column,
-    behind: Behind,
+    backend: Backend,
 ) -> None:
-    store, folder = behind.store, behind.folder
-    make = sharing.sharer(store, behind.entrance, behind.serving.fingerprint, links)
+    store, folder = backend.store, backend.folder
+    make = sharing.sharer(store, backend.admission, backend.serving.fingerprint, links)
     links.share.click(make, [panel.made, links.keeps_inputs], links.parts(), **QUEUED)
     links.delete.click(sharing.deleter(store, folder, links), [links.id, links.token], links.parts(), **QUEUED)
     page.load(sharing.opener(store, folder, opened, maker), None, [*opened.parts(), maker], **QUICK)
@@ -348,12 +349,12 @@ def main(
     """Open the page."""
     with wrong_told():
         host, port = find_place(host, port)
-        behind = Behind.open(TEMPORARY, model, records, ray)
+        backend = Backend.open(TEMPORARY, model, records, ray)
         if is_zero_gpu():
-            behind.serving.model.get()  # the process of each call is a copy of this one: the weights must be here
-        page = build_page(behind)
-        room = behind.entrance.studio.room
-        room.keep()  # the page's own pictures
+            backend.serving.model.get()  # the process of each call is a copy of this one: the weights must be here
+        page = build_page(backend)
+        quota = backend.admission.manager.quota
+        quota.keep()  # the page's own pictures
         page.queue(max_size=64).launch(
             server_name=host,
             server_port=port,
@@ -363,16 +364,16 @@ def main(
             head=ICON_LINK,
             allowed_paths=[str(EXAMPLES)],  # for whoever starts the page from another folder
             footer_links=[],
-            max_file_size=behind.entrance.limits.file_bytes,
+            max_file_size=backend.admission.limits.file_bytes,
             state_session_capacity=MAX_SESSIONS,
-            app_kwargs={"exception_handlers": HANDLERS, "middleware": [Middleware(Door, room=room)]},
+            app_kwargs={"exception_handlers": HANDLERS, "middleware": [Middleware(RequestGuard, quota=quota)]},
             run_history=False,
             show_error=False,
             ssr_mode=False,
             prevent_thread_lock=True,
         )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary folder goes
-    behind.serving.model.start_loading()  # only now, for it would slow the start of the page
+    backend.serving.model.start_loading()  # only now, for it would slow the start of the page
     page.block_thread()
 
 

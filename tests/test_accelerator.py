@@ -206,14 +206,14 @@ from gradio.context import LocalContext
 from humo.space.jobs.job import Model, Phase
 from humo.space.jobs.task import MakeVideo
 from humo.space.jobs.request import VideoRequest
-from humo.space.jobs.manager import Studio
-from humo.space.temporary import Room
+from humo.space.jobs.manager import JobManager
+from humo.space.temporary import DiskQuota
 
 folder = Path(sys.argv[1])
 pipe = tiny.pipeline()
 model = Model(lambda: pipe)
 model.get()
-studio = Studio(model, Room(folder, 1 << 30))
+manager = JobManager(model, DiskQuota(folder, 1 << 30))
 
 
 class Visit:
@@ -234,7 +234,7 @@ def follow(job, stop_at=None):
 
 def ask(**changes):
     asked = {"prompt": "a woman talks", "num_frames": 5, "num_inference_steps": 4, "seed": 1, **changes}
-    return studio.start("anna", MakeVideo(VideoRequest(**asked), studio.new_path("film")))
+    return manager.start("anna", MakeVideo(VideoRequest(**asked), manager.new_path("film")))
 
 
 seen = follow(ask())

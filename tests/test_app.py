@@ -24,35 +24,35 @@ from humo.guidance import RULES
 from humo.media import read_picture
 from humo.pipeline import HuMoPipeline
 from humo.space.examples import read_examples
-from humo.space.jobs.admission import Entrance
+from humo.space.jobs.admission import Admission
 from humo.space.jobs.limits import Limits
-from humo.space.jobs.manager import Studio
+from humo.space.jobs.manager import JobManager
 from humo.space.jobs.request import MODES, Defaults, frames_for
 from humo.space.jobs.served_model import Serving
-from humo.space.links.location import Home
+from humo.space.links.location import RecordFolder
 from humo.space.links.settings import VideoSettings
 from humo.space.links.storage import GALLERY, FolderStore, ReadOnlyStore, Stores
 from humo.space.page.events import filling, sharing
 from humo.space.page.scales import rule_choices, rule_note
 from humo.space.page.theme import make_theme
 from humo.space.page.widgets import Inputs, Settings, read_request
-from humo.space.state import Behind
-from humo.space.temporary import Room
+from humo.space.state import Backend
+from humo.space.temporary import DiskQuota
 from humo.timing import PUBLISHED_FRAMES
 
 PROMPT = "a woman with red hair talks"
 
 
 @pytest.fixture
-def behind(mini_pipeline: HuMoPipeline, tmp_path: Path) -> Behind:
+def backend(mini_pipeline: HuMoPipeline, tmp_path: Path) -> Backend:
     """A page's back with the tiny model and empty folders."""
     serving, gallery = Serving.of_pipeline(mini_pipeline, "tiny"), ReadOnlyStore(GALLERY)
     files, records = tmp_path / "files", tmp_path / "records"
     files.mkdir()
     store = Stores(gallery, FolderStore(records))
-    home = Home(folder=records, is_lasting=True)
-    entrance = Entrance(Studio(serving.model, Room(files, 1 << 30)), Limits(), [tmp_path])
-    return Behind(serving, entrance, gallery, store, home, files, read_examples())
+    home = RecordFolder(folder=records, is_lasting=True)
+    admission = Admission(JobManager(serving.model, DiskQuota(files, 1 << 30)), Limits(), [tmp_path])
+    return Backend(serving, admission, gallery, store, home, files, read_examples())
 
 
 def _defaults(guidance: dict[str, Any], **changes: Any) -> Defaults:
@@ -108,12 +108,12 @@ def test_rules_tell_what_no_slider_shows() -> None:
 
 
 @pytest.mark.slow
-def test_choosing_a_rule_shows_its_scales_and_asks_for_it(behind: Behind, mini_pipeline: HuMoPipeline) -> None:
-    own = replace(behind.serving.defaults, guidance=OWN, num_inference_steps=2)
+def test_choosing_a_rule_shows_its_scales_and_asks_for_it(backend: Backend, mini_pipeline: HuMoPipeline) -> None:
+    own = replace(backend.serving.defaults, guidance=OWN, num_inference_steps=2)
 
     async def build() -> tuple[Inputs, Settings]:
         with app.gr.Blocks(analytics_enabled=False):
-            return app._tab(MODES[0], behind), app._settings(own)
+            return app._tab(MODES[0], backend), app._settings(own)
 
     inputs, settings = asyncio.run(build())
     assert settings.rule.value == "paper" and settings.note.visible
@@ -135,12 +135,12 @@ def test_choosing_a_rule_shows_its_scales_and_asks_for_it(behind: Behind, mini_p
     assert request.guidance["early"] == [4.5, 3.5, 1.0], "back at the model's own"
 
 
-def test_a_seed_that_a_browser_would_round_is_told(behind: Behind) -> None:
+def test_a_seed_that_a_browser_would_round_is_told(backend: Backend) -> None:
     async def build() -> tuple[gr.Tabs, list[Inputs], Settings]:
         with app.gr.Blocks(analytics_enabled=False):
             with gr.Tabs() as modes:
-                tabs = [app._tab(mode, behind) for mode in MODES]
-            return modes, tabs, app._settings(behind.serving.defaults)
+                tabs = [app._tab(mode, backend) for mode in MODES]
+            return modes, tabs, app._settings(backend.serving.defaults)
 
     modes, tabs, settings = asyncio.run(build())
     video = VideoSettings.of_plain({**made.SETTINGS, "seed": sharing.LARGEST_SEED})
@@ -154,8 +154,8 @@ def test_a_seed_that_a_browser_would_round_is_told(behind: Behind) -> None:
         assert sharing.restored(video, {}, modes, tabs, settings)[settings.steps] == steps
 
 
-def test_a_long_voice_is_estimated_as_the_clip_that_is_made_of_it(behind: Behind, tmp_path: Path) -> None:
-    large = replace(behind.serving.defaults, max_frames=None, trained_frames=None)
+def test_a_long_voice_is_estimated_as_the_clip_that_is_made_of_it(backend: Backend, tmp_path: Path) -> None:
+    large = replace(backend.serving.defaults, max_frames=None, trained_frames=None)
     asked = []
     serving = SimpleNamespace(defaults=large, predict=asked.append)
     soundfile.write(tmp_path / "voice.wav", *tiny.voice(60.0))
@@ -163,7 +163,7 @@ def test_a_long_voice_is_estimated_as_the_clip_that_is_made_of_it(behind: Behind
     async def build() -> tuple[Inputs, Settings]:
         with app.gr.Blocks(analytics_enabled=False):
             with gr.Tabs():
-                inputs = app._tab(MODES[1], behind)
+                inputs = app._tab(MODES[1], backend)
             return inputs, app._settings(large)
 
     inputs, settings = asyncio.run(build())
@@ -182,15 +182,15 @@ def test_examples_are_whole_and_every_tab_has_one() -> None:
         assert (example.image is not None, example.audio is not None) == (mode.needs_image, mode.needs_audio)
 
 
-def _built(behind: Behind) -> gr.Blocks:
+def _built(backend: Backend) -> gr.Blocks:
     async def build() -> gr.Blocks:  # inside a loop, for gradio would open one and leave it open
-        return app.build_page(behind)
+        return app.build_page(backend)
 
     return asyncio.run(build())
 
 
-def test_layout_has_a_tab_for_each_mode_and_keeps_its_events_private(behind: Behind) -> None:
-    page = _built(behind)
+def test_layout_has_a_tab_for_each_mode_and_keeps_its_events_private(backend: Backend) -> None:
+    page = _built(backend)
     config = page.get_config_file()
     tabs = [part["props"]["label"] for part in config["components"] if part["type"] == "tabitem"]
     assert tabs[:4] == ["Text + Image", "Text + Audio", "Text + Image + Audio", "Gallery"]

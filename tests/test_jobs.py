@@ -16,22 +16,22 @@ from PIL import Image
 
 from humo.pipeline import HuMoPipeline
 from humo.space.jobs.job import Job, Model, Phase, Progress
-from humo.space.jobs.manager import MAX_JOBS, Studio
+from humo.space.jobs.manager import MAX_JOBS, JobManager
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import MakeVideo, Result
 from humo.space.page import html
-from humo.space.temporary import HOUR, Room
+from humo.space.temporary import HOUR, DiskQuota
 
 PROMPT = "a woman with red hair talks"
 
 
 @pytest.fixture
-def studio(mini_pipeline: HuMoPipeline, tmp_path: Path) -> Studio:
-    return Studio(Model(lambda: mini_pipeline), Room(tmp_path, 1 << 30))
+def manager(mini_pipeline: HuMoPipeline, tmp_path: Path) -> JobManager:
+    return JobManager(Model(lambda: mini_pipeline), DiskQuota(tmp_path, 1 << 30))
 
 
-def _start(studio: Studio, visitor: str, request: VideoRequest, name: str = "film") -> Job:
-    return studio.start(visitor, MakeVideo(request, studio.new_path(name)))
+def _start(manager: JobManager, visitor: str, request: VideoRequest, name: str = "film") -> Job:
+    return manager.start(visitor, MakeVideo(request, manager.new_path(name)))
 
 
 def _follow(job: Job) -> list[Progress]:
@@ -48,10 +48,10 @@ def _long_request() -> VideoRequest:
     return VideoRequest(prompt=PROMPT, num_frames=97, num_inference_steps=200, seed=1)
 
 
-def test_job_tells_every_step_and_writes_the_video(studio: Studio, tmp_path: Path) -> None:
+def test_job_tells_every_step_and_writes_the_video(manager: JobManager, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "voice.wav", *tiny.voice(0.6))
     request = VideoRequest(prompt=PROMPT, audio=tmp_path / "voice.wav", num_inference_steps=6, seed=5)
-    moments = _follow(_start(studio, "anna", request))
+    moments = _follow(_start(manager, "anna", request))
     last = moments[-1]
     assert last.phase is Phase.DONE and last.result.path.name == "film.mp4" and last.result.path.stat().st_size > 1000
     assert last.result.seed == 5 and last.result.num_frames == 17 and last.result.has_sound and last.result.notes
@@ -62,52 +62,52 @@ def test_job_tells_every_step_and_writes_the_video(studio: Studio, tmp_path: Pat
     assert [phase for phase in Phase if phase in phases] == list(dict.fromkeys(phases)), "in their order"
 
 
-def test_stop_ends_within_a_step_and_the_next_job_runs_then(studio: Studio) -> None:
-    job = _start(studio, "anna", _long_request())
+def test_stop_ends_within_a_step_and_the_next_job_runs_then(manager: JobManager) -> None:
+    job = _start(manager, "anna", _long_request())
     while job.progress.step < 2:
         time.sleep(0.01)
     step, asked = job.progress.step, time.monotonic()
-    studio.stop("anna")
+    manager.stop("anna")
     assert _follow(job)[-1].phase is Phase.STOPPED
     assert job.progress.step <= step + 1 and time.monotonic() - asked < 5
     short = VideoRequest(prompt=PROMPT, num_frames=5, num_inference_steps=1)
-    assert _follow(_start(studio, "anna", short))[-1].phase is Phase.DONE
+    assert _follow(_start(manager, "anna", short))[-1].phase is Phase.DONE
 
 
-def test_bad_request_is_a_sentence_and_the_studio_goes_on(studio: Studio, tmp_path: Path) -> None:
+def test_bad_request_is_a_sentence_and_the_studio_goes_on(manager: JobManager, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_text("<svg/>")
     for request, words in [
         (VideoRequest(prompt=""), "prompt is empty"),
         (VideoRequest(prompt=PROMPT, images=(tmp_path / "x.png",)), "SVG"),
         (VideoRequest(prompt=PROMPT, num_frames=48), "4k+1"),
     ]:
-        last = _follow(_start(studio, "anna", request))[-1]
+        last = _follow(_start(manager, "anna", request))[-1]
         assert last.phase is Phase.FAILED and words in last.error and str(tmp_path) not in last.error
-    assert _follow(_start(studio, "anna", VideoRequest(prompt=PROMPT, num_frames=5)))[-1].phase is Phase.DONE
+    assert _follow(_start(manager, "anna", VideoRequest(prompt=PROMPT, num_frames=5)))[-1].phase is Phase.DONE
 
 
-def test_one_job_a_visitor_and_a_limit_for_all(studio: Studio) -> None:
-    jobs = [_start(studio, f"visitor {number}", _long_request()) for number in range(MAX_JOBS)]
+def test_one_job_a_visitor_and_a_limit_for_all(manager: JobManager) -> None:
+    jobs = [_start(manager, f"visitor {number}", _long_request()) for number in range(MAX_JOBS)]
     with pytest.raises(ValueError, match="still being made"):
-        _start(studio, "visitor 0", _long_request())
+        _start(manager, "visitor 0", _long_request())
     with pytest.raises(ValueError, match="already waiting"):
-        _start(studio, "one too many", _long_request())
+        _start(manager, "one too many", _long_request())
     deadline = time.monotonic() + 10
     while jobs[-1].progress.position != MAX_JOBS - 1 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert [job.progress.position for job in jobs] == list(range(MAX_JOBS))
-    studio.stop("a stranger")
+    manager.stop("a stranger")
     for number in range(MAX_JOBS):
-        studio.stop(f"visitor {number}")
+        manager.stop(f"visitor {number}")
     assert all(_follow(job)[-1].phase is Phase.STOPPED for job in jobs)
 
 
-def test_a_video_that_waited_long_finds_its_folder_again(studio: Studio) -> None:
-    path = studio.new_path("film")
+def test_a_video_that_waited_long_finds_its_folder_again(manager: JobManager) -> None:
+    path = manager.new_path("film")
     os.utime(path.parent, (time.time() - HOUR - 1,) * 2)
-    studio.room.make()  # an upload of somebody else, say
+    manager.quota.make()  # an upload of somebody else, say
     assert not path.parent.exists()
-    job = studio.start("anna", MakeVideo(VideoRequest(prompt=PROMPT, num_frames=5, num_inference_steps=1), path))
+    job = manager.start("anna", MakeVideo(VideoRequest(prompt=PROMPT, num_frames=5, num_inference_steps=1), path))
     assert _follow(job)[-1].phase is Phase.DONE and path.is_file()
 
 
@@ -127,10 +127,10 @@ def test_model_that_fails_to_load_is_tried_again(mini_pipeline: HuMoPipeline) ->
 
 
 def test_old_videos_are_removed(mini_pipeline: HuMoPipeline, tmp_path: Path) -> None:
-    studio, paths = Studio(Model(lambda: mini_pipeline), Room(tmp_path, 1)), []
+    manager, paths = JobManager(Model(lambda: mini_pipeline), DiskQuota(tmp_path, 1)), []
     for _ in range(3):
         request = VideoRequest(prompt=PROMPT, num_frames=1, num_inference_steps=1)
-        done = _follow(_start(studio, "anna", request))[-1]
+        done = _follow(_start(manager, "anna", request))[-1]
         assert done.phase is Phase.DONE and [*tmp_path.glob("*/*.mp4")] == [done.result.path]
         paths.append(done.result.path)
     assert len({*paths}) == 3

@@ -21,12 +21,12 @@ from test_jobs import _follow
 from humo.pipeline import HuMoPipeline
 from humo.space.jobs.batching import Batches
 from humo.space.jobs.job import Job, Model, Moment, Phase, Task
-from humo.space.jobs.manager import Studio
-from humo.space.jobs.queue import Line
+from humo.space.jobs.manager import JobManager
+from humo.space.jobs.queue import JobQueue
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import MakeVideo, Result
 from humo.space.links.restore import read_settings
-from humo.space.temporary import Room
+from humo.space.temporary import DiskQuota
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ def stage() -> Iterator[Stage]:
     stage.may_end.set()
 
 
-def _line(stage: Stage, places: int = 1, most: int = 1) -> Line:
-    return Line(Model(lambda: None), stage.run, places, lambda task: most)
+def _queue(stage: Stage, places: int = 1, most: int = 1) -> JobQueue:
+    return JobQueue(Model(lambda: None), stage.run, places, lambda task: most)
 
 
-def _join(line: Line, stage: Stage, *tasks: Named) -> list[Job]:
+def _join(line: JobQueue, stage: Stage, *tasks: Named) -> list[Job]:
     """Jobs in the line, the first of them at work."""
     jobs = [Job(task) for task in tasks]
     for number, job in enumerate(jobs):
@@ -89,7 +89,7 @@ def _join(line: Line, stage: Stage, *tasks: Named) -> list[Job]:
 
 
 def test_one_at_a_time_in_the_order_of_their_coming(stage: Stage) -> None:
-    jobs = _join(_line(stage), stage, *(Named(name) for name in "abcd"))
+    jobs = _join(_queue(stage), stage, *(Named(name) for name in "abcd"))
     time.sleep(0.05)
     assert stage.begun == ["a"] and [job.progress.position for job in jobs] == [0, 1, 2, 3]
     jobs[1].stop()
@@ -101,7 +101,7 @@ def test_one_at_a_time_in_the_order_of_their_coming(stage: Stage) -> None:
 
 
 def test_several_places_carry_several(stage: Stage) -> None:
-    jobs = _join(_line(stage, places=2), stage, *(Named(name) for name in "abc"))
+    jobs = _join(_queue(stage, places=2), stage, *(Named(name) for name in "abc"))
     stage.wait_for(2)
     assert sorted(stage.begun) == ["a", "b"] and jobs[2].progress.position == 1
     jobs[0].stop()
@@ -111,7 +111,7 @@ def test_several_places_carry_several(stage: Stage) -> None:
 
 def test_those_of_a_kind_are_done_together(stage: Stage) -> None:
     tasks = [Named("a", 1), Named("b", 2), Named("c", 1), Named("d"), Named("e", 2), Named("f", 2), Named("g", 2)]
-    jobs = _join(_line(stage, most=3), stage, *tasks)
+    jobs = _join(_queue(stage, most=3), stage, *tasks)
     stage.may_end.set()
     assert [_follow(job)[-1].result for job in jobs] == list("ABCDEFG")
     assert stage.begun == ["a", "b+e+f", "c", "d", "g"], "a came alone; no more than three; what has no kind goes alone"
@@ -119,7 +119,7 @@ def test_those_of_a_kind_are_done_together(stage: Stage) -> None:
 
 
 def test_one_of_a_batch_stops_and_the_others_go_on(stage: Stage) -> None:
-    line = _line(stage, most=3)
+    line = _queue(stage, most=3)
     first = _join(line, stage, Named("x"))[0]
     jobs = [Job(Named(name, 1)) for name in "abc"]
     for job in jobs:
@@ -139,7 +139,7 @@ def test_an_error_of_all_reaches_each(stage: Stage) -> None:
         yield from ()
         raise ValueError("no such thing.")
 
-    line = Line(Model(lambda: None), fail, 1, lambda task: 3)
+    line = JobQueue(Model(lambda: None), fail, 1, lambda task: 3)
     jobs = [Job(Named(name, 1)) for name in "ab"]
     for job in jobs:
         line.join(job)
@@ -156,7 +156,7 @@ def test_a_task_that_only_ends_has_failed(caplog: pytest.LogCaptureFixture) -> N
 
     for run, words in ((nothing, "ended before"), (break_, "Something went wrong on the server")):
         job = Job(Named("a"))
-        Line(Model(lambda: None), run).join(job)
+        JobQueue(Model(lambda: None), run).join(job)
         assert words in _follow(job)[-1].error and "secret" not in job.progress.error
     assert "a secret" in caplog.text
 
@@ -165,21 +165,21 @@ def test_a_task_that_only_ends_has_failed(caplog: pytest.LogCaptureFixture) -> N
 
 
 @pytest.fixture
-def studio(mini_pipeline: HuMoPipeline, tmp_path: Path) -> Studio:
-    return Studio(Model(lambda: mini_pipeline), Room(tmp_path, 1 << 30), batches=Batches(4, 4))
+def manager(mini_pipeline: HuMoPipeline, tmp_path: Path) -> JobManager:
+    return JobManager(Model(lambda: mini_pipeline), DiskQuota(tmp_path, 1 << 30), batches=Batches(4, 4))
 
 
-def _start_behind_another(studio: Studio, requests: Sequence[VideoRequest]) -> tuple[Job, list[Job]]:
+def _start_behind_another(manager: JobManager, requests: Sequence[VideoRequest]) -> tuple[Job, list[Job]]:
     long = VideoRequest(prompt="a man talks", num_frames=97, num_inference_steps=200, seed=1)
-    first = studio.start("first", MakeVideo(long, studio.new_path("first")))
+    first = manager.start("first", MakeVideo(long, manager.new_path("first")))
     while first.progress.step < 1:
         time.sleep(0.01)
-    paths = [studio.new_path(f"film-{number}") for number in range(len(requests))]
+    paths = [manager.new_path(f"film-{number}") for number in range(len(requests))]
     tasks = [MakeVideo(request, path) for request, path in zip(requests, paths, strict=True)]
-    return first, [studio.start(f"visitor {number}", task) for number, task in enumerate(tasks)]
+    return first, [manager.start(f"visitor {number}", task) for number, task in enumerate(tasks)]
 
 
-def test_waiting_videos_of_equal_shape_are_made_as_one_batch(studio: Studio, tmp_path: Path) -> None:
+def test_waiting_videos_of_equal_shape_are_made_as_one_batch(manager: JobManager, tmp_path: Path) -> None:
     for number, seconds in enumerate((0.60, 0.62)):  # fifteen frames both, of which thirteen are made
         soundfile.write(tmp_path / f"{number}.wav", *tiny.voice(seconds))
     request = VideoRequest(prompt="a woman talks", num_inference_steps=3)
@@ -188,7 +188,7 @@ def test_waiting_videos_of_equal_shape_are_made_as_one_batch(studio: Studio, tmp
         replace(request, audio=tmp_path / "1.wav", seed=6, prompt="a man with a hat talks"),
         replace(request, num_frames=17, seed=7),
     ]
-    first, jobs = _start_behind_another(studio, requests)
+    first, jobs = _start_behind_another(manager, requests)
     first.stop()
     results: list[Result] = [_follow(job)[-1].result for job in jobs]
     assert [job.progress.company for job in jobs] == [1, 1, 0]
@@ -198,17 +198,17 @@ def test_waiting_videos_of_equal_shape_are_made_as_one_batch(studio: Studio, tmp
     assert np.any(np.asarray(jobs[0].progress.preview) != np.asarray(jobs[1].progress.preview)), "each sees its own"
 
 
-def test_a_bad_request_in_a_batch_fails_alone(studio: Studio, tmp_path: Path) -> None:
+def test_a_bad_request_in_a_batch_fails_alone(manager: JobManager, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_text("<svg/>")
     tiny.picture().save(tmp_path / "good.png")
     request = VideoRequest(prompt="a woman talks", num_inference_steps=3, num_frames=9)
     requests = [replace(request, images=(tmp_path / name,)) for name in ("good.png", "x.png", "good.png")]
-    first, jobs = _start_behind_another(studio, requests)
+    first, jobs = _start_behind_another(manager, requests)
     first.stop()
     ends = [_follow(job)[-1] for job in jobs]
     assert [end.phase for end in ends] == [Phase.DONE, Phase.FAILED, Phase.DONE] and "SVG" in ends[1].error
     assert [end.company for end in ends] == [2, 2, 2]
-    first, jobs = _start_behind_another(studio, [requests[1]] * 2)
+    first, jobs = _start_behind_another(manager, [requests[1]] * 2)
     first.stop()
     assert ["SVG" in _follow(job)[-1].error for job in jobs] == [True, True], "also where none is left"
 

@@ -42,14 +42,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def stripped(server: str) -> Iterator[str]:
-    """Behind nginx with `location /humo/ { proxy_pass http://page/; }` and the usual headers."""
+    """Backend nginx with `location /humo/ { proxy_pass http://page/; }` and the usual headers."""
     with behind_proxy(server, ROOT) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def whole(server: str) -> Iterator[str]:
-    """Behind one that leaves the path in what it asks for, and passes on the Host alone."""
+    """Backend one that leaves the path in what it asks for, and passes on the Host alone."""
     with behind_proxy(server, ROOT, strips=False, forwards=False) as address:
         yield address
 

@@ -12,7 +12,7 @@ from humo.pipeline import HuMoPipeline
 from humo.space.jobs.request import Defaults, VideoRequest
 from humo.space.jobs.served_model import Serving
 from humo.space.jobs.task import MakeVideo, work_of
-from humo.space.state import Behind
+from humo.space.state import Backend
 
 REQUEST = VideoRequest(prompt="a man nods", num_frames=5, num_inference_steps=2, seed=1)
 
@@ -39,7 +39,7 @@ def test_a_folder_without_a_pipeline_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no HuMo pipeline"):
         Serving.open(str(tmp_path))
     with pytest.raises(ValueError, match="give mini, 1.7B, 17B or the folder"):
-        Behind.open(tmp_path, str(tmp_path / "nowhere"), tmp_path / "records")
+        Backend.open(tmp_path, str(tmp_path / "nowhere"), tmp_path / "records")
 
 
 def test_time_is_known_after_the_first_video_and_grows_with_the_work(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from humo.space.temporary import HOUR, Room, claim_folder, sweep
+from humo.space.temporary import HOUR, DiskQuota, claim_folder, sweep
 
 HOLD = """
 import sys
@@ -70,15 +70,15 @@ def _write(folder: Path, name: str, size: int) -> Path:
 
 
 def test_the_oldest_files_make_room_and_the_pages_own_stay(tmp_path: Path) -> None:
-    room, own = Room(tmp_path, 1_000), _write(tmp_path, "own", 5_000)
-    room.keep()
+    quota, own = DiskQuota(tmp_path, 1_000), _write(tmp_path, "own", 5_000)
+    quota.keep()
     files = [_write(tmp_path, f"visitor {number}", 300) for number in range(3)]
-    room.make(100)
+    quota.make(100)
     assert own.exists() and all(file.exists() for file in files)
-    room.make(101)
+    quota.make(101)
     assert not files[0].parent.exists() and files[1].exists()
     files[1].with_name("other.png").write_bytes(b"")
-    room.make(1_000)
+    quota.make(1_000)
     assert {path for path in tmp_path.rglob("*.*")} == {own, files[1].with_name("other.png")}
 
 
@@ -87,5 +87,5 @@ def test_empty_folders_go_after_an_hour(tmp_path: Path) -> None:
     for folder in (old, new):
         folder.mkdir()
     os.utime(old, (time.time() - HOUR - 1,) * 2)
-    Room(tmp_path, 1_000).make()
+    DiskQuota(tmp_path, 1_000).make()
     assert [*tmp_path.iterdir()] == [new]

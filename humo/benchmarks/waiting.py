@@ -16,10 +16,10 @@ from humo.benchmarks.clip import example_inputs
 from humo.pipeline import HuMoPipeline
 from humo.space.jobs.batching import Batches
 from humo.space.jobs.job import Job, Model, Moment
-from humo.space.jobs.manager import Studio
+from humo.space.jobs.manager import JobManager
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import MakeVideo
-from humo.space.temporary import Room
+from humo.space.temporary import DiskQuota
 
 WAITING = (1, 2, 4, 8)
 BATCH = 4
@@ -89,8 +89,8 @@ def measure_waiting(
         for _ in range(rounds):
             for form, count, most in crowds:
                 asked = VideoRequest(**request, is_fast=form == "quick look")
-                studio = Studio(Model(lambda: pipe), Room(Path(folder), 1 << 30), batches=Batches(most, most))
-                times = _time(studio, asked, count)
+                manager = JobManager(Model(lambda: pipe), DiskQuota(Path(folder), 1 << 30), batches=Batches(most, most))
+                times = _time(manager, asked, count)
                 crowd = Crowd(form, min(most, count), count, fmean(times), max(times))
                 fastest[form, count, most] = min(crowd, fastest.get((form, count, most), crowd), key=_last)
     return [fastest[crowd] for crowd in crowds]
@@ -118,11 +118,11 @@ def _request(folder: Path, seconds: float) -> dict[str, object]:
     return {"prompt": given["prompt"], **files, "seed": 0, "as_is": True}
 
 
-def _time(studio: Studio, request: VideoRequest, count: int) -> list[float]:
+def _time(manager: JobManager, request: VideoRequest, count: int) -> list[float]:
     """Seconds until each of so many jobs is done, from the moment in which the device becomes free for them."""
     is_free = threading.Event()
-    studio.start("before", _Hold(is_free))
-    jobs = [studio.start(str(number), MakeVideo(request, studio.new_path("clip"))) for number in range(count)]
+    manager.start("before", _Hold(is_free))
+    jobs = [manager.start(str(number), MakeVideo(request, manager.new_path("clip"))) for number in range(count)]
     times = [0.0] * count
 
     def wait(number: int, job: Job) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import FileData
 
-from humo.space.jobs.admission import Entrance
+from humo.space.jobs.admission import Admission
 from humo.space.jobs.job import Phase
 from humo.space.jobs.request import MODES, Defaults, VideoRequest, frames_for
 from humo.space.jobs.task import MakeVideo
@@ -24,11 +24,11 @@ Answer = tuple[dict[str, Any] | None, dict[str, Any]]
 _TITLES = {mode.key: mode for mode in MODES}
 
 
-def offer(entrance: Entrance, defaults: Defaults) -> None:
+def offer(admission: Admission, defaults: Defaults) -> None:
     """Add the endpoints to the page that is being laid out.
 
     Args:
-        entrance: starts the jobs.
+        admission: starts the jobs.
         defaults: what is taken where a call leaves something out.
     """
 
@@ -46,11 +46,11 @@ def offer(entrance: Entrance, defaults: Defaults) -> None:
     ) -> Iterator[Answer]:
         try:
             if seconds is not None:
-                seconds = entrance.limits.check_seconds(seconds)
+                seconds = admission.limits.check_seconds(seconds)
             ask = _read(defaults, prompt, image, audio, seconds, seed, steps, guidance, as_is)
             if mode is not None:
                 _TITLES[mode].check(image, audio)
-            job = entrance.start(request, ask, lambda: MakeVideo(ask, entrance.studio.new_path("humo")))
+            job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path("humo")))
         except ValueError as error:
             raise as_toast(error) from None
         for progress in follow(job):

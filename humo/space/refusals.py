@@ -4,7 +4,7 @@ Gradio tells visitors nothing of its own exceptions (`show_error=False`): whoeve
 "null", whoever forgets a value "Internal Server Error". It also fetches addresses for visitors, draws icons of any
 size, and reads bodies of any length into memory, which one request is enough for to end a server. Ours.
 
-`Page` answers for the events, `Door` stands before all routes, `HANDLERS` put what the routes raise into words.
+`Page` answers for the events, `RequestGuard` stands before all routes, `HANDLERS` put what the routes raise into words.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from humo.space.jobs.limits import Limits
 from humo.space.page.events.generating import as_toast
-from humo.space.temporary import Room
+from humo.space.temporary import DiskQuota
 
 logger = logging.getLogger(__name__)
 MAX_BODY = 1 << 20
@@ -90,17 +90,17 @@ class Page(gr.Blocks):
             raise as_toast(ValueError(_BROKEN)) from error
 
 
-class Door:
+class RequestGuard:
     """ASGI middleware before Gradio: closes addresses, bounds bodies, and makes room for uploads."""
 
-    def __init__(self, app: ASGIApp, room: Room) -> None:
+    def __init__(self, app: ASGIApp, quota: DiskQuota) -> None:
         """Set up.
 
         Args:
             app: what lies behind.
-            room: where uploads go.
+            quota: where uploads go.
         """
-        self._app, self._room = app, room
+        self._app, self._quota = app, quota
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in or refuse it."""
@@ -109,7 +109,7 @@ class Door:
             request = Request(scope)
             refusal = _refusal(request)
             if refusal is None and _is_upload(request):
-                await asyncio.to_thread(self._room.make, int(request.headers["content-length"]))
+                await asyncio.to_thread(self._quota.make, int(request.headers["content-length"]))
         try:
             await (refusal or self._app)(scope, receive, send)
         except RuntimeError as error:  # events that nobody knows: Gradio says so and breaks the answer off

@@ -7,26 +7,26 @@ from pathlib import Path
 
 from humo.space.examples import FOLDER as EXAMPLES
 from humo.space.examples import Example, read_examples
-from humo.space.jobs.admission import Entrance
+from humo.space.jobs.admission import Admission
 from humo.space.jobs.limits import Limits
-from humo.space.jobs.manager import Studio
+from humo.space.jobs.manager import JobManager
 from humo.space.jobs.model_choice import wanted_model
 from humo.space.jobs.served_model import Serving
-from humo.space.links.location import Home, find_home
+from humo.space.links.location import RecordFolder, find_record_folder
 from humo.space.links.storage import GALLERY, FolderStore, ReadOnlyStore, Store, Stores
-from humo.space.temporary import Room
+from humo.space.temporary import DiskQuota
 
 
 @dataclass(frozen=True)
-class Behind:
+class Backend:
     """What the page's events work with."""
 
     serving: Serving
-    entrance: Entrance
+    admission: Admission
     gallery: Store
     store: Store
     """The gallery's records and the visitors'."""
-    home: Home
+    home: RecordFolder
     """Where the visitors' are."""
     folder: Path
     """For files of this process."""
@@ -35,7 +35,7 @@ class Behind:
     @classmethod
     def open(
         cls, folder: Path, model: str | None = None, records: Path | None = None, is_on_ray: bool = False
-    ) -> Behind:
+    ) -> Backend:
         """Find all of it; nothing heavy is loaded but a model that is not on disk as a folder.
 
         Args:
@@ -47,22 +47,22 @@ class Behind:
         Raises:
             ValueError: in one sentence, if a part is missing or damaged.
         """
-        home = find_home({"HUMO_RECORDS": str(records)}) if records else find_home()
+        home = find_record_folder({"HUMO_RECORDS": str(records)}) if records else find_record_folder()
         gallery = ReadOnlyStore(GALLERY)
         limits = Limits.from_environment()
-        room = Room(folder, limits.disk_mib << 20)
+        quota = DiskQuota(folder, limits.disk_mib << 20)
         if is_on_ray:
-            serving, studio = _on_ray(room)
+            serving, manager = _on_ray(quota)
         else:
             serving = Serving.open(wanted_model({"HUMO_MODEL": model}) if model else wanted_model())
-            studio = Studio(serving.model, room)
-        entrance = Entrance(studio, limits, [folder, EXAMPLES])
+            manager = JobManager(serving.model, quota)
+        admission = Admission(manager, limits, [folder, EXAMPLES])
         store = Stores(gallery, FolderStore(home.folder))
-        return cls(serving, entrance, gallery, store, home, folder, read_examples())
+        return cls(serving, admission, gallery, store, home, folder, read_examples())
 
 
-def _on_ray(room: Room) -> tuple[Serving, Studio]:
-    """The model that workers have, and the studio whose work they do.
+def _on_ray(quota: DiskQuota) -> tuple[Serving, JobManager]:
+    """The model that workers have, and the job manager whose work they do.
 
     Raises:
         ValueError: if Ray is not installed, or no workers answer.
@@ -74,4 +74,4 @@ def _on_ray(room: Room) -> tuple[Serving, Studio]:
     workers = Workers.connect()
     about = workers.about()
     serving = about.serving()
-    return serving, Studio(serving.model, room, workers.run, about.places, about.batches)
+    return serving, JobManager(serving.model, quota, workers.run, about.places, about.batches)

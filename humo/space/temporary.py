@@ -71,7 +71,7 @@ def _remove(folder: Path, lock: FileLock) -> None:
     lock.release(force=True)
 
 
-class Room:
+class DiskQuota:
     """Keeps a folder below a size: its oldest files make room for new ones."""
 
     def __init__(self, folder: Path, most_bytes: int) -> None:

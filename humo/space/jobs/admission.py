@@ -1,4 +1,4 @@
-"""The one way into the studio, for the page and for programs: what is asked for is checked, who asks is counted."""
+"""The one way to a job, for the page and for programs: what is asked for is checked, who asks is counted."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import gradio as gr
 
 from humo.space.jobs.job import Job, Task
 from humo.space.jobs.limits import Gate, Hourly, Limits, client_of
-from humo.space.jobs.manager import Studio
+from humo.space.jobs.manager import JobManager
 from humo.space.jobs.request import VideoRequest
 
 
-class Entrance:
+class Admission:
     """Starts the jobs that are within the limits."""
 
-    def __init__(self, studio: Studio, limits: Limits, uploads: Sequence[Path]) -> None:
+    def __init__(self, manager: JobManager, limits: Limits, uploads: Sequence[Path]) -> None:
         """Set up with nobody counted.
 
         Args:
-            studio: does the jobs.
+            manager: does the jobs.
             limits: of a request and of a client.
             uploads: folders in one of which every file of a request must lie.
         """
-        self.studio, self.limits = studio, limits
+        self.manager, self.limits = manager, limits
         self._gate, self._uploads = Gate(limits), uploads
         self._links = Hourly(limits.links_per_hour, "links")
 
@@ -37,11 +37,11 @@ class Entrance:
             task: makes it, once it is allowed.
 
         Raises:
-            ValueError: in one sentence, if the request or the visitor is over a limit, or the studio is full.
+            ValueError: in one sentence, if the request or the visitor is over a limit, or the job manager is full.
         """
         self.limits.check(asked, self._uploads)
-        self.studio.make_way(visitor.session_hash)  # here, not in the gate, where all others would wait too
-        return self._gate.start(self._client(visitor), lambda: self.studio.start(visitor.session_hash, task()))
+        self.manager.make_way(visitor.session_hash)  # here, not in the gate, where all others would wait too
+        return self._gate.start(self._client(visitor), lambda: self.manager.start(visitor.session_hash, task()))
 
     def count_link(self, visitor: gr.Request) -> None:
         """Take note of a link that a visitor makes.

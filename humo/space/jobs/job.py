@@ -152,7 +152,7 @@ class Model:
 
 
 class Job:
-    """A task on its way; `humo.space.jobs.queue.Line` carries it."""
+    """A task on its way; `humo.space.jobs.queue.JobQueue` carries it."""
 
     def __init__(self, task: Task) -> None:
         """Prepare a job; it begins when it joins a line.

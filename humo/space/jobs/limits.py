@@ -2,7 +2,7 @@
 
 Gradio checks little on the server: the longest text of a box is not enforced, an address as input is fetched whole, and
 a program may send any type. So every request passes through `Limits.check` before it takes a place in the queue, and
-every job starts through a `Gate`. Who may have how many jobs at a time is the studio's matter
+every job starts through a `Gate`. Who may have how many jobs at a time is the job manager's matter
 (`humo.space.jobs.manager`), what the model can do the pipeline's (`humo.requests.checks`). Ours.
 """
 

@@ -8,20 +8,20 @@ from pathlib import Path
 
 from humo.space.jobs.batching import Batches
 from humo.space.jobs.job import Job, Model, Run, Task, moments_of
-from humo.space.jobs.queue import Line
-from humo.space.temporary import Room
+from humo.space.jobs.queue import JobQueue
+from humo.space.temporary import DiskQuota
 
 MAX_JOBS = 10
 """Jobs at a time for each place, the running ones and those that wait."""
 
 
-class Studio:
+class JobManager:
     """Starts and stops the jobs of all visitors."""
 
     def __init__(
         self,
         model: Model,
-        room: Room,
+        quota: DiskQuota,
         run: Run | None = None,
         places: int = 1,
         batches: Batches | None = None,
@@ -30,14 +30,14 @@ class Studio:
 
         Args:
             model: makes the videos.
-            room: for the videos.
+            quota: for the videos.
             run: how a task is run; by default here, with the model.
             places: tasks run at a time.
             batches: the largest ones; by default what pays off with the model.
         """
-        self.room = room
+        self.quota = quota
         self._model, self._batches, self._max_jobs = model, batches, MAX_JOBS * places
-        self._line = Line(model, run or moments_of(model), places, self._most_together)
+        self._queue = JobQueue(model, run or moments_of(model), places, self._most_together)
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
 
@@ -60,7 +60,7 @@ class Studio:
                 raise ValueError(f"{len(self._jobs)} videos are already waiting: please try again in a minute.")
             job = Job(task)
             self._jobs[visitor] = job
-            self._line.join(job)
+            self._queue.join(job)
             return job
 
     def make_way(self, visitor: str) -> None:
@@ -82,7 +82,7 @@ class Studio:
 
     def new_path(self, name: str) -> Path:
         """Where to write a video called `name`, without its ending; the oldest files make room."""
-        self.room.make()
-        folder = self.room.folder / secrets.token_urlsafe(16)
+        self.quota.make()
+        folder = self.quota.folder / secrets.token_urlsafe(16)
         folder.mkdir()
         return folder / f"{name}.mp4"

@@ -17,7 +17,7 @@ from humo.space.jobs.job import Job, Model, Phase, Run, Stopped, Task
 logger = logging.getLogger(__name__)
 
 
-class Line:
+class JobQueue:
     """Carries jobs, first come, first served.
 
     Args:

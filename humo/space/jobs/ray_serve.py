@@ -35,7 +35,7 @@ from humo.space.jobs.model_choice import VARIABLE, wanted_model
 from humo.space.jobs.request import Defaults
 from humo.space.jobs.served_model import Serving
 from humo.space.jobs.task import MakeVideos
-from humo.space.jobs.transfer import Parcel, pack, unpack_back, unpack_here
+from humo.space.jobs.transfer import Payload, pack, unpack_back, unpack_here
 from humo.space.jobs.zerogpu import stream
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Replica:
         told = {name: getattr(self._serving, name) for name in About.SERVING}
         return About(**told, batches=Batches.of_pipeline(self._pipe), places=self._places)
 
-    async def moments(self, sent: Parcel) -> AsyncIterator[tuple[bool, Any]]:
+    async def moments(self, sent: Payload) -> AsyncIterator[tuple[bool, Any]]:
         """Run a task; what it tells comes as parcels, a refusal as (True, its sentence)."""
         loop = asyncio.get_running_loop()
         with tempfile.TemporaryDirectory(prefix="humo-replica-") as folder:
@@ -174,7 +174,7 @@ class Workers:
                 yield _for_each(_BEGUN_AGAIN, count)
         raise ValueError(f"{TRIES} machines were lost while they made it: please try again later.")
 
-    def _run_once(self, sent: Parcel, count: int | None) -> Iterator[Any]:
+    def _run_once(self, sent: Payload, count: int | None) -> Iterator[Any]:
         answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         responses = self._handle.options(stream=True).moments.remote(sent)
 

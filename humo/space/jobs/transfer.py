@@ -16,7 +16,7 @@ from humo.system.files import replaced
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class Payload:
     """Something pickled, with files.
 
     Attributes:
@@ -65,7 +65,7 @@ class Files:
     given: frozenset[Path]
 
 
-def pack(thing: Any, files: Files | None = None) -> Parcel:
+def pack(thing: Any, files: Files | None = None) -> Payload:
     """Pack a task on the page, or on a worker what it tells.
 
     Args:
@@ -78,42 +78,42 @@ def pack(thing: Any, files: Files | None = None) -> Parcel:
     files = files or Files({}, frozenset())
     names = tuple(files.known_as.get(path, str(path)) for path in packer.paths)
     contents = tuple(None if path in files.given else _read(path) for path in packer.paths)
-    return Parcel(file.getvalue(), names, contents)
+    return Payload(file.getvalue(), names, contents)
 
 
-def unpack_here(parcel: Parcel, folder: Path) -> tuple[Any, Files]:
+def unpack_here(payload: Payload, folder: Path) -> tuple[Any, Files]:
     """Unpack a task on a worker.
 
     Args:
-        parcel: of the page.
+        payload: of the page.
         folder: existing and empty; its files go there.
 
     Returns:
         The task, and what `pack` has to know for the way back.
     """
     known_as, given = {}, set()
-    for number, (name, data) in enumerate(zip(parcel.paths, parcel.files, strict=True)):
+    for number, (name, data) in enumerate(zip(payload.paths, payload.files, strict=True)):
         place = folder / str(number) / Path(name).name
         place.parent.mkdir()
         known_as[place] = name
         if data is not None:
             place.write_bytes(data)
             given.add(place)
-    return _Unpacker(parcel.content, list(known_as)).load(), Files(known_as, frozenset(given))
+    return _Unpacker(payload.content, list(known_as)).load(), Files(known_as, frozenset(given))
 
 
-def unpack_back(parcel: Parcel, sent: Parcel) -> Any:
+def unpack_back(payload: Payload, sent: Payload) -> Any:
     """Unpack on the page what a worker told, and write the files that it made.
 
     Args:
-        parcel: of the worker.
+        payload: of the worker.
         sent: what the worker was sent; no file but those named in it is written.
 
     Raises:
         ValueError: if the worker names another file.
     """
     places = []
-    for name, data in zip(parcel.paths, parcel.files, strict=True):
+    for name, data in zip(payload.paths, payload.files, strict=True):
         if name not in sent.paths:
             raise ValueError("the worker told of a file that it was not asked for: please try again.")
         places.append(Path(name))
@@ -121,7 +121,7 @@ def unpack_back(parcel: Parcel, sent: Parcel) -> Any:
             places[-1].parent.mkdir(exist_ok=True)  # a folder that stays empty for long is cleared away
             with replaced(places[-1]) as part:
                 part.write_bytes(data)
-    return _Unpacker(parcel.content, places).load()
+    return _Unpacker(payload.content, places).load()
 
 
 def _read(path: Path) -> bytes | None:

@@ -14,7 +14,7 @@ BUCKET = Path("/data")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Home:
+class RecordFolder:
     """A folder for records."""
 
     folder: Path
@@ -22,7 +22,7 @@ class Home:
     """False where a restart may empty it: in a Space without a bucket, or for a user without a home."""
 
 
-def find_home(environment: Mapping[str, str] = os.environ, bucket: Path = BUCKET) -> Home:
+def find_record_folder(environment: Mapping[str, str] = os.environ, bucket: Path = BUCKET) -> RecordFolder:
     """Choose a folder: HUMO_RECORDS, else a Space's bucket, else the user's data folder, or cache where it is closed.
 
     Args:
@@ -30,14 +30,14 @@ def find_home(environment: Mapping[str, str] = os.environ, bucket: Path = BUCKET
         bucket: where a Space's would be mounted.
     """
     if chosen := environment.get("HUMO_RECORDS"):
-        return Home(folder=Path(chosen).expanduser().absolute(), is_lasting=True)
+        return RecordFolder(folder=Path(chosen).expanduser().absolute(), is_lasting=True)
     in_space = bool(environment.get("SPACE_ID"))
     if in_space and bucket.is_dir() and os.access(bucket, os.W_OK):
-        return Home(folder=bucket / "generations", is_lasting=True)
+        return RecordFolder(folder=bucket / "generations", is_lasting=True)
     data = Path(environment.get("XDG_DATA_HOME", ""))
     if not data.is_absolute():  # as the XDG specification asks
         data = Path(environment.get("HOME") or os.path.expanduser("~"), ".local", "share")
     below = Path("humo-compact", "generations")
     if is_writable(data / below):
-        return Home(folder=data / below, is_lasting=not in_space)
-    return Home(folder=user_cache() / below, is_lasting=False)
+        return RecordFolder(folder=data / below, is_lasting=not in_space)
+    return RecordFolder(folder=user_cache() / below, is_lasting=False)

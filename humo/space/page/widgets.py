@@ -15,7 +15,7 @@ from humo.space.jobs.request import Defaults, Mode, VideoRequest, frames_for
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """For events that answer at once."""
 QUEUED: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
-"""For events that may show a toast, which only those of gradio's queue can; how many run is the studio's matter."""
+"""For events that may show a toast, which only those of gradio's queue can; how many run is for the job manager."""
 
 
 class PictureFile(gr.Image):

@@ -8,9 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from humo.space.jobs.admission import Entrance
+from humo.space.jobs.admission import Admission
 from humo.space.jobs.job import Job, Phase, Progress
-from humo.space.jobs.manager import Studio
+from humo.space.jobs.manager import JobManager
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.served_model import Serving
 from humo.space.jobs.task import MakeVideo, Result
@@ -67,7 +67,7 @@ def generator(
     starts: Sequence[gr.Button],
     cleared: View,
     done: View,
-    entrance: Entrance,
+    admission: Admission,
     serving: Serving,
     is_fast: bool = False,
 ) -> Callable[[dict, gr.Request], Iterator[View]]:
@@ -80,7 +80,7 @@ def generator(
         starts: buttons that start a job; they rest while one runs.
         cleared: updates that take away what hangs on the last video.
         done: updates when there is a new one.
-        entrance: starts the jobs.
+        admission: starts the jobs.
         serving: learns how long they take.
         is_fast: for a quick look.
     """
@@ -88,7 +88,7 @@ def generator(
     def make(values: dict, request: gr.Request) -> Iterator[View]:
         try:
             ask, name = read_request(values, inputs, settings, is_fast)
-            job = entrance.start(request, ask, lambda: MakeVideo(ask, entrance.studio.new_path(name)))
+            job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
         except ValueError as error:
             raise as_toast(error) from None
         yield {**cleared, **_first_view(job, ask, settings, panel), **rest(starts)}
@@ -104,7 +104,7 @@ def generator(
 
 
 def live_looker(
-    inputs: Inputs, settings: Settings, panel: Panel, cleared: View, done: View, entrance: Entrance
+    inputs: Inputs, settings: Settings, panel: Panel, cleared: View, done: View, admission: Admission
 ) -> Callable[[dict, gr.Request], Iterator[View]]:
     """The event of every change of a tab while it is live: a quick look takes the place of the last video.
 
@@ -117,14 +117,14 @@ def live_looker(
         panel: where the video appears.
         cleared: updates that take away what hangs on the last video.
         done: updates when there is a new one.
-        entrance: starts the jobs.
+        admission: starts the jobs.
     """
 
     def look(values: dict, request: gr.Request) -> Iterator[View]:
         yield {panel.stage: gr.skip()}  # an event without a word would empty all its outputs
         try:
             ask, name = read_request({**values, settings.is_random: False}, inputs, settings, is_fast=True)
-            job = entrance.start(request, ask, lambda: MakeVideo(ask, entrance.studio.new_path(name)))
+            job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
         except ValueError:
             return
         for progress in follow(job):
@@ -139,11 +139,11 @@ def rest(buttons: Sequence[gr.Button], is_resting: bool = True) -> View:
     return {button: gr.update(interactive=not is_resting) for button in buttons}
 
 
-def stopper(studio: Studio) -> Callable[[gr.Request], None]:
+def stopper(manager: JobManager) -> Callable[[gr.Request], None]:
     """The event of Stop."""
 
     def stop(request: gr.Request) -> None:
-        studio.stop(request.session_hash)
+        manager.stop(request.session_hash)
 
     return stop
 

@@ -12,7 +12,7 @@ import gradio as gr
 from humo.space.inspect.compare import Comparison, compare
 from humo.space.inspect.look_inside import Inside, look_inside
 from humo.space.inspect.look_inside_view import masks_view, schedule_view, senses_view, sound_view, to_html
-from humo.space.jobs.admission import Entrance
+from humo.space.jobs.admission import Admission
 from humo.space.jobs.job import Moment, Phase, Task
 from humo.space.jobs.request import Defaults, VideoRequest
 from humo.space.jobs.task import work_of
@@ -64,24 +64,24 @@ class Compare:
         return 2 * expected_seconds(pipe, work_of(self.request, Defaults.of_pipeline(pipe)))
 
 
-def looker(views: Looking, starts: Sequence[gr.Button], entrance: Entrance) -> Callable[..., Iterator[View]]:
+def looker(views: Looking, starts: Sequence[gr.Button], admission: Admission) -> Callable[..., Iterator[View]]:
     """The event of Look inside."""
 
     def look(made: Made | None, request: gr.Request) -> Iterator[View]:
-        for view, inside in _run(made, LookInside, views.told, starts, entrance, request):
+        for view, inside in _run(made, LookInside, views.told, starts, admission, request):
             yield view if inside is None else {**view, **_opened(views, inside)}
 
     return look
 
 
-def comparer(comparing: Comparing, starts: Sequence[gr.Button], entrance: Entrance) -> Callable[..., Iterator[View]]:
+def comparer(comparing: Comparing, starts: Sequence[gr.Button], admission: Admission) -> Callable[..., Iterator[View]]:
     """The event of Compare."""
 
     def start(made: Made | None, request: gr.Request) -> Iterator[View]:
         def task(asked: VideoRequest) -> Task:
-            return Compare(asked, entrance.studio.new_path(f"humo-two-schedules-{asked.seed}"))
+            return Compare(asked, admission.manager.new_path(f"humo-two-schedules-{asked.seed}"))
 
-        for view, both in _run(made, task, comparing.told, starts, entrance, request):
+        for view, both in _run(made, task, comparing.told, starts, admission, request):
             if both is not None:
                 view |= {
                     comparing.video: gr.update(value=str(both.path), visible=True),
@@ -120,7 +120,7 @@ def _run(
     task: Callable[[VideoRequest], Task],
     told: gr.HTML,
     starts: Sequence[gr.Button],
-    entrance: Entrance,
+    admission: Admission,
     request: gr.Request,
 ) -> Iterator[tuple[View, object | None]]:
     """A task on the video that is shown: updates, and at last its result."""
@@ -128,7 +128,7 @@ def _run(
         raise as_toast(ValueError("There is no video yet: press Generate first."))
     try:
         asked = made.repeated()
-        job = entrance.start(request, asked, lambda: task(asked))
+        job = admission.start(request, asked, lambda: task(asked))
     except ValueError as error:
         raise as_toast(error) from None
     yield {told: gr.update(value=html.progress(job.progress), visible=True), **rest(starts)}, None

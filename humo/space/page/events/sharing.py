@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from humo.space.examples import Example
-from humo.space.jobs.admission import Entrance
+from humo.space.jobs.admission import Admission
 from humo.space.links.records import POSTER, VIDEO, Record, link
 from humo.space.links.share import share
 from humo.space.links.storage import Store, take
@@ -31,7 +31,7 @@ _DELETED = "The link is deleted: it opens nothing any more."
 
 
 def sharer(
-    store: Store, entrance: Entrance, fingerprint: str, sharing: Sharing
+    store: Store, admission: Admission, fingerprint: str, sharing: Sharing
 ) -> Callable[[Made | None, bool, gr.Request], View]:
     """The event of Share: keeps the video and shows its link and the token that deletes it."""
 
@@ -39,7 +39,7 @@ def sharer(
         if made is None:
             raise as_toast(ValueError("There is no video to share yet: press Generate first."))
         try:
-            entrance.count_link(request)
+            admission.count_link(request)
             record, token = share(store, made.result, made.request, fingerprint, keeps_inputs)
             address = link(record.id, page_address(request), os.environ.get("SPACE_ID"))
         except ValueError as error:
