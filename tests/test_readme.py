@@ -168,9 +168,9 @@ def test_every_third_party_import_is_declared():
             allowed = base | world
         elif {"dataset", "finetuning"} & set(path.parts):
             allowed = base | groups["finetune"]
-        elif path.name in ("calls.py", "clips.py"):
+        elif path.name in ("call.py", "clips.py"):
             allowed = base | groups["moviepy"]
-        elif path.name == "serve.py":
+        elif path.name == "ray_serve.py":
             allowed = base | groups["serve"]
         for package in imported_packages(path):
             owners = {canonicalize_name(name) for name in distributions.get(package, [package])}
