@@ -51,6 +51,7 @@ def test_pixels_are_in_minus_one_to_one() -> None:
 
 @torch.no_grad()
 def test_latents_are_normalised_and_back() -> None:
+    torch.manual_seed(0)  # with some random weights the decoder enlarges a rounding tenfold
     vae = tiny.wan_vae()
     video = torch.rand(1, 3, 5, 16, 24) * 2 - 1
     raw = vae.encode(video).latent_dist.mode()
