@@ -63,6 +63,16 @@ def covering_frames(num_samples: int, rate: int) -> int:
     return max(1, -(-num_samples * FPS // rate))
 
 
+def longest_by_sound(max_frames: int | None, trained_frames: int | None) -> int | None:
+    """Frames at which a sound is cut, None for never.
+
+    Args:
+        max_frames: most that the model makes; None for any.
+        trained_frames: of the windows of which it makes longer videos; None for none, as published.
+    """
+    return max_frames or (None if trained_frames else PUBLISHED_FRAMES)
+
+
 def frames_for_sound(num_samples: int, rate: int, longest: int | None = None) -> int:
     """Frames of the video for a sound: 4k+1 that cover it, so that silence follows rather than a word is cut.
 

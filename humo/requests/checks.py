@@ -13,7 +13,7 @@ import numpy as np
 
 from humo.media import Sound
 from humo.system.ranges import MAX_PROMPT_LENGTH, check_seed, read_whole, short
-from humo.timing import FPS, PUBLISHED_FRAMES, SAMPLE_RATE, check_num_frames, frames_for_sound
+from humo.timing import FPS, SAMPLE_RATE, check_num_frames, frames_for_sound, longest_by_sound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def choose_num_frames(sound: Sound | None, config: Any, notes: list[str]) -> int
     """
     if sound is None:
         return config.default_num_frames
-    longest = config.max_frames or (None if config.max_trained_frames else PUBLISHED_FRAMES)
+    longest = longest_by_sound(config.max_frames, config.max_trained_frames)
     num_frames = frames_for_sound(len(sound.original), sound.rate, longest)
     notes.append(f"The sound sets the length: {num_frames} frames, {num_frames / FPS:.2f} s.")
     return num_frames

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from humo.guidance import describe_rule, make_rule
 from humo.media import read_sound
-from humo.timing import FPS, FRAMES_PER_LATENT, PUBLISHED_FRAMES, frames_for_sound, round_down
+from humo.timing import FPS, FRAMES_PER_LATENT, frames_for_sound, longest_by_sound, round_down
 
 if TYPE_CHECKING:
     from humo.media import Sound
@@ -214,7 +214,7 @@ class Defaults:
     @property
     def longest_by_sound(self) -> int | None:
         """Frames at which a sound is cut, None for never; as `humo.requests.checks.choose_num_frames` decides."""
-        return self.max_frames or (None if self.trained_frames else PUBLISHED_FRAMES)
+        return longest_by_sound(self.max_frames, self.trained_frames)
 
     def size_choices(self) -> list[tuple[str, str]]:
         """Label and name of every size, for a menu."""
