@@ -28,8 +28,8 @@ from humo.space.jobs.zerogpu import is_zero_gpu  # noqa: E402
 from humo.space.links.gallery import read_gallery  # noqa: E402
 from humo.space.page import html, parts, texts  # noqa: E402
 from humo.space.page.curves import schedule_svg  # noqa: E402
+from humo.space.page.dense_caption import FIELDS  # noqa: E402
 from humo.space.page.events import filling, generating, looking, portraying, sharing  # noqa: E402
-from humo.space.page.prompts.dense_caption import FIELDS  # noqa: E402
 from humo.space.page.scales import SCALES, rule_choices, rule_note  # noqa: E402
 from humo.space.page.speakers import ESPEAK, offered  # noqa: E402
 from humo.space.page.theme import CSS, ICON, ICON_LINK, make_theme  # noqa: E402

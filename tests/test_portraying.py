@@ -26,10 +26,10 @@ from humo.pipeline import HuMoPipeline
 from humo.portrait import ATTRIBUTES, GUESSES, Portrait, draw_portrait
 from humo.space.jobs.request import MODES, Defaults
 from humo.space.links.settings import VideoSettings
+from humo.space.page.caption_completion import Completed
 from humo.space.page.events import portraying
 from humo.space.page.events.sharing import restored
 from humo.space.page.portrait_view import ROWS, TILE, describe_portrait, draw_tiles, maker_html, maker_value
-from humo.space.page.prompts.caption_completion import Completed
 from humo.space.page.widgets import Inputs, Settings, read_request
 from humo.space.photographs import Photographs
 from humo.wording.vocabulary import find_words

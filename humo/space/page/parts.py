@@ -5,9 +5,9 @@ from __future__ import annotations
 import gradio as gr
 
 from humo.space.page import html, texts
+from humo.space.page.caption_completion import Completed
 from humo.space.page.events.looking import VIEWS
 from humo.space.page.portrait_view import maker_html
-from humo.space.page.prompts.caption_completion import Completed
 from humo.space.page.widgets import Comparing, Looking, Opened, Panel, PersonMaker, Sharing
 
 

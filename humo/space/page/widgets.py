@@ -53,7 +53,7 @@ class PersonMaker:
     person: gr.State
     """`humo.space.page.events.portraying.DrawnPerson`, or None where the model sees the picture itself or nothing."""
     completed: gr.State
-    """`humo.space.page.prompts.caption_completion.Completed`: what was written into the text for the last person."""
+    """`humo.space.page.caption_completion.Completed`: what was written into the text for the last person."""
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from humo.space.examples import Example
 from humo.space.jobs.limits import READERS
 from humo.space.jobs.request import Defaults, Mode, frames_of
 from humo.space.jobs.served_model import Serving
-from humo.space.links.restore import read_settings
+from humo.space.links.settings import read_settings
 from humo.space.page import html
 from humo.space.page.curves import schedule_svg
+from humo.space.page.dense_caption import dense_caption
 from humo.space.page.events.generating import View, as_toast
 from humo.space.page.events.sharing import restored
 from humo.space.page.events.speaking import speak_to_file
 from humo.space.page.previews import heard_html, seen_html
-from humo.space.page.prompts.dense_caption import dense_caption
 from humo.space.page.scales import rule_note
 from humo.space.page.widgets import Inputs, Settings, read_guidance, read_request
 from humo.timing import FPS
