@@ -124,8 +124,16 @@ class Settings:
         return [self.seed, self.is_random, self.steps, self.size, self.rule, *self.scales.values()]
 
 
+class _Group:
+    """Fields that are all widgets."""
+
+    def parts(self) -> list[gr.components.Component]:
+        """All of them."""
+        return [getattr(self, each.name) for each in fields(self)]
+
+
 @dataclass(frozen=True)
-class Panel:
+class Panel(_Group):
     """The result's side."""
 
     stage: gr.HTML
@@ -136,13 +144,9 @@ class Panel:
     made: gr.State
     """`humo.space.page.events.generating.Made` of the video that is shown, or None."""
 
-    def parts(self) -> list[gr.components.Component]:
-        """All of them."""
-        return _parts(self)
-
 
 @dataclass(frozen=True)
-class Sharing:
+class Sharing(_Group):
     """What makes a link to a result."""
 
     group: gr.Group
@@ -155,13 +159,9 @@ class Sharing:
     id: gr.State
     """Id of the link, or None."""
 
-    def parts(self) -> list[gr.components.Component]:
-        """All of them."""
-        return _parts(self)
-
 
 @dataclass(frozen=True)
-class Opened:
+class Opened(_Group):
     """A generation that a link or the gallery opened: read-only."""
 
     group: gr.Column
@@ -177,10 +177,6 @@ class Opened:
     removal: gr.Accordion
     key: gr.Textbox
     delete: gr.Button
-
-    def parts(self) -> list[gr.components.Component]:
-        """All of them."""
-        return _parts(self)
 
 
 @dataclass(frozen=True)
@@ -220,8 +216,33 @@ class Comparing:
         return [self.compare, self.told, self.video, self.words]
 
 
-def _parts(group: Any) -> list[gr.components.Component]:
-    return [getattr(group, each.name) for each in fields(group)]
+@dataclass(frozen=True)
+class Parts:
+    """The parts of the page that events connect."""
+
+    opened: Opened
+    maker: gr.Column
+    """All that makes a video; it makes room for what a link opens."""
+    modes: gr.Tabs
+    tabs: list[Inputs]
+    gallery: gr.Gallery
+    settings: Settings
+    panel: Panel
+    links: Sharing
+    views: Looking
+    other: Comparing
+
+    def starts(self) -> list[gr.Button]:
+        """Buttons that start a job; they rest while one runs."""
+        return [*(each for tab in self.tabs for each in (tab.generate, tab.quick)), self.views.look, self.other.compare]
+
+    def groups(self) -> list[gr.Group | gr.Accordion]:
+        """What hangs on a finished video."""
+        return [self.links.group, self.views.group, self.other.group]
+
+    def restored(self) -> list[gr.components.Component]:
+        """All that an earlier video's settings change."""
+        return [self.modes, *self.settings.widgets(), *(each for tab in self.tabs for each in tab.restored())]
 
 
 def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool = False) -> tuple[VideoRequest, str]:

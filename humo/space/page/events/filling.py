@@ -23,7 +23,7 @@ from humo.space.page.events.sharing import restored
 from humo.space.page.events.speaking import speak_to_file
 from humo.space.page.previews import heard_html, seen_html
 from humo.space.page.scales import rule_note
-from humo.space.page.widgets import Inputs, Settings, read_guidance, read_request
+from humo.space.page.widgets import Inputs, Parts, Settings, read_guidance, read_request
 from humo.timing import FPS
 from humo.wording.vocabulary import add_words
 
@@ -147,7 +147,7 @@ def drawer(settings: Settings) -> Callable[[dict], str]:
     return draw
 
 
-def restorer(modes: gr.Tabs, tabs: list[Inputs], settings: Settings) -> Callable[[str | None], View]:
+def restorer(page: Parts) -> Callable[[str | None], View]:
     """Puts the settings of a video that was made here back; its picture and voice are not in it."""
 
     def restore(path: str | None) -> View:
@@ -161,7 +161,7 @@ def restorer(modes: gr.Tabs, tabs: list[Inputs], settings: Settings) -> Callable
         lacking = [thing for letter, thing in (needed | {"A": "voice"}).items() if letter in video.mode]
         if lacking:
             gr.Info(f"The settings are back; the {' and the '.join(lacking)} must be given again.")
-        return restored(video, {}, modes, tabs, settings)
+        return restored(video, {}, page.modes, page.tabs, page.settings)
 
     return restore
 
