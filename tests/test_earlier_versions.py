@@ -67,55 +67,53 @@ def unpacked(commit: str, name: str, folder: Path) -> Path:
     return folder / name
 
 
-def test_the_page_opens_links_and_videos_and_deletes_by_the_key(records: Path, tmp_path: Path) -> None:
-    def seen(mode: str, settings: VideoSettings) -> None:
-        expect(page.locator(f"#prompt-{mode} textarea")).to_have_value(settings.prompt, timeout=20 * SECOND)
+@pytest.mark.slow
+def test_the_page_opens_links_and_videos(records: Path, tmp_path: Path) -> None:
+    def check_fields(settings: VideoSettings) -> None:
+        prompt = page.locator(f"#prompt-{settings.mode} textarea")
+        expect(prompt).to_have_value(settings.prompt, timeout=20 * SECOND)
         visit.open_settings()
         expect(page.get_by_label("Seed", exact=True)).to_have_value(str(settings.seed))
         expect(page.get_by_label("number input for Steps")).to_have_value("3")
-        page.get_by_role("button", name="How strongly each input is followed").click()
+        if not page.get_by_label("number input for Switch").is_visible():
+            page.get_by_role("button", name="How strongly each input is followed").click()
         for label, name in (("Text", "text"), ("Picture", "image"), ("Voice", "audio"), ("Switch", "switch")):
             expect(page.get_by_label(f"number input for {label}")).to_have_value(f"{settings.guidance[name]:g}")
 
     with serve(tmp_path, records) as address, chromium() as browser:
         visit = Visit(browser.new_page(), address)
         page = visit.page
-        for id, key, settings in LINKS.values():
+        for id, _, settings in LINKS.values():
             visit.watch(f"/?g={id}", waits_for="#opened")
             assert visit.video_facts("#opened-video")["duration"] == pytest.approx(0.2, abs=0.05)
             expect(page.locator("#opened")).to_contain_text(settings.prompt)
             page.locator("#remix").click()
-            seen(settings.mode, settings)
+            check_fields(settings)
             if settings.portrait is None:
                 page.locator("#image-TIA img").wait_for()
-                expect(page.locator("#audio-TIA")).to_contain_text("0:00")
+                expect(page.get_by_text("The model hears 0.20 s: 5 frames")).to_be_visible()
             else:
                 expect(page.get_by_text("This is who the model will see.")).to_be_visible()
-            page.goto(f"{address}/?g={id}")
-            page.get_by_role("button", name="Delete this link").click()
-            page.locator("#delete-key textarea, #delete-key input").fill(key)
-            page.locator("#delete-opened").click()
-            expect(page.locator("#opened")).to_contain_text("The link is deleted", timeout=20 * SECOND)
-            assert not (records / id).exists()
-        visit.watch()
-        visit.open_settings()
         page.get_by_role("button", name="Settings of an earlier video").click()
         page.locator("#restore input[type=file]").set_input_files(EARLIER / "ab05ed5" / "video.mp4")
-        seen("TA", FILMED)
+        check_fields(FILMED)
         expect(page.locator(".toast-body")).to_contain_text("the voice must be given again")
-        assert visit.complaints == []
+    # gradio's player draws no wave of a sound under a quarter of a second, but plays it
+    assert set(visit.complaints) <= {"error: Waveform load error: MediaError"}
 
 
 @pytest.mark.parametrize("commit", LINKS)
-def test_a_record_holds_what_its_video_holds(commit: str, records: Path) -> None:
+def test_a_record_holds_what_its_video_holds_and_its_key_deletes_it(commit: str, records: Path) -> None:
     id, key, settings = LINKS[commit]
     store = FolderStore(records)
     record = store.read(id)
     assert record.settings == settings == read_settings(store.file(id, "video.mp4"))
     assert (record.seconds, record.has_sound, record.missing) == (0.2, "A" in settings.mode, ())
-    assert Record.from_json(record.to_json()) == record and record.is_deleted_by(key)
+    assert Record.from_json(record.to_json()) == record
     for name, entry in record.files.items():
         assert store.file(id, name).stat().st_size == entry.bytes
+    store.delete(id, key)
+    assert not (records / id).exists()
 
 
 def test_a_video_of_a_version_that_kept_no_name_of_the_model() -> None:
