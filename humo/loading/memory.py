@@ -51,7 +51,8 @@ from humo.loading.estimates import (
     table,
 )
 from humo.loading.memory_presets import PRESETS, SMALL, Plan, plan_for
-from humo.requests.prompt_cache import PromptCache, fingerprint
+from humo.requests.prompt_cache import PromptCache
+from humo.system.fingerprint import fingerprint_text_encoder
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -135,7 +136,7 @@ def apply_plan(pipeline: HuMoPipeline, device: torch.device | str, plan: Plan) -
     """
     device = torch.device(device)
     if plan.cache_prompts and pipeline.text_encoder is not None:
-        pipeline.prompt_cache = PromptCache(fingerprint(pipeline.text_encoder))
+        pipeline.prompt_cache = PromptCache(fingerprint_text_encoder(pipeline.text_encoder))
     if plan.layerwise_casting:  # before the hooks that move the weights, so that they move the small ones
         pipeline.transformer.enable_layerwise_casting(
             storage_dtype=torch.float8_e4m3fn, compute_dtype=pipeline.transformer.dtype

@@ -11,15 +11,14 @@ For every shot:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -28,52 +27,10 @@ from humo.shots.cuts import Shot
 from humo.system.files import replaced
 from humo.timing import FPS
 
-if TYPE_CHECKING:
-    from torch import nn
-
 MAX_METADATA = 60_000
 """Most characters of settings in an mp4: the encoder takes them as one argument, and systems limit its length."""
 PLAN = "shots.json"
 _PART = ".humo-"
-
-
-def fingerprint(settings: Mapping[str, Any], arrays: Iterable[np.ndarray]) -> str:
-    """Hash all that a shot's frames depend on.
-
-    Args:
-        settings: plain data.
-        arrays: sound and pictures.
-
-    Returns:
-        SHA-256 in hexadecimal digits.
-    """
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()
-
-
-def fingerprint_of_model(transformer: nn.Module, vae: nn.Module) -> str:
-    """Recognise a model cheaply: the transformer's settings, first layer, norms and adapters, and the codec.
-
-    Every training of ours changes norms (`humo.training.transformer.stages`, `humo.finetuning.model`), and memory
-    presets leave them in full precision, so that a run may go on with another preset. LoRA adapters are noticed as long
-    as they are not fused into the weights.
-
-    Args:
-        transformer: of a pipeline.
-        vae: of the same pipeline.
-
-    Returns:
-        SHA-256 in hexadecimal digits.
-    """
-    watched = [transformer.patch_embedding.weight]
-    watched += [value for name, value in transformer.named_parameters() if "lora_" in name or "norm" in name]
-    watched += list(vae.parameters())
-    values = [parameter.detach().flatten()[:64].bfloat16().float().cpu().numpy() for parameter in watched]
-    config = {key: value for key, value in transformer.config.items() if not key.startswith("_")}
-    return fingerprint({"config": config, "class": type(transformer).__name__}, values)
 
 
 class ShotFolder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import sys
@@ -18,6 +17,7 @@ import torch
 from humo.evaluation.ablation.running import AblationSettings
 from humo.evaluation.ablation.variants import BASE, RULES, VARIANTS
 from humo.evaluation.probes.networks import Probes
+from humo.system.digests import digest_data
 from humo.system.files import replaced
 from humo.system.fingerprint import fingerprint
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 def recipe() -> str:
     """Ten letters from all that is compared, so that results of other stages or scales are never mixed with these."""
     told = [[asdict(stage) for stage in BASE], {name: asdict(variant) for name, variant in VARIANTS.items()}, RULES]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
+    return digest_data(told)[:10]
 
 
 @dataclass(slots=True)

@@ -25,8 +25,9 @@ from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import MakeVideo, Result
 from humo.space.links.record_files import clear_parts, remove_record, write_record
 from humo.space.links.records import FileEntry, Record, is_id
-from humo.space.links.share import collect_files, fingerprint_folder, make_record, write_inputs
+from humo.space.links.share import collect_files, make_record, write_inputs
 from humo.space.links.storage import GALLERY, ReadOnlyStore, Store
+from humo.system.digests import fingerprint_folder
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
