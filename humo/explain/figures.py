@@ -32,6 +32,7 @@ from humo.explain.schedules import COLOURS as COLOURS
 from humo.explain.schedules import Schedule as Schedule
 from humo.explain.schedules import describe_schedule as describe_schedule
 from humo.explain.schedules import schedule as schedule
+from humo.focus import check_masks
 from humo.guidance import Branch, Weights
 from humo.layers.windows import blend_windows, plan_windows
 from humo.references import decode_latents, to_frames
@@ -95,10 +96,8 @@ class Trace:
     """Probability of the face at each step, (f, g, g) float32."""
 
     def __post_init__(self) -> None:
-        if self.masks and self.pipeline.focus_head is None:
-            raise ValueError("masks needs a focus head but this model has none: leave it out.")
-        if self.masks and self.pipeline.transformer.is_cache_enabled:
-            raise ValueError("masks needs every block of every step: turn the step cache off.")
+        if self.masks:
+            check_masks("masks", self.pipeline.focus_head, self.pipeline.transformer)
 
     def __call__(self, state: StepState) -> None:
         """Keeps a step."""

@@ -16,6 +16,7 @@ from humo.space.jobs.job import Moment, Task
 from humo.space.jobs.request import Defaults, VideoRequest
 from humo.space.jobs.time_left import Work
 from humo.space.jobs.zerogpu import expected_seconds
+from humo.space.temporary import made_again
 
 if TYPE_CHECKING:
     from humo.layers.decoding import OnFrames
@@ -137,8 +138,7 @@ class MakeVideo:
         """Write the video that was made."""
         is_small = self.request.is_fast  # a quick look leaves the enlarging, a fifth of its time, to the browser
         scale = 1 if is_small else max(1, SHOWN_SIDE // max(output.frames.shape[1:3]))
-        self.path.parent.mkdir(exist_ok=True)  # a folder that stays empty for long is cleared away
-        write_video(self.path, output.frames, output.fps, output.audio, output.settings, scale)
+        write_video(made_again(self.path), output.frames, output.fps, output.audio, output.settings, scale)
         return Result(
             path=self.path,
             seed=output.seed,
