@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from humo.explain.overlays import describe_masks as describe_masks
-from humo.explain.overlays import grey_frame, peak, stretch
 from humo.explain.overlays import mask_overlay as mask_overlay
+from humo.explain.overlays import peak
 from humo.explain.schedules import BRANCH_COLOURS, make_schedule
 from humo.explain.schedules import COLOURS as COLOURS
 from humo.explain.schedules import Schedule as Schedule
@@ -176,23 +176,6 @@ def describe_senses(seen: Senses) -> str:
     return "\n".join(lines)
 
 
-def draw_senses(seen: Senses, frame: int) -> Figure:
-    """One frame: with everything, and for each sense without it and what it changed."""
-    figure, axes = _figure(2.1 * (1 + len(seen.change)), 4.4, rows=2, columns=1 + len(seen.change))
-    axes[0, 0].imshow(seen.frames[frame])
-    axes[0, 0].set_title("everything shown")
-    axes[1, 0].axis("off")
-    for column, (name, change) in enumerate(seen.change.items(), start=1):
-        axes[0, column].imshow(seen.without[name][frame])
-        axes[0, column].set_title(f"without {name}", color=COLOURS[name])
-        axes[1, column].imshow(change[frame], cmap="magma", vmin=0, vmax=max(30.0, float(change.max())))
-        axes[1, column].set_title(f"what {name} did")
-    for each in axes.flat:
-        each.set_xticks([])
-        each.set_yticks([])
-    return figure
-
-
 def _predict(
     pipeline: HuMoPipeline, latents: Tensor, timestep: float, branch: Branch, conditions: Conditions
 ) -> Tensor:
@@ -247,25 +230,6 @@ def describe_sound_map(maps: np.ndarray) -> str:
         across, down = peak(each.mean(0))
         lines.append(f"| {block} | {each.mean():.1%} | {across:.0%}, {down:.0%} |")
     return "\n".join(lines)
-
-
-def draw_sound_map(frames: np.ndarray, maps: np.ndarray, frame: int) -> Figure:
-    """One frame in grey with what the audio attention adds in green: all blocks, then each, from least to most.
-
-    Args:
-        frames: the video, (frames, height, width, 3) uint8.
-        maps: of `sound_map`.
-        frame: of the video, counted from 0.
-    """
-    grey, place = grey_frame(frames[frame]), latent_of(frame)
-    shown = {"all blocks": maps.mean(0)[place], **{f"block {n}": each[place] for n, each in enumerate(maps, start=1)}}
-    figure, axes = _figure(1.7 * min(7, len(shown)), 1.9 * -(-len(shown) // 7), -(-len(shown) // 7), min(7, len(shown)))
-    for each in axes.flat:
-        each.axis("off")
-    for each, (title, values) in zip(axes.flat, shown.items(), strict=False):
-        each.imshow(mask_overlay(grey, stretch(values), 0.9, COLOURS["audio"]))
-        each.set_title(title, fontsize=9)
-    return figure
 
 
 def latent_of(frame: int) -> int:

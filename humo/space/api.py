@@ -17,7 +17,7 @@ from humo.space.jobs.admission import Admission
 from humo.space.jobs.job import Phase
 from humo.space.jobs.request import MODES, Defaults, VideoRequest, frames_for
 from humo.space.jobs.task import MakeVideo
-from humo.space.page.events.generating import as_toast, follow
+from humo.space.page.events.generating import follow, toasts
 
 Answer = tuple[dict[str, Any] | None, dict[str, Any]]
 """The video once it is done, a `FileData` as a dictionary, and what is known: phase and step, at last all settings."""
@@ -44,15 +44,13 @@ def offer(admission: Admission, defaults: Defaults) -> None:
         guidance: dict[str, Any] | None,
         as_is: bool = False,
     ) -> Iterator[Answer]:
-        try:
+        with toasts():
             if seconds is not None:
                 seconds = admission.limits.check_seconds(seconds)
             ask = _read(defaults, prompt, image, audio, seconds, seed, steps, guidance, as_is)
             if mode is not None:
                 _TITLES[mode].check(image, audio)
             job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path("humo")))
-        except ValueError as error:
-            raise as_toast(error) from None
         for progress in follow(job):
             if progress.phase is Phase.DONE:
                 result = progress.result

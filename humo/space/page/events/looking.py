@@ -18,7 +18,7 @@ from humo.space.jobs.request import Defaults, VideoRequest
 from humo.space.jobs.task import work_of
 from humo.space.jobs.zerogpu import expected_seconds
 from humo.space.page import html
-from humo.space.page.events.generating import Made, View, as_toast, follow, rest
+from humo.space.page.events.generating import Made, View, follow, rest, toasts
 from humo.space.page.widgets import Comparing, Looking
 
 if TYPE_CHECKING:
@@ -124,13 +124,11 @@ def _run(
     request: gr.Request,
 ) -> Iterator[tuple[View, object | None]]:
     """A task on the video that is shown: updates, and at last its result."""
-    if made is None:
-        raise as_toast(ValueError("There is no video yet: press Generate first."))
-    try:
+    with toasts():
+        if made is None:
+            raise ValueError("There is no video yet: press Generate first.")
         asked = made.repeated()
         job = admission.start(request, asked, lambda: task(asked))
-    except ValueError as error:
-        raise as_toast(error) from None
     yield {told: gr.update(value=html.progress(job.progress), visible=True), **rest(starts)}, None
     for progress in follow(job):
         view: View = {told: gr.update(value=html.progress(progress), visible=progress.phase is not Phase.DONE)}
