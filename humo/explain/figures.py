@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from humo.explain.overlays import describe_masks as describe_masks
+from humo.explain.overlays import in_shares, peak
 from humo.explain.overlays import mask_overlay as mask_overlay
-from humo.explain.overlays import peak
 from humo.explain.schedules import BRANCH_COLOURS, make_schedule
 from humo.explain.schedules import COLOURS as COLOURS
 from humo.explain.schedules import Schedule as Schedule
@@ -37,6 +37,7 @@ from humo.guidance import Branch, Weights
 from humo.layers.windows import blend_windows, plan_windows
 from humo.references import decode_latents, to_frames
 from humo.sampling import Conditions, StepState, branch_inputs
+from humo.system.tables import markdown_table
 from humo.timing import count_latents, round_up
 
 if TYPE_CHECKING:
@@ -169,11 +170,8 @@ def senses(
 
 def describe_senses(seen: Senses) -> str:
     """How much each sense changed, and where, as a table."""
-    lines = ["| sense | mean change of 255 | strongest (across, down) |", "|---|---|---|"]
-    for name, change in seen.change.items():
-        across, down = peak(change.mean(0))
-        lines.append(f"| {name} | {change.mean():.1f} | {across:.0%}, {down:.0%} |")
-    return "\n".join(lines)
+    rows = ((name, f"{change.mean():.1f}", in_shares(peak(change.mean(0)))) for name, change in seen.change.items())
+    return markdown_table(("sense", "mean change of 255", "strongest (across, down)"), rows)
 
 
 def _predict(
@@ -225,11 +223,8 @@ def sound_map(pipeline: HuMoPipeline, latents: Tensor, timestep: float, conditio
 
 def describe_sound_map(maps: np.ndarray) -> str:
     """How much the audio attention adds in each block, and where, as a table."""
-    lines = ["| block | mean share added | strongest (across, down) |", "|---|---|---|"]
-    for block, each in enumerate(maps, start=1):
-        across, down = peak(each.mean(0))
-        lines.append(f"| {block} | {each.mean():.1%} | {across:.0%}, {down:.0%} |")
-    return "\n".join(lines)
+    rows = ((block, f"{each.mean():.1%}", in_shares(peak(each.mean(0)))) for block, each in enumerate(maps, start=1))
+    return markdown_table(("block", "mean share added", "strongest (across, down)"), rows)
 
 
 def latent_of(frame: int) -> int:

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from humo.finetuning.model import learned
 from humo.finetuning.settings import RUNTIME, FinetuneSettings
 from humo.finetuning.sharding import split_like, write_tensors
-from humo.loading.published.shards import StoredTensor, open_safetensors, read_json, write_json
+from humo.loading.published.shards import StoredTensor, open_safetensors, read_json
+from humo.system.files import write_json
 
 FORMAT = 1
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")

@@ -89,7 +89,7 @@ class PromptCache:
         used = features[0].ne(0).any(dim=1).nonzero()
         num_tokens = 1 + int(used.max()) if len(used) else 0
         self.folder.mkdir(parents=True, exist_ok=True)
-        with replaced(path, by_several=True) as temporary:
+        with replaced(path, f".{os.getpid()}") as temporary:
             save_file({"features": features[:, :num_tokens].cpu().contiguous()}, temporary)
         self._delete_longest_unused()
 

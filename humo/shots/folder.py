@@ -16,15 +16,15 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from humo.media import write_video
 from humo.shots.cuts import Shot
-from humo.system.files import replaced
+from humo.system.files import replaced, write_json
 from humo.timing import FPS
 
 MAX_METADATA = 60_000
@@ -58,7 +58,7 @@ class ShotFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             for left in (*self.path.glob(_PART + "*"), *self.path.glob("shot*.part")):  # by a run that was killed
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
-            _write_json(self.path / PLAN, plan)
+            write_json(self.path / PLAN, plan, indent=1)
         except OSError as error:
             raise ValueError(
                 f"The folder {self.path.name} is not to be written ({error.strerror}): give another."
@@ -102,9 +102,10 @@ class ShotFolder:
         """
         record = self._file(shot, "json")
         record.unlink(missing_ok=True)  # of an older shot: from here to the end there is no whole one
-        _write_whole(self._file(shot, "npz"), lambda file: np.savez_compressed(file, frames=frames))
+        with replaced(self._file(shot, "npz")) as part, open(part, "wb") as file:
+            np.savez_compressed(file, frames=frames)
         write_video(self._file(shot, "mp4"), frames, FPS, audio, dict(settings))
-        _write_json(record, {**describe(shot), "settings": settings, "fingerprint": print_})
+        write_json(record, {**describe(shot), "settings": settings, "fingerprint": print_}, indent=1)
 
     def read_frames(self, shot: Shot) -> np.ndarray:
         """The frames of a saved shot, uint8 RGB (f, h, w, 3).
@@ -176,13 +177,3 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, ensure_ascii=False, indent=1)
-    _write_whole(path, lambda file: file.write(text.encode()))
-
-
-def _write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    with replaced(path) as part, open(part, "wb") as file:
-        write(file)

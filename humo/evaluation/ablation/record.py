@@ -18,7 +18,7 @@ from humo.evaluation.ablation.running import AblationSettings
 from humo.evaluation.ablation.variants import BASE, RULES, VARIANTS
 from humo.evaluation.probes.networks import Probes
 from humo.system.digests import digest_data
-from humo.system.files import replaced
+from humo.system.files import write_json
 from humo.system.fingerprint import fingerprint
 
 T = TypeVar("T")
@@ -120,5 +120,4 @@ class Record:
             yield result
 
     def _write(self) -> None:
-        with replaced(self.path) as part:
-            part.write_text(json.dumps(self.values, indent=2) + "\n")
+        write_json(self.path, self.values)

@@ -16,7 +16,7 @@ from typing import Any
 from humo.evaluation.published.cases import BenchCase
 from humo.pipeline import HuMoPipeline
 from humo.system.digests import digest_data, digest_file
-from humo.system.files import replaced
+from humo.system.files import write_json
 from humo.system.fingerprint import fingerprint_large_pipeline
 
 
@@ -64,8 +64,7 @@ def generate_bench(
             start = time.perf_counter()
             _make(pipe, case, settings, video)
             told = {"key": key, "case": case.id, "seconds": round(time.perf_counter() - start, 1)}
-            with replaced(note) as part:
-                part.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+            write_json(note, told)
         videos[case.id] = video
         if show is not None:
             show(case, is_new)

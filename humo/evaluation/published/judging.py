@@ -19,7 +19,7 @@ from humo.evaluation.published.instruments.metric import Metric, applies, read_v
 from humo.evaluation.published.instruments.registry import metric_class
 from humo.evaluation.published.instruments.weights import Weights
 from humo.system.digests import digest_data, digest_file
-from humo.system.files import replaced
+from humo.system.files import write_json
 
 SCORES = "scores.json"
 VERSION = 1
@@ -156,5 +156,4 @@ class _Store:
     def put(self, key: str, value: float) -> None:
         """Keep a score, on the disk at once."""
         self.told[key] = None if math.isnan(value) else value
-        with replaced(self.path) as part:
-            part.write_text(json.dumps(self.told, indent=1) + "\n", encoding="utf-8")
+        write_json(self.path, self.told, indent=1)

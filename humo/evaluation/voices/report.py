@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from humo.evaluation.rounding import rounded
+from humo.system.files import write_json, write_text
+from humo.system.tables import markdown_table
 
 SECTION = "voices"
 """Name of the figures in report.json."""
@@ -40,9 +42,9 @@ def write_voices(figures: dict[str, Any], folder: Path) -> Path:
     path = folder / "report.json"
     report = json.loads(path.read_text()) if path.is_file() else {}
     report[SECTION] = rounded(figures)
-    path.write_text(json.dumps(report, indent=2) + "\n")
+    write_json(path, report)
     page = folder / "voices.md"
-    page.write_text("# Human voices\n\n" + voice_table(report[SECTION]))
+    write_text(page, "# Human voices\n\n" + voice_table(report[SECTION]))
     return page
 
 
@@ -56,14 +58,13 @@ def kept_voices(folder: Path, model: str) -> dict[str, Any]:
 
 def voice_table(figures: dict[str, Any]) -> str:
     """All rows as a Markdown table, and what they mean."""
-    lines = ["| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for key, row in figures["by_voice"].items():
-        lines.append(f"| {NAMES[key]} | " + " | ".join(_cell(row, name) for name in COLUMNS) + " |")
-    for name, row in figures["by_change"].items():
-        lines.append(f"| people, {name} | " + " | ".join(_cell(row, column) for column in COLUMNS) + " |")
+    rows = {NAMES[key]: row for key, row in figures["by_voice"].items()}
+    rows |= {f"people, {name}": row for name, row in figures["by_change"].items()}
+    cells = ((name, *(_cell(row, column) for column in COLUMNS)) for name, row in rows.items())
     human = figures["by_voice"]["human"]
     shut, wide = human.get("phones", (0, 0))
-    lines += [
+    lines = [
+        markdown_table(("", *COLUMNS.values()), cells),
         "",
         f"{human['pieces']} pieces of {figures['settings']['num_frames']} frames of {figures['speakers']} people, from "
         f"{figures['source']}; in brackets 95 % intervals over pieces. The truth of recordings are their phones by "

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from humo.finetuning.dataset.dropping import REASONS
-from humo.finetuning.dataset.shards import PREPARED, read_units, write_json, write_text
+from humo.finetuning.dataset.shards import PREPARED, read_units
 from humo.loading.published.shards import read_json
+from humo.system.files import write_json, write_text
 
 MILLION = 1_000_000
 PROCESSES = (1, 8, 64)

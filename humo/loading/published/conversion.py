@@ -45,7 +45,6 @@ from humo.loading.published.shards import (
     open_safetensors,
     read_json,
     shards_of_index,
-    write_json,
     write_shards,
 )
 from humo.loading.published.sources import (
@@ -59,7 +58,7 @@ from humo.loading.published.sources import (
 )
 from humo.sampling import make_scheduler
 from humo.system.digests import digest_pieces
-from humo.system.files import alone, replaced
+from humo.system.files import alone, replaced, write_json
 from humo.transformer import HuMoTransformer3DModel
 
 logger = logging.getLogger(__name__)
@@ -199,7 +198,7 @@ def convert(
         for file in linked:
             _link_or_copy(file, out / file.parent.name)
             tell(file.stat().st_size)
-        write_json(out / INDEX, index)
+        write_json(out / INDEX, index, sort_keys=True)
     return out
 
 
