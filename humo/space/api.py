@@ -47,7 +47,19 @@ def offer(admission: Admission, defaults: Defaults) -> None:
         with toasts():
             if seconds is not None:
                 seconds = admission.limits.check_seconds(seconds)
-            ask = _read(defaults, prompt, image, audio, seconds, seed, steps, guidance, as_is)
+            height, width = defaults.size
+            ask = VideoRequest(
+                prompt=prompt,
+                images=() if image is None else (_path(image, "image"),),
+                audio=None if audio is None else _path(audio, "audio"),
+                num_frames=None if seconds is None else frames_for(seconds, defaults.max_frames),
+                num_inference_steps=defaults.num_inference_steps if steps is None else steps,
+                guidance=defaults.guidance if guidance is None else guidance,
+                seed=seed,
+                height=height,
+                width=width,
+                as_is=as_is,
+            )
             if mode is not None:
                 _TITLES[mode].check(image, audio)
             job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path("humo")))
@@ -112,32 +124,6 @@ def offer(admission: Admission, defaults: Defaults) -> None:
 
     for endpoint in (text_image, text_audio, text_image_audio, generate):
         gr.api(endpoint, concurrency_limit=None)
-
-
-def _read(
-    defaults: Defaults,
-    prompt: str,
-    image: FileData | None,
-    audio: FileData | None,
-    seconds: float | None,
-    seed: int | None,
-    steps: int | None,
-    guidance: dict[str, Any] | None,
-    as_is: bool,
-) -> VideoRequest:
-    height, width = defaults.size
-    return VideoRequest(
-        prompt=prompt,
-        images=() if image is None else (_path(image, "image"),),
-        audio=None if audio is None else _path(audio, "audio"),
-        num_frames=None if seconds is None else frames_for(seconds, defaults.max_frames),
-        num_inference_steps=defaults.num_inference_steps if steps is None else steps,
-        guidance=defaults.guidance if guidance is None else guidance,
-        seed=seed,
-        height=height,
-        width=width,
-        as_is=as_is,
-    )
 
 
 def _file(path: Path) -> dict[str, Any]:

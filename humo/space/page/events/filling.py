@@ -75,31 +75,21 @@ def filler(example: Example, inputs: Inputs, settings: Settings) -> Callable[[],
 def shower(defaults: Defaults) -> Callable[[str | None, str], Any]:
     """Shows a picture as the model sees it in a size of the menu."""
 
-    def show(path: str | None, size: str) -> Any:
-        try:
-            picture = None if path is None else read_picture(path)
-        except ValueError:  # told by `checker`
-            picture = None
-        if picture is None:
-            return gr.update(visible=False)
-        return gr.update(value=seen_html(picture, *defaults.read_size(size)), visible=True)
-
-    return show
+    return lambda path, size: _shown(read_picture, path, lambda it: seen_html(it, *defaults.read_size(size)))
 
 
 def hearer(defaults: Defaults) -> Callable[[str | None], Any]:
     """Shows a sound as the model hears it."""
 
-    def hear(path: str | None) -> Any:
-        try:
-            sound = None if path is None else read_sound(path)
-        except ValueError:  # told by `checker`
-            sound = None
-        if sound is None:
-            return gr.update(visible=False)
-        return gr.update(value=heard_html(sound, defaults.longest_by_sound), visible=True)
+    return lambda path: _shown(read_sound, path, lambda it: heard_html(it, defaults.longest_by_sound))
 
-    return hear
+
+def _shown(read: Callable[[str], Any], path: str | None, as_html: Callable[[Any], str]) -> Any:
+    """The update of a view of an upload, which is hidden where there is none."""
+    try:
+        return gr.update(visible=False) if path is None else gr.update(value=as_html(read(path)), visible=True)
+    except ValueError:  # told by `checker`
+        return gr.update(visible=False)
 
 
 def speaker(folder: Path, defaults: Defaults) -> Callable[[str, str, float], str]:
