@@ -20,12 +20,11 @@ from humo.loading.estimates import Call, estimate, sizes_of_pipeline
 from humo.loading.memory_presets import Plan
 from humo.pipeline import HuMoPipeline
 from humo.space.jobs.request import VideoRequest
-from humo.space.jobs.time_left import Work
+from humo.space.jobs.time_left import Work, assumed_seconds
 from humo.space.jobs.zerogpu import (
     LONGEST,
     SHORTEST,
     accelerate,
-    expected_seconds,
     gpu_seconds,
     is_zero_gpu,
     stream,
@@ -189,7 +188,7 @@ def test_the_time_on_the_gpu_follows_the_estimate(wan_pipeline: HuMoPipeline) ->
         guidance={"rule": "published_17b"},
     )
     figures = estimate(sizes_of_pipeline(wan_pipeline), 480, 832, 97, Plan(), Call())
-    assert expected_seconds(wan_pipeline, work) == figures.seconds(50) > 0
+    assert assumed_seconds(sizes_of_pipeline(wan_pipeline), work) == figures.seconds(50) > 0
     assert gpu_seconds(0) == SHORTEST and gpu_seconds(10_000) == LONGEST
     assert gpu_seconds(40) == 70 and gpu_seconds(40.1) == 71
 

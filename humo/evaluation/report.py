@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from humo.evaluation.cases import Case
 from humo.evaluation.probes.networks import Reading
-from humo.evaluation.rounding import rounded
+from humo.evaluation.rounding import rounded, with_interval
 from humo.evaluation.seeds import spread_table
 from humo.evaluation.voices.report import kept_voices
 from humo.media import write_video
@@ -159,19 +159,12 @@ def _spread_section(report: dict[str, Any]) -> list[str]:
 def _mode_table(report: dict[str, Any]) -> str:
     columns = {**report["modes"], **report["ceilings"]}
     rows = (
-        (title, *(_cell(figures, key) for figures in columns.values()), meaning)
+        (title, *(with_interval(figures, key) for figures in columns.values()), meaning)
         for title, key, meaning in FIGURES
         if any(key in figures for figures in columns.values())
     )
     told = "Columns renders and codec: the real clips, as drawn and through the video codec."
     return f"{markdown_table(('', *columns, ''), rows)}\n\n{told}\n"
-
-
-def _cell(figures: dict[str, Any], key: str) -> str:
-    if key not in figures:
-        return ""
-    bounds = figures.get(f"{key}_interval")
-    return f"{figures[key]:z.2f}" + (f" ({bounds[0]:.2f}–{bounds[1]:.2f})" if bounds else "")
 
 
 def _other_figures(report: dict[str, Any]) -> str:

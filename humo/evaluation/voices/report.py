@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from humo.evaluation.rounding import rounded
+from humo.evaluation.rounding import rounded, with_interval
 from humo.system.files import write_json, write_text
 from humo.system.tables import markdown_table
 
@@ -39,10 +39,8 @@ def write_voices(figures: dict[str, Any], folder: Path) -> Path:
     Returns:
         Path of voices.md.
     """
-    path = folder / "report.json"
-    report = json.loads(path.read_text()) if path.is_file() else {}
-    report[SECTION] = rounded(figures)
-    write_json(path, report)
+    report = _read_report(folder) | {SECTION: rounded(figures)}
+    write_json(folder / "report.json", report)
     page = folder / "voices.md"
     write_text(page, "# Human voices\n\n" + voice_table(report[SECTION]))
     return page
@@ -50,9 +48,7 @@ def write_voices(figures: dict[str, Any], folder: Path) -> Path:
 
 def kept_voices(folder: Path, model: str) -> dict[str, Any]:
     """The section of an earlier report in a folder, as far as it is about the same model: {} or {"voices": ...}."""
-    path = folder / "report.json"
-    report = json.loads(path.read_text()) if path.is_file() else {}
-    figures = report.get(SECTION)
+    figures = _read_report(folder).get(SECTION)
     return {SECTION: figures} if figures and figures["settings"]["model"] == model else {}
 
 
@@ -60,7 +56,7 @@ def voice_table(figures: dict[str, Any]) -> str:
     """All rows as a Markdown table, and what they mean."""
     rows = {NAMES[key]: row for key, row in figures["by_voice"].items()}
     rows |= {f"people, {name}": row for name, row in figures["by_change"].items()}
-    cells = ((name, *(_cell(row, column) for column in COLUMNS)) for name, row in rows.items())
+    cells = ((name, *(with_interval(row, column) for column in COLUMNS)) for name, row in rows.items())
     human = figures["by_voice"]["human"]
     shut, wide = human.get("phones", (0, 0))
     lines = [
@@ -101,8 +97,6 @@ def voice_summary(name: str, row: dict[str, Any]) -> str:
     return f"{name:<28}" + "  ".join(cells)
 
 
-def _cell(row: dict[str, Any], name: str) -> str:
-    if name not in row:
-        return ""
-    bounds = row.get(f"{name}_interval")
-    return f"{row[name]:z.2f}" + (f" ({bounds[0]:z.2f}–{bounds[1]:z.2f})" if bounds else "")
+def _read_report(folder: Path) -> dict[str, Any]:
+    path = folder / "report.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
