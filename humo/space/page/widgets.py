@@ -125,7 +125,7 @@ class Settings:
 
 
 class _Group:
-    """Fields that are all widgets."""
+    """Widgets that are updated together."""
 
     def parts(self) -> list[gr.components.Component]:
         """All of them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +43,15 @@ def as_toast(error: Exception) -> gr.Error:
     return gr.Error(html.sentence(str(error)), print_exception=False)
 
 
+@contextmanager
+def toasts() -> Iterator[None]:
+    """What is refused inside becomes a toast with the same sentence."""
+    try:
+        yield
+    except ValueError as error:
+        raise as_toast(error) from None
+
+
 def follow(job: Job) -> Iterator[Progress]:
     """Every moment of a job until it is over; the job stops if nobody follows any more.
 
@@ -75,11 +85,9 @@ def generator(
     admission, starts = backend.admission, page.starts()
 
     def make(values: dict, request: gr.Request) -> Iterator[View]:
-        try:
+        with toasts():
             ask, name = read_request(values, inputs, page.settings, is_fast)
             job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
-        except ValueError as error:
-            raise as_toast(error) from None
         yield {**cleared, **_first_view(job, ask, page.settings, page.panel), **rest(starts)}
         for progress in follow(job):
             if progress.phase is Phase.DONE and not is_fast and not progress.company:  # a batch tells of no single one

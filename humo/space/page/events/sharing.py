@@ -16,7 +16,7 @@ from humo.space.links.records import POSTER, VIDEO, Record, link
 from humo.space.links.share import share
 from humo.space.links.storage import take
 from humo.space.page import html
-from humo.space.page.events.generating import Made, View, as_toast
+from humo.space.page.events.generating import Made, View, toasts
 from humo.space.page.events.portraying import show_person
 from humo.space.page.widgets import Inputs, Opened, Parts, Settings, Sharing
 from humo.space.state import Backend
@@ -34,14 +34,12 @@ def sharer(sharing: Sharing, backend: Backend) -> Callable[[Made | None, bool, g
     """The event of Share: keeps the video and shows its link and the token that deletes it."""
 
     def make_link(made: Made | None, keeps_inputs: bool, request: gr.Request) -> View:
-        if made is None:
-            raise as_toast(ValueError("There is no video to share yet: press Generate first."))
-        try:
+        with toasts():
+            if made is None:
+                raise ValueError("There is no video to share yet: press Generate first.")
             backend.admission.count_link(request)
             record, token = share(backend.store, made.result, made.request, backend.serving.fingerprint, keeps_inputs)
             address = link(record.id, page_address(request), os.environ.get("SPACE_ID"))
-        except ValueError as error:
-            raise as_toast(error) from None
         return {
             sharing.link: gr.update(value=html.link(address), visible=True),
             sharing.id: record.id,
@@ -81,10 +79,8 @@ def opened_deleter(opened: Opened, backend: Backend) -> Callable[[str | None, st
 
 
 def _delete(backend: Backend, id: str | None, key: str) -> None:
-    try:
+    with toasts():
         backend.store.delete(id, (key or "").strip())
-    except ValueError as error:
-        raise as_toast(error) from None
     shutil.rmtree(backend.folder / id, ignore_errors=True)  # the copies that were served
 
 
@@ -187,11 +183,9 @@ def remixer(page: Parts, backend: Backend) -> Callable[[str | None], View]:
     """The event of Remix: tab, inputs and settings as they were, ready to be changed."""
 
     def remix(id: str | None) -> View:
-        try:
+        with toasts():
             record = backend.store.read(id)
             given = _inputs(backend, record)
-        except ValueError as error:
-            raise as_toast(error) from None
         return closer(page)() | restored(record.settings, given, page.modes, page.tabs, page.settings)
 
     return remix
