@@ -139,6 +139,6 @@ def test_two_that_delete_each_others_files_do_not_fail(cache_folder: Path):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert wrong == []
     assert len(list(cache_folder.iterdir())) <= 3

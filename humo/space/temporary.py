@@ -7,7 +7,6 @@ it is imported. Ours.
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,6 +24,8 @@ from humo.system.caches import temporary_place
 PREFIX = "humo-page-"
 HOUR = 3600.0
 _LOCK = ".lock"
+_LAST = -200
+"""When it goes: after the folder that `multiprocessing` may have made in it, which has -100."""
 
 
 def claim_folder(parent: str | Path | None = None) -> Path:
@@ -49,7 +51,7 @@ def claim_folder(parent: str | Path | None = None) -> Path:
         ) from None
     lock = FileLock(folder / _LOCK)
     lock.acquire()
-    atexit.register(_remove, folder, lock)
+    Finalize(None, _remove, (folder, lock), exitpriority=_LAST)
     return folder
 
 
