@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
 
 GB = 10**9
+MODELS = {"1.7B": (humo_1_7b, "published_1_7b"), "17B": (humo_17b, "published_17b")}
+"""Config and guidance rule by preset."""
 TEXT_TOKENS = 512
 TEXT_EMBEDDING_PARAMETERS = 256_384 * 4096
 """Of the largest layer of umT5-xxl's encoder, the table of tokens."""
@@ -142,10 +144,9 @@ def sizes_of_preset(preset: str) -> Sizes:
     Raises:
         ValueError: if it is another name.
     """
-    published = {"1.7B": (humo_1_7b, "published_1_7b"), "17B": (humo_17b, "published_17b")}
-    if preset not in published:
-        raise ValueError(f"There are no sizes for {preset!r}: give {' or '.join(published)}, or a loaded pipeline.")
-    make_config, rule = published[preset]
+    if preset not in MODELS:
+        raise ValueError(f"There are no sizes for {preset!r}: give {' or '.join(MODELS)}, or a loaded pipeline.")
+    make_config, rule = MODELS[preset]
     with torch.device("meta"):
         transformer = HuMoTransformer3DModel(**make_config())
     return Sizes(
