@@ -55,7 +55,10 @@ SENSES = ("text", "image", "audio")
 
 def draw_schedule(shown: Schedule) -> Figure:
     """Stacked weights over the steps: what adds above zero, what is subtracted below."""
-    figure, axes = _figure(7, 3.2)
+    from matplotlib.figure import Figure  # half a second, and only whoever draws needs it
+
+    figure = Figure(figsize=(7, 3.2), dpi=110, layout="constrained")
+    axes = figure.subplots()
     steps = np.arange(len(shown.timesteps))
     above, below = np.zeros(len(steps)), np.zeros(len(steps))
     for name, weights in zip(shown.branches, shown.weights.T, strict=True):
@@ -268,10 +271,3 @@ def _run(pipeline: HuMoPipeline, latents: Tensor, timestep: float, branch: Branc
 
 def _decode(pipeline: HuMoPipeline, latents: Tensor, wanted: Sequence[int] | None) -> np.ndarray:
     return to_frames(decode_latents(latents.to(pipeline._execution_device), pipeline.vae, wanted)[0])
-
-
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, np.ndarray]:
-    from matplotlib.figure import Figure  # half a second, and only whoever draws needs it
-
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    return figure, figure.subplots(rows, columns)
