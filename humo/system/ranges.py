@@ -7,6 +7,7 @@ a number before it loads a model.
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import Any
 
 LARGEST_SEED = 2**63 - 1
 """Every seed from 0 on has a noise of its own (`humo.requests.noise`)."""
@@ -38,7 +39,7 @@ def read_whole(name: str, value: object) -> int:
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise ValueError(f"{name} is {short(value)}: give a whole number.")
-    if name in MOST and abs(value) > MOST[name]:
+    if name in MOST and abs(int(value)) > MOST[name]:
         raise ValueError(f"{name} is {short(value)}: give a whole number of at most {MOST[name]:,}.")
     return int(value)
 
@@ -53,13 +54,14 @@ def check_seed(seed: int) -> None:
         raise ValueError(f"seed must be between 0 and 2**63 - 1 but is {short(seed)}.")
 
 
-def check_number(name: str, value: object, lowest: float, highest: float) -> None:
+def check_number(name: str, value: Any, lowest: float, highest: float) -> None:
     """Refuse what is no number within a range.
 
     Raises:
         ValueError: if it is none, or outside; NaN is within none.
     """
-    if not isinstance(value, Real) or isinstance(value, bool) or not lowest <= value <= highest:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not lowest <= value <= highest:
         raise ValueError(f"{name} is {short(value)}: it must be a number from {lowest:g} to {highest:g}.")
 
 

@@ -10,6 +10,7 @@ Ours.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 PARTS = {
     "person": "person", "gender": "person", "hair": "hair", "skin": "skin", "eyes": "eyes", "wall": "wall",
@@ -26,7 +27,7 @@ class Meaning:
     """What a word of a table stands for."""
 
     role: str
-    """ "part", "quality", "fact", "pronoun" or "function"."""
+    """ "part", "quality", "fact", "pronoun", "function" or "unknown"."""
     name: str
     """Of a part: person, hair, ...; of a quality: colour, tone, style, ...; of a function: as in the tables."""
     value: str = ""
@@ -37,6 +38,10 @@ class Meaning:
     """The same, said by the way."""
     is_near: bool = False
     """Whether it is only the nearest that mini draws."""
+
+
+UNKNOWN = Meaning("unknown", "")
+"""Of a word that nobody knows."""
 
 
 def function(kind: str) -> Meaning:
@@ -73,7 +78,7 @@ def read_key(key: str) -> Meaning:
             raise ValueError(f"{key!r} is no meaning: see humo.wording.language.meanings.")
     if quality and part:
         says.append(("hair_style" if quality[0] == "style" else quality[0], quality[1]))
-    extra = {"says": tuple(says), "hints": tuple(hints), "is_near": is_near}
+    extra: dict[str, Any] = {"says": tuple(says), "hints": tuple(hints), "is_near": is_near}
     if is_fact:
         return Meaning("fact", part, **{**extra, "says": tuple(says) or ((part, ""),)})
     if part:
