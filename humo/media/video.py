@@ -90,7 +90,7 @@ def _encode(options: list[str], frames: np.ndarray, log: Path) -> None:
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=told) as process,
     ):
         try:
-            with suppress(BrokenPipeError), cast(IO[bytes], process.stdin) as pipe:  # broken if it ended early: the log says why
+            with suppress(BrokenPipeError), cast(IO[bytes], process.stdin) as pipe:  # it ended early: see its log
                 for frame in frames:
                     pipe.write(np.ascontiguousarray(frame).data)
             process.wait()
