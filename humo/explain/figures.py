@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -281,7 +281,7 @@ def _audio_shares(transformer: HuMoTransformer3DModel) -> Iterator[list[Tensor]]
     def keep(module: torch.nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
         shares.append(output.float().norm(dim=-1) / args[0].float().norm(dim=-1).clamp_min(1e-6))
 
-    handles = [block.audio_attn.register_forward_hook(keep) for block in transformer.blocks]
+    handles = [block.get_submodule("audio_attn").register_forward_hook(keep) for block in transformer.blocks]
     try:
         yield shares
     finally:
@@ -312,7 +312,7 @@ def _decode(pipeline: HuMoPipeline, latents: Tensor, wanted: Sequence[int] | Non
     return to_frames(decode_latents(latents.to(pipeline._execution_device), pipeline.vae, wanted)[0])
 
 
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, np.ndarray]:
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
     from matplotlib.figure import Figure  # half a second, and only whoever draws needs it
 
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")

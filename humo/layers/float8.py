@@ -60,7 +60,7 @@ def check_can_be_saved(model: nn.Module) -> None:
         )
 
 
-class WeightsGuard:
+class WeightsGuard(ModelMixin, PeftAdapterMixin):
     """A model that looks at its weights before it is saved or changed; to be named before `ModelMixin`."""
 
     @wraps(ModelMixin.save_pretrained)

@@ -118,8 +118,9 @@ class HuMoPipelineOutput:
 
 def list_pictures(image: Picture | Sequence[Picture] | None) -> list[Picture]:
     """The references of a call as a list."""
-    is_list = isinstance(image, Sequence) and not isinstance(image, str)
-    return list(image) if is_list else [] if image is None else [image]
+    if isinstance(image, Sequence) and not isinstance(image, str):
+        return list(image)
+    return [] if image is None else [image]
 
 
 def read_references(
@@ -141,7 +142,7 @@ def read_references(
         ValueError: if one cannot be read.
     """
     if not image or not config.draws_photographs or as_is:
-        return [read_picture(picture) for picture in image], list(prompts), None
+        return [read_picture(picture) for picture in image], list(prompts), None  # type: ignore[arg-type]
     from humo.portrait.photographs import draw_photographs  # the world, of which other models know nothing
 
     return draw_photographs(image, prompts, notes, config.default_height)
@@ -179,7 +180,7 @@ def read_call(
     prompt: str,
     negative_prompt: str | None = None,
     image: Picture | Sequence[Picture] | None = None,
-    audio: str | Path | tuple[np.ndarray, int] | None = None,
+    audio: str | Path | tuple[np.ndarray, int] | Sound | None = None,
     num_frames: int | None = None,
     height: int | None = None,
     width: int | None = None,
@@ -196,7 +197,8 @@ def read_call(
     Raises:
         ValueError: if an input is not allowed; the sentence says what to do.
     """
-    config, notes = pipe.config, []
+    config: Any = pipe.config
+    notes: list[str] = []
     image = list_pictures(image)
     rule = read_rule(config.default_guidance if guidance is None else guidance)
     request = make_request(
@@ -213,12 +215,12 @@ def read_call(
     check_request(request, config, pipe.size_multiple)
     if negative_prompt and pipe.transformer.config.guidance_embeds:
         notes.append("The fast model does not read the negative prompt.")
-    (request,), read = read_texts(config, [request], notes, not pipe.transformer.config.guidance_embeds)
-    pictures, (read,), portrait = read_references(config, image, read, notes, as_is)
+    (request,), prompts = read_texts(config, [request], notes, not pipe.transformer.config.guidance_embeds)
+    pictures, (read,), portrait = read_references(config, image, prompts, notes, as_is)
     sound = None if audio is None else hear_sound(audio, config, notes)
-    if num_frames is None:
-        request = replace(request, num_frames=choose_num_frames(sound, config, notes))
-    heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames, notes)
+    settled = choose_num_frames(sound, config, notes) if request.num_frames is None else request.num_frames
+    request = replace(request, num_frames=settled)
+    heard, played = (None, None) if sound is None else fit_sound(sound, settled, notes)
     return Call(request, rule, pictures, heard, played, notes, portrait, None if read == prompt else read)
 
 

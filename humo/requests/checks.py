@@ -57,7 +57,7 @@ def make_request(
     Raises:
         ValueError: if a number is none that can be asked for.
     """
-    given = {
+    given: dict[str, Any] = {
         "negative_prompt": negative_prompt,
         "height": height,
         "width": width,

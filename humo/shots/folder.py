@@ -31,6 +31,8 @@ from humo.timing import FPS
 if TYPE_CHECKING:
     from torch import nn
 
+    from humo.transformer import HuMoTransformer3DModel
+
 MAX_METADATA = 60_000
 """Most characters of settings in an mp4: the encoder takes them as one argument, and systems limit its length."""
 PLAN = "shots.json"
@@ -50,11 +52,11 @@ def fingerprint(settings: Mapping[str, Any], arrays: Iterable[np.ndarray]) -> st
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def fingerprint_of_model(transformer: nn.Module, vae: nn.Module) -> str:
+def fingerprint_of_model(transformer: HuMoTransformer3DModel, vae: nn.Module) -> str:
     """Recognise a model cheaply: the transformer's settings, first layer, norms and adapters, and the codec.
 
     Every training of ours changes norms (`humo.training.transformer.stages`, `humo.finetuning.model`), and memory

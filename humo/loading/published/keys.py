@@ -26,7 +26,8 @@ PUBLISHED_HEAD_DIM = 128
 class HasShape(Protocol):
     """A tensor, or what stands for one that is still in its file."""
 
-    shape: tuple[int, ...]
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
 
 def infer_transformer_config(
@@ -91,7 +92,7 @@ def match_published_keys(
     pairs, unknown = {}, []
     for key in published:
         renamed = our_name(key)
-        if renamed in expected:
+        if renamed is not None and renamed in expected:
             pairs[renamed] = key
         else:
             unknown.append(key)
