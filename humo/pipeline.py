@@ -320,7 +320,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         """Encode text, pictures and sound, with nulls where there are none.
 
         Args:
-            request: what is asked for, `num_frames` settled.
+            request: what is asked for.
             pictures: references, possibly none; at least one slot is kept for them, as released.
             waveform: mono, 16 kHz, as long as the video, (samples,); None without sound.
             notes: told what was decided.

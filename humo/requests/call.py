@@ -218,9 +218,9 @@ def read_call(
     (request,), prompts = read_texts(config, [request], notes, not pipe.transformer.config.guidance_embeds)
     pictures, (read,), portrait = read_references(config, image, prompts, notes, as_is)
     sound = None if audio is None else hear_sound(audio, config, notes)
-    settled = choose_num_frames(sound, config, notes) if request.num_frames is None else request.num_frames
-    request = replace(request, num_frames=settled)
-    heard, played = (None, None) if sound is None else fit_sound(sound, settled, notes)
+    if num_frames is None:
+        request = replace(request, num_frames=choose_num_frames(sound, config, notes))
+    heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames, notes)
     return Call(request, rule, pictures, heard, played, notes, portrait, None if read == prompt else read)
 
 

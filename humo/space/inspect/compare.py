@@ -21,7 +21,8 @@ from humo.media import write_video
 from humo.space.inspect.look_inside import Tell
 
 if TYPE_CHECKING:
-    from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
+    from humo.pipeline import HuMoPipeline
+    from humo.requests.call import HuMoPipelineOutput
     from humo.sampling import StepState
     from humo.space.jobs.request import VideoRequest
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from humo.media import Sound, read_picture, read_sound
 from humo.portrait import Portrait
@@ -71,7 +71,7 @@ class Limits:
         Raises:
             ValueError: if one of them is no whole number from 0 on; 0 jobs means no limit.
         """
-        given = {}
+        given: dict[str, Any] = {}
         for name in ("jobs_per_hour", "jobs_at_once", "trusted_proxies", "voice_seconds", "disk_mib"):
             text = environment.get(f"HUMO_{name.upper()}", "").strip()
             if text and not (text.isascii() and text.isdigit()):

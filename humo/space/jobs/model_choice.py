@@ -107,7 +107,7 @@ def memory_preset(num_bytes: int) -> str:
     fitting = [name for name, size in sizes.items() if size * TOLERANCE <= num_bytes]
     if not fitting:
         raise ValueError(f"the GPU has {num_bytes / 1e9:.0f} GB and {next(iter(sizes))} are needed: take a larger one.")
-    return max(fitting, key=sizes.get)
+    return max(fitting, key=sizes.__getitem__)
 
 
 def _load(wanted: str, device: torch.device | str | None, note: str) -> Served:
@@ -115,7 +115,7 @@ def _load(wanted: str, device: torch.device | str | None, note: str) -> Served:
     from humo.loading.fast_form import make_fast
 
     pipe = load(wanted, device=device)
-    if has_fast(folder := folder_of(wanted)):
+    if (folder := folder_of(wanted)) is not None and has_fast(folder):
         try:
             pipe.fast_form = make_fast(pipe, folder)
         except ValueError as error:  # of a model trained further, say: full quality is served all the same
