@@ -79,7 +79,7 @@ class HuMoTransformerOutput(BaseOutput):
     """
 
     sample: Tensor
-    attended: tuple[Tensor, ...] | None = None
+    attended: tuple[Tensor, ...] | Any = None
 
 
 class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, AttentionMixin):

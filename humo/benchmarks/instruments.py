@@ -132,9 +132,10 @@ class _LiveTensors(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes, self.peak, self._sizes = 0, 0, {}
+        self.bytes, self.peak = 0, 0
+        self._sizes: dict[Any, int] = {}
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for tensor in tree_leaves((args, kwargs)):
             self._note(tensor, is_new=False)  # weights and inputs, whose views are no new memory
         output = func(*args, **(kwargs or {}))

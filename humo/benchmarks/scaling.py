@@ -67,7 +67,8 @@ def measure_scaling(
 
 def describe_scaling(points: Sequence[Point]) -> str:
     """A table in markdown, shares within each axis beside the seconds."""
-    rows, first = [], {}
+    rows: list[str] = []
+    first: dict[str, float] = {}
     for point in points:
         whole = first.setdefault(point.axis, point.seconds)
         rows.append(

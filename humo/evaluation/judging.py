@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from humo.evaluation import metrics
 from humo.evaluation.cases import Case
-from humo.evaluation.probes.networks import OPTIONS, Reading
+from humo.evaluation.probes.networks import Reading
+from humo.world.attributes import OPTIONS
 
 Hits = list[dict[str, bool]]
 
@@ -36,7 +38,8 @@ def judge(cases: Sequence[Case], readings: Sequence[Reading], real: Sequence[Rea
     figures |= _followed("text", cases, readings, real, lambda case: case.named(mode))
     if "I" in mode:
         shown = [index for index, case in enumerate(cases) if case.is_unnamed]
-        some_cases, some, some_real = ([items[index] for index in shown] for items in (cases, readings, real))
+        some_cases = [cases[index] for index in shown]
+        some, some_real = ([items[index] for index in shown] for items in (readings, real))
         figures |= _followed("identity", some_cases, some, some_real, Case.identity)
         strangers = some[1:] + some[:1]
         figures["identity_shuffled"] = metrics.share(_hits(some_cases, strangers, Case.identity))
@@ -109,12 +112,16 @@ def judge_mouths(cases: Sequence[Case], readings: Sequence[Reading]) -> dict[str
         loud = metrics.sync_scores([metrics.loudness(clip.waveform, len(clip.frames)) for clip, _ in pairs], truths)
         figures[f"{key}_lag"] = lag
         figures[key] = float(own.mean())
-        figures[f"{key}_interval"] = metrics.interval(lambda index, own=own: float(own[index].mean()), len(own))
+        figures[f"{key}_interval"] = metrics.interval(partial(_mean_of, own), len(own))
         controls = {shift: metrics.off_diagonal(matrix) for shift, matrix in scores.items()}
         figures[f"{key}_shuffled"] = float(max(control.mean() for control in controls.values()))
         figures[f"{key}_loudness"] = float(np.diag(loud[metrics.best_lag(loud)]).mean())
     spread = [reading.openness.std() / clip.openness.std() for clip, reading in pairs]
     return figures | {"openness_spread": float(np.mean(spread))}
+
+
+def _mean_of(values: np.ndarray, index: np.ndarray) -> float:
+    return float(values[index].mean())
 
 
 def _is_nan(value: Any) -> bool:
