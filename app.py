@@ -347,6 +347,7 @@ def main(
     ] = False,
 ) -> None:
     """Open the page."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary folder goes
     with wrong_told():
         host, port = find_place(host, port)
         backend = Backend.open(TEMPORARY, model, records, ray)
@@ -372,7 +373,6 @@ def main(
             ssr_mode=False,
             prevent_thread_lock=True,
         )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary folder goes
     backend.serving.model.start_loading()  # only now, for it would slow the start of the page
     page.block_thread()
 

@@ -25,11 +25,7 @@ from humo.layers.step_caches import read_cache, use_cache
 from humo.loading.fast_form import make_fast
 from humo.loading.memory import default_dtype as default_dtype
 from humo.loading.memory import place, plan_for
-from humo.loading.published.keys import (
-    infer_transformer_config,
-    load_published_transformer,
-    rename_published_key,
-)
+from humo.loading.published.keys import infer_transformer_config, load_published_transformer
 from humo.loading.published.shards import check_weights, read_json
 from humo.loading.published.sources import PRESETS, Preset, check_download, download, find_downloaded, gigabytes
 from humo.pipeline import HuMoPipeline
@@ -45,7 +41,6 @@ __all__ = [
     "infer_transformer_config",
     "load",
     "load_published_transformer",
-    "rename_published_key",
 ]
 
 MINI = Path(__file__).resolve().parent.parent / "assets" / "humo-mini"

@@ -35,7 +35,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
 
 from humo.audio import encode_audio, window_audio
-from humo.focus import FaceMaskPredictor, MaskKeeper
+from humo.focus import FaceMaskPredictor, MaskKeeper, check_masks
 from humo.guidance import Rule
 from humo.layers.decoding import OnFrames, decode_frames
 from humo.layers.loras import LoraLoader
@@ -206,10 +206,8 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             seed,
             as_is,
         )
-        if return_masks and self.focus_head is None:
-            raise ValueError("return_masks needs a focus head but this model has none: leave it out.")
-        if return_masks and self.transformer.is_cache_enabled:
-            raise ValueError("return_masks needs every block of every step: turn the step cache off.")
+        if return_masks:
+            check_masks("return_masks", self.focus_head, self.transformer)
         masks = MaskKeeper(self.focus_head) if return_masks else None
         output = self.make_together([call], _call_each(masks, on_step), on_frames and [on_frames])[0]
         return output if masks is None else replace(output, masks=masks.best)

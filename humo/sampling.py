@@ -273,13 +273,12 @@ def guided_velocity(
     """
     num_video = latents.shape[2] - conditions.num_references
     windows = plan_windows(num_video, window or num_video)
-    run = _run_batched if batch_branches else _run_in_turn
+    groups = [list(weights)] if batch_branches else [[branch] for branch in weights]
     memory = memory or ConditionMemory(max_bytes=0)
     parts = []
     for number, place in enumerate(windows):
-        part = _cut(latents, place, num_video)
-        told = conditions.window(place)
-        velocities = run(transformer, part, timestep, list(weights), told, str(number), step_index, memory)
+        run = partial(_run, transformer, _cut(latents, place, num_video), timestep, conditions.window(place))
+        velocities = [each for group in groups for each in run(group, str(number), step_index, memory)]
         parts.append(sum((w * v.float() for w, v in zip(weights.values(), velocities, strict=True)), torch.zeros(())))
     video = [part[:, :, : place.stop - place.start] for part, place in zip(parts, windows, strict=True)]
     references = [part[:, :, part.shape[2] - conditions.num_references :] for part in parts]
@@ -336,41 +335,24 @@ def branch_inputs(
     }
 
 
-def _run_in_turn(
+def _run(
     transformer: HuMoTransformer3DModel,
     latents: Tensor,
     timestep: float,
-    branches: Sequence[Branch],
     conditions: Conditions,
+    branches: Sequence[Branch],
     place: str,
     step_index: int | None,
     memory: ConditionMemory,
-) -> list[Tensor]:
-    velocities = []
-    for branch in branches:
-        # A cache that met another condition under the same name would hand out that condition's residual.
-        with transformer.cache_context(f"{branch.name}/{place}", step_index=step_index):
-            inputs = branch_inputs(transformer, latents, timestep, branch, conditions)
-            velocities.append(transformer(**inputs, return_dict=False, memory=memory.of([branch], place))[0])
-    return velocities
-
-
-def _run_batched(
-    transformer: HuMoTransformer3DModel,
-    latents: Tensor,
-    timestep: float,
-    branches: Sequence[Branch],
-    conditions: Conditions,
-    place: str,
-    step_index: int | None,
-    memory: ConditionMemory,
-) -> list[Tensor]:
+) -> Sequence[Tensor]:
+    """Velocities of branches that are run as one batch."""
     inputs = [branch_inputs(transformer, latents, timestep, branch, conditions) for branch in branches]
     stacked = {name: torch.cat([each[name] for each in inputs]) for name in inputs[0]}
     name = "+".join(branch.name for branch in branches)
+    # A cache that met another condition under the same name would hand out that condition's residual.
     with transformer.cache_context(f"{name}/{place}", step_index=step_index):
         velocity = transformer(**stacked, return_dict=False, memory=memory.of(branches, place))[0]
-    return list(velocity.chunk(len(branches)))
+    return velocity.chunk(len(branches))
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from humo.loading.published.keys import rename_published_key
+from humo.layers.published_names import our_name
 from humo.transformer import HuMoTransformer3DModel
 
 CHECKPOINT = {"1.7B": "HuMo/HuMo-1.7B/ema.pth", "17B": "HuMo/HuMo-17B/humo.safetensors.index.json"}
@@ -28,7 +28,7 @@ def transformer(preset: str) -> HuMoTransformer3DModel:
 def published_state_dict(preset: str) -> dict[str, Tensor]:
     """Its tensors under the published names, by the key list of the golden figures."""
     keys = json.loads((published.GOLDEN / f"dit_{preset}.json").read_text())["keys"]
-    names = {rename_published_key(key): key for key in keys}
+    names = {our_name(key): key for key in keys}
     return {names[name]: tensor.detach().clone() for name, tensor in transformer(preset).state_dict().items()}
 
 

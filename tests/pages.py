@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 from other_user import as_stranger
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "assets" / "examples"
@@ -28,6 +28,7 @@ FLAGS = [
 SECOND = 1000
 PATIENCE = 180 * SECOND
 """Milliseconds for a generation on a busy machine."""
+expect.set_options(timeout=60 * SECOND)  # for what else a page does there
 
 
 _FACTS = """async (player) => {
@@ -35,10 +36,12 @@ _FACTS = """async (player) => {
     const ready = video.readyState;  // before playing: at the end it falls to 2
     video.currentTime = 0;
     await video.play();
+    const hasMoved = () => video.currentTime > 0 || video.ended;
+    for (let count = 0; count < 600 && !hasMoved(); count++) await new Promise(done => setTimeout(done, 100));
     await new Promise(done => setTimeout(done, 500));
     return {
         ready, duration: video.duration, width: video.videoWidth,
-        moved: video.currentTime > 0 || video.ended, muted: video.muted,
+        moved: hasMoved(), muted: video.muted,
         sound: video.webkitAudioDecodedByteCount > 0,
     };
 }"""
@@ -76,12 +79,12 @@ def serve(
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(address, process, log)
+        wait_for(f"{address}/config", process, log)
         yield address
         assert is_killed or process.poll() is None, log.read_text()
     finally:
         process.kill() if is_killed else process.terminate()
-        process.wait(20)
+        process.wait(60)
     assert is_attacked or "Traceback" not in log.read_text(), log.read_text()
 
 
@@ -91,12 +94,13 @@ def process_at(address: str) -> psutil.Process:
     return next(child for child in psutil.Process().children() if port in child.cmdline())
 
 
-def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 90
+def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
+    """Waits until there is an answer from a server that is starting."""
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
-            with urllib.request.urlopen(f"{address}/config", timeout=5):
+            with urllib.request.urlopen(address, timeout=5):
                 return
         except OSError:
             time.sleep(0.2)
@@ -132,6 +136,7 @@ class Visit:
         page.on("pageerror", lambda error: self._note(True, f"page error: {error}"))
         page.on("request", lambda request: self._note(not request.url.startswith(own), f"outside: {request.url}"))
         page.on("response", lambda answer: self._note(answer.status >= 400, f"{answer.status}: {answer.url}"))
+        page.set_default_timeout(PATIENCE)
         page.goto(self.address + path)
         page.locator(waits_for).wait_for()
         return self
@@ -146,7 +151,7 @@ class Visit:
     def set_number(self, label: str, value: float) -> None:
         """Types into the number field of a slider."""
         box, slider = (self.page.get_by_label(f"{part} for {label}") for part in ("number input", "range slider"))
-        for _ in range(50):  # a field that has only just appeared may not listen yet
+        for _ in range(600):  # a field that has only just appeared may not listen yet
             box.fill(str(value))
             box.press("Enter")
             self.page.wait_for_timeout(100)
@@ -157,7 +162,7 @@ class Visit:
     def video_facts(self, player: str = "#video") -> dict:
         """What a player knows once it can play to the end, and whether it does."""
         self.page.locator(f"{player} video").wait_for(timeout=PATIENCE)
-        self.page.wait_for_function(f"document.querySelector('{player} video').readyState === 4", timeout=20 * SECOND)
+        self.page.wait_for_function(f"document.querySelector('{player} video').readyState === 4", timeout=PATIENCE)
         return self.page.evaluate(_FACTS, player)
 
     def set_steps(self, steps: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -24,6 +24,12 @@ class Answer:
     """The last one: "complete" or "error"; empty if the call was refused at once."""
     text: str = ""
     """All that was said."""
+
+    @classmethod
+    def of(cls, told: str) -> Self:
+        """Of a call that was let in, from what was said until its end."""
+        events = [line.removeprefix("event: ") for line in told.splitlines() if line.startswith("event: ")]
+        return cls(200, events[-1] if events else "", told)
 
     @property
     def data(self) -> Any:
@@ -47,9 +53,7 @@ def call(address: str, name: str, body: dict[str, Any] | list[Any] | bytes) -> A
         begun = client.post(url, content=content, headers={"content-type": "application/json"})
         if begun.status_code != 200:
             return Answer(begun.status_code, text=begun.text)
-        told = client.get(f"{url}/{begun.json()['event_id']}").text
-    events = [line.removeprefix("event: ") for line in told.splitlines() if line.startswith("event: ")]
-    return Answer(200, events[-1] if events else "", told)
+        return Answer.of(client.get(f"{url}/{begun.json()['event_id']}").text)
 
 
 def upload(address: str, name: str, content: bytes) -> dict[str, Any]:

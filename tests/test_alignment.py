@@ -11,8 +11,8 @@ import pytest
 from humo.evaluation.metrics import correlation
 from humo.timing import FPS, SAMPLE_RATE
 from humo.world import plan_clip, speak_plan
-from humo.world.alignment import align, align_speech, as_phonemes, spoken_words, unknown_words
-from humo.world.speech import speak
+from humo.world.alignment import align, as_phonemes, spoken_words, unknown_words
+from humo.world.speech import Speech, speak
 from humo.world.visemes import mouth_curves
 
 
@@ -21,7 +21,7 @@ def test_the_mouth_of_the_alignment_is_nearly_that_of_the_synthesisers_own_phone
     agreement = []
     for plan in [plan for plan in map(plan_clip, range(16)) if plan.sentence]:
         speech = speak_plan(plan)
-        aligned = align_speech(speech.waveform, plan.sentence)
+        aligned = Speech(speech.waveform, as_phonemes(align(speech.waveform, plan.sentence)))
         frames = int(speech.duration * FPS)
         curves = [mouth_curves(each.phonemes, each.duration, 0.0, frames) for each in (speech, aligned)]
         agreement.append([correlation(one, other) for one, other in zip(*curves, strict=True)])

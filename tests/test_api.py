@@ -91,7 +91,7 @@ def test_files_may_be_left_out(client: Client) -> None:
 
 def test_steps_are_told_on_the_way(client: Client) -> None:
     job = client.submit(**QUICK, seconds=0.2, api_name="/generate")
-    job.result(timeout=120)
+    job.result(timeout=300)
     phases = [told.get("phase") for _, told in job.outputs()[:-1]]
     assert "denoising" in phases or "finishing" in phases
 

@@ -15,11 +15,12 @@ from benches import FRAMES, bench_folder, line, picture_weights
 from humo.evaluation.published import command
 from humo.evaluation.published.cases import BenchCase, read_bench
 from humo.evaluation.published.command import find_videos, run_bench
-from humo.evaluation.published.generation import Settings, generate_bench, model_key
+from humo.evaluation.published.generation import Settings, generate_bench
 from humo.evaluation.published.instruments.metric import looks, read_video
 from humo.evaluation.published.judging import SCORES, Judgement, judge
 from humo.evaluation.published.report import summarize, write_report
 from humo.media import write_video
+from humo.system.fingerprint import fingerprint_large_pipeline
 
 
 @pytest.fixture()
@@ -58,12 +59,12 @@ def test_videos_are_made_once_and_again_when_anything_changes(bench, tmp_path, m
 
 
 def test_a_training_step_changes_the_models_key(mini_pipeline):
-    key = model_key(mini_pipeline)
-    assert key == model_key(mini_pipeline)
+    key = fingerprint_large_pipeline(mini_pipeline)
+    assert key == fingerprint_large_pipeline(mini_pipeline)
     bias = mini_pipeline.transformer.proj_out.bias
     with torch.no_grad():
         bias.add_(1e-3)
-        assert model_key(mini_pipeline) != key
+        assert fingerprint_large_pipeline(mini_pipeline) != key
         bias.sub_(1e-3)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from axe import violations
-from pages import EXAMPLES, PATIENCE, SECOND, Visit, serve
+from pages import EXAMPLES, PATIENCE, Visit, serve
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from skimage.data import astronaut
@@ -55,8 +55,10 @@ def _told(page: Page) -> str:
     return page.locator(".humo-seen:visible figcaption").inner_text()
 
 
-def _tiles(page: Page, tab: str) -> str:
-    return page.locator(f"#buttons-{tab} .humo-maker").evaluate("maker => maker.style.getPropertyValue('--tiles')")
+def _wait_for_other_tiles(page: Page, tab: str, before: str = "") -> str:
+    """The drawings on the buttons, once they are there and others than before."""
+    tiles = f"document.querySelector('#buttons-{tab} .humo-maker').style.getPropertyValue('--tiles')"
+    return page.wait_for_function(f"before => {tiles} !== before && {tiles}", arg=before).json_value()
 
 
 def test_a_photograph_becomes_a_drawing_is_corrected_and_talks(visit: Visit, photograph: Path, folder: Path) -> None:
@@ -72,11 +74,11 @@ def test_a_photograph_becomes_a_drawing_is_corrected_and_talks(visit: Visit, pho
     assert drawn.items() <= _chosen(page, "TIA").items() and "Only guessed:" in _told(page)
     text = page.locator("#prompt-TIA textarea")
     assert find_words(text.input_value())["background"] == read.background
-    before = _tiles(page, "TIA")
+    before = _wait_for_other_tiles(page, "TIA")
     page.locator("#buttons-TIA [data-attribute=glasses] input[value=round]").check()
     page.locator("#buttons-TIA [data-attribute=colour] input[value=purple]").check()
-    expect(text).to_have_value(re.compile("round glasses.* purple "), timeout=20 * SECOND)
-    assert _tiles(page, "TIA") != before
+    expect(text).to_have_value(re.compile("round glasses.* purple "))
+    _wait_for_other_tiles(page, "TIA", before)
     page.locator("#generate-TIA").click()
     assert visit.video_facts()["sound"]
     with page.expect_download() as download:
@@ -86,7 +88,7 @@ def test_a_photograph_becomes_a_drawing_is_corrected_and_talks(visit: Visit, pho
     uploads = list(folder.rglob("me.jpg"))
     assert uploads
     page.goto("about:blank")
-    for _ in range(100):
+    for _ in range(900):
         if not any(path.exists() for path in uploads):
             break
         page.wait_for_timeout(200)
@@ -99,18 +101,18 @@ def test_a_person_is_made_from_nothing_with_the_keyboard(visit: Visit) -> None:
     page.get_by_role("button", name="No picture at hand?").focus()
     keys.press("Enter")
     buttons = page.locator("#buttons-TI")
-    expect(buttons.locator("fieldset").first).to_be_visible(timeout=20 * SECOND)
-    page.wait_for_function("document.querySelector('#buttons-TI .humo-maker').style.getPropertyValue('--tiles')")
+    expect(buttons.locator("fieldset").first).to_be_visible()
+    _wait_for_other_tiles(page, "TI")
     buttons.get_by_role("radio", name="bald").focus()
     keys.press("ArrowRight")  # the hair is short
     text = page.locator("#prompt-TI textarea")
-    expect(text).to_have_value("a person with short hair nods", timeout=20 * SECOND)
+    expect(text).to_have_value("a person with short hair nods")
     keys.press("ArrowRight")
-    expect(text).to_have_value("a person with long hair nods", timeout=20 * SECOND)
-    assert page.evaluate("document.activeElement.value") == "long", "who moves along the buttons keeps the place"
+    expect(text).to_have_value("a person with long hair nods")
+    page.wait_for_function("document.activeElement.value === 'long'")  # who moves along the buttons keeps the place
     keys.press("Tab")
     keys.press("Space")
-    expect(text).to_have_value("a person with long black hair nods", timeout=20 * SECOND)
+    expect(text).to_have_value("a person with long black hair nods")
     assert _told(page).startswith("This is who the model will see.")
     visit.set_steps(2)
     visit.set_number("Seconds", 0.2)
@@ -126,16 +128,16 @@ def test_no_face_is_told_and_an_example_is_seen_as_it_is(visit: Visit, tmp_path:
     page.locator("#image-TI input[type=file]").set_input_files(tmp_path / "noise.png")
     expect(page.get_by_text("Or make the person below.")).to_be_visible(timeout=PATIENCE)
     page.locator("#surprise-TI").click()
-    expect(page.get_by_text("This is who the model will see. Change")).to_be_visible(timeout=20 * SECOND)
+    expect(page.get_by_text("This is who the model will see. Change")).to_be_visible()
     assert len(_chosen(page, "TI")) == 10
     page.locator(".humo-examples:visible button").first.click()
     as_is = page.get_by_label("Show the model the picture itself")
-    expect(page.get_by_text("The model sees 128 x 128 pixels")).to_be_visible(timeout=20 * SECOND)
+    expect(page.get_by_text("The model sees 128 x 128 pixels")).to_be_visible()
     expect(as_is).to_be_checked()
     as_is.uncheck()
     expect(page.get_by_text("drawn from your photograph")).to_be_visible(timeout=PATIENCE)
     as_is.check()
-    expect(page.get_by_text("The model sees 128 x 128 pixels")).to_be_visible(timeout=20 * SECOND)
+    expect(page.get_by_text("The model sees 128 x 128 pixels")).to_be_visible()
     assert visit.complaints == []
 
 
@@ -149,7 +151,7 @@ def test_on_a_telephone_it_is_reached_and_read(browser: Browser, server: str, ph
     page.locator("#image-TI input[type=file]").set_input_files(photograph)
     expect(page.get_by_text("drawn from your photograph")).to_be_visible(timeout=PATIENCE)
     page.locator("#buttons-TI [data-attribute=hair_colour] label").last.tap()
-    expect(page.locator("#prompt-TI textarea")).to_have_value(re.compile("blue hair"), timeout=20 * SECOND)
+    expect(page.locator("#prompt-TI textarea")).to_have_value(re.compile("blue hair"))
     assert _chosen(page, "TI")["hair_colour"] == "blue"
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert violations(page) == []

@@ -9,10 +9,11 @@ import pytest
 import tiny
 import torch
 from diffusers import AutoencoderKLWan
+from live_tensors import peak_tensor_bytes
 from transformers import UMT5Config, UMT5EncoderModel, WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from humo.benchmarks.instruments import count_flops, peak_tensor_bytes
+from humo.benchmarks.instruments import count_flops
 from humo.loading import estimates, memory
 from humo.loading.estimates import Call, estimate
 from humo.loading.memory import estimate_run

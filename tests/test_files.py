@@ -22,13 +22,13 @@ with alone(Path(sys.argv[1]), "It waits."):
 """
 
 
-@pytest.mark.parametrize("by_several", [False, True])
-def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path, by_several: bool) -> None:
+@pytest.mark.parametrize("writer", ["", "-7"])
+def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path, writer: str) -> None:
     file = tmp_path / "a.bin"
-    with replaced(file, by_several) as part:
+    with replaced(file, writer) as part:
         part.write_bytes(b"one")
         assert not file.exists()
-    with pytest.raises(KeyboardInterrupt), replaced(file, by_several) as part:
+    with pytest.raises(KeyboardInterrupt), replaced(file, writer) as part:
         part.write_bytes(b"tw")
         raise KeyboardInterrupt
     assert file.read_bytes() == b"one"
@@ -37,8 +37,8 @@ def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path, by_several: bool
 
 def test_processes_without_a_lock_write_under_names_of_their_own(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from humo.system.files import replaced\n"
-    code += "with replaced(Path(sys.argv[1]), by_several=True) as part: part.write_text('theirs'); print(part.name)"
-    with replaced(tmp_path / "a", by_several=True) as part:
+    code += "with replaced(Path(sys.argv[1]), '-1') as part: part.write_text('theirs'); print(part.name)"
+    with replaced(tmp_path / "a", "-0") as part:
         part.write_text("ours")
         other = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], capture_output=True, check=True)
         assert other.stdout.decode().strip() not in ("", part.name)

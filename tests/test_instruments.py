@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from live_tensors import peak_tensor_bytes
 from torch import nn
 from torch.nn import functional
 
@@ -66,6 +67,6 @@ def test_tensors_alive_at_once_are_counted():
         del first
         return second[:10] + 1  # 44,000
 
-    assert instruments.peak_tensor_bytes(work) == 80_000
+    assert peak_tensor_bytes(work) == 80_000
     with torch.device("meta"):
-        assert instruments.peak_tensor_bytes(lambda: torch.empty(10**6, 10**6)) == 4 * 10**12
+        assert peak_tensor_bytes(lambda: torch.empty(10**6, 10**6)) == 4 * 10**12

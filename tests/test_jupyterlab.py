@@ -6,14 +6,11 @@ import os
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import nbformat
 import pytest
-from pages import PATIENCE, ROOT, chromium
+from pages import PATIENCE, ROOT, chromium, wait_for
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.slow
@@ -50,23 +47,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with open(log, "w") as file:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
     try:
-        _wait_for(f"http://127.0.0.1:{port}/api", process, log)
+        wait_for(f"http://127.0.0.1:{port}/api", process, log)
         yield f"http://127.0.0.1:{port}/lab/tree/small.ipynb"
     finally:
         process.terminate()
-        process.wait(20)
-
-
-def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"no answer: {log.read_text()}")
+        process.wait(60)
 
 
 def run_all(page: Page) -> None:

@@ -61,7 +61,7 @@ class Stage:
         yield results if len(group) > 1 else results[0]
 
     def wait_for(self, count: int) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(self.begun) < count:
             assert time.monotonic() < deadline
             time.sleep(0.005)

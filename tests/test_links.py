@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from pages import EXAMPLES, PATIENCE, SECOND, Visit, chromium, serve
+from pages import EXAMPLES, PATIENCE, Visit, chromium, serve
 from playwright.sync_api import Browser, expect
 
 pytestmark = pytest.mark.slow
@@ -51,7 +51,7 @@ def _share(visit: Visit, keeps_inputs: bool) -> tuple[str, str]:
     if keeps_inputs:
         page.get_by_label("Keep the picture and the voice").check()
     page.locator("#share").click()
-    page.locator("#link a").wait_for(timeout=20 * SECOND)
+    page.locator("#link a").wait_for()
     return page.locator("#link a").get_attribute("href"), page.locator("#token textarea, #token input").input_value()
 
 
@@ -101,14 +101,14 @@ def test_a_link_outlives_a_power_cut_and_brings_everything_back(tmp_path: Path) 
             page.get_by_role("button", name="Delete this link").click()
             page.locator("#delete-key textarea, #delete-key input").fill("A" * 22)
             page.locator("#delete-opened").click()
-            expect(page.locator(".toast-body")).to_be_visible(timeout=10 * SECOND)
+            expect(page.locator(".toast-body")).to_be_visible()
             assert (records / id).is_dir()
             page.locator("#delete-key textarea, #delete-key input").fill(key)
             page.locator("#delete-opened").click()
-            expect(page.locator("#opened")).to_contain_text("The link is deleted", timeout=10 * SECOND)
+            expect(page.locator("#opened")).to_contain_text("The link is deleted")
             assert not (records / id).exists()
             page.reload()
-            expect(page.locator("#opened [role=alert]")).to_be_visible(timeout=20 * SECOND)
+            expect(page.locator("#opened [role=alert]")).to_be_visible()
 
 
 def test_without_the_tick_no_face_is_kept_and_a_refused_clipboard_is_told(visit: Visit) -> None:
@@ -120,7 +120,7 @@ def test_without_the_tick_no_face_is_kept_and_a_refused_clipboard_is_told(visit:
     expect(page.locator("#link [role=status]")).to_contain_text("Not copied")
     assert page.evaluate("getSelection().toString()") == link
     page.goto(link)
-    expect(page.locator("#opened")).to_contain_text("The picture was not kept with this link", timeout=20 * SECOND)
+    expect(page.locator("#opened")).to_contain_text("The picture was not kept with this link")
     page.locator("#close").click()
     expect(page.locator("#generate-TI")).to_be_visible()
     expect(page.locator("#opened")).to_be_hidden()
@@ -131,7 +131,7 @@ def test_a_link_that_leads_nowhere_is_a_sentence(visit: Visit, id: str) -> None:
     page = visit.page
     page.goto(f"{visit.address}/?g={id}")
     alert = page.locator("#opened [role=alert]")
-    expect(alert).to_be_visible(timeout=20 * SECOND)
+    expect(alert).to_be_visible()
     assert len(alert.inner_text().split(". ")) == 1 and "/home" not in alert.inner_text()
     page.locator("#close").click()
     expect(page.locator("#generate-TI")).to_be_visible()
@@ -142,7 +142,7 @@ def test_the_gallery_opens_at_the_first_click(visit: Visit) -> None:
     examples = json.loads((EXAMPLES / "examples.json").read_text())
     visit.open_tab("Gallery")
     pictures = page.locator("#gallery button img")
-    expect(pictures).to_have_count(len(examples), timeout=20 * SECOND)
+    expect(pictures).to_have_count(len(examples))
     pictures.nth(len(examples) - 1).click()
     facts = visit.video_facts("#opened-video")
     assert facts["ready"] == 4 and facts["moved"] and facts["sound"]
@@ -164,7 +164,7 @@ def test_a_video_gives_its_settings_back(visit: Visit, tmp_path: Path) -> None:
     visit.open_settings()
     page.get_by_role("button", name="Settings of an earlier video").click()
     page.locator("#restore input[type=file]").set_input_files(tmp_path / "video.mp4")
-    expect(page.locator("#prompt-TI textarea")).to_have_value(PROMPT, timeout=20 * SECOND)
+    expect(page.locator("#prompt-TI textarea")).to_have_value(PROMPT)
     expect(page.get_by_label("Seed", exact=True)).to_have_value("5")
     expect(page.get_by_label("number input for Steps")).to_have_value("3")
     assert visit.complaints == []

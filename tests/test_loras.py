@@ -19,14 +19,14 @@ from torch import Tensor, nn
 
 import humo
 from humo.layers.loras import read_lora
+from humo.layers.published_names import our_name
 from humo.loading.memory import apply_plan
 from humo.loading.memory_presets import PRESETS, Plan
-from humo.loading.published.keys import rename_published_key
 from humo.pipeline import HuMoPipeline
 from humo.transformer import HuMoTransformer3DModel
 
 RANK, ALPHA = 3, 1.5
-OURS = {rename_published_key(key): key for key in layout.published_state_dict("17B")}
+OURS = {our_name(key): key for key in layout.published_state_dict("17B")}
 """Published key by ours."""
 Change = dict[str, tuple[Tensor, Tensor, float, Tensor | None]]
 """Down, up, scale and bias by the name of a layer."""

@@ -16,7 +16,8 @@ import torch
 
 from humo.loading.memory import Plan, apply_plan
 from humo.pipeline import HuMoPipeline
-from humo.requests.prompt_cache import PromptCache, fingerprint, release_text_encoder
+from humo.requests.prompt_cache import PromptCache, release_text_encoder
+from humo.system.fingerprint import fingerprint_text_encoder
 
 
 @pytest.fixture(autouse=True)
@@ -64,10 +65,10 @@ def test_empty_text_keeps_its_zeros(cache_folder: Path):
 
 def test_fingerprint_tells_encoders_apart():
     first, second = tiny.text_encoder(), tiny.text_encoder()
-    assert fingerprint(first) != fingerprint(second), "other weights"
+    assert fingerprint_text_encoder(first) != fingerprint_text_encoder(second), "other weights"
     second.load_state_dict(first.state_dict())
-    assert fingerprint(first) == fingerprint(second)
-    assert fingerprint(first) != fingerprint(second.to(torch.bfloat16))
+    assert fingerprint_text_encoder(first) == fingerprint_text_encoder(second)
+    assert fingerprint_text_encoder(first) != fingerprint_text_encoder(second.to(torch.bfloat16))
 
 
 def make_video(pipe: HuMoPipeline) -> np.ndarray:
@@ -138,6 +139,6 @@ def test_two_that_delete_each_others_files_do_not_fail(cache_folder: Path):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert wrong == []
     assert len(list(cache_folder.iterdir())) <= 3

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from javascript_client import call_by_javascript
-from pages import EXAMPLES, SECOND, Visit, serve
+from pages import EXAMPLES, Visit, serve
 from PIL import Image
 from playwright.sync_api import Browser
 from proxy import behind_proxy
@@ -80,11 +80,11 @@ def test_a_visitor_uploads_generates_shares_and_opens_the_link(
     page.locator("#quick-TI").click()
     assert visit.video_facts()["ready"] == 4
     page.locator("#share").click()
-    page.locator("#link a").wait_for(timeout=20 * SECOND)
+    page.locator("#link a").wait_for()
     link = page.locator("#link a").get_attribute("href")
     assert link.startswith(f"{address}/?g=")
     visit.open_tab("Gallery")
-    page.locator("#gallery button img").first.wait_for(timeout=20 * SECOND)
+    page.locator("#gallery button img").first.wait_for()
     found = page.evaluate(_ADDRESSES)
     assert len(found) > 5 and all(each.startswith(f"{address}/") for each in found), found
     page.goto(link)

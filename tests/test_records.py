@@ -33,8 +33,9 @@ from humo.space.links.records import (
     new_id,
 )
 from humo.space.links.settings import VideoSettings
-from humo.space.links.share import MAX_SIDE, fingerprint_folder, share, write_inputs
+from humo.space.links.share import MAX_SIDE, share, write_inputs
 from humo.space.links.storage import FolderStore
+from humo.system.digests import fingerprint_folder
 
 VERSION_1 = {
     "v": 1,

@@ -23,6 +23,13 @@ folder = claim_folder(sys.argv[1])
 print(folder, flush=True)
 sys.stdin.read()
 """
+FILLED = """
+import sys, tempfile
+from multiprocessing.util import get_temp_dir  # before the folder is claimed: what is set up last ends first
+from humo.space.temporary import claim_folder
+tempfile.tempdir = str(claim_folder(sys.argv[1]))
+assert get_temp_dir().startswith(tempfile.tempdir)
+"""
 
 
 def _hold(parent: Path) -> tuple[subprocess.Popen, Path]:
@@ -45,6 +52,11 @@ def test_nothing_stays_of_an_ended_process(tmp_path: Path, is_killed: bool) -> N
     assert not left.exists() and (kept / "upload.png").is_file()
     living.communicate()
     assert not kept.exists() and list(tmp_path.iterdir()) == []
+
+
+def test_what_multiprocessing_keeps_in_it_goes_before_it(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FILLED, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stderr == "" and list(tmp_path.iterdir()) == []
 
 
 def test_folders_of_others_and_links_are_left_alone(tmp_path: Path) -> None:

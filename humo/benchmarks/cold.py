@@ -8,6 +8,8 @@ import sys
 import time
 from dataclasses import dataclass
 
+from humo.system.tables import markdown_table
+
 _LINE = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)")
 SHOWN = ("torch", "transformers", "diffusers", "peft", "humo")
 
@@ -53,4 +55,4 @@ def describe_cold_start(cold: ColdStart) -> str:
     """A table in markdown."""
     rows = [("whole", cold.total), *((f"import of {name}", value) for name, value in cold.imports.items())]
     rows.append(("weights, starting and ending Python", cold.rest))
-    return "\n".join(["| part | s |", "|---|---|", *(f"| {name} | {value:.1f} |" for name, value in rows)])
+    return markdown_table(("part", "s"), ((name, f"{value:.1f}") for name, value in rows))

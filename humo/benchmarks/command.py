@@ -7,12 +7,13 @@ needs no more than torch and diffusers on the machine with the GPU. All of this 
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from humo.system.files import write_json
 
 PAGE = Path(__file__).parents[2] / "app.py"
 """The page whose start is timed."""
@@ -78,7 +79,7 @@ def benchmark(
     else:
         result = _measure_clip(preset, seconds, steps, fast, clip, world, page, compare is not None)
     if json_path is not None:
-        json_path.write_text(json.dumps(result, indent=2) + "\n")
+        write_json(json_path, result)
 
 
 def _measure_waiting(preset: str, seconds: float, json_path: Path | None) -> None:
@@ -88,7 +89,7 @@ def _measure_waiting(preset: str, seconds: float, json_path: Path | None) -> Non
     crowds = measure_waiting(load_served(preset).pipe, seconds=seconds)
     typer.echo(describe_waiting(crowds))
     if json_path is not None:
-        json_path.write_text(json.dumps([asdict(crowd) for crowd in crowds], indent=2) + "\n")
+        write_json(json_path, [asdict(crowd) for crowd in crowds])
 
 
 def _measure_clip(

@@ -20,6 +20,7 @@ from humo.space.jobs.manager import JobManager
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import MakeVideo
 from humo.space.temporary import DiskQuota
+from humo.system.tables import markdown_table
 
 WAITING = (1, 2, 4, 8)
 BATCH = 4
@@ -102,12 +103,14 @@ def _last(crowd: Crowd) -> float:
 
 def describe_waiting(crowds: Sequence[Crowd]) -> str:
     """A table in markdown."""
-    head = "| video | waiting | made together | videos a minute | mean wait, s | all done, s |"
-    rows = [
-        f"| {each.form} | {each.waiting} | {each.batch} | {each.per_minute:.0f} | {each.mean:.1f} | {each.last:.1f} |"
-        for each in crowds
-    ]
-    return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+    head = ("video", "waiting", "made together", "videos a minute", "mean wait, s", "all done, s")
+    return markdown_table(
+        head,
+        (
+            (each.form, each.waiting, each.batch, f"{each.per_minute:.0f}", f"{each.mean:.1f}", f"{each.last:.1f}")
+            for each in crowds
+        ),
+    )
 
 
 def _request(folder: Path, seconds: float) -> VideoRequest:

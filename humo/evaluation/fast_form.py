@@ -16,6 +16,7 @@ from humo.evaluation.cases import make_cases
 from humo.evaluation.generation import generate_batch, settings_for
 from humo.loading.fast_form import make_fast
 from humo.pipeline import HuMoPipeline
+from humo.system.tables import markdown_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,5 @@ def compare_forms(
 
 def describe_comparisons(comparisons: Sequence[Comparison]) -> str:
     """A table in markdown."""
-    rows = [f"| {each.form} | {each.steps} | {each.psnr:.1f} | {each.ratio:.2f} |" for each in comparisons]
-    head = "| form | steps | PSNR to the exact path, dB | time, as a share of its |"
-    return "\n".join([head, "|---|---|---|---|", *rows])
+    rows = ((each.form, each.steps, f"{each.psnr:.1f}", f"{each.ratio:.2f}") for each in comparisons)
+    return markdown_table(("form", "steps", "PSNR to the exact path, dB", "time, as a share of its"), rows)

@@ -13,10 +13,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from humo.evaluation.cases import Case
 from humo.evaluation.probes.networks import Reading
-from humo.evaluation.rounding import rounded
+from humo.evaluation.rounding import rounded, with_interval
 from humo.evaluation.seeds import spread_table
 from humo.evaluation.voices.report import kept_voices
 from humo.media import write_video
+from humo.system.files import write_json, write_text
+from humo.system.tables import markdown_table
 from humo.timing import FPS, SAMPLE_RATE
 
 SHEET_ROWS = 6
@@ -54,7 +56,7 @@ def write_report(report: dict[str, Any], folder: Path, sheets: Sequence[str] = (
         Path of report.md.
     """
     told = rounded(report) | kept_voices(folder, report["settings"].get("model", ""))
-    (folder / "report.json").write_text(json.dumps(told, indent=2) + "\n")
+    write_json(folder / "report.json", told)
     parts = [
         "# Evaluation\n",
         _settings_text(told),
@@ -70,7 +72,7 @@ def write_report(report: dict[str, Any], folder: Path, sheets: Sequence[str] = (
     ]
     parts += [f"\n## {name.removesuffix('.webp')}\n\n![contact sheet]({name})\n" for name in sheets]
     path = folder / "report.md"
-    path.write_text("\n".join(parts))
+    write_text(path, "\n".join(parts))
     return path
 
 
@@ -121,10 +123,8 @@ def write_samples(folder: Path, cases: Sequence[Case], videos: Sequence[np.ndarr
 def probe_table(accuracy: dict[str, Any]) -> str:
     """Accuracy of the probes as a Markdown table."""
     columns = [name for name in ("renders", "codec") if name in accuracy]
-    lines = [f"| {accuracy['clips']} clips | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for name in accuracy["renders"]:
-        lines.append(f"| {name} | " + " | ".join(f"{accuracy[column][name]:.3f}" for column in columns) + " |")
-    return "\n".join(lines) + "\n"
+    rows = ((name, *(f"{accuracy[column][name]:.3f}" for column in columns)) for name in accuracy["renders"])
+    return markdown_table((f"{accuracy['clips']} clips", *columns), rows) + "\n"
 
 
 def summary(mode: str, figures: dict[str, Any]) -> str:
@@ -158,19 +158,13 @@ def _spread_section(report: dict[str, Any]) -> list[str]:
 
 def _mode_table(report: dict[str, Any]) -> str:
     columns = {**report["modes"], **report["ceilings"]}
-    lines = ["| | " + " | ".join(columns) + " | |", "|---" * (len(columns) + 2) + "|"]
-    for title, key, meaning in FIGURES:
-        if any(key in figures for figures in columns.values()):
-            cells = " | ".join(_cell(figures, key) for figures in columns.values())
-            lines.append(f"| {title} | {cells} | {meaning} |")
-    return "\n".join(lines) + "\n\nColumns renders and codec: the real clips, as drawn and through the video codec.\n"
-
-
-def _cell(figures: dict[str, Any], key: str) -> str:
-    if key not in figures:
-        return ""
-    bounds = figures.get(f"{key}_interval")
-    return f"{figures[key]:z.2f}" + (f" ({bounds[0]:.2f}–{bounds[1]:.2f})" if bounds else "")
+    rows = (
+        (title, *(with_interval(figures, key) for figures in columns.values()), meaning)
+        for title, key, meaning in FIGURES
+        if any(key in figures for figures in columns.values())
+    )
+    told = "Columns renders and codec: the real clips, as drawn and through the video codec."
+    return f"{markdown_table(('', *columns, ''), rows)}\n\n{told}\n"
 
 
 def _other_figures(report: dict[str, Any]) -> str:
@@ -179,20 +173,21 @@ def _other_figures(report: dict[str, Any]) -> str:
         if report.get(key):
             levels = report[key]
             lines += [f"\nIoU of the focus head's face mask on real clips, {title}, by timestep (1000 is noise):\n"]
-            lines += ["| " + " | ".join(levels) + " |", "|---" * len(levels) + "|"]
-            lines += ["| " + " | ".join(f"{value:.2f}" for value in levels.values()) + " |"]
+            lines.append(_one_row(levels))
     distances = report["frechet"]
     lines += ["\nFrechet distance of the probes' features to other real clips (renders: real against real):\n"]
-    lines += ["| " + " | ".join(distances) + " |", "|---" * len(distances) + "|"]
-    lines += ["| " + " | ".join(f"{value:.2f}" for value in distances.values()) + " |"]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, _one_row(distances)]) + "\n"
+
+
+def _one_row(figures: dict[str, float]) -> str:
+    return markdown_table(figures, [[f"{value:.2f}" for value in figures.values()]])
 
 
 def _attribute_table(report: dict[str, Any]) -> str:
-    lines = ["| mode | figure | attribute | generated | renders | clips |", "|---|---|---|---|---|---|"]
-    for mode, figures in report["modes"].items():
-        for figure in ("text", "identity"):
-            for name, row in figures.get(f"{figure}_by_attribute", {}).items():
-                values = f"{row['generated']:.2f} | {row['renders']:.2f} | {row['clips']}"
-                lines.append(f"| {mode} | {figure} | {name} | {values} |")
-    return "\n".join(lines) + "\n"
+    rows = (
+        (mode, figure, name, f"{row['generated']:.2f}", f"{row['renders']:.2f}", row["clips"])
+        for mode, figures in report["modes"].items()
+        for figure in ("text", "identity")
+        for name, row in figures.get(f"{figure}_by_attribute", {}).items()
+    )
+    return markdown_table(("mode", "figure", "attribute", "generated", "renders", "clips"), rows) + "\n"

@@ -25,17 +25,19 @@ import torch
 from torch import Tensor
 
 from humo.explain.overlays import describe_masks as describe_masks
-from humo.explain.overlays import grey_frame, peak, stretch
+from humo.explain.overlays import in_shares, peak
 from humo.explain.overlays import mask_overlay as mask_overlay
 from humo.explain.schedules import BRANCH_COLOURS, make_schedule
 from humo.explain.schedules import COLOURS as COLOURS
 from humo.explain.schedules import Schedule as Schedule
 from humo.explain.schedules import describe_schedule as describe_schedule
 from humo.explain.schedules import schedule as schedule
+from humo.focus import check_masks
 from humo.guidance import Branch, Weights
 from humo.layers.windows import blend_windows, plan_windows
 from humo.references import decode_latents, to_frames
 from humo.sampling import Conditions, StepState, branch_inputs
+from humo.system.tables import markdown_table
 from humo.timing import count_latents, round_up
 
 if TYPE_CHECKING:
@@ -95,10 +97,8 @@ class Trace:
     """Probability of the face at each step, (f, g, g) float32."""
 
     def __post_init__(self) -> None:
-        if self.masks and self.pipeline.focus_head is None:
-            raise ValueError("masks needs a focus head but this model has none: leave it out.")
-        if self.masks and self.pipeline.transformer.is_cache_enabled:
-            raise ValueError("masks needs every block of every step: turn the step cache off.")
+        if self.masks:
+            check_masks("masks", self.pipeline.focus_head, self.pipeline.transformer)
 
     def __call__(self, state: StepState) -> None:
         """Keeps a step."""
@@ -170,28 +170,8 @@ def senses(
 
 def describe_senses(seen: Senses) -> str:
     """How much each sense changed, and where, as a table."""
-    lines = ["| sense | mean change of 255 | strongest (across, down) |", "|---|---|---|"]
-    for name, change in seen.change.items():
-        across, down = peak(change.mean(0))
-        lines.append(f"| {name} | {change.mean():.1f} | {across:.0%}, {down:.0%} |")
-    return "\n".join(lines)
-
-
-def draw_senses(seen: Senses, frame: int) -> Figure:
-    """One frame: with everything, and for each sense without it and what it changed."""
-    figure, axes = _figure(2.1 * (1 + len(seen.change)), 4.4, rows=2, columns=1 + len(seen.change))
-    axes[0, 0].imshow(seen.frames[frame])
-    axes[0, 0].set_title("everything shown")
-    axes[1, 0].axis("off")
-    for column, (name, change) in enumerate(seen.change.items(), start=1):
-        axes[0, column].imshow(seen.without[name][frame])
-        axes[0, column].set_title(f"without {name}", color=COLOURS[name])
-        axes[1, column].imshow(change[frame], cmap="magma", vmin=0, vmax=max(30.0, float(change.max())))
-        axes[1, column].set_title(f"what {name} did")
-    for each in axes.flat:
-        each.set_xticks([])
-        each.set_yticks([])
-    return figure
+    rows = ((name, f"{change.mean():.1f}", in_shares(peak(change.mean(0)))) for name, change in seen.change.items())
+    return markdown_table(("sense", "mean change of 255", "strongest (across, down)"), rows)
 
 
 def _predict(
@@ -243,30 +223,8 @@ def sound_map(pipeline: HuMoPipeline, latents: Tensor, timestep: float, conditio
 
 def describe_sound_map(maps: np.ndarray) -> str:
     """How much the audio attention adds in each block, and where, as a table."""
-    lines = ["| block | mean share added | strongest (across, down) |", "|---|---|---|"]
-    for block, each in enumerate(maps, start=1):
-        across, down = peak(each.mean(0))
-        lines.append(f"| {block} | {each.mean():.1%} | {across:.0%}, {down:.0%} |")
-    return "\n".join(lines)
-
-
-def draw_sound_map(frames: np.ndarray, maps: np.ndarray, frame: int) -> Figure:
-    """One frame in grey with what the audio attention adds in green: all blocks, then each, from least to most.
-
-    Args:
-        frames: the video, (frames, height, width, 3) uint8.
-        maps: of `sound_map`.
-        frame: of the video, counted from 0.
-    """
-    grey, place = grey_frame(frames[frame]), latent_of(frame)
-    shown = {"all blocks": maps.mean(0)[place], **{f"block {n}": each[place] for n, each in enumerate(maps, start=1)}}
-    figure, axes = _figure(1.7 * min(7, len(shown)), 1.9 * -(-len(shown) // 7), -(-len(shown) // 7), min(7, len(shown)))
-    for each in axes.flat:
-        each.axis("off")
-    for each, (title, values) in zip(axes.flat, shown.items(), strict=False):
-        each.imshow(mask_overlay(grey, stretch(values), 0.9, COLOURS["audio"]))
-        each.set_title(title, fontsize=9)
-    return figure
+    rows = ((block, f"{each.mean():.1%}", in_shares(peak(each.mean(0)))) for block, each in enumerate(maps, start=1))
+    return markdown_table(("block", "mean share added", "strongest (across, down)"), rows)
 
 
 def latent_of(frame: int) -> int:

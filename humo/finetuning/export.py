@@ -23,8 +23,8 @@ from humo.finetuning.model import FinetuneModel, is_lora, learned, plain_name
 from humo.finetuning.settings import FinetuneSettings
 from humo.finetuning.sharding import whole, write_tensors
 from humo.finetuning.source import RECORD, NullVideo
-from humo.loading.published.shards import write_json
 from humo.pipeline import HuMoPipeline
+from humo.system.files import write_json
 
 _STEM = "diffusion_pytorch_model"
 

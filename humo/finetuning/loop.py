@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
-from humo.finetuning.checkpoint import check_state, find_states, fingerprint, load_state, read_state, save_state
+from humo.finetuning.checkpoint import check_state, find_states, load_state, read_state, save_state
 from humo.finetuning.dataset.batch import TrainingBatch
 from humo.finetuning.export import export
 from humo.finetuning.model import (
@@ -37,6 +37,7 @@ from humo.finetuning.processes import is_split, loads_nothing
 from humo.finetuning.settings import FinetuneSettings, paper_stage
 from humo.finetuning.source import NullVideo, Source, load_focus_head, load_transformer
 from humo.focus import mask_iou
+from humo.system.fingerprint import fingerprint_frozen
 from humo.training.run import Run
 from humo.training.transformer.stages import audio_share
 
@@ -88,7 +89,7 @@ class Finetuning:
         self.config = transformer.config
         needs_null = self.config.in_channels != self.config.out_channels
         self.null_video = NullVideo(source) if needs_null else None
-        self.frozen = _from_main(accelerator, fingerprint(model) if accelerator.is_main_process else None)
+        self.frozen = _from_main(accelerator, fingerprint_frozen(model) if accelerator.is_main_process else None)
         self.num_parameters = sum(p.numel() for p in model.parameters())
         self.num_learned = sum(p.numel() for p in learned(model).values())
         self.held_bytes = _held_bytes(model, settings) // (accelerator.num_processes if is_split(accelerator) else 1)

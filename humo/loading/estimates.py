@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from humo.guidance import make_rule
+from humo.system.tables import markdown_table
 from humo.timing import count_latents
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b, humo_17b
 
@@ -326,13 +327,13 @@ def table(rows: Mapping[str, Mapping[str, Plan]], sizes: tuple[tuple[int, int, i
     """
     heads = [f"{width}x{height}, {frames} frames" for height, width, frames in sizes]
     titles = ["model", "memory", "how", "host", *(f"{head}: {what}" for head in heads for what in ("GPU", "50 steps"))]
-    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
+    lines = []
     for memory, plans in rows.items():
         for model, plan in plans.items():
             all_sizes = [estimate(sizes_of_preset(model), *size, plan) for size in sizes]
             cells = [model, memory, plan.describe(), f"{all_sizes[0].host / GB:.0f} GB"]
             for each in all_sizes:
                 cells += [f"{each.peak / GB:.1f} GB", f"{each.seconds(50, tflops) / 60:.0f} min"]
-            lines.append("| " + " | ".join(cells) + " |")
+            lines.append(cells)
     note = f"Estimates, for text, picture and sound, at {tflops:g} TFLOP/s reached by the passes; host: weights there."
-    return "\n".join([*lines, "", note])
+    return f"{markdown_table(titles, lines)}\n\n{note}"

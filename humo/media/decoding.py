@@ -139,7 +139,7 @@ def _decode(path: Path, kind: str, seconds: float, most_samples: int, form: Sequ
         elif length - _MISJUDGED_VORBIS <= len(samples) < length:
             uncut = _run(*arguments, "anull", *_UNCUT)[0][block // 2 :]
             samples = uncut[:length] if len(uncut) >= length else samples
-    if _GAVE_UP in told and len(samples) < rate * _promised(told) / 2:
+    if _GAVE_UP in told and len(samples) < rate * promised_seconds(told) / 2:
         samples = samples[:0]
     if codec and len(samples):
         late = _lateness(told, start)
@@ -183,8 +183,8 @@ def _lateness(told: str, start: float) -> float:
     return max(0.0, float(found[1]) - start) if found else 0.0
 
 
-def _promised(told: str) -> float:
-    """Seconds that the file says to last; 0 if it does not."""
+def promised_seconds(told: str) -> float:
+    """Seconds that a file lasts by its header, from what ffmpeg said; 0 if it does not say."""
     found = _LENGTH.search(told)
     return 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3]) if found else 0.0
 

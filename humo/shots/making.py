@@ -32,7 +32,9 @@ from humo.requests.checks import Request, check_request, make_request
 from humo.shots.cuts import Shot as Shot
 from humo.shots.cuts import count_frames, cut_sound
 from humo.shots.cuts import plan_shots as plan_shots
-from humo.shots.folder import ShotFolder, describe, fingerprint, fingerprint_of_model
+from humo.shots.folder import ShotFolder, describe
+from humo.system.digests import digest_data
+from humo.system.fingerprint import fingerprint_generator
 from humo.system.ranges import read_whole
 from humo.timing import FPS, PUBLISHED_FRAMES, round_down
 
@@ -187,11 +189,11 @@ def make_shots(
     # 2. See which shots are there
     heard = [cut_sound(sound, shot.start, shot.start + shot.num_frames_made) for shot in shots]
     cache = describe_cache(pipe.transformer)
-    model = fingerprint_of_model(pipe.transformer, pipe.vae)
+    model = fingerprint_generator(pipe.transformer, pipe.vae)
     shared = {"model": model, "guidance": describe_rule(rule), "cache": cache}
     arrays = [np.asarray(picture) for picture in pictures]
     prints = [
-        fingerprint({**shared, **asdict(request), "shown": shot.num_frames}, [part.waveform, *arrays])
+        digest_data({**shared, **asdict(request), "shown": shot.num_frames}, [part.waveform, *arrays])
         for shot, request, part in zip(shots, requests, heard, strict=True)
     ]
     is_missing = _look(store, shots, prints, notes)

@@ -7,7 +7,6 @@ it is imported. Ours.
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,6 +24,8 @@ from humo.system.caches import temporary_place
 PREFIX = "humo-page-"
 HOUR = 3600.0
 _LOCK = ".lock"
+_LAST = -200
+"""When it goes: after the folder that `multiprocessing` may have made in it, which has -100."""
 
 
 def claim_folder(parent: str | Path | None = None) -> Path:
@@ -49,7 +51,7 @@ def claim_folder(parent: str | Path | None = None) -> Path:
         ) from None
     lock = FileLock(folder / _LOCK)
     lock.acquire()
-    atexit.register(_remove, folder, lock)
+    Finalize(None, _remove, (folder, lock), exitpriority=_LAST)
     return folder
 
 
@@ -69,6 +71,12 @@ def sweep(parent: Path) -> None:
 def _remove(folder: Path, lock: FileLock) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     lock.release(force=True)
+
+
+def made_again(path: Path) -> Path:
+    """A file's path, to write it now: its folder may have stayed empty for so long that a quota cleared it away."""
+    path.parent.mkdir(exist_ok=True)
+    return path
 
 
 class DiskQuota:
@@ -105,7 +113,7 @@ class DiskQuota:
         for parent, folders, names in os.walk(self.folder):
             with suppress(OSError):  # gone meanwhile
                 if not folders and not names and time.time() - os.stat(parent).st_mtime > HOUR:
-                    os.rmdir(parent)  # its video is gone, or not finished; whoever writes it makes the folder anew
+                    os.rmdir(parent)  # its video is gone, or not finished: `made_again`
             for path in (Path(parent, name) for name in names):
                 if path not in self._kept:
                     with suppress(FileNotFoundError):  # gone meanwhile

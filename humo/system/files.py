@@ -5,11 +5,13 @@ It imports none of the other modules, so that all of them can use it.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -19,7 +21,7 @@ _POLL = 0.2
 
 
 @contextmanager
-def replaced(file: Path, by_several: bool = False) -> Iterator[Path]:
+def replaced(file: Path, writer: str = "") -> Iterator[Path]:
     """Give a temporary name beside `file`; what is there in the end takes the final name, unless an error came.
 
     It is brought to the disk before, so that not even a power cut leaves half a file under the final name. What a
@@ -27,13 +29,12 @@ def replaced(file: Path, by_several: bool = False) -> Iterator[Path]:
 
     Args:
         file: the final name.
-        by_several: processes that hold no lock may write the file at once: each gets a temporary name of its own.
+        writer: tells apart processes that hold no lock and may write the file at once.
 
     Yields:
-        The temporary name, "NAME.part".
+        The temporary name, "NAMEWRITER.part".
     """
-    process = f".{os.getpid()}" if by_several else ""
-    temporary = file.with_name(f"{file.name}{process}.part")
+    temporary = file.with_name(f"{file.name}{writer}.part")
     try:
         yield temporary
         with temporary.open("rb+") as written:
@@ -41,6 +42,17 @@ def replaced(file: Path, by_several: bool = False) -> Iterator[Path]:
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(file: Path, text: str, writer: str = "") -> None:
+    """Write a text as `replaced` does, in UTF-8."""
+    with replaced(file, writer) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(file: Path, value: Any, writer: str = "", indent: int = 2, sort_keys: bool = False) -> None:
+    """Write plain data as `replaced` does."""
+    write_text(file, json.dumps(value, indent=indent, sort_keys=sort_keys, ensure_ascii=False) + "\n", writer)
 
 
 @contextmanager

@@ -54,6 +54,21 @@ def check_seed(seed: int) -> None:
         raise ValueError(f"seed must be between 0 and 2**63 - 1 but is {short(seed)}.")
 
 
+def is_whole(value: object, lowest: int, highest: int) -> bool:
+    """Whether a value is one of Python's whole numbers within a range."""
+    return isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
+
+
+def check_whole(name: str, value: object, lowest: int, highest: int) -> None:
+    """Refuse what somebody chose if it is no whole number within a range.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if not is_whole(value, lowest, highest):
+        raise ValueError(f"{name} is {short(value)}: choose a whole number from {lowest} to {highest}.")
+
+
 def check_number(name: str, value: Any, lowest: float, highest: float) -> None:
     """Refuse what is no number within a range.
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from humo.media import check_video_path
+from humo.system.command_line import as_app, run
 
 
 def world(
@@ -43,23 +44,8 @@ def world(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command.
-
-    Args:
-        arguments: without the program's name; None for those of the process.
-
-    Returns:
-        Exit code: 0, 2 for a wrong call.
-    """
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(world)
-    try:
-        return app(arguments, prog_name="python -m humo.world") or 0
-    except ValueError as error:
-        typer.echo(f"Error: {error}", err=True)
-        return 2
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
+    """Runs the command; arguments and exit code as of `humo.system.command_line.run`."""
+    return run(as_app(world), arguments, "python -m humo.world")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import resample_poly
 
+from humo.system.ranges import check_whole
 from humo.timing import SAMPLE_RATE
 
 VOICES = tuple(
@@ -148,23 +149,12 @@ def speak(
     Raises:
         ValueError: if espeakng-loader is missing, the voice unknown or a number not as above.
     """
-    check_number("rate", rate, RATES)
-    check_number("pitch", pitch, PITCHES)
-    check_number("pitch_range", pitch_range, PITCHES)
+    check_whole("rate", rate, *RATES)
+    check_whole("pitch", pitch, *PITCHES)
+    check_whole("pitch_range", pitch_range, *PITCHES)
     with _ONE_AT_A_TIME:
         synthesizer = _Synthesizer()
         try:
             return synthesizer.speak(text, voice, rate, pitch, pitch_range)
         finally:
             synthesizer.close()
-
-
-def check_number(name: str, value: object, limits: tuple[int, int]) -> None:
-    """Refuses what a voice cannot do.
-
-    Raises:
-        ValueError: if the value is not a whole number within the limits.
-    """
-    low, high = limits
-    if not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"{name} is {value!r}: choose a whole number from {low} to {high}.")

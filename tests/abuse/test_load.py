@@ -11,20 +11,24 @@ from pathlib import Path
 
 import httpx
 import pytest
-from corpus import EMPTY
+from held import HeldFfmpeg
 from load import FOREIGN, LOST, RESULT, run, table
 from pages import serve
-from pictures import written
-from PIL import Image
-from raw_api import PLAIN, Answer, call, upload
+from raw_api import PLAIN, Answer, upload
+from sounds import encoded, voice
 from visitors import is_sentence
 
 pytestmark = pytest.mark.slow
 
 VISITORS = 8
 QUICK = {"prompt": "a man nods", "steps": 1, "seconds": 0.2}
-BURST = 250
-"""Calls at once; Gradio has 40 in work, and the page lets 64 wait."""
+IN_WORK, WAITING = 40, 64
+"""Calls that Gradio has in work, and those that the page lets wait."""
+BURST = 150
+"""Calls at once."""
+GRANTED = 2
+"""Videos an hour."""
+FULL = "Too many are waiting here already: please try again in a minute."
 
 
 def test_everybody_gets_what_they_asked_for(tmp_path: Path) -> None:
@@ -32,37 +36,49 @@ def test_everybody_gets_what_they_asked_for(tmp_path: Path) -> None:
     assert not report.of(LOST, FOREIGN) and report.log_errors == 0, table(report)
     assert {outcome.visitor for outcome in report.of(RESULT)} == {*range(VISITORS)}, table(report)
     assert report.places.total() > 0, "they do not only come one after the other"
-    assert max(report.memory) - report.memory[0] < 600 << 20 and max(report.pulses) < 10, table(report)
+    assert max(report.memory) - report.memory[0] < 600 << 20 and max(report.pulses) < 60, table(report)
 
 
-def test_too_many_at_once_and_too_many_an_hour_are_told_clearly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HUMO_JOBS_PER_HOUR", "2")
-    large = written(Image.new("L", (3_000, 2_000), 90))
-    with serve(tmp_path) as address:
-        slow = {**QUICK, "image": upload(address, "large.png", large), "audio": upload(address, *EMPTY)}
-        answers = asyncio.run(_burst(address, slow))
-        said = Counter(answer if isinstance(answer, str) else answer.data["error"] for answer in answers)
-        full = "Too many are waiting here already: please try again in a minute."
-        assert set(said) == {full, "Sound end.wav is an empty file: give one with content."} and is_sentence(full), said
-        assert said[full] < BURST - 64, "those who may wait had their turn"
-        assert [call(address, "generate", QUICK).event for _ in range(2)] == ["complete"] * 2
-        told = call(address, "generate", QUICK).data["error"]
-        assert is_sentence(told) and "2 videos an hour are granted here: please try again in" in told
+def test_too_many_at_once_and_too_many_an_hour_are_told_clearly(tmp_path: Path) -> None:
+    held = HeldFfmpeg(tmp_path)
+    with serve(tmp_path, settings={"HUMO_JOBS_PER_HOUR": str(GRANTED), **held.settings}) as address:
+        spoken = {**QUICK, "audio": upload(address, "voice.wav", encoded(voice(0.5)))}
+        refused, made, turned = asyncio.run(_burst(address, spoken, held))
+    assert set(refused) == {FULL} and is_sentence(FULL), Counter(refused)
+    assert WAITING <= len(turned) <= IN_WORK - GRANTED + WAITING, "as many as may wait are let in, and no more"
+    assert [answer.event for answer in made] == ["complete"] * GRANTED
+    said, hourly = Counter(answer.data["error"] for answer in turned), "2 videos an hour are granted here: please try"
+    assert all(is_sentence(each) and each.startswith(hourly) for each in said), said
 
 
-async def _burst(address: str, values: dict) -> list[Answer | str]:
-    """Calls all at once: what came of each, or why it was not let in."""
+async def _burst(address: str, spoken: dict, held: HeldFfmpeg) -> tuple[list[str], list[Answer], list[Answer]]:
+    """The granted videos, and while they are at work calls all at once.
+
+    Some of these are let in and wait for their sound to be read. Each of them has one of the server's threads, which
+    taking a call in needs too; a video at work lends its own twice a second. So nobody waits for ever.
+
+    Returns:
+        Why some were not let in, and what came of the videos and of the other calls, once the server could go on.
+    """
     url = f"{address}/gradio_api/call/v2/generate"
-    limits = httpx.Limits(max_connections=BURST, max_keepalive_connections=0)  # httpx does not try stale ones again
-
-    async def one(client: httpx.AsyncClient) -> Answer | str:
-        begun = await client.post(url, json=values)
-        if begun.status_code != 200:
-            return begun.json()["detail"]
-        told = await client.get(f"{url}/{begun.json()['event_id']}")
-        return Answer(200, text=told.text)
-
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)  # httpx does not try stale ones again
     async with httpx.AsyncClient(**PLAIN, limits=limits) as client:
-        return await asyncio.gather(*(one(client) for _ in range(BURST)))
+
+        async def follow(call: httpx.Response, has_begun: asyncio.Event) -> Answer:
+            text = ""
+            async with client.stream("GET", f"{url}/{call.json()['event_id']}") as told:
+                async for words in told.aiter_text():
+                    text += words
+                    if "event: generating" in text:
+                        has_begun.set()
+            has_begun.set()
+            return Answer.of(text)
+
+        held.hold()
+        begun = [asyncio.Event() for _ in range(GRANTED)]
+        made = [asyncio.create_task(follow(await client.post(url, json=QUICK), each)) for each in begun]
+        await asyncio.gather(*(each.wait() for each in begun))
+        calls = await asyncio.gather(*(client.post(url, json=spoken) for _ in range(BURST)))
+        held.release()
+        turned = await asyncio.gather(*(follow(each, asyncio.Event()) for each in calls if each.status_code == 200))
+        return [each.json()["detail"] for each in calls if each.status_code != 200], await asyncio.gather(*made), turned

@@ -24,6 +24,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from humo.system.digests import digest_data
+from humo.system.files import write_json
 from humo.world.attributes import OPTIONS
 
 FRAME_ATTRIBUTES = tuple(name for name in OPTIONS if name != "motion")
@@ -193,7 +195,7 @@ class Probes(nn.Module):
         tensors = {name: value.contiguous() for name, value in self.state_dict().items()}
         save_file(tensors, folder / "probes.safetensors")
         record = {"accuracy": self.accuracy, "settings": asdict(settings), "world": world_version()}
-        (folder / "probes.json").write_text(json.dumps(record, indent=2) + "\n")
+        write_json(folder / "probes.json", record)
 
     @classmethod
     def load(cls, folder: Path) -> Probes:
@@ -243,8 +245,7 @@ def probe_key(settings: ProbeSettings, codec: str = "none") -> str:
         settings: of the training.
         codec: fingerprint of the video codec through which training frames pass.
     """
-    told = json.dumps([asdict(settings), OPTIONS, world_version(), codec], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:10]
+    return digest_data([asdict(settings), OPTIONS, world_version(), codec])[:10]
 
 
 def world_version() -> str:

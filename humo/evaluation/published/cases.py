@@ -25,13 +25,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from humo.media import read_picture, read_sound
-from humo.system.ranges import LARGEST_SEED
+from humo.system.ranges import LARGEST_SEED, is_whole, short
 from humo.timing import check_num_frames
 
 BENCH = "bench.jsonl"
@@ -153,10 +154,10 @@ def _read_case(told: dict[str, Any], folder: Path, where: str) -> BenchCase:
     name, mode, prompt = told.get("id"), told.get("mode"), told.get("prompt")
     if not isinstance(name, str) or not _ID.fullmatch(name):
         raise ValueError(
-            f"{where} has the id {_short(name)}: give 1 to 80 letters, digits, '.', '_' or '-', no sign first."
+            f"{where} has the id {short(name)}: give 1 to 80 letters, digits, '.', '_' or '-', no sign first."
         )
     if mode not in MODES:
-        raise ValueError(f"{where} has the mode {_short(mode)}: use {', '.join(MODES)}.")
+        raise ValueError(f"{where} has the mode {short(mode)}: use {', '.join(MODES)}.")
     if not isinstance(prompt, str) or not 1 <= len(prompt.strip()) <= MAX_PROMPT:
         raise ValueError(f"{where} has no prompt of 1 to {MAX_PROMPT} characters: describe what is to be seen.")
     return BenchCase(
@@ -211,11 +212,11 @@ def _inside(name: str, folder: Path, where: str) -> Path:
         path, root = (folder / name).resolve(), folder.resolve()
         is_inside, exists = path.is_relative_to(root), path.is_file()
     except (OSError, ValueError, RuntimeError):  # a zero byte, a name too long, a circle of links
-        raise ValueError(f"{where} names {_short(name)}, which no file can be called: correct the path.") from None
+        raise ValueError(f"{where} names {short(name)}, which no file can be called: correct the path.") from None
     if not is_inside:
-        raise ValueError(f"{where} names {_short(name)}, outside the bench folder: copy the file into it.")
+        raise ValueError(f"{where} names {short(name)}, outside the bench folder: copy the file into it.")
     if not exists:
-        raise ValueError(f"{where} names {_short(name)}, which is not there: check the path or add the file.")
+        raise ValueError(f"{where} names {short(name)}, which is not there: check the path or add the file.")
     return path
 
 
@@ -230,8 +231,8 @@ def _whole(told: dict[str, Any], key: str, largest: int, where: str, default: in
     value = told.get(key)
     if value is None:
         return default
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
-        raise ValueError(f"{where} has the {key} {_short(value)}: give a whole number from 0 to {largest}.")
+    if not is_whole(value, 0, largest):
+        raise ValueError(f"{where} has the {key} {short(value)}: give a whole number from 0 to {largest}.")
     return value
 
 
@@ -239,9 +240,8 @@ def _read_size(value: Any, where: str) -> tuple[int, int] | None:
     if value is None:
         return None
     sides = value if isinstance(value, list) else []
-    is_whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
-    if len(sides) != 2 or not is_whole or any(side <= 0 or side % SIZE_MULTIPLE for side in sides):
-        raise ValueError(f"{where} has the size {_short(value)}: give [height, width] in multiples of {SIZE_MULTIPLE}.")
+    if len(sides) != 2 or not all(is_whole(side, 1, sys.maxsize) and side % SIZE_MULTIPLE == 0 for side in sides):
+        raise ValueError(f"{where} has the size {short(value)}: give [height, width] in multiples of {SIZE_MULTIPLE}.")
     return sides[0], sides[1]
 
 
@@ -265,9 +265,3 @@ def _read_questions(told: Any, where: str) -> tuple[Question, ...]:
             raise ValueError(wanted)
         questions.append(Question(one["ask"].strip(), one["answer"]))
     return tuple(questions)
-
-
-def _short(value: Any) -> str:
-    """What was given, cut to a length that fits a sentence."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -6,7 +6,6 @@ once is not judged again, and a changed video is.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +14,12 @@ from itertools import groupby
 from pathlib import Path
 
 from humo.evaluation.published.cases import BenchCase
-from humo.evaluation.published.generation import digest_case, digest_file
+from humo.evaluation.published.generation import digest_case
 from humo.evaluation.published.instruments.metric import Metric, applies, read_video
 from humo.evaluation.published.instruments.registry import metric_class
 from humo.evaluation.published.instruments.weights import Weights
-from humo.system.files import replaced
+from humo.system.digests import digest_data, digest_file
+from humo.system.files import write_json
 
 SCORES = "scores.json"
 VERSION = 1
@@ -131,7 +131,7 @@ def _no_case(name: str) -> str:
 
 def _key(name: str, told: str) -> str:
     needs = [(file.path, file.url, file.sha256) for file in metric_class(name).needs]
-    return hashlib.sha256(json.dumps([VERSION, name, needs, told]).encode()).hexdigest()[:20]
+    return digest_data([VERSION, name, needs, told])[:20]
 
 
 class _Store:
@@ -158,5 +158,4 @@ class _Store:
     def put(self, key: str, value: float) -> None:
         """Keep a score, on the disk at once."""
         self.told[key] = None if math.isnan(value) else value
-        with replaced(self.path) as part:
-            part.write_text(json.dumps(self.told, indent=1) + "\n", encoding="utf-8")
+        write_json(self.path, self.told, indent=1)

@@ -81,9 +81,8 @@ def prepare_dataset(
     described = {"name": table.folder.name, "rows": len(table), "face_masks": has_masks}
     claim(out, {"settings": asdict(settings), "model": describe(pipe), "table": described}, writer)
     if not (out / NULL_TEXT).is_file():
-        with replaced(out / f"{NULL_TEXT}{writer}") as part:
+        with replaced(out / NULL_TEXT, writer) as part:
             save_file({"text": encoder.null_text()}, part)
-        os.replace(out / f"{NULL_TEXT}{writer}", out / NULL_TEXT)
     todo = (
         (index, rows)
         for index, rows in table.units(settings.rows_per_unit)

@@ -18,7 +18,6 @@ Source: HuMo released code (`generate.py::configure_dit_model`) for the two layo
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
@@ -46,7 +45,6 @@ from humo.loading.published.shards import (
     open_safetensors,
     read_json,
     shards_of_index,
-    write_json,
     write_shards,
 )
 from humo.loading.published.sources import (
@@ -59,7 +57,8 @@ from humo.loading.published.sources import (
     gigabytes,
 )
 from humo.sampling import make_scheduler
-from humo.system.files import alone, replaced
+from humo.system.digests import digest_pieces
+from humo.system.files import alone, replaced, write_json
 from humo.transformer import HuMoTransformer3DModel
 
 logger = logging.getLogger(__name__)
@@ -156,7 +155,7 @@ def convert(
     check_parts(preset, matched.config, encoder_config, sources)
     index = model_index(preset, sources)
     linked = files_to_link(sources)
-    mark = _fingerprint([*_weight_files(sources), *linked])
+    mark = digest_pieces(((file.name, file) for file in [*_weight_files(sources), *linked]), 2, 1 << 20)[:16]
     dtypes = {"dtype": _name(matched.stored), "published": _name(matched.published)}
     record = {"preset": preset.name, **dtypes, "source": mark}
     _check_out(out, record)
@@ -199,7 +198,7 @@ def convert(
         for file in linked:
             _link_or_copy(file, out / file.parent.name)
             tell(file.stat().st_size)
-        write_json(out / INDEX, index)
+        write_json(out / INDEX, index, sort_keys=True)
     return out
 
 
@@ -305,19 +304,6 @@ def _weight_files(sources: Sources) -> list[Path]:
     transformer = sources.transformer
     shards = [transformer] if transformer.suffix == ".pth" else shards_of_index(transformer)
     return [*shards, *check_weights(sources.whisper)]
-
-
-def _fingerprint(files: list[Path]) -> str:
-    """A mark of the files' names, lengths, first and last mebibyte: enough to tell one download from another."""
-    mark, block = hashlib.sha256(), 1 << 20
-    for file in files:
-        size = file.stat().st_size
-        mark.update(f"{file.name} {size}\n".encode())
-        with file.open("rb") as opened:
-            mark.update(opened.read(block))
-            opened.seek(max(0, size - block))
-            mark.update(opened.read(block))
-    return mark.hexdigest()[:16]
 
 
 def _check_out(out: Path, record: dict[str, str]) -> None:

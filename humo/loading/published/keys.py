@@ -17,7 +17,6 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from humo.layers.published_names import our_name
-from humo.layers.published_names import rename_published_key as rename_published_key
 from humo.transformer import HuMoTransformer3DModel
 
 PUBLISHED_HEAD_DIM = 128

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from humo.loading.published.pth import can_be_mapped
-from humo.system.files import replaced
+from humo.system.files import replaced, write_json
 
 SHARD_BYTES = 2_000_000_000
 """Largest shard that is written: what a conversion holds in memory."""
@@ -225,7 +225,7 @@ def write_shards(
             stale.unlink()
     if len(plan) > 1:
         total = sum(tensor.nbytes for tensor in tensors.values())
-        write_json(index, {"metadata": {"total_size": total}, "weight_map": weight_map})
+        write_json(index, {"metadata": {"total_size": total}, "weight_map": weight_map}, sort_keys=True)
 
 
 def is_finished(file: Path, shard: Mapping[str, StoredTensor], source: str) -> bool:
@@ -243,12 +243,6 @@ def is_finished(file: Path, shard: Mapping[str, StoredTensor], source: str) -> b
             )
     except (SafetensorError, OSError):
         return False
-
-
-def write_json(file: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object as diffusers does, whole or not at all."""
-    with replaced(file) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _plan(tensors: Mapping[str, StoredTensor], max_bytes: int) -> list[list[str]]:

@@ -29,7 +29,7 @@ from humo.space.deploy.spacefile import (
     with_front_matter,
 )
 from humo.space.deploy.upload import check_tree, collect_files, hash_weights, with_hashes
-from humo.system.files import replaced
+from humo.system.files import write_text
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -174,8 +174,7 @@ def refresh(root: Path = ROOT) -> list[str]:
     for name, make in made.items():
         old = (root / name).read_text(encoding="utf-8")
         if (new := make(old)) != old:
-            with replaced(root / name) as part:
-                part.write_text(new, encoding="utf-8")
+            write_text(root / name, new)
             changed.append(name)
     return changed
 

@@ -19,6 +19,7 @@ from humo.explain.schedules import Schedule, schedule
 from humo.guidance import NUM_TIMESTEPS, TEXT_DROP, make_rule, scale_at, step
 from humo.media import write_video
 from humo.space.inspect.look_inside import Tell
+from humo.space.temporary import made_again
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -99,8 +100,7 @@ def compare(
         takes.append(replace(request, guidance=guidance, seed=seed).run(pipe, _telling(tell, number)))
     left, right = takes
     settings = {**right.settings, "compared_with": pair.constant}
-    path.parent.mkdir(exist_ok=True)  # a folder that stays empty for long is cleared away
-    write_video(path, side_by_side(left.frames, right.frames), right.fps, right.audio, settings)
+    write_video(made_again(path), side_by_side(left.frames, right.frames), right.fps, right.audio, settings)
     difference = np.abs(left.frames.astype(np.int16) - right.frames).mean(axis=(1, 2, 3))
     return Comparison(path=path, pair=pair, seed=left.seed, schedules=schedules, difference=difference)
 

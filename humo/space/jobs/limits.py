@@ -21,7 +21,7 @@ from humo.media import Sound, read_picture, read_sound
 from humo.portrait import Portrait
 from humo.space.jobs.request import VideoRequest
 from humo.space.links.settings import MAX_TEXT, check_guidance, check_text
-from humo.system.ranges import LARGEST_SEED, short
+from humo.system.ranges import LARGEST_SEED, check_whole, short
 from humo.timing import FPS
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Limits:
         ):
             value = getattr(request, name)
             if value is not None:
-                _check_whole(name, value, lowest, highest)
+                check_whole(name, value, lowest, highest)
         if request.height and request.width and request.height * request.width > self.pixels:
             raise ValueError(
                 f"the video would have {request.height}x{request.width} pixels but at most {self.pixels:,} are allowed "
@@ -160,11 +160,6 @@ class Limits:
                 f"{what} {path.name} has {size / 2**20:.0f} MiB but at most {self.file_bytes >> 20} are allowed: "
                 "make it smaller."
             )
-
-
-def _check_whole(name: str, value: object, lowest: int, highest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
-        raise ValueError(f"{name} is {short(value)}: choose a whole number from {lowest} to {highest}.")
 
 
 def client_of(peer: str | None, forwarded_for: str | None, trusted_proxies: int) -> str:

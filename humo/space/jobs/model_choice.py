@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from humo.loading.memory_presets import PRESETS
+from humo.loading.memory_presets import PRESETS, fits
 from humo.space.jobs.zerogpu import is_zero_gpu
 from humo.system.fast_form_config import has_fast
 
@@ -31,8 +31,6 @@ LARGE = ("1.7B", "17B")
 MINI_FOLDER = Path(__file__).parents[3] / "assets" / "humo-mini"
 ZERO_GPU_BYTES = 48 * 10**9
 """Of the GPU that ZeroGPU lends; it cannot be asked before a call. Source: the Hub's documentation of 2026."""
-TOLERANCE = 0.9
-"""A GPU sold as 24 GB may report a little less: it counts as one from this share on, as in `humo.loading.memory`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,11 +101,11 @@ def memory_preset(num_bytes: int) -> str:
     Raises:
         ValueError: if it is smaller than the smallest.
     """
-    sizes = {name: int(name.removesuffix("GB")) * 10**9 for name in PRESETS}
-    fitting = [name for name, size in sizes.items() if size * TOLERANCE <= num_bytes]
+    fitting = [name for name in PRESETS if fits(name, num_bytes)]
     if not fitting:
-        raise ValueError(f"the GPU has {num_bytes / 1e9:.0f} GB and {next(iter(sizes))} are needed: take a larger one.")
-    return max(fitting, key=sizes.__getitem__)
+        least = next(iter(PRESETS))
+        raise ValueError(f"the GPU has {num_bytes / 1e9:.0f} GB and {least} are needed: take a larger one.")
+    return fitting[-1]
 
 
 def _load(wanted: str, device: torch.device | str | None, note: str) -> Served:

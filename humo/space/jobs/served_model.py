@@ -13,7 +13,7 @@ from humo.space.jobs.model_choice import folder_of, load_served
 from humo.space.jobs.request import Defaults, VideoRequest
 from humo.space.jobs.task import Result, work_of
 from humo.space.jobs.time_left import Pace, Work
-from humo.space.links.share import fingerprint_folder
+from humo.system.digests import fingerprint_folder
 from humo.system.fast_form_config import has_fast
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from PIL import Image
 from humo.media import write_video
 from humo.space.jobs.job import Moment
 from humo.space.jobs.request import Defaults, VideoRequest
-from humo.space.jobs.time_left import Work
-from humo.space.jobs.zerogpu import expected_seconds
+from humo.space.jobs.time_left import Work, assumed_seconds
+from humo.space.temporary import made_again
 
 if TYPE_CHECKING:
     from humo.layers.decoding import OnFrames
@@ -137,8 +137,7 @@ class MakeVideo:
         """Write the video that was made."""
         is_small = self.request.is_fast  # a quick look leaves the enlarging, a fifth of its time, to the browser
         scale = 1 if is_small else max(1, SHOWN_SIDE // max(output.frames.shape[1:3]))
-        self.path.parent.mkdir(exist_ok=True)  # a folder that stays empty for long is cleared away
-        write_video(self.path, output.frames, output.fps, output.audio, output.settings, scale)
+        write_video(made_again(self.path), output.frames, output.fps, output.audio, output.settings, scale)
         return Result(
             path=self.path,
             seed=output.seed,
@@ -151,7 +150,7 @@ class MakeVideo:
 
     def seconds(self, pipe: HuMoPipeline) -> float:
         """Expected time on a GPU."""
-        return expected_seconds(pipe, work_of(self.request, Defaults.of_pipeline(pipe)))
+        return expected_seconds(pipe, self.request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,3 +204,10 @@ def work_of(request: VideoRequest, defaults: Defaults) -> Work:
         guidance=request.guidance or defaults.guidance,
         trained_frames=defaults.trained_frames,
     )
+
+
+def expected_seconds(pipe: HuMoPipeline, request: VideoRequest) -> float:
+    """Seconds of the denoising of a request's video on a GPU of the speed that `humo.loading.estimates` assumes."""
+    from humo.loading.estimates import sizes_of_pipeline
+
+    return assumed_seconds(sizes_of_pipeline(pipe), work_of(request, Defaults.of_pipeline(pipe)))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from humo.space.temporary import made_again
 from humo.system.files import replaced
 
 
@@ -118,8 +119,7 @@ def unpack_back(payload: Payload, sent: Payload) -> Any:
             raise ValueError("the worker told of a file that it was not asked for: please try again.")
         places.append(Path(name))
         if data is not None and sent.files[sent.paths.index(name)] is None:
-            places[-1].parent.mkdir(exist_ok=True)  # a folder that stays empty for long is cleared away
-            with replaced(places[-1]) as part:
+            with replaced(made_again(places[-1])) as part:
                 part.write_bytes(data)
     return _Unpacker(payload.content, places).load()
 

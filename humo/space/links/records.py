@@ -21,6 +21,7 @@ from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 from humo.space.links.settings import VideoSettings, check_text
+from humo.system.digests import digest_file
 
 SCHEMA = 2
 """Of the records that are written."""
@@ -48,9 +49,7 @@ class FileEntry:
     @classmethod
     def of(cls, path: Path) -> FileEntry:
         """Read a file's."""
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return cls(digest, file.tell())
+        return cls(digest_file(path), path.stat().st_size)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +63,7 @@ class Record:
     app: str
     """Version of this project."""
     fingerprint: str
-    """Of the model's weights (`humo.space.links.share.fingerprint_folder`); empty in records of version 1."""
+    """Of the model's weights (`humo.system.digests.fingerprint_folder`); empty in records of version 1."""
     settings: VideoSettings
     """With the mode and the model's name."""
     seconds: float

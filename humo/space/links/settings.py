@@ -11,7 +11,7 @@ from typing import Any
 
 from humo.guidance import make_rule
 from humo.portrait import Portrait
-from humo.system.ranges import LARGEST_SEED, MOST, SCALES, TIMESTEPS, check_number, short
+from humo.system.ranges import LARGEST_SEED, MOST, SCALES, TIMESTEPS, check_number, is_whole, short
 from humo.timing import check_num_frames
 
 MODES = ("T", "TI", "TA", "TIA")
@@ -135,7 +135,7 @@ def _check_scale(name: str, value: object) -> None:
 
 
 def _check_whole(name: str, value: object, lowest: int, highest: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+    if not is_whole(value, lowest, highest):
         raise ValueError(f"{name} is {short(value)}: it must be a whole number from {lowest} to {highest}.")
 
 

@@ -124,8 +124,16 @@ class Settings:
         return [self.seed, self.is_random, self.steps, self.size, self.rule, *self.scales.values()]
 
 
+class _Group:
+    """Widgets that are updated together."""
+
+    def parts(self) -> list[gr.components.Component]:
+        """All of them."""
+        return [getattr(self, each.name) for each in fields(self)]
+
+
 @dataclass(frozen=True)
-class Panel:
+class Panel(_Group):
     """The result's side."""
 
     stage: gr.HTML
@@ -136,13 +144,9 @@ class Panel:
     made: gr.State
     """`humo.space.page.events.generating.Made` of the video that is shown, or None."""
 
-    def parts(self) -> list[gr.components.Component]:
-        """All of them."""
-        return _parts(self)
-
 
 @dataclass(frozen=True)
-class Sharing:
+class Sharing(_Group):
     """What makes a link to a result."""
 
     group: gr.Group
@@ -155,13 +159,9 @@ class Sharing:
     id: gr.State
     """Id of the link, or None."""
 
-    def parts(self) -> list[gr.components.Component]:
-        """All of them."""
-        return _parts(self)
-
 
 @dataclass(frozen=True)
-class Opened:
+class Opened(_Group):
     """A generation that a link or the gallery opened: read-only."""
 
     group: gr.Column
@@ -177,10 +177,6 @@ class Opened:
     removal: gr.Accordion
     key: gr.Textbox
     delete: gr.Button
-
-    def parts(self) -> list[gr.components.Component]:
-        """All of them."""
-        return _parts(self)
 
 
 @dataclass(frozen=True)
@@ -218,10 +214,6 @@ class Comparing:
     def parts(self) -> list[gr.components.Component]:
         """All that a comparison changes."""
         return [self.compare, self.told, self.video, self.words]
-
-
-def _parts(group: Any) -> list[gr.components.Component]:
-    return [getattr(group, each.name) for each in fields(group)]
 
 
 def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool = False) -> tuple[VideoRequest, str]:

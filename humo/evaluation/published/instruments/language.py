@@ -24,7 +24,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen2_5_VLForCo
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from humo.evaluation.published.cases import BenchCase, Question
-from humo.evaluation.published.instruments.metric import Video, looks
+from humo.evaluation.published.instruments.metric import Metric, Video, looks
 from humo.evaluation.published.instruments.weights import Weights, WeightsFile, hub_files
 
 QWEN = "Qwen2.5-VL-7B-Instruct"
@@ -144,7 +144,7 @@ def load_judge(weights: Weights) -> Judge:
 
 
 @dataclass(eq=False)
-class _Judged:
+class _Judged(Metric):
     """See the module."""
 
     name: ClassVar[str]
@@ -168,14 +168,11 @@ class _Judged:
         },
         "Apache 2.0",
     )
-    packages: ClassVar[tuple[str, ...]] = ()
 
     judge: Judge
 
     @classmethod
-    def load(cls, weights: Weights) -> Self:
-        """See `humo.evaluation.published.instruments.metric.Metric`."""
-        weights.require(cls.name, cls.needs, cls.packages)
+    def _read(cls, weights: Weights) -> Self:
         return cls(weights.once("judge", lambda: load_judge(weights)))
 
     def ask(self, video: Video, template: str, **told: str) -> str:
@@ -188,7 +185,6 @@ class TextAlignment(_Judged):
     """The metric TVA."""
 
     name: ClassVar[str] = "TVA"
-    conditions: ClassVar[str] = ""
     meaning: ClassVar[str] = "rating of 0 to 10 by Qwen2.5-VL; another judge than the paper's, not comparable"
 
     def measure(self, video: Video, case: BenchCase) -> float:

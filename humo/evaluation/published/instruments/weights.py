@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from humo.loading.published.sources import gigabytes
+from humo.system.digests import digest_file
 from humo.system.files import replaced
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class Weights:
         stamp = [path.stat().st_size, path.stat().st_mtime_ns, file.sha256]
         if note.is_file() and note.read_text(encoding="utf-8") == json.dumps(stamp):
             return
-        if not (found := _digest(path)).startswith(file.sha256):
+        if not (found := digest_file(path)).startswith(file.sha256):
             raise ValueError(
                 f"{path.name} has SHA-256 {found[:12]}..., not {file.sha256[:12]}...: fetch it from {file.url}."
             )
@@ -257,11 +258,6 @@ def _download(file: WeightsFile, part: Path) -> None:
         ) from None
     if file.sha256 is not None and not digest.hexdigest().startswith(file.sha256):
         raise ValueError(f"{file.url} gave another file than the known one: bring {_name(file)} from elsewhere.")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _name(file: WeightsFile) -> str:

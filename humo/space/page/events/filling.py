@@ -17,7 +17,7 @@ from humo.space.jobs.served_model import Serving
 from humo.space.links.restore import read_settings
 from humo.space.page import html
 from humo.space.page.curves import schedule_svg
-from humo.space.page.events.generating import View, as_toast
+from humo.space.page.events.generating import View, toasts
 from humo.space.page.events.sharing import restored
 from humo.space.page.events.speaking import speak_to_file
 from humo.space.page.previews import heard_html, seen_html
@@ -52,10 +52,8 @@ def add_word(prompt: str, chip: gr.EventData) -> str:
 
 def write_caption(*fields: str) -> str:
     """Writes a dense caption from what the fields say."""
-    try:
+    with toasts():
         return dense_caption(*(field or "" for field in fields))
-    except ValueError as error:
-        raise as_toast(error) from None
 
 
 def filler(example: Example, inputs: Inputs, settings: Settings) -> Callable[[], View]:
@@ -77,31 +75,21 @@ def filler(example: Example, inputs: Inputs, settings: Settings) -> Callable[[],
 def shower(defaults: Defaults) -> Callable[[str | None, str], Any]:
     """Shows a picture as the model sees it in a size of the menu."""
 
-    def show(path: str | None, size: str) -> Any:
-        try:
-            picture = None if path is None else read_picture(path)
-        except ValueError:  # told by `checker`
-            picture = None
-        if picture is None:
-            return gr.update(visible=False)
-        return gr.update(value=seen_html(picture, *defaults.read_size(size)), visible=True)
-
-    return show
+    return lambda path, size: _shown(read_picture, path, lambda it: seen_html(it, *defaults.read_size(size)))
 
 
 def hearer(defaults: Defaults) -> Callable[[str | None], Any]:
     """Shows a sound as the model hears it."""
 
-    def hear(path: str | None) -> Any:
-        try:
-            sound = None if path is None else read_sound(path)
-        except ValueError:  # told by `checker`
-            sound = None
-        if sound is None:
-            return gr.update(visible=False)
-        return gr.update(value=heard_html(sound, defaults.longest_by_sound), visible=True)
+    return lambda path: _shown(read_sound, path, lambda it: heard_html(it, defaults.longest_by_sound))
 
-    return hear
+
+def _shown(read: Callable[[str], Any], path: str | None, as_html: Callable[[Any], str]) -> Any:
+    """The update of a view of an upload, which is hidden where there is none."""
+    try:
+        return gr.update(visible=False) if path is None else gr.update(value=as_html(read(path)), visible=True)
+    except ValueError:  # told by `checker`
+        return gr.update(visible=False)
 
 
 def speaker(folder: Path, defaults: Defaults) -> Callable[[str, str, float], str]:
@@ -109,10 +97,8 @@ def speaker(folder: Path, defaults: Defaults) -> Callable[[str, str, float], str
     longest = None if defaults.max_frames is None else defaults.max_frames / FPS
 
     def speak(text: str, voice: str, rate: float) -> str:
-        try:
+        with toasts():
             return str(speak_to_file(text or "", voice, round(rate), folder, max_seconds=longest))
-        except ValueError as error:
-            raise as_toast(error) from None
 
     return speak
 
@@ -153,10 +139,8 @@ def restorer(modes: gr.Tabs, tabs: list[Inputs], settings: Settings) -> Callable
     def restore(path: str | None) -> View:
         if path is None:
             return {}
-        try:
+        with toasts():
             video = read_settings(path)
-        except ValueError as error:
-            raise as_toast(error) from None
         needed = {"I": "picture"} if video.portrait is None else {}
         lacking = [thing for letter, thing in (needed | {"A": "voice"}).items() if letter in video.mode]
         if lacking:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +41,15 @@ class Made:
 def as_toast(error: Exception) -> gr.Error:
     """The sentence of an error, for the page."""
     return gr.Error(html.sentence(str(error)), print_exception=False)
+
+
+@contextmanager
+def toasts() -> Iterator[None]:
+    """What is refused inside becomes a toast with the same sentence."""
+    try:
+        yield
+    except ValueError as error:
+        raise as_toast(error) from None
 
 
 def follow(job: Job) -> Iterator[Progress]:
@@ -86,11 +96,9 @@ def generator(
     """
 
     def make(values: dict, request: gr.Request) -> Iterator[View]:
-        try:
+        with toasts():
             ask, name = read_request(values, inputs, settings, is_fast)
             job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
-        except ValueError as error:
-            raise as_toast(error) from None
         yield {**cleared, **_first_view(job, ask, settings, panel), **rest(starts)}
         for progress in follow(job):
             if progress.phase is Phase.DONE and not is_fast and not progress.company:  # a batch tells of no single one

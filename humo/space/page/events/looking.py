@@ -14,11 +14,10 @@ from humo.space.inspect.look_inside import Inside, look_inside
 from humo.space.inspect.look_inside_view import masks_view, schedule_view, senses_view, sound_view, to_html
 from humo.space.jobs.admission import Admission
 from humo.space.jobs.job import Moment, Phase, Task
-from humo.space.jobs.request import Defaults, VideoRequest
-from humo.space.jobs.task import work_of
-from humo.space.jobs.zerogpu import expected_seconds
+from humo.space.jobs.request import VideoRequest
+from humo.space.jobs.task import expected_seconds
 from humo.space.page import html
-from humo.space.page.events.generating import Made, View, as_toast, follow, rest
+from humo.space.page.events.generating import Made, View, follow, rest, toasts
 from humo.space.page.widgets import Comparing, Looking
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class LookInside:
 
     def seconds(self, pipe: HuMoPipeline) -> float:
         """Expected time on a GPU: a pass of the network more at each step, several at three, and decoding."""
-        return 3.5 * expected_seconds(pipe, work_of(self.request, Defaults.of_pipeline(pipe)))
+        return 3.5 * expected_seconds(pipe, self.request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Compare:
 
     def seconds(self, pipe: HuMoPipeline) -> float:
         """Expected time on a GPU."""
-        return 2 * expected_seconds(pipe, work_of(self.request, Defaults.of_pipeline(pipe)))
+        return 2 * expected_seconds(pipe, self.request)
 
 
 def looker(views: Looking, starts: Sequence[gr.Button], admission: Admission) -> Callable[..., Iterator[View]]:
@@ -124,13 +123,11 @@ def _run(
     request: gr.Request,
 ) -> Iterator[tuple[View, object | None]]:
     """A task on the video that is shown: updates, and at last its result."""
-    if made is None:
-        raise as_toast(ValueError("There is no video yet: press Generate first."))
-    try:
+    with toasts():
+        if made is None:
+            raise ValueError("There is no video yet: press Generate first.")
         asked = made.repeated()
         job = admission.start(request, asked, lambda: task(asked))
-    except ValueError as error:
-        raise as_toast(error) from None
     yield {told: gr.update(value=html.progress(job.progress), visible=True), **rest(starts)}, None
     for progress in follow(job):
         view: View = {told: gr.update(value=html.progress(progress), visible=progress.phase is not Phase.DONE)}

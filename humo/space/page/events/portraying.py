@@ -19,7 +19,7 @@ from humo.media import read_picture
 from humo.portrait import Portrait, draw_portrait, is_drawing
 from humo.space.jobs.limits import READERS
 from humo.space.page import html, texts
-from humo.space.page.events.generating import View, as_toast
+from humo.space.page.events.generating import View, toasts
 from humo.space.page.portrait_view import chosen_changes, describe_portrait, maker_value
 from humo.space.page.previews import figure, seen_html
 from humo.space.page.prompts.caption_completion import complete_prompt
@@ -89,10 +89,8 @@ def chooser(inputs: Inputs) -> Callable[[dict, gr.EventData], View]:
     def choose(values: dict, pressed: gr.EventData) -> View:
         person = values[inputs.maker.person]
         before = Portrait() if person is None else person.portrait
-        try:
+        with toasts():
             changes = chosen_changes(before, pressed.chosen)
-        except ValueError as error:
-            raise as_toast(error) from None
         portrait = before.with_changes(**changes)
         return _with_person(portrait, values, inputs, tuple(changes)) | _as_drawn(inputs)
 

@@ -17,7 +17,7 @@ from humo.space.links.records import POSTER, VIDEO, Record, link
 from humo.space.links.share import share
 from humo.space.links.storage import Store, take
 from humo.space.page import html
-from humo.space.page.events.generating import Made, View, as_toast
+from humo.space.page.events.generating import Made, View, toasts
 from humo.space.page.events.portraying import show_person
 from humo.space.page.widgets import Inputs, Opened, Settings, Sharing
 from humo.system.fast_form_config import SUFFIX
@@ -36,14 +36,12 @@ def sharer(
     """The event of Share: keeps the video and shows its link and the token that deletes it."""
 
     def make_link(made: Made | None, keeps_inputs: bool, request: gr.Request) -> View:
-        if made is None:
-            raise as_toast(ValueError("There is no video to share yet: press Generate first."))
-        try:
+        with toasts():
+            if made is None:
+                raise ValueError("There is no video to share yet: press Generate first.")
             admission.count_link(request)
             record, token = share(store, made.result, made.request, fingerprint, keeps_inputs)
             address = link(record.id, page_address(request), os.environ.get("SPACE_ID"))
-        except ValueError as error:
-            raise as_toast(error) from None
         return {
             sharing.link: gr.update(value=html.link(address), visible=True),
             sharing.id: record.id,
@@ -83,10 +81,8 @@ def opened_deleter(store: Store, folder: Path, opened: Opened) -> Callable[[str 
 
 
 def _delete(store: Store, folder: Path, id: str | None, key: str) -> None:
-    try:
+    with toasts():
         store.delete(id, (key or "").strip())
-    except ValueError as error:
-        raise as_toast(error) from None
     shutil.rmtree(folder / id, ignore_errors=True)  # the copies that were served
 
 
@@ -205,11 +201,9 @@ def remixer(
     """The event of Remix: tab, inputs and settings as they were, ready to be changed."""
 
     def remix(id: str | None) -> View:
-        try:
+        with toasts():
             record = store.read(id)
             given = _inputs(store, folder, record)
-        except ValueError as error:
-            raise as_toast(error) from None
         view: View = {opened.group: gr.update(visible=False), maker: gr.update(visible=True)}
         return view | restored(record.settings, given, modes, tabs, settings)
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from humo.media import MIN_SECONDS, SILENCE, Sound, read_sound
 from humo.space.page.speakers import OWN_PITCH, VOICES, Engine, offered
+from humo.system.ranges import is_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -200,7 +201,7 @@ def _check_choice(voice: object, rate: object, pitch: object) -> None:
         raise ValueError(f"voice is {voice!r}: choose one of the list, such as {next(iter(VOICES))!r}.")
     engine = VOICES[voice].engine
     for name, value, (low, high) in (("rate", rate, engine.rates), ("pitch", pitch, engine.pitches)):
-        if not isinstance(value, int) or not low <= value <= high:
+        if not is_whole(value, low, high):
             allowed = f"a whole number from {low} to {high}" if low < high else f"{low}, the only one of this voice"
             raise ValueError(f"{name} is {value!r}: choose {allowed}.")
 
