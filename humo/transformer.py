@@ -117,6 +117,7 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
             `humo.layers.guidance_embedding`).
     """
 
+    config: Any  # diffusers' FrozenDict: its entries are attributes too
     _supports_gradient_checkpointing = True
     _no_split_modules = ["HuMoTransformerBlock"]
     _repeated_blocks = ["HuMoTransformerBlock"]
@@ -131,8 +132,6 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
         "blocks.0": {"hidden_states": ContextParallelInput(split_dim=1, expected_dims=3)},
         "gather_tokens.exchange": ContextParallelOutput(gather_dim=1, expected_dims=3),
     }
-
-    config: Any  # diffusers' FrozenDict: its entries are attributes too
 
     @register_to_config
     def __init__(
@@ -255,9 +254,7 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
         audio_mask = self._audio_mask(grid, hidden_states.device) if self.num_shares > 1 else None
 
         # 3. Blocks
-        attended: tuple[Tensor, ...] = ()
-        texts: list[Tensor] = []
-        audios: list[Tensor] = []
+        attended, texts, audios = tuple[Tensor, ...](), list[Tensor](), list[Tensor]()
         first_attended = len(self.blocks) - NUM_ATTENDED_BLOCKS if return_attended else len(self.blocks)
         for index, block in enumerate(self.blocks):
             is_attended = index >= first_attended

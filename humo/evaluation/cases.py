@@ -9,7 +9,7 @@ from itertools import count
 import numpy as np
 from PIL import Image
 
-from humo.world.attributes import OPTIONS
+from humo.evaluation.probes.networks import OPTIONS
 from humo.world.captions import Caption, compose_caption
 from humo.world.clips import Clip, ClipPlan, plan_clip, render_clip
 from humo.world.people import IDENTITY_ATTRIBUTES

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from humo.evaluation import metrics
 from humo.evaluation.cases import Case
-from humo.evaluation.probes.networks import Reading
-from humo.world.attributes import OPTIONS
+from humo.evaluation.probes.networks import OPTIONS, Reading
 
 Hits = list[dict[str, bool]]
 
@@ -112,16 +110,12 @@ def judge_mouths(cases: Sequence[Case], readings: Sequence[Reading]) -> dict[str
         loud = metrics.sync_scores([metrics.loudness(clip.waveform, len(clip.frames)) for clip, _ in pairs], truths)
         figures[f"{key}_lag"] = lag
         figures[key] = float(own.mean())
-        figures[f"{key}_interval"] = metrics.interval(partial(_mean_of, own), len(own))
+        figures[f"{key}_interval"] = metrics.interval(lambda index: float(own[index].mean()), len(own))  # noqa: B023
         controls = {shift: metrics.off_diagonal(matrix) for shift, matrix in scores.items()}
         figures[f"{key}_shuffled"] = float(max(control.mean() for control in controls.values()))
         figures[f"{key}_loudness"] = float(np.diag(loud[metrics.best_lag(loud)]).mean())
     spread = [reading.openness.std() / clip.openness.std() for clip, reading in pairs]
     return figures | {"openness_spread": float(np.mean(spread))}
-
-
-def _mean_of(values: np.ndarray, index: np.ndarray) -> float:
-    return float(values[index].mean())
 
 
 def _is_nan(value: Any) -> bool:

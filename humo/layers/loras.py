@@ -27,7 +27,6 @@ import torch
 import torch.nn.functional as F
 from diffusers.loaders import WanLoraLoaderMixin
 from diffusers.loaders.lora_base import _fetch_state_dict
-from diffusers.models.modeling_utils import ModelMixin
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -120,7 +119,7 @@ def check_lora(source: str | Path | Mapping[str, Tensor]) -> None:
         raise ValueError(f"The LoRA {Path(source).name} does not exist: give the path of a file.")
 
 
-def read_lora(given: Mapping[str, Tensor], transformer: ModelMixin) -> dict[str, Tensor]:
+def read_lora(given: Mapping[str, Tensor], transformer: Any) -> dict[str, Tensor]:
     """Read a LoRA of any of the namings above; what is left out is logged.
 
     Args:
@@ -203,7 +202,7 @@ def _our_name(given: str, layers: Mapping[str, Any], underscored: Mapping[str, s
 
 
 def _read_layer(
-    name: str, parts: Mapping[str, Tensor], layer: nn.Linear | nn.Conv3d, transformer: ModelMixin
+    name: str, parts: Mapping[str, Tensor], layer: nn.Linear | nn.Conv3d, transformer: Any
 ) -> tuple[Tensor, Tensor, Tensor | None] | None:
     """Down (rank, columns), up (rows, rank) with the scale in it, and the bias (rows,); None if nothing is changed."""
     if ("down" in parts) != ("up" in parts):

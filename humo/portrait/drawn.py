@@ -34,9 +34,8 @@ def is_drawing(picture: Image.Image | str | Path) -> bool:
     small = read_picture(picture)
     small.thumbnail((_SIDE, _SIDE))
     pixels = np.asarray(small, np.float32).reshape(-1, 3)
-    walls = np.array(list(BACKGROUNDS.values()), np.float32)
-    shares = [_share(pixels, shade * wall) for wall in walls for shade in (1, _PATTERN)]
-    return max(shares) >= _LEAST_BACKGROUND and max(_share(pixels, skin) for skin in SKINS.values()) >= _LEAST_SKIN
+    walls = [_share(pixels, shade * np.array(wall, "f4")) for wall in BACKGROUNDS.values() for shade in (1, _PATTERN)]
+    return max(walls) >= _LEAST_BACKGROUND and max(_share(pixels, skin) for skin in SKINS.values()) >= _LEAST_SKIN
 
 
 def _share(pixels: np.ndarray, colour: np.ndarray | tuple[int, ...]) -> float:

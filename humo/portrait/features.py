@@ -60,8 +60,7 @@ def read_glasses(face: Face) -> Seen:
         return Seen("sunglasses", 0.8)
     rims = []
     for outer, inner, lid in _EYE_PARTS:
-        left, right = sorted((spot[outer, 0], spot[inner, 0]))
-        thirds = np.linspace(left, right, 4)
+        thirds = np.linspace(spot[[outer, inner], 0].min(), spot[[outer, inner], 0].max(), 4)
         below = spot[lid, 1] + 6, spot[lid, 1] + 44
         rims += [_strongest(bars, (thirds[i], thirds[i + 1]), below) for i in range(3)]
     contrast, depth = float(np.mean([rim for rim, _ in rims])), np.median([row for _, row in rims])

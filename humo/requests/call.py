@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
-from diffusers import DiffusionPipeline
 from PIL import Image
 
 from humo.guidance import Rule, describe_rule, read_rule
@@ -118,9 +117,8 @@ class HuMoPipelineOutput:
 
 def list_pictures(image: Picture | Sequence[Picture] | None) -> list[Picture]:
     """The references of a call as a list."""
-    if isinstance(image, Sequence) and not isinstance(image, str):
-        return list(image)
-    return [] if image is None else [image]
+    many = () if image is None else image
+    return list(many) if isinstance(many, Sequence) and not isinstance(many, str) else [many]
 
 
 def read_references(
@@ -176,7 +174,7 @@ def read_texts(
 
 
 def read_call(
-    pipe: DiffusionPipeline,
+    pipe: Any,
     prompt: str,
     negative_prompt: str | None = None,
     image: Picture | Sequence[Picture] | None = None,
@@ -197,8 +195,7 @@ def read_call(
     Raises:
         ValueError: if an input is not allowed; the sentence says what to do.
     """
-    config: Any = pipe.config
-    notes: list[str] = []
+    config, notes = pipe.config, list[str]()
     image = list_pictures(image)
     rule = read_rule(config.default_guidance if guidance is None else guidance)
     request = make_request(

@@ -25,15 +25,13 @@ def settle_caches() -> None:
     chosen = {name: Path(os.path.abspath(given)) for name in usual if (given := os.environ.get(name))}
     places = {"XDG_CACHE_HOME": cache, **usual, **chosen}
     lacking = [variable for variable, folder in places.items() if not is_writable(folder)]
-    if not lacking:
-        return
     try:
-        own = _own_folder()
+        own = _own_folder() if lacking else None
     except ValueError:
         return
     if "XDG_CACHE_HOME" in lacking and os.access(hub := cache / "huggingface", os.R_OK | os.X_OK):
         os.environ.setdefault("HF_HOME", str(hub))
-    os.environ.update({variable: str(own / variable.lower()) for variable in lacking})
+    os.environ.update({variable: str(own / variable.lower()) for variable in lacking if own})
 
 
 def user_cache() -> Path:

@@ -7,7 +7,6 @@ a number before it loads a model.
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any
 
 LARGEST_SEED = 2**63 - 1
 """Every seed from 0 on has a noise of its own (`humo.requests.noise`)."""
@@ -69,14 +68,13 @@ def check_whole(name: str, value: object, lowest: int, highest: int) -> None:
         raise ValueError(f"{name} is {short(value)}: choose a whole number from {lowest} to {highest}.")
 
 
-def check_number(name: str, value: Any, lowest: float, highest: float) -> None:
+def check_number(name: str, value: object, lowest: float, highest: float) -> None:
     """Refuse what is no number within a range.
 
     Raises:
         ValueError: if it is none, or outside; NaN is within none.
     """
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not is_number or not lowest <= value <= highest:
+    if not isinstance(value, Real) or isinstance(value, bool) or not lowest <= value <= highest:  # type: ignore[operator]
         raise ValueError(f"{name} is {short(value)}: it must be a number from {lowest:g} to {highest:g}.")
 
 

@@ -155,24 +155,13 @@ def _before_noun(phrase: _Phrase) -> re.Pattern[str]:
     )
 
 
-def _start_before(words: re.Pattern[str], text: str, end: int) -> int:
-    """Where words begin that end at a place; the place itself where there are none."""
-    found = words.search(text, max(0, end - _NEAR), end)
-    return found.start() if found else end
-
-
 def _adjectives_start(phrase: _Phrase, text: str, noun: int) -> int:
-    return _start_before(_before_noun(phrase), text, noun)
+    return next(_before_noun(phrase).finditer(text, max(0, noun - _NEAR), noun)).start()
 
 
 def _joints_start(text: str, start: int) -> int:
     """Where the words that join a phrase to the sentence begin."""
-    return _start_before(_JOINTS, text, start)
-
-
-def _drop_adjective(text: str, adjective: re.Match[str]) -> str:
-    joined = _JOINED.match(text, adjective.end())
-    return splice(text, adjective.start(), joined.end() if joined else adjective.end(), "")
+    return next(_JOINTS.finditer(text, max(0, start - _NEAR), start)).start()
 
 
 def find_words(prompt: str) -> dict[str, str]:
@@ -241,7 +230,7 @@ def remove_words(prompt: str, group: str) -> str:
     if match is None:
         return prompt
     if group in _PHRASES[group].adjectives:
-        return _drop_adjective(prompt, match)
+        return splice(prompt, match.start(), next(_JOINED.finditer(prompt, match.end())).end(), "")
     return drop(prompt, *match.span())
 
 
@@ -268,7 +257,7 @@ def _style_hair(text: str, style: str) -> str:
         return splice(text, min([noun.start(), *(match.start() for match in old)]), noun.end(), NO_HAIR)
     text = f"{text[: noun.end()]} {BUN}{text[noun.end() :]}"
     was = _find(text, "hair_style")
-    return _drop_adjective(text, was) if was else text
+    return splice(text, was.start(), next(_JOINED.finditer(text, was.end())).end(), "") if was else text
 
 
 def _insert(text: str, phrase: _Phrase, new: str) -> str:

@@ -10,7 +10,6 @@ Legend: t frames, n shapes, s side of the picture in pixels.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numba
 import numpy as np
@@ -33,11 +32,11 @@ class Scene:
         self.num_frames = num_frames
         self._rows: list[tuple[Value, ...]] = []
 
-    def ellipse(self, x: Value, y: Value, rx: Value, ry: Value, colour: Colour, **look: Any) -> int:
+    def ellipse(self, x: Value, y: Value, rx: Value, ry: Value, colour: Colour, **look: Value) -> int:
         """Adds an ellipse with centre (x, y) and radii (rx, ry); see `_add` for the look. Returns its index."""
         return self._add(ELLIPSE, x, y, rx, ry, colour, **look)
 
-    def box(self, x: Value, y: Value, rx: Value, ry: Value, colour: Colour, **look: Any) -> int:
+    def box(self, x: Value, y: Value, rx: Value, ry: Value, colour: Colour, **look: Value) -> int:
         """Adds a box with centre (x, y), half sides (rx, ry) and rounded corners. Returns its index."""
         return self._add(BOX, x, y, rx, ry, colour, **look)
 
@@ -53,7 +52,7 @@ class Scene:
         angle: Value = 0.0,
         stroke: Value = 0.0,
         alpha: Value = 1.0,
-        clip: int = -1,
+        clip: Value = -1,
         fade: Value = 0.0,
     ) -> int:
         """Adds a row to the table; all lengths are fractions of the side.

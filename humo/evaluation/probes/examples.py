@@ -15,9 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from humo.evaluation.probes.networks import FRAME_ATTRIBUTES, SIDE, ProbeSettings, shrink
+from humo.evaluation.probes.networks import FRAME_ATTRIBUTES, OPTIONS, SIDE, ProbeSettings, shrink
 from humo.references import decode_latents, encode_video
-from humo.world.attributes import OPTIONS
 from humo.world.clips import ClipPlan, draw_clip, move, plan_clip
 from humo.world.drawing import Pose, draw_background, draw_distractor
 from humo.world.people import COLOURS, SKINS

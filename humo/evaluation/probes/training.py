@@ -27,13 +27,13 @@ from humo.evaluation.probes.examples import (
 from humo.evaluation.probes.networks import (
     FRAME_ATTRIBUTES,
     MOTION_STRIDE,
+    OPTIONS,
     Probes,
     ProbeSettings,
     probe_key,
 )
 from humo.system.fingerprint import fingerprint
 from humo.training.precision import mixed_precision
-from humo.world.attributes import OPTIONS
 from humo.world.clips import plan_clip
 
 MOTION_FRAMES = 49

@@ -143,9 +143,6 @@ def _facts(clip: Examined, encoded: dict[str, Tensor], encoder: ClipEncoder) -> 
     }
 
 
-_Ahead = deque[tuple[int, bool, Row, "Future[Examined]"]]
-
-
 class _Examiners:
     """Processes that examine rows ahead of their use and give them back in order."""
 
@@ -166,12 +163,12 @@ class _Examiners:
             for index, rows in todo:
                 yield index, (examine(row, self.folder, self.settings) for row in rows)
             return
-        ahead: _Ahead = deque()
+        ahead: deque[tuple[int, bool, Row, Future[Examined]]] = deque()
         each = ((index, row is unit[-1], row) for index, unit in todo for row in unit)
         while self._fill(ahead, each):
             yield ahead[0][0], self._unit(ahead, each)
 
-    def _unit(self, ahead: _Ahead, rows: Iterator[tuple[int, bool, Row]]) -> Iterator[Examined]:
+    def _unit(self, ahead: deque[Any], rows: Iterator[tuple[int, bool, Row]]) -> Iterator[Examined]:
         is_last = False
         while not is_last:
             self._fill(ahead, rows)
@@ -181,7 +178,7 @@ class _Examiners:
             except BrokenProcessPool:
                 yield self._alone(row, ahead)
 
-    def _fill(self, ahead: _Ahead, rows: Iterator[tuple[int, bool, Row]]) -> bool:
+    def _fill(self, ahead: deque[Any], rows: Iterator[tuple[int, bool, Row]]) -> bool:
         while len(ahead) < AHEAD * self.workers:
             if (following := next(rows, None)) is None:
                 break
@@ -195,7 +192,7 @@ class _Examiners:
             self.pool = self._make_pool()
             return self.pool.submit(examine, row, self.folder, self.settings)
 
-    def _alone(self, row: Row, ahead: _Ahead) -> Examined:
+    def _alone(self, row: Row, ahead: deque[Any]) -> Examined:
         """After a process died: this row once more with nobody beside it, then all others in a new pool."""
         self.pool.shutdown()
         self.pool = self._make_pool()

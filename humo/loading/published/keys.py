@@ -12,21 +12,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
 from humo.layers.published_names import our_name
+from humo.loading.published.shards import StoredTensor
 from humo.transformer import HuMoTransformer3DModel
 
 PUBLISHED_HEAD_DIM = 128
-
-
-class HasShape(Protocol):
-    """A tensor, or what stands for one that is still in its file."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
+HasShape = Tensor | StoredTensor
 
 
 def infer_transformer_config(

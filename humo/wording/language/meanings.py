@@ -10,7 +10,6 @@ Ours.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 PARTS = {
     "person": "person", "gender": "person", "hair": "hair", "skin": "skin", "eyes": "eyes", "wall": "wall",
@@ -78,9 +77,9 @@ def read_key(key: str) -> Meaning:
             raise ValueError(f"{key!r} is no meaning: see humo.wording.language.meanings.")
     if quality and part:
         says.append(("hair_style" if quality[0] == "style" else quality[0], quality[1]))
-    extra: dict[str, Any] = {"says": tuple(says), "hints": tuple(hints), "is_near": is_near}
+    rest = tuple(says), tuple(hints), is_near
     if is_fact:
-        return Meaning("fact", part, **{**extra, "says": tuple(says) or ((part, ""),)})
+        return Meaning("fact", part, "", rest[0] or ((part, ""),), *rest[1:])
     if part:
-        return Meaning("part", part, **extra)
-    return Meaning("quality", *quality, **extra) if quality else Meaning("fact", says[0][0], **extra)
+        return Meaning("part", part, "", *rest)
+    return Meaning("quality", quality[0], quality[1], *rest) if quality else Meaning("fact", says[0][0], "", *rest)

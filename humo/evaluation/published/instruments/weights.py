@@ -14,7 +14,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -125,7 +124,7 @@ class Weights:
                 f"{self.folder.name}: add --download, or put there what {', '.join(sources(lacking))} holds."
             )
         for file in files:
-            self.once(f"checked {file.path}", partial(self._check, file))
+            self.once(f"checked {file.path}", lambda: self._check(file))  # noqa: B023
 
     def pretrained(self, model: type[Pretrained], folder: str, **options: Any) -> Pretrained:
         """A model of transformers from a folder of the weights' folder, ready to compute.
