@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -242,7 +242,7 @@ def _audio_shares(transformer: HuMoTransformer3DModel) -> Iterator[list[Tensor]]
     def keep(module: torch.nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
         shares.append(output.float().norm(dim=-1) / args[0].float().norm(dim=-1).clamp_min(1e-6))
 
-    handles = [block.audio_attn.register_forward_hook(keep) for block in transformer.blocks]
+    handles = [block.get_submodule("audio_attn").register_forward_hook(keep) for block in transformer.blocks]
     try:
         yield shares
     finally:

@@ -47,7 +47,7 @@ def fingerprint_large_pipeline(pipe: Any) -> str:
     return digest.hexdigest()[:10]
 
 
-def fingerprint_text_encoder(text_encoder: nn.Module) -> str:
+def fingerprint_text_encoder(text_encoder: Any) -> str:
     """Of features to the bit: the config, and names, shapes, dtypes and eight numbers of each tensor.
 
     Args:
@@ -88,7 +88,7 @@ def fingerprint_components(pipe: Any, names: Iterable[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def fingerprint_generator(transformer: nn.Module, vae: nn.Module) -> str:
+def fingerprint_generator(transformer: Any, vae: nn.Module) -> str:
     """Of what makes frames, under any memory preset: the transformer's settings, first layer, norms, adapters, codec.
 
     Every training of ours changes norms (`humo.training.transformer.stages`, `humo.finetuning.model`), and memory

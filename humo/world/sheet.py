@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -82,7 +83,7 @@ class _Canvas:
         w, h = self.figure.get_size_inches()
         return self.figure.add_axes((x / w, (self.top - y - height) / h, width / w, height / h))
 
-    def write(self, x: float, y: float, text: str, **look: object) -> None:
+    def write(self, x: float, y: float, text: str, **look: Any) -> None:
         w, h = self.figure.get_size_inches()
         self.figure.text(x / w, (self.top - y) / h, text, **{"va": "baseline", "color": INK, "size": 8, **look})
 

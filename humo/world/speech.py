@@ -10,6 +10,7 @@ import _ctypes
 import ctypes
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.signal import resample_poly
@@ -93,7 +94,7 @@ class _Synthesizer:
         self._callback = _Callback(self._receive)
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def _receive(self, samples, count: int, events) -> int:
+    def _receive(self, samples: Any, count: int, events: Any) -> int:
         if samples and count > 0:
             self._samples.append(np.ctypeslib.as_array(samples, (count,)).copy())
         index = 0
@@ -119,7 +120,7 @@ class _Synthesizer:
     def close(self) -> None:
         """Unloads the library, and its state with it."""
         self._library.espeak_Terminate()
-        unload = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary  # the latter on Windows
+        unload = getattr(_ctypes, "FreeLibrary", None) or _ctypes.dlclose  # the former on Windows
         unload(self._library._handle)
 
 

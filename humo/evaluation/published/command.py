@@ -140,7 +140,7 @@ def describe_needs(names: list[str]) -> str:
     from humo.evaluation.published.instruments.weights import describe, sources
     from humo.loading.published.sources import gigabytes
 
-    lines, files = [], {}
+    lines, files = list[str](), dict[str, Any]()
     for name in names:
         metric = metric_class(name)
         packages = [package.partition(":")[2] or package for package in metric.packages]

@@ -105,7 +105,7 @@ def open_safetensors(file: Path, remedy: str = AGAIN) -> dict[str, StoredTensor]
     """
     if not file.name.endswith(".index.json"):
         return _open_one(file, remedy)
-    weight_map, tensors = None, {}
+    tensors: dict[str, StoredTensor] = {}
     for shard in shards_of_index(file, remedy):
         tensors |= _open_one(shard, remedy)
     weight_map = read_json(file, remedy)["weight_map"]
@@ -155,7 +155,7 @@ def open_pth(file: Path) -> dict[str, StoredTensor]:
                 f"The tensor {name!r} of {place_of(file)} is {_dtype_name(tensor.dtype)} but 16 to 64 bit floats are "
                 "wanted: give the published file."
             )
-    return {name: StoredTensor(tuple(t.shape), t.dtype, lambda t=t: t) for name, t in tensors.items()}
+    return {name: StoredTensor(tuple(t.shape), t.dtype, t.detach) for name, t in tensors.items()}
 
 
 def check_weights(folder: Path, remedy: str = AGAIN) -> list[Path]:

@@ -22,6 +22,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 from huggingface_hub.errors import DryRunError, HfHubHTTPError, HTTPError
@@ -89,7 +90,7 @@ class Sources:
     """Folder with config.json, preprocessor_config.json and the weights."""
 
 
-_HUMO = dict(
+_HUMO: dict[str, Any] = dict(
     name="bytedance-research/HuMo",
     revision="3a4a1610d399a5cbb932d54dc229944029803ff7",
     folder=TRANSFORMER,
@@ -221,7 +222,7 @@ def check_download(preset: Preset, cache: Path | None = None, endpoint: str | No
     try:
         for repository in preset.repositories if not answer else ():
             files = _snapshot_download(repository, cache, endpoint, dry_run=True)
-            num_bytes += sum(file.file_size for file in files if file.will_download)
+            num_bytes += sum(file.file_size or 0 for file in files if file.will_download)
     except DryRunError:
         answer = "cannot be reached"
     except HfHubHTTPError:
@@ -292,7 +293,7 @@ def gigabytes(num_bytes: float) -> str:
 
 def _snapshot_download(
     repository: Repository, cache: Path | None, endpoint: str | None, dry_run: bool = False
-) -> list[huggingface_hub.DryRunFileInfo] | str:
+) -> Any:
     return huggingface_hub.snapshot_download(
         repository.name,
         revision=repository.revision,

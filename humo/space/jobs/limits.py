@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from humo.media import Sound, read_picture, read_sound
 from humo.portrait import Portrait
@@ -72,7 +72,7 @@ class Limits:
         Raises:
             ValueError: if one of them is no whole number from 0 on; 0 jobs means no limit.
         """
-        given = {}
+        given: dict[str, Any] = {}
         for name in ("jobs_per_hour", "jobs_at_once", "trusted_proxies", "voice_seconds", "disk_mib"):
             text = environment.get(f"HUMO_{name.upper()}", "").strip()
             if text and not (text.isascii() and text.isdigit()):
