@@ -63,7 +63,12 @@ def draw_schedule(shown: Schedule) -> Figure:
     above, below = np.zeros(len(steps)), np.zeros(len(steps))
     for name, weights in zip(shown.branches, shown.weights.T, strict=True):
         bottom = np.where(weights >= 0, above, below)
-        look = {"color": BRANCH_COLOURS[name], "hatch": _HATCHES.get(name), "edgecolor": "white", "label": name}
+        look: dict[str, Any] = {
+            "color": BRANCH_COLOURS[name],
+            "hatch": _HATCHES.get(name),
+            "edgecolor": "white",
+            "label": name,
+        }
         axes.bar(steps, weights, bottom=bottom, width=0.85, **look)
         above, below = above + weights.clip(min=0), below + weights.clip(max=0)
     axes.axhline(0, color="0.2", linewidth=0.8)
@@ -71,7 +76,7 @@ def draw_schedule(shown: Schedule) -> Figure:
     axes.set_xticks(steps[::every], [f"{timestep:.0f}" for timestep in shown.timesteps[::every]])
     axes.set_xlabel("timestep (1000 is noise)")
     axes.set_ylabel("weight of the branch")
-    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False}
+    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False}
     axes.legend(title="shown to the network", ncols=len(shown.branches), fontsize=8, **place)
     axes.use_sticky_edges = False  # a bar of weight zero would otherwise keep the margin away from where it stands
     axes.margins(y=0.1)
