@@ -287,10 +287,10 @@ def from_wan(wan: WanTransformer3DModel, form: Literal["1.7B", "17B"] = "1.7B", 
     """
     if form not in ("1.7B", "17B"):
         raise ValueError(f"There is no form {form!r}: give '1.7B' or '17B'.")
-    latent_channels = wan.config.out_channels
-    if wan.config.in_channels != latent_channels:
+    latent_channels = wan.config["out_channels"]
+    if wan.config["in_channels"] != latent_channels:
         raise ValueError(
-            f"The Wan model has {wan.config.in_channels} input channels for {latent_channels} of the latents: "
+            f"The Wan model has {wan.config['in_channels']} input channels for {latent_channels} of the latents: "
             "give a text-to-video Wan2.1."
         )
     shared = "patch_size num_attention_heads attention_head_dim in_channels out_channels text_dim freq_dim"

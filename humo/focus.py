@@ -68,9 +68,9 @@ class FaceMaskPredictor(ModelMixin, ConfigMixin):
         Raises:
             ValueError: if the number of tensors or of tokens does not fit.
         """
-        if len(attended) != self.config.num_blocks:
+        if len(attended) != self.config["num_blocks"]:
             raise ValueError(
-                f"attended has {len(attended)} tensors but the head reads {self.config.num_blocks} blocks: "
+                f"attended has {len(attended)} tensors but the head reads {self.config['num_blocks']} blocks: "
                 "build it with num_blocks of the transformer's last blocks, at most 4."
             )
         if attended[0].shape[1] != math.prod(grid):
@@ -78,7 +78,7 @@ class FaceMaskPredictor(ModelMixin, ConfigMixin):
                 f"attended has {attended[0].shape[1]} tokens but grid {tuple(grid)} needs {math.prod(grid)}."
             )
         logits = sum(readout(states) for readout, states in zip(self.readouts, attended, strict=True))
-        logits = (logits / len(attended)).unflatten(2, tuple(self.config.patch_size)).unflatten(1, tuple(grid))
+        logits = (logits / len(attended)).unflatten(2, tuple(self.config["patch_size"])).unflatten(1, tuple(grid))
         return logits.permute(0, 1, 4, 2, 5, 3, 6).flatten(5, 6).flatten(3, 4).flatten(1, 2)
 
 

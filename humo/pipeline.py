@@ -41,6 +41,7 @@ from humo.layers.decoding import OnFrames, decode_frames
 from humo.layers.loras import LoraLoader
 from humo.layers.step_caches import describe_cache
 from humo.layers.windows import LEEWAY
+from humo.media import Sound
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
 from humo.requests.call import Call, HuMoPipelineOutput, Picture, read_call
 from humo.requests.checks import Request
@@ -89,6 +90,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
     fast_form: HuMoPipeline | None = None
     """The same model distilled (`humo.loading.fast_form`), where somebody has put it here."""
     _optional_components = ["focus_head"]
+    config: Any  # diffusers' FrozenDict: its entries are attributes too
 
     def __init__(
         self,
@@ -153,7 +155,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         prompt: str,
         negative_prompt: str | None = None,
         image: Picture | Sequence[Picture] | None = None,
-        audio: str | Path | tuple[np.ndarray, int] | None = None,
+        audio: str | Path | tuple[np.ndarray, int] | Sound | None = None,
         num_frames: int | None = None,
         height: int | None = None,
         width: int | None = None,
@@ -259,7 +261,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             )
 
             # 3. Decode
-            tells = on_frames or [None] * len(calls)
+            tells: Sequence[OnFrames | None] = on_frames or [None] * len(calls)
             videos = [decode_frames(one[None], self.vae, tell) for one, tell in zip(latents, tells, strict=True)]
         finally:
             self.maybe_free_model_hooks()  # also when stopped: nothing stays on the GPU
@@ -316,7 +318,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         """Encode text, pictures and sound, with nulls where there are none.
 
         Args:
-            request: what is asked for, `num_frames` settled.
+            request: what is asked for.
             pictures: references, possibly none; at least one slot is kept for them, as released.
             waveform: mono, 16 kHz, as long as the video, (samples,); None without sound.
             notes: told what was decided.

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ class Conditions:
 
 def join_conditions(told: Sequence[Conditions]) -> Conditions:
     """The conditions of several videos of equal shape as one batch."""
-    joined = {}
+    joined: dict[str, Any] = {}
     for each in fields(Conditions):
         values = [getattr(one, each.name) for one in told]
         joined[each.name] = torch.cat(values) if isinstance(values[0], Tensor) else values[0]
@@ -169,7 +170,7 @@ def set_timesteps(scheduler: Scheduler, num_inference_steps: int) -> None:
     if num_inference_steps < 1:
         raise ValueError(f"num_inference_steps must be 1 or more but is {num_inference_steps}.")
     sigmas = np.linspace(FIRST_SIGMA, 0.0, num_inference_steps + 1)[:-1]
-    scheduler.set_timesteps(num_inference_steps, sigmas=sigmas)
+    scheduler.set_timesteps(num_inference_steps, sigmas=sigmas)  # type: ignore[arg-type]  # arrays are taken too
 
 
 @torch.no_grad()
@@ -222,7 +223,7 @@ def denoise(
             transformer, latents, timestep, weights, conditions, batch_branches, window, index, memory
         )
         before = latents
-        latents = scheduler.step(velocity, scheduler.timesteps[index], latents, return_dict=False)[0]
+        latents = scheduler.step(velocity, scheduler.timesteps[index], latents, return_dict=False)[0]  # type: ignore[arg-type]
         if on_step is not None:
             on_step(
                 StepState(
@@ -278,7 +279,7 @@ def guided_velocity(
     for number, place in enumerate(windows):
         run = partial(_run, transformer, _cut(latents, place, num_video), timestep, conditions.window(place))
         velocities = [each for group in groups for each in run(group, str(number), step_index, memory)]
-        parts.append(sum(w * v.float() for w, v in zip(weights.values(), velocities, strict=True)))
+        parts.append(sum((w * v.float() for w, v in zip(weights.values(), velocities, strict=True)), torch.zeros(())))
     video = [part[:, :, : place.stop - place.start] for part, place in zip(parts, windows, strict=True)]
     references = [part[:, :, part.shape[2] - conditions.num_references :] for part in parts]
     return torch.cat([blend_windows(video, windows), torch.stack(references).mean(0)], dim=2)
@@ -319,17 +320,18 @@ def branch_inputs(
         conditions.black_video,
     )
     silence = (batch_size, num_frames, config.audio_window, config.audio_bands, config.audio_channels)
-    like = {"device": latents.device, "dtype": transformer.dtype}
+    like = torch.empty((), device=latents.device, dtype=transformer.dtype)
     text = conditions.text if branch.text else conditions.negative_text
+    audio = conditions.audio if branch.audio else None
     told = {}
     if conditions.guidance is not None:
         told["guidance"] = torch.tensor([conditions.guidance] * batch_size, device=latents.device)
     return {
         **told,
-        "hidden_states": hidden_states.to(**like),
+        "hidden_states": hidden_states.to(like),
         "timestep": torch.full((batch_size,), timestep, dtype=torch.float32, device=latents.device),
-        "encoder_hidden_states": text.to(**like),
-        "audio_hidden_states": conditions.audio.to(**like) if branch.audio else torch.zeros(silence, **like),
+        "encoder_hidden_states": text.to(like),
+        "audio_hidden_states": like.new_zeros(silence) if audio is None else audio.to(like),
     }
 
 

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-from collections import Counter
 from dataclasses import dataclass
 
 from humo.system.tables import markdown_table
@@ -45,12 +44,11 @@ def read_import_times(log: str, total: float) -> ColdStart:
         log: its lines, others between them.
         total: seconds of the whole process.
     """
-    seconds: Counter[str] = Counter()
+    seconds = dict.fromkeys((*SHOWN, "others"), 0.0)
     for micros, module in _LINE.findall(log):
         package = module.partition(".")[0]
         seconds[package if package in SHOWN else "others"] += int(micros) / 1e6
-    imports = {name: seconds[name] for name in (*SHOWN, "others")}
-    return ColdStart(total, imports, total - sum(imports.values()))
+    return ColdStart(total, seconds, total - sum(seconds.values()))
 
 
 def describe_cold_start(cold: ColdStart) -> str:

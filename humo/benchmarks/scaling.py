@@ -68,7 +68,7 @@ def measure_scaling(
 
 def describe_scaling(points: Sequence[Point]) -> str:
     """A table in markdown, shares within each axis beside the seconds."""
-    rows, first = [], {}
+    rows, first = [], dict[str, float]()
     for point in points:
         whole = first.setdefault(point.axis, point.seconds)
         shares = f"{point.seconds / whole:.2f}", f"{60 / point.seconds:.0f}"

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -89,7 +89,7 @@ def measure_waiting(
         request = _request(Path(folder), seconds)
         for _ in range(rounds):
             for form, count, most in crowds:
-                asked = VideoRequest(**request, is_fast=form == "quick look")
+                asked = replace(request, is_fast=form == "quick look")
                 manager = JobManager(Model(lambda: pipe), DiskQuota(Path(folder), 1 << 30), batches=Batches(most, most))
                 times = _time(manager, asked, count)
                 crowd = Crowd(form, min(most, count), count, fmean(times), max(times))
@@ -113,12 +113,12 @@ def describe_waiting(crowds: Sequence[Crowd]) -> str:
     )
 
 
-def _request(folder: Path, seconds: float) -> dict[str, object]:
+def _request(folder: Path, seconds: float) -> VideoRequest:
     given = example_inputs(seconds)
     given["image"].save(folder / "picture.png")
     soundfile.write(folder / "voice.wav", *given["audio"])
-    files = {"images": (folder / "picture.png",), "audio": folder / "voice.wav"}
-    return {"prompt": given["prompt"], **files, "seed": 0, "as_is": True}
+    images, audio = (folder / "picture.png",), folder / "voice.wav"
+    return VideoRequest(prompt=given["prompt"], images=images, audio=audio, seed=0, as_is=True)
 
 
 def _time(manager: JobManager, request: VideoRequest, count: int) -> list[float]:

@@ -9,7 +9,7 @@ attributes is measured by `python -m humo evaluate` with the same options. All o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -164,4 +164,4 @@ def describe_ways(ways: Sequence[Way]) -> str:
 
 def plain_numbers(ways: Sequence[Way]) -> list[dict[str, Any]]:
     """For JSON, which knows no infinity."""
-    return [asdict(replace(way, psnr=None if way.psnr == float("inf") else way.psnr)) for way in ways]
+    return [asdict(way) | {"psnr": None if way.psnr == float("inf") else way.psnr} for way in ways]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -131,7 +131,7 @@ def _music_of(folder: Path | None) -> Callable[[np.random.Generator, int], np.nd
     return make_music if folder is None else read_music(folder)
 
 
-def _tell_voices(figures: dict, left_out: list[str], out: Path) -> None:
+def _tell_voices(figures: dict[str, Any], left_out: list[str], out: Path) -> None:
     from humo.evaluation.voices.report import voice_summary, write_voices
 
     for reason in left_out:
@@ -154,7 +154,7 @@ def _read_modes(text: str) -> tuple[str, ...]:
     return wanted
 
 
-def _read_guidance(text: str | None, default: dict, scales: dict[str, float | None]) -> dict:
+def _read_guidance(text: str | None, default: dict[str, Any], scales: dict[str, float | None]) -> dict[str, Any]:
     """The rule as plain data: the given one or the default, with the given scales in it."""
     from humo.guidance import make_rule, parse_rule
 

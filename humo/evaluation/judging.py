@@ -36,7 +36,8 @@ def judge(cases: Sequence[Case], readings: Sequence[Reading], real: Sequence[Rea
     figures |= _followed("text", cases, readings, real, lambda case: case.named(mode))
     if "I" in mode:
         shown = [index for index, case in enumerate(cases) if case.is_unnamed]
-        some_cases, some, some_real = ([items[index] for index in shown] for items in (cases, readings, real))
+        some_cases = [cases[index] for index in shown]
+        some, some_real = ([items[index] for index in shown] for items in (readings, real))
         figures |= _followed("identity", some_cases, some, some_real, Case.identity)
         strangers = some[1:] + some[:1]
         figures["identity_shuffled"] = metrics.share(_hits(some_cases, strangers, Case.identity))
@@ -109,7 +110,7 @@ def judge_mouths(cases: Sequence[Case], readings: Sequence[Reading]) -> dict[str
         loud = metrics.sync_scores([metrics.loudness(clip.waveform, len(clip.frames)) for clip, _ in pairs], truths)
         figures[f"{key}_lag"] = lag
         figures[key] = float(own.mean())
-        figures[f"{key}_interval"] = metrics.interval(lambda index, own=own: float(own[index].mean()), len(own))
+        figures[f"{key}_interval"] = metrics.interval(lambda index: float(own[index].mean()), len(own))  # noqa: B023
         controls = {shift: metrics.off_diagonal(matrix) for shift, matrix in scores.items()}
         figures[f"{key}_shuffled"] = float(max(control.mean() for control in controls.values()))
         figures[f"{key}_loudness"] = float(np.diag(loud[metrics.best_lag(loud)]).mean())

@@ -133,7 +133,7 @@ def summary(mode: str, figures: dict[str, Any]) -> str:
     return f"{mode:<4}" + "  ".join(f"{name} {figures[name]:z.2f}" for name in names if name in figures)
 
 
-def _draw_curve(draw: ImageDraw.ImageDraw, corner: tuple[int, int], curve: np.ndarray, colour: tuple) -> None:
+def _draw_curve(draw: ImageDraw.ImageDraw, corner: tuple[int, int], curve: np.ndarray, colour: tuple[int, ...]) -> None:
     left, top = corner
     x = left + 4 + np.arange(len(curve)) * (CELL - 8) / max(1, len(curve) - 1)
     y = top + CELL - 10 - np.clip(curve, -0.05, 1.1) * (CELL - 24)

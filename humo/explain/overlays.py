@@ -66,7 +66,7 @@ def share_on(values: np.ndarray, mask: np.ndarray) -> float:
     return float((wide * (mask > 0.5)).sum() / (wide.sum() or 1.0))
 
 
-def describe_masks(masks: Sequence[np.ndarray], timesteps: Sequence[float]) -> str:
+def describe_masks(masks: Sequence[np.ndarray], timesteps: Sequence[float] | np.ndarray) -> str:
     """Where the face was expected, step by step, as a table: share of the frame, and its middle."""
     rows = (
         (f"{timestep:.0f}", f"{mask.mean():.0%}", in_shares(middle(mask.mean(0))))

@@ -49,7 +49,7 @@ def export(
         record: plain values for finetune.json.
         is_main: whether this process writes.
     """
-    inner: FinetuneModel = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+    inner: Any = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
     tensors = _averaged(inner, average)
     transformer = {k.removeprefix("transformer."): v for k, v in tensors.items() if k.startswith("transformer.")}
     base = {plain_name(name): tensor for name, tensor in transformer.items() if not is_lora(name)}

@@ -222,9 +222,8 @@ def estimate_run(
     )
 
 
-def _sizes(pipeline_or_preset: HuMoPipeline | str) -> Sizes:
-    is_name = isinstance(pipeline_or_preset, str)
-    return sizes_of_preset(pipeline_or_preset) if is_name else sizes_of_pipeline(pipeline_or_preset)
+def _sizes(model: HuMoPipeline | str) -> Sizes:
+    return sizes_of_preset(model) if isinstance(model, str) else sizes_of_pipeline(model)
 
 
 def estimate_table(tflops: float = ASSUMED_TFLOPS) -> str:

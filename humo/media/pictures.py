@@ -184,7 +184,8 @@ def _to_srgb(picture: Image.Image, profile: bytes | None, gamma: float | None = 
     if profile and picture.mode in ("RGB", "CMYK", "L"):
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            return ImageCms.profileToProfile(picture, source, _SRGB, outputMode="RGB")
+            if changed := ImageCms.profileToProfile(picture, source, _SRGB, outputMode="RGB"):
+                return changed
         except (ImageCms.PyCMSError, OSError):
             pass
     picture = picture.convert("RGB")

@@ -155,7 +155,7 @@ def _read_mapping(sound: Mapping[str, Any]) -> Sound:
     return _read_pair((sound["array"], sound["sampling_rate"]))
 
 
-def _read_pair(pair: tuple | list) -> Sound:
+def _read_pair(pair: tuple[Any, ...] | list[Any]) -> Sound:
     if len(pair) != 2:
         raise ValueError(f"sound is a {type(pair).__name__} of {len(pair)} things: {_GIVE}.")
     samples, rate = pair
@@ -189,7 +189,7 @@ def _read_samples(samples: np.ndarray, rate: int) -> Sound:
 
 
 def _checked(samples: np.ndarray, rate: int, name: str) -> Sound:
-    _check_size(*samples.shape, rate, name)
+    _check_size(len(samples), samples.shape[1], rate, name)
     _check_numbers(samples, name)
     peak = np.abs(samples).max()
     if peak < SILENCE:

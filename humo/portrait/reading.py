@@ -55,8 +55,8 @@ def read_portrait(picture: Image.Image | str | Path) -> Portrait:
             f"The face in the picture is {where.width * scale:.0f} pixels wide, at least {LEAST_WIDTH} are needed: "
             "give a larger picture of the person."
         )
-    box = tuple(float(side) * scale for side in where.box)
-    return _read(face, box, len(faces) - 1)
+    left, top, right, bottom = (float(side) * scale for side in where.box)
+    return _read(face, (left, top, right, bottom), len(faces) - 1)
 
 
 def find_people(picture: np.ndarray) -> list[tuple[Found, Face]]:
@@ -71,7 +71,7 @@ def find_people(picture: np.ndarray) -> list[tuple[Found, Face]]:
     return faces
 
 
-def _read(face: Face, box: tuple[float, ...], others: int) -> Portrait:
+def _read(face: Face, box: tuple[float, float, float, float], others: int) -> Portrait:
     mask = find_hair(face)
     hair = read_hair(face, mask)
     beard = read_beard(face)

@@ -98,7 +98,7 @@ class PromptCache:
         for file in self.folder.glob("*.safetensors"):
             with suppress(FileNotFoundError):
                 used_at[file] = file.stat().st_mtime_ns
-        for file in sorted(used_at, key=used_at.get)[: max(0, len(used_at) - self.max_files)]:
+        for file in sorted(used_at, key=used_at.__getitem__)[: max(0, len(used_at) - self.max_files)]:
             file.unlink(missing_ok=True)
 
 
@@ -129,7 +129,7 @@ def release_text_encoder(pipeline: DiffusionPipeline, prompts: Iterable[str]) ->
     if pipeline.prompt_cache is None:
         raise ValueError("The pipeline has no prompt cache: load it with a memory preset that keeps one.")
     with torch.no_grad():
-        for prompt in [*prompts, pipeline.config.default_negative_prompt]:
+        for prompt in [*prompts, pipeline.config["default_negative_prompt"]]:
             pipeline.encode_prompt(prompt)
     pipeline.register_modules(text_encoder=None)
     pipeline.maybe_free_model_hooks()  # the hooks of model offload hold the encoder: they are made anew without it

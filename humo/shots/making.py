@@ -39,7 +39,7 @@ from humo.system.ranges import read_whole
 from humo.timing import FPS, PUBLISHED_FRAMES, round_down
 
 if TYPE_CHECKING:
-    from humo.pipeline import HuMoPipeline, Picture
+    from humo.pipeline import HuMoPipeline
     from humo.sampling import StepState
 
 

@@ -103,16 +103,17 @@ def find_place(host: str | None, port: int | None) -> tuple[str, int]:
         if error is None:
             _ask_without_proxy(host)
             return f"[{host}]" if ":" in host else host, number
-        if error.errno != errno.EADDRINUSE:
+        refused = error
+        if refused.errno != errno.EADDRINUSE:
             break
     other = f"name another one, as `--port` or in {_PORT}"
-    if error.errno == errno.EADDRINUSE:
+    if refused.errno == errno.EADDRINUSE:
         taken = f"Port {asked} is" if asked is not None else f"The ports from {ports[0]} to {ports[-1]} are all"
         raise ValueError(f"{taken} taken by another program: end that one, or {other}.")
-    if error.errno == errno.EACCES:
+    if refused.errno == errno.EACCES:
         raise ValueError(f"This user may not serve at port {number}: {other}, from 1024 on.")
     raise ValueError(
-        f"The page cannot be served at {host} ({error.strerror}): `--host` and {_HOST} take an address of this "
+        f"The page cannot be served at {host} ({refused.strerror}): `--host` and {_HOST} take an address of this "
         "computer, as 127.0.0.1 for itself alone or 0.0.0.0 for others too."
     )
 

@@ -24,7 +24,7 @@ def digest_data(told: Any, arrays: Iterable[np.ndarray] = ()) -> str:
     digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode())
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

@@ -38,7 +38,7 @@ def read_whole(name: str, value: object) -> int:
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise ValueError(f"{name} is {short(value)}: give a whole number.")
-    if name in MOST and abs(value) > MOST[name]:
+    if name in MOST and abs(int(value)) > MOST[name]:
         raise ValueError(f"{name} is {short(value)}: give a whole number of at most {MOST[name]:,}.")
     return int(value)
 
@@ -74,7 +74,7 @@ def check_number(name: str, value: object, lowest: float, highest: float) -> Non
     Raises:
         ValueError: if it is none, or outside; NaN is within none.
     """
-    if not isinstance(value, Real) or isinstance(value, bool) or not lowest <= value <= highest:
+    if not isinstance(value, Real) or isinstance(value, bool) or not lowest <= value <= highest:  # type: ignore[operator]
         raise ValueError(f"{name} is {short(value)}: it must be a number from {lowest:g} to {highest:g}.")
 
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from humo.system.digests import digest_data
 from humo.system.files import write_json
-from humo.world.attributes import OPTIONS
+from humo.world.attributes import OPTIONS as OPTIONS
 
 FRAME_ATTRIBUTES = tuple(name for name in OPTIONS if name != "motion")
 PLACES = ("head x", "head y", "features x", "features y", "torso x", "head radius")

@@ -99,7 +99,9 @@ def judge(
         loaded = _load([name for name, keys in todo.items() if keys], weights, result)
         for case in judged:
             asked = [metric for metric in loaded if case.id in todo[metric.name]]
-            video = read_video(videos[case.id]) if asked else None
+            if not asked:
+                continue
+            video = read_video(videos[case.id])
             for metric in asked:
                 value = metric.measure(video, case)
                 result.scores[metric.name][case.id] = value

@@ -269,7 +269,7 @@ def _between_words(piece: Piece) -> int:
         if before.index != after.index
     ]
     allowed = [end for end in ends if 1 <= end <= piece.num_frames - PAUSE_FRAMES]
-    return round(min(allowed, key=lambda end: abs(end - middle), default=middle))
+    return round(float(min(allowed, key=lambda end: abs(end - middle), default=middle)))
 
 
 def _music(

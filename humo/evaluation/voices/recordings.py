@@ -150,7 +150,7 @@ def cut_pieces(
         ValueError: if fewer than two pieces come out: no voice could be compared with another's.
     """
     order = _speaker_after_speaker(recordings, np.random.default_rng((31, seed)))
-    pieces, left_out = [], []
+    pieces, left_out = list[Piece](), list[str]()
     waiting: list[list[Piece]] = []
     for recording in order:
         if len(pieces) == num_pieces:

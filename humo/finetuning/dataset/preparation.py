@@ -164,11 +164,11 @@ class _Examiners:
                 yield index, (examine(row, self.folder, self.settings) for row in rows)
             return
         ahead: deque[tuple[int, bool, Row, Future[Examined]]] = deque()
-        rows = ((index, row is unit[-1], row) for index, unit in todo for row in unit)
-        while self._fill(ahead, rows):
-            yield ahead[0][0], self._unit(ahead, rows)
+        each = ((index, row is unit[-1], row) for index, unit in todo for row in unit)
+        while self._fill(ahead, each):
+            yield ahead[0][0], self._unit(ahead, each)
 
-    def _unit(self, ahead: deque, rows: Iterator[tuple[int, bool, Row]]) -> Iterator[Examined]:
+    def _unit(self, ahead: deque[Any], rows: Iterator[tuple[int, bool, Row]]) -> Iterator[Examined]:
         is_last = False
         while not is_last:
             self._fill(ahead, rows)
@@ -178,7 +178,7 @@ class _Examiners:
             except BrokenProcessPool:
                 yield self._alone(row, ahead)
 
-    def _fill(self, ahead: deque, rows: Iterator[tuple[int, bool, Row]]) -> bool:
+    def _fill(self, ahead: deque[Any], rows: Iterator[tuple[int, bool, Row]]) -> bool:
         while len(ahead) < AHEAD * self.workers:
             if (following := next(rows, None)) is None:
                 break
@@ -192,7 +192,7 @@ class _Examiners:
             self.pool = self._make_pool()
             return self.pool.submit(examine, row, self.folder, self.settings)
 
-    def _alone(self, row: Row, ahead: deque) -> Examined:
+    def _alone(self, row: Row, ahead: deque[Any]) -> Examined:
         """After a process died: this row once more with nobody beside it, then all others in a new pool."""
         self.pool.shutdown()
         self.pool = self._make_pool()

@@ -341,7 +341,8 @@ def check_health(api: HfApi, space: str, path: str, expect: int, within: float, 
     with in_one_sentence("Asking where the Space is"):
         info = api.space_info(space)
     headers = build_hf_headers(token=api.token) if info.private else {}  # nobody else need know it
-    url, deadline, answer = f"{(info.host or '').rstrip('/')}{path}", time.monotonic() + within, None
+    url, deadline = f"{(info.host or '').rstrip('/')}{path}", time.monotonic() + within
+    answer: int | str | None = None
     while True:
         left = deadline - time.monotonic()
         try:

@@ -22,7 +22,8 @@ from humo.space.inspect.look_inside import Tell
 from humo.space.temporary import made_again
 
 if TYPE_CHECKING:
-    from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
+    from humo.pipeline import HuMoPipeline
+    from humo.requests.call import HuMoPipelineOutput
     from humo.sampling import StepState
     from humo.space.jobs.request import VideoRequest
 

@@ -113,9 +113,9 @@ class Progress:
 class Model:
     """A pipeline that is loaded once, in the background, and tried again if loading failed."""
 
-    def __init__(self, load: Callable[[], HuMoPipeline]) -> None:
+    def __init__(self, load: Callable[[], Any]) -> None:
         self._load = load
-        self._pipe: HuMoPipeline | None = None
+        self._pipe: Any = None
         self._error: Exception | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -215,7 +215,7 @@ class Job:
                 self.progress = self._later()
             return self.progress
 
-    def tell(self, **changes: object) -> None:
+    def tell(self, **changes: Any) -> None:
         """Change its progress; of a job that is over nothing changes any more."""
         with self._changed:
             if not self.is_over:

@@ -113,7 +113,7 @@ def _load(wanted: str, device: torch.device | str | None, note: str) -> Served:
     from humo.loading.fast_form import make_fast
 
     pipe = load(wanted, device=device)
-    if has_fast(folder := folder_of(wanted)):
+    if (folder := folder_of(wanted)) is not None and has_fast(folder):
         try:
             pipe.fast_form = make_fast(pipe, folder)
         except ValueError as error:  # of a model trained further, say: full quality is served all the same

@@ -111,7 +111,7 @@ class JobQueue:
 
     def _follow(self, jobs: Sequence[Job]) -> None:
         """Run their tasks and hand each what it is told, until all are over or stopped."""
-        tasks = [job.task for job in jobs]
+        tasks: list[Any] = [job.task for job in jobs]
         values = self._run(tasks[0] if len(tasks) == 1 else tasks[0].together(tasks[1:]))
         try:
             for value in values:

@@ -115,7 +115,6 @@ def build(given: dict[str, Any]) -> serve.Application:
     """The application, for `serve run` and `serve build`; what is given is of `Settings`."""
     settings = Settings(**given)
     deployment = serve.deployment(
-        Replica,
         name="Replica",
         max_ongoing_requests=1,
         ray_actor_options={"num_cpus": settings.cpus, "num_gpus": settings.gpus},
@@ -126,14 +125,14 @@ def build(given: dict[str, Any]) -> serve.Application:
         },
         health_check_period_s=2,
         graceful_shutdown_timeout_s=5,
-    )
+    )(Replica)
     return deployment.bind(settings)
 
 
 class Workers:
     """The page's side of a deployment."""
 
-    def __init__(self, handle: serve.handle.DeploymentHandle) -> None:
+    def __init__(self, handle: serve.handle.DeploymentHandle[Any]) -> None:
         self._handle = handle
 
     @classmethod
@@ -151,8 +150,7 @@ class Workers:
             logger.debug("no workers", exc_info=error)
             raise ValueError(
                 "no workers answer on Ray: start them with `serve run --name humo humo.space.jobs.ray_serve:build` "
-                "on a machine "
-                "of this cluster, or leave --ray out."
+                "on a machine of this cluster, or leave --ray out."
             ) from None
 
     def about(self) -> About:
@@ -176,7 +174,7 @@ class Workers:
 
     def _run_once(self, sent: Payload, count: int | None) -> Iterator[Any]:
         answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        responses = self._handle.options(stream=True).moments.remote(sent)
+        responses: Any = self._handle.options(stream=True).moments.remote(sent)
 
         def listen() -> None:
             try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from humo.media import warm_up
 from humo.space.jobs.job import Model
-from humo.space.jobs.model_choice import LARGE, folder_of, load_served
+from humo.space.jobs.model_choice import folder_of, load_served
 from humo.space.jobs.request import Defaults, VideoRequest
 from humo.space.jobs.task import Result, work_of
 from humo.space.jobs.time_left import Pace, Work
@@ -58,9 +58,8 @@ class Serving:
         Raises:
             ValueError: in one sentence, if there is no such model.
         """
-        if wanted in LARGE:
+        if (folder := folder_of(wanted)) is None:
             return cls._of_served(load_served(wanted))
-        folder = folder_of(wanted)
         name = wanted if not Path(wanted).is_dir() else Path(wanted).resolve().name
         model = Model(lambda: serving._load(wanted))
         defaults, fingerprint = Defaults.of_folder(folder), fingerprint_folder(folder)

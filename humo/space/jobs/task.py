@@ -12,15 +12,15 @@ import numpy as np
 from PIL import Image
 
 from humo.media import write_video
-from humo.space.jobs.job import Moment, Task
+from humo.space.jobs.job import Moment
 from humo.space.jobs.request import Defaults, VideoRequest
 from humo.space.jobs.time_left import Work, assumed_seconds
 from humo.space.temporary import made_again
 
 if TYPE_CHECKING:
     from humo.layers.decoding import OnFrames
-    from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
-    from humo.requests.call import Call
+    from humo.pipeline import HuMoPipeline
+    from humo.requests.call import Call, HuMoPipelineOutput
     from humo.sampling import StepState
 
 SHOWN_SIDE = 512
@@ -51,7 +51,7 @@ class Watcher:
         tell: told a moment a video at every step, and later the moments of single ones, beside None for the others.
     """
 
-    def __init__(self, pipe: HuMoPipeline, tell: Callable[[Sequence[Moment | None]], None]) -> None:
+    def __init__(self, pipe: HuMoPipeline, tell: Callable[[Sequence[Any]], None]) -> None:
         self._pipe, self._tell = pipe, tell
         self._num_videos = self._num_steps = 1
         self._previewed_at, self._preview_cost = time.monotonic(), 0.0
@@ -87,7 +87,7 @@ class Watcher:
         now = time.monotonic()
         if now - self._previewed_at < 10 * self._preview_cost and not is_last:
             return [None] * len(state.clean)
-        previews = [self._pipe.preview(clean[None]) for clean in state.clean]
+        previews: list[Image.Image | None] = [self._pipe.preview(clean[None]) for clean in state.clean]
         self._previewed_at = time.monotonic()
         self._preview_cost = self._previewed_at - now
         return previews
@@ -118,7 +118,7 @@ class MakeVideo:
         except ValueError:
             return None
 
-    def together(self, others: Sequence[Task]) -> MakeVideos:
+    def together(self, others: Sequence[MakeVideo]) -> MakeVideos:
         """This one and others of its kind as one task."""
         return MakeVideos((self, *others))
 

@@ -28,7 +28,7 @@ import os
 import queue
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -57,7 +57,7 @@ _SPACES = importlib.import_module("spaces") if is_zero_gpu() else None
 """Imported with this module, for it has to come before anything that touches CUDA."""
 
 
-def accelerate(events: Callable[P, Iterator[T]], seconds: Callable[P, float]) -> Callable[P, Iterator[T]]:
+def accelerate(events: Callable[P, Generator[T]], seconds: Callable[P, float]) -> Callable[P, Generator[T]]:
     """The same generator function, on a GPU that ZeroGPU lends for each call; the function itself elsewhere.
 
     Args:
@@ -78,7 +78,7 @@ def accelerate(events: Callable[P, Iterator[T]], seconds: Callable[P, float]) ->
     lent = _SPACES.GPU(duration=duration)(_refusals_yielded(events))
 
     @functools.wraps(events)
-    def run(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+    def run(*args: P.args, **kwargs: P.kwargs) -> Generator[T]:
         try:
             for is_refusal, value in lent(*args, **kwargs):
                 if is_refusal:
@@ -103,7 +103,7 @@ def _refusals_yielded(events: Callable[P, Iterator[T]]) -> Callable[P, Iterator[
     return run
 
 
-def stream(work: Callable[[Callable[[Any], None]], Any]) -> Iterator[Any]:
+def stream(work: Callable[[Callable[[Any], None]], Any]) -> Generator[Any]:
     """A function that calls back, as a generator: what it calls back with, and at last what it returns.
 
     The function runs in a thread and rests at every call back until the next value is asked for. Closing the generator

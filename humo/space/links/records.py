@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 from humo.space.links.settings import VideoSettings, check_text
@@ -150,7 +150,7 @@ def new_id() -> str:
     return secrets.token_urlsafe(16)
 
 
-def is_id(text: object) -> bool:
+def is_id(text: object) -> TypeGuard[str]:
     """Whether a text could be an id, or a token."""
     return isinstance(text, str) and _ID.fullmatch(text) is not None
 

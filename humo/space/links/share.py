@@ -123,8 +123,8 @@ def write_inputs(request: VideoRequest, seconds: float, folder: Path) -> dict[st
     files = {}
     for number, picture in enumerate(request.images, start=1):
         name = f"inputs/picture-{number}.webp"
-        is_drawn = isinstance(picture, Portrait)
-        _write_picture(draw_portrait(picture) if is_drawn else read_picture(picture), folder / name)
+        shown = draw_portrait(picture) if isinstance(picture, Portrait) else read_picture(picture)
+        _write_picture(shown, folder / name)
         files[name] = folder / name
     if request.audio is not None:
         sound, name = read_sound(request.audio), "inputs/voice.flac"

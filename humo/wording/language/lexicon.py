@@ -110,11 +110,11 @@ def detect(pieces: Sequence[Piece]) -> str:
             counts["ar"] += 2
         else:
             latin.append(piece.form)
-    language = max(counts, key=counts.get)
+    language = max(counts, key=counts.__getitem__)
     if counts[language] * 2 >= len(latin) and counts[language]:
         return language
     known = {each: sum(_worth(lexicon(each), form) for form in latin) for each in LATIN}
-    return max(known, key=known.get)
+    return max(known, key=known.__getitem__)
 
 
 def _worth(words: Lexicon, form: str) -> int:

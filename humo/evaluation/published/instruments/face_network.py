@@ -76,7 +76,7 @@ class _Block(nn.Module):
         self.prelu = nn.PReLU(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
         self.norm3 = nn.BatchNorm2d(width)
-        self.shortcut = nn.MaxPool2d(1, stride)  # every second pixel
+        self.shortcut: nn.Module = nn.MaxPool2d(1, stride)  # every second pixel
         if projects:
             self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -71,7 +71,7 @@ class SyncReader:
         return self.network.score(crops, heard)
 
 
-def track_face(frames: np.ndarray, find: Callable) -> dict[int, np.ndarray]:
+def track_face(frames: np.ndarray, find: Callable[..., Any]) -> dict[int, np.ndarray]:
     """Follow the face that covers most.
 
     Args:

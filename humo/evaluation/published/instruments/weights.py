@@ -124,7 +124,7 @@ class Weights:
                 f"{self.folder.name}: add --download, or put there what {', '.join(sources(lacking))} holds."
             )
         for file in files:
-            self.once(f"checked {file.path}", lambda file=file: self._check(file) or True)
+            self.once(f"checked {file.path}", lambda: self._check(file))  # noqa: B023
 
     def pretrained(self, model: type[Pretrained], folder: str, **options: Any) -> Pretrained:
         """A model of transformers from a folder of the weights' folder, ready to compute.
@@ -138,7 +138,8 @@ class Weights:
             ValueError: if it cannot be read, or weights of the model are missing in it.
         """
         try:
-            made, told = model.from_pretrained(
+            load: Any = model.from_pretrained  # with the loading's info it returns a pair
+            made, told = load(
                 str(self.folder / folder), local_files_only=True, weights_only=True, output_loading_info=True, **options
             )
         except Exception as error:  # transformers raises many kinds on damaged folders
