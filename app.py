@@ -170,10 +170,11 @@ def _connect_settings(page: Parts) -> None:
     shown = [settings.note, *settings.scales.values()]
     settings.rule.input(filling.rule_chooser(settings), settings.rule, shown, **QUICK)
     drawn = [settings.mode, settings.steps, settings.rule, *settings.scales.values()]
-    for widget in drawn:
-        widget.change(filling.drawer(settings), set(drawn), settings.curve, **QUICK)
+    draw = (filling.drawer(settings), set(drawn), settings.curve)
+    for widget in drawn[1:]:
+        widget.change(*draw, **QUICK)
     for inputs in page.tabs:
-        inputs.tab.select(filling.chooser(inputs.mode), None, settings.mode, **QUICK)
+        inputs.tab.select(filling.chooser(inputs.mode), None, settings.mode, **QUICK).then(*draw, **QUICK)
     settings.restore.upload(filling.restorer(page), settings.restore, page.restored(), **QUEUED)
 
 
