@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from humo.transformer import HuMoTransformer3DModel
 
 _HATCHES = {"TA": "//", "TI": "\\\\", "T": "..", "I": "xx"}
-SENSES = ("text", "image", "audio")
+CONDITIONS = ("text", "image", "audio")
 
 
 # 1. The schedule
@@ -123,7 +123,7 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class Senses:
+class ConditionEffects:
     """The predicted clean video with everything shown, and with one sense taken away at a time.
 
     Attributes:
@@ -138,13 +138,13 @@ class Senses:
 
 
 @torch.no_grad()
-def senses(
+def condition_effects(
     pipeline: HuMoPipeline,
     latents: Tensor,
     timestep: float,
     conditions: Conditions,
     wanted: Sequence[int] | None = None,
-) -> Senses:
+) -> ConditionEffects:
     """What text, picture and voice each make of the same noise.
 
     Args:
@@ -158,17 +158,17 @@ def senses(
         The senses that are given; text always is.
     """
     full = Branch(True, conditions.references is not None, conditions.audio is not None)
-    shown = [name for name in SENSES if getattr(full, name)]
-    asked = {name: Branch(**{other: getattr(full, other) and other != name for other in SENSES}) for name in shown}
+    shown = [name for name in CONDITIONS if getattr(full, name)]
+    asked = {name: Branch(**{other: getattr(full, other) and other != name for other in CONDITIONS}) for name in shown}
     clean = [_predict(pipeline, latents, timestep, branch, conditions) for branch in (full, *asked.values())]
     # Only now, after all passes: network and codec may take turns on the GPU.
     video, *others = (_decode(pipeline, each, wanted) for each in clean)
     without = dict(zip(shown, others, strict=True))
     change = {name: np.abs(video.astype(np.int16) - other).mean(-1) for name, other in without.items()}
-    return Senses(video, without, change)
+    return ConditionEffects(video, without, change)
 
 
-def describe_senses(seen: Senses) -> str:
+def describe_condition_effects(seen: ConditionEffects) -> str:
     """How much each sense changed, and where, as a table."""
     lines = ["| sense | mean change of 255 | strongest (across, down) |", "|---|---|---|"]
     for name, change in seen.change.items():
@@ -177,7 +177,7 @@ def describe_senses(seen: Senses) -> str:
     return "\n".join(lines)
 
 
-def draw_senses(seen: Senses, frame: int) -> Figure:
+def draw_condition_effects(seen: ConditionEffects, frame: int) -> Figure:
     """One frame: with everything, and for each sense without it and what it changed."""
     figure, axes = _figure(2.1 * (1 + len(seen.change)), 4.4, rows=2, columns=1 + len(seen.change))
     axes[0, 0].imshow(seen.frames[frame])
@@ -200,8 +200,8 @@ def _predict(
     """Predicted clean latents of the video, (1, z, f, h, w)."""
     windows = _windows(pipeline, latents, conditions)
     parts = [
-        _run(pipeline, part, timestep, branch, told)[:, :, : place.stop - place.start]
-        for place, part, told in _cut(latents, conditions, windows)
+        _run(pipeline, part, timestep, branch, windowed)[:, :, : place.stop - place.start]
+        for place, part, windowed in _cut(latents, conditions, windows)
     ]
     return latents[:, :, : windows[-1].stop] - timestep / 1000 * blend_windows(parts, windows)
 
@@ -234,9 +234,9 @@ def sound_map(pipeline: HuMoPipeline, latents: Tensor, timestep: float, conditio
     branch = Branch(True, conditions.references is not None, True)
     _, *patch = pipeline.transformer.config.patch_size
     grid = -1, latents.shape[3] // patch[0], latents.shape[4] // patch[1]
-    for place, part, told in _cut(latents, conditions, windows):
+    for place, part, windowed in _cut(latents, conditions, windows):
         with _audio_shares(pipeline.transformer) as shares:
-            _run(pipeline, part, timestep, branch, told)
+            _run(pipeline, part, timestep, branch, windowed)
         parts.append(torch.stack(shares, dim=1).unflatten(2, grid)[:, :, : place.stop - place.start])
     return blend_windows(parts, windows)[0].cpu().numpy()
 

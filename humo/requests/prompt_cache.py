@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from humo.system.caches import user_cache
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -93,7 +93,7 @@ class PromptCache:
         used = features[0].ne(0).any(dim=1).nonzero()
         num_tokens = 1 + int(used.max()) if len(used) else 0
         self.folder.mkdir(parents=True, exist_ok=True)
-        with replaced(path, by_several=True) as temporary:
+        with atomic_write(path, by_several=True) as temporary:
             save_file({"features": features[:, :num_tokens].cpu().contiguous()}, temporary)
         self._delete_longest_unused()
 

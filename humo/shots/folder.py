@@ -25,7 +25,7 @@ import numpy as np
 
 from humo.media import write_video
 from humo.shots.cuts import Shot
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 from humo.timing import FPS
 
 if TYPE_CHECKING:
@@ -227,5 +227,5 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    with replaced(path) as part, open(part, "wb") as file:
+    with atomic_write(path) as part, open(part, "wb") as file:
         write(file)

@@ -19,7 +19,7 @@ _POLL = 0.2
 
 
 @contextmanager
-def replaced(file: Path, by_several: bool = False) -> Iterator[Path]:
+def atomic_write(file: Path, by_several: bool = False) -> Iterator[Path]:
     """Give a temporary name beside `file`; what is there in the end takes the final name, unless an error came.
 
     It is brought to the disk before, so that not even a power cut leaves half a file under the final name. What a
@@ -44,12 +44,12 @@ def replaced(file: Path, by_several: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(lock: Path, told: str) -> Iterator[None]:
+def exclusive_lock(lock: Path, message: str) -> Iterator[None]:
     """Let in one process at a time; the others wait, as long as it takes. A process that dies lets the next one in.
 
     Args:
         lock: the lock's file; it and its folder are made, and stay.
-        told: a sentence for the log of who has to wait.
+        message: a sentence for the log of who has to wait.
 
     Raises:
         ValueError: if the lock's file cannot be written.
@@ -60,7 +60,7 @@ def alone(lock: Path, told: str) -> Iterator[None]:
         try:
             held.acquire(timeout=0)
         except Timeout:
-            logger.warning(told)
+            logger.warning(message)
             held.acquire(poll_interval=_POLL)
     except OSError as error:
         raise ValueError(f"{lock.parent} cannot be written ({error.strerror}): give another folder.") from None

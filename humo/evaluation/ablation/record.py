@@ -18,7 +18,7 @@ import torch
 from humo.evaluation.ablation.running import AblationSettings
 from humo.evaluation.ablation.variants import BASE, RULES, VARIANTS
 from humo.evaluation.probes.networks import Probes
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 from humo.system.fingerprint import fingerprint
 
 T = TypeVar("T")
@@ -120,5 +120,5 @@ class Record:
             yield result
 
     def _write(self) -> None:
-        with replaced(self.path) as part:
+        with atomic_write(self.path) as part:
             part.write_text(json.dumps(self.values, indent=2) + "\n")

@@ -19,7 +19,7 @@ from torch import nn
 
 from humo.evaluation.published.cases import BenchCase
 from humo.pipeline import HuMoPipeline
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 
 _VALUES = 64
 """Numbers of a tensor that enter a model's key."""
@@ -69,7 +69,7 @@ def generate_bench(
             start = time.perf_counter()
             _make(pipe, case, settings, video)
             told = {"key": key, "case": case.id, "seconds": round(time.perf_counter() - start, 1)}
-            with replaced(note) as part:
+            with atomic_write(note) as part:
                 part.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         videos[case.id] = video
         if show is not None:

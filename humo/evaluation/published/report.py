@@ -15,7 +15,7 @@ from humo.evaluation.published.cases import MODES, BenchCase
 from humo.evaluation.published.instruments.registry import METRICS, metric_class
 from humo.evaluation.published.judging import Judgement
 from humo.evaluation.published.paper_figures import ABLATION, LATER, SOURCE, TASKS, UNDEFINED
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 
 ALL = "all"
 """Column of all modes together."""
@@ -53,7 +53,7 @@ def write_report(
     folder: Path,
     judgement: Judgement,
     cases: Sequence[BenchCase],
-    told: Mapping[str, Any],
+    settings: Mapping[str, Any],
     missing: Sequence[str] = (),
 ) -> Path:
     """Write report.json and report.md.
@@ -62,7 +62,7 @@ def write_report(
         folder: must exist.
         judgement: what the instruments said.
         cases: of the bench.
-        told: about the run, plain data; `model` and `bench` head the report.
+        settings: about the run, plain data; `model` and `bench` head the report.
         missing: ids without a video.
 
     Returns:
@@ -70,7 +70,7 @@ def write_report(
     """
     table = summarize(judgement, cases)
     report = {
-        "run": dict(told),
+        "run": dict(settings),
         "modes": table,
         "left_out": judgement.left_out,
         "missing_videos": list(missing),
@@ -79,11 +79,11 @@ def write_report(
             for name, scores in judgement.scores.items()
         },
     }
-    with replaced(folder / "report.json") as part:
+    with atomic_write(folder / "report.json") as part:
         part.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     parts = [
         "# Bench\n",
-        f"{told.get('model', 'Given videos')} on {told.get('bench', 'a bench')}: {len(cases) - len(missing)} of "
+        f"{settings.get('model', 'Given videos')} on {settings.get('bench', 'a bench')}: {len(cases) - len(missing)} of "
         f"{len(cases)} videos. In brackets: 95 % bootstrap intervals over videos; after a slash: videos measured.\n",
         "\n## By mode\n",
         _mode_table(table),
@@ -94,7 +94,7 @@ def write_report(
         _left_out(judgement.left_out, missing),
     ]
     path = folder / "report.md"
-    with replaced(path) as part:
+    with atomic_write(path) as part:
         part.write_text("\n".join(parts), encoding="utf-8")
     return path
 

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from humo.loading.published.shards import read_json
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 
 FORMAT = 1
 """Of the folder; another one is refused."""
@@ -56,7 +56,7 @@ def write_unit(folder: Path, index: int, tensors: Mapping[str, Tensor], facts: M
     file = unit_file(folder, index)
     shard = file.with_suffix(".safetensors")
     if tensors:
-        with replaced(shard) as part:
+        with atomic_write(shard) as part:
             save_file(dict(tensors), part, metadata={"format": "pt"})
     size = shard.stat().st_size if tensors else 0
     write_json(file, {"unit": index, "file": shard.name if tensors else None, "bytes": size, **facts})
@@ -76,7 +76,7 @@ def write_json(file: Path, value: Mapping[str, Any], writer: str = "") -> None:
 def write_text(file: Path, text: str, writer: str = "") -> None:
     """Write a text as `write_json` does."""
     own = file.with_name(f".{file.name}{writer}")
-    with replaced(own) as part:
+    with atomic_write(own) as part:
         part.write_text(text, encoding="utf-8")
     os.replace(own, file)
 

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from humo.loading.published.pth import can_be_mapped
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 
 SHARD_BYTES = 2_000_000_000
 """Largest shard that is written: what a conversion holds in memory."""
@@ -212,7 +212,7 @@ def write_shards(
         file = folder / f"{stem}{part}.safetensors"
         shard = {name: tensors[name] for name in names}
         if not is_finished(file, shard, source):
-            with replaced(file) as temporary:
+            with atomic_write(file) as temporary:
                 loaded = {name: _own(tensor.read()) for name, tensor in shard.items()}
                 save_file(loaded, temporary, metadata={"format": "pt", "source": source})
                 del loaded
@@ -247,7 +247,7 @@ def is_finished(file: Path, shard: Mapping[str, StoredTensor], source: str) -> b
 
 def write_json(file: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON object as diffusers does, whole or not at all."""
-    with replaced(file) as temporary:
+    with atomic_write(file) as temporary:
         temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def unpack_back(payload: Payload, sent: Payload) -> Any:
         places.append(Path(name))
         if data is not None and sent.files[sent.paths.index(name)] is None:
             places[-1].parent.mkdir(exist_ok=True)  # a folder that stays empty for long is cleared away
-            with replaced(places[-1]) as part:
+            with atomic_write(places[-1]) as part:
                 part.write_bytes(data)
     return _Unpacker(payload.content, places).load()
 

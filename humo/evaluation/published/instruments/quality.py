@@ -47,8 +47,8 @@ class ImageQuality:
     def load(cls, weights: Weights) -> ImageQuality:
         """See `humo.evaluation.published.instruments.metric.Metric`."""
         weights.require(cls.name, cls.needs, cls.packages)
-        told = {rename(name): value for name, value in weights.state_dict(SPAQ).items()}
-        return cls(weights.fill(Musiq(), SPAQ, told), weights.device)
+        state_dict = {rename(name): value for name, value in weights.state_dict(SPAQ).items()}
+        return cls(weights.fill(Musiq(), SPAQ, state_dict), weights.device)
 
     @torch.no_grad()
     def measure(self, video: Video, case: BenchCase) -> float:

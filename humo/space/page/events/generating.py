@@ -12,7 +12,7 @@ from humo.space.jobs.admission import Admission
 from humo.space.jobs.job import Job, Phase, Progress
 from humo.space.jobs.manager import JobManager
 from humo.space.jobs.request import VideoRequest
-from humo.space.jobs.served_model import Serving
+from humo.space.jobs.served_model import ServedModel
 from humo.space.jobs.task import MakeVideo, Result
 from humo.space.page import html
 from humo.space.page.widgets import Inputs, Panel, Settings, read_request
@@ -68,7 +68,7 @@ def generator(
     cleared: View,
     done: View,
     admission: Admission,
-    serving: Serving,
+    serving: ServedModel,
     is_fast: bool = False,
 ) -> Callable[[dict, gr.Request], Iterator[View]]:
     """The event of a tab's Generate button, or of that for a quick look.
@@ -93,7 +93,9 @@ def generator(
             raise as_toast(error) from None
         yield {**cleared, **_first_view(job, ask, settings, panel), **rest(starts)}
         for progress in follow(job):
-            if progress.phase is Phase.DONE and not is_fast and not progress.company:  # a batch tells of no single one
+            if (
+                progress.phase is Phase.DONE and not is_fast and not progress.num_others
+            ):  # a batch tells of no single one
                 serving.learn(progress.result, progress.elapsed - progress.loading)
             view = _view(progress, ask, panel)
             if progress.phase.is_over:
