@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from humo.space.environment import find_place, prepare, wrong_told
+from humo.space.environment import exit_on_bad_input, find_place, prepare
 
 TEMPORARY = prepare()  # before gradio is imported, which reads variables then and hands out no file from elsewhere
 
@@ -34,7 +34,7 @@ from humo.space.page.theme import CSS, ICON, ICON_LINK, make_theme  # noqa: E402
 from humo.space.page.widgets import QUEUED, QUICK, Inputs, Parts  # noqa: E402
 from humo.space.page.wording_view import add_reading  # noqa: E402
 from humo.space.photographs import Photographs  # noqa: E402
-from humo.space.refusals import HANDLERS, MAX_SESSIONS, Page, RequestGuard  # noqa: E402
+from humo.space.request_guard import HANDLERS, MAX_SESSIONS, Page, RequestGuard  # noqa: E402
 from humo.space.state import Backend  # noqa: E402
 
 HOUR = 3600
@@ -217,7 +217,7 @@ def main(
 ) -> None:
     """Open the page."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary folder goes
-    with wrong_told():
+    with exit_on_bad_input():
         host, port = find_place(host, port)
         backend = Backend.open(TEMPORARY, model, records, ray)
         if is_zero_gpu():

@@ -28,7 +28,7 @@ from humo.space.jobs.admission import Admission
 from humo.space.jobs.limits import Limits
 from humo.space.jobs.manager import JobManager
 from humo.space.jobs.request import MODES, Defaults, frames_for
-from humo.space.jobs.served_model import Serving
+from humo.space.jobs.served_model import ServedModel
 from humo.space.links.location import RecordFolder
 from humo.space.links.settings import VideoSettings
 from humo.space.links.storage import GALLERY, FolderStore, ReadOnlyStore, Stores
@@ -47,7 +47,7 @@ PROMPT = "a woman with red hair talks"
 @pytest.fixture
 def backend(mini_pipeline: HuMoPipeline, tmp_path: Path) -> Backend:
     """A page's back with the tiny model and empty folders."""
-    serving, gallery = Serving.of_pipeline(mini_pipeline, "tiny"), ReadOnlyStore(GALLERY)
+    serving, gallery = ServedModel.of_pipeline(mini_pipeline, "tiny"), ReadOnlyStore(GALLERY)
     files, records = tmp_path / "files", tmp_path / "records"
     files.mkdir()
     store = Stores(gallery, FolderStore(records))

@@ -4,10 +4,16 @@ import pytest
 import torch
 
 from humo.layers.autoencoder import HuMoVideoCodec
-from humo.training.autoencoder.learning import CodecSettings, deepen, fit_components, measure_codec, train_decoder
+from humo.training.autoencoder.training import (
+    AutoencoderSettings,
+    deepen,
+    fit_components,
+    measure_autoencoder,
+    train_decoder,
+)
 
 TINY = {"z_dim": 12, "widths": (16, 16, 8, 8, 8), "depths": (1, 1, 0, 0, 0)}
-SETTINGS = CodecSettings(size=32, num_frames=9, batch_size=2, steps=40, component_clips=8, learning_rate=5e-3)
+SETTINGS = AutoencoderSettings(size=32, num_frames=9, batch_size=2, steps=40, component_clips=8, learning_rate=5e-3)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +85,7 @@ def test_training_lowers_the_loss_and_resumes_exactly(fitted):
 
 
 def test_measurement_reports_every_region(fitted):
-    figures = measure_codec(fitted, num_clips=2, size=32, num_frames=5)
+    figures = measure_autoencoder(fitted, num_clips=2, size=32, num_frames=5)
     assert set(figures) == {"all", "face", "eyes", "mouth", "first"}
     assert all(figure > 0 for figure in figures.values())
 

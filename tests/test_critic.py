@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from humo.layers.autoencoder import HuMoVideoCodec
 from humo.training.autoencoder.critic import Critic
-from humo.training.autoencoder.learning import CodecSettings, to_video, train_decoder
+from humo.training.autoencoder.training import AutoencoderSettings, to_video, train_decoder
 from humo.world.clips import plan_clip, render_clip
 
 
@@ -65,7 +65,7 @@ def test_its_lesson_has_the_asked_share_of_the_gradient_and_leaves_itself_alone(
 
 @pytest.mark.slow
 def test_a_decoder_with_a_critic_goes_on_exactly():
-    settings = CodecSettings(size=32, num_frames=5, batch_size=2, steps=4, critic=0.5)
+    settings = AutoencoderSettings(size=32, num_frames=5, batch_size=2, steps=4, critic=0.5)
 
     def begin() -> tuple[HuMoVideoCodec, Critic]:
         torch.manual_seed(1)

@@ -39,18 +39,18 @@ class Deployment:
 
     root: Path
     api: HfApi
-    told: list[str] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
 
     def run(self, hardware: str | None = None, secrets: dict[str, str] | None = None, **limits: float) -> str:
-        """Deploy it; `told` is anew what this run told."""
-        self.told.clear()
+        """Deploy it; `reports` is anew what this run told."""
+        self.reports.clear()
         limits = {"run_within": 20, "answer_within": 20, "poll": 0.01, "settle": 0.05, **limits}
-        return deploy(make_plan(SPACE, hardware, self.root), self.api, secrets or {}, self.told.append, **limits)
+        return deploy(make_plan(SPACE, hardware, self.root), self.api, secrets or {}, self.reports.append, **limits)
 
     @property
     def text(self) -> str:
         """All lines of the report."""
-        return "\n".join(self.told)
+        return "\n".join(self.reports)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_again_it_changes_only_what_differs(hub: HubServer, project: Callable[..
     assert set(space.files) == LISTED - {"LICENSE"} | {"humo/new.py"} and space.num_commits == 2
     assert space.variables["HUMO_MODEL"] == "mini" and space.variables["MINE"] == "1"
     assert "Left alone variables that the Spacefile does not name: MINE." in made.text
-    assert "Deleted LICENSE." in made.told
+    assert "Deleted LICENSE." in made.reports
     assert len(hub.asked("POST /cas/v1/xorbs")) <= 1, "weights that are there are not sent again"
 
 
@@ -161,9 +161,9 @@ def test_hardware_that_is_refused_without_another_is_a_sentence(
 ) -> None:
     hub.state.refusals.append((r"repos/create", 402, "Upgrade to PRO"))
     for hardware, last in ((None, "zero-a10g"), ("l4x1", "l4x1")):
-        with pytest.raises(ValueError) as told:
+        with pytest.raises(ValueError) as reports:
             project().run(hardware)
-        assert str(told.value) == (
+        assert str(reports.value) == (
             f"Creating {SPACE} on {last} failed, the Hub answered 402 (Upgrade to PRO): see whether the account and "
             "its token may do that."
         )
@@ -214,11 +214,11 @@ def test_a_bucket_that_is_refused_is_left_out_if_it_may_be(hub: HubServer, proje
 
 
 def test_a_wrong_token_is_told_and_nothing_is_changed(hub: HubServer, project: Callable[..., Deployment]) -> None:
-    with pytest.raises(ValueError) as told:
+    with pytest.raises(ValueError) as reports:
         project(token="hf_" + "b" * 34).run()
-    assert str(told.value).startswith("Asking who you are failed, the Hub answered 401 (")
-    assert str(told.value).endswith("https://huggingface.co/settings/tokens and run `hf auth login`.")
-    assert "hf_b" not in str(told.value) and not hub.asked("^(POST|PUT)")
+    assert str(reports.value).startswith("Asking who you are failed, the Hub answered 401 (")
+    assert str(reports.value).endswith("https://huggingface.co/settings/tokens and run `hf auth login`.")
+    assert "hf_b" not in str(reports.value) and not hub.asked("^(POST|PUT)")
 
 
 @pytest.mark.slow
@@ -237,9 +237,9 @@ def test_a_missing_secret_is_told_before_anything_is_changed(
 def test_what_the_hub_says_of_a_secret_is_not_repeated(hub: HubServer, project: Callable[..., Deployment]) -> None:
     hub.state.refusals.append((r"POST .*/secrets", 400, f"not allowed: {SECRET}"))
     made = project({"env.secrets": ["PASSPHRASE"]})
-    with pytest.raises(ValueError, match=r"^Setting the secret PASSPHRASE failed, the Hub answered 400: ") as told:
+    with pytest.raises(ValueError, match=r"^Setting the secret PASSPHRASE failed, the Hub answered 400: ") as reports:
         made.run(secrets={"PASSPHRASE": SECRET})
-    assert SECRET not in str(told.value) + made.text
+    assert SECRET not in str(reports.value) + made.text
 
 
 @pytest.mark.slow
@@ -256,9 +256,9 @@ def test_a_broken_connection_is_a_sentence_and_the_next_run_goes_on(
 ) -> None:
     hub.state.breaks.append(broken)
     made = project()
-    with pytest.raises(ValueError, match=words) as told:
+    with pytest.raises(ValueError, match=words) as reports:
         made.run()
-    assert "\n" not in str(told.value) and hub.state.spaces[SPACE].num_commits == 0
+    assert "\n" not in str(reports.value) and hub.state.spaces[SPACE].num_commits == 0
     made.run()
     assert set(hub.state.spaces[SPACE].files) == LISTED
     assert len(hub.asked("POST /api/repos/create")) == 1
@@ -278,13 +278,13 @@ def test_a_space_that_fails_shows_the_end_of_its_log(
     hub.state.stages, hub.state.error = ["BUILDING", stage], "Exit code: 1.\nReason: no torch"
     hub.state.log = [f"line {number}\n" for number in range(40)]
     made = project()
-    with pytest.raises(ValueError) as told:
+    with pytest.raises(ValueError) as reports:
         made.run()
-    assert str(told.value) == (
+    assert str(reports.value) == (
         f"{SPACE} is {stage} (Exit code: 1. Reason: no torch): mend what the log at "
         f"{hub.address}/spaces/{SPACE}?logs={log} tells, and deploy again."
     )
-    assert [line for line in made.told if line.startswith("  | ")] == [f"  | line {n}" for n in range(25, 40)]
+    assert [line for line in made.reports if line.startswith("  | ")] == [f"  | line {n}" for n in range(25, 40)]
     hub.state.stages = ["BUILDING", "RUNNING"]
     (made.root / "app.py").write_text("page = 3\n")
     made.run()
@@ -298,12 +298,12 @@ def test_the_running_version_before_the_commit_is_not_taken_for_the_new_one(
     hub.state.stages = ["RUNTIME_ERROR", "RUNTIME_ERROR", "BUILDING", "RUNNING"]
     made = project()
     made.run(settle=5)
-    stages = [line for line in made.told if line.startswith("The Space is ")]
+    stages = [line for line in made.reports if line.startswith("The Space is ")]
     assert stages == ["The Space is RUNTIME_ERROR.", "The Space is BUILDING.", "The Space is RUNNING."]
     hub.state.tells_sha, hub.state.stages = False, ["RUNNING", "RUNNING_BUILDING", "RUNNING"]
     (made.root / "app.py").write_text("page = 2\n")
     made.run(settle=0.2)
-    assert "The Space is RUNNING_BUILDING." in made.text and made.told[-2] == "The Space is RUNNING."
+    assert "The Space is RUNNING_BUILDING." in made.text and made.reports[-2] == "The Space is RUNNING."
 
 
 @pytest.mark.slow
@@ -313,7 +313,7 @@ def test_a_space_that_rests_is_started(hub: HubServer, project: Callable[..., De
     made = project()
     made.run()
     assert len(hub.asked("POST .*/restart")) == 1
-    assert made.told[-3:-1] == [f"The Space is {stage}.", "The Space is RUNNING."]
+    assert made.reports[-3:-1] == [f"The Space is {stage}.", "The Space is RUNNING."]
 
 
 def test_a_space_that_is_not_ready_in_time_is_told(hub: HubServer, project: Callable[..., Deployment]) -> None:
@@ -327,7 +327,7 @@ def test_the_app_is_asked_until_it_answers(hub: HubServer, project: Callable[...
     made = project({"space.visibility": "private"})
     made.run()
     assert hub.state.authorization == [f"Bearer {TOKEN}"] * 3, "a private Space lets nobody else in"
-    assert "answers 200" in made.told[-1]
+    assert "answers 200" in made.reports[-1]
 
 
 @pytest.mark.slow

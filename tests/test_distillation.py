@@ -25,15 +25,20 @@ from humo.layers.step_caches import cached
 from humo.loading.fast_form import make_fast, merged_transformer
 from humo.pipeline import HuMoPipeline
 from humo.sampling import Conditions, denoise, make_scheduler
-from humo.training.distillation.learning import Distiller, LearningSettings, draw_leap, load_paths
 from humo.training.distillation.loop import publish_student, train_student
 from humo.training.distillation.student import learned, make_student
-from humo.training.distillation.trajectories import Paths, PathSettings, write_paths
+from humo.training.distillation.training import (
+    DistillationSettings,
+    Distiller,
+    draw_distillation_batch,
+    load_trajectories,
+)
+from humo.training.distillation.trajectories import Trajectories, TrajectorySettings, write_trajectories
 from humo.training.transformer.data import ClipData
-from humo.training.transformer.loop import load_hearing, load_reading, make_pipeline
+from humo.training.transformer.loop import load_audio_encoder, load_text_encoder, make_pipeline
 from humo.training.transformer.model import make_mini
 
-SETTINGS = PathSettings(steps=5, tokens=500)
+SETTINGS = TrajectorySettings(steps=5, tokens=500)
 PROMPT = "a woman nods"
 
 
@@ -44,13 +49,13 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(training: Path) -> ClipData:
-    return ClipData(training / "data", *load_hearing(training))
+    return ClipData(training / "data", *load_audio_encoder(training))
 
 
 @pytest.fixture(scope="module")
 def teacher(training: Path, data: ClipData, tmp_path_factory: pytest.TempPathFactory) -> HuMoPipeline:
     """A tiny mini whose branches differ, saved and loaded again."""
-    tokenizer, text_encoder = load_reading(training)
+    tokenizer, text_encoder = load_text_encoder(training)
     torch.manual_seed(0)
     model = make_mini(data.latent_std(), data.encoder.config.d_model, text_encoder, layers=1)
     for name, parameter in model.transformer.named_parameters():
@@ -65,14 +70,14 @@ def teacher(training: Path, data: ClipData, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture(scope="module")
 def walks(teacher: HuMoPipeline, data: ClipData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("distillation")
-    assert len([*write_paths(teacher, data, out / "paths", 2, SETTINGS)]) == 2
+    assert len([*write_trajectories(teacher, data, out / "paths", 2, SETTINGS)]) == 2
     return out
 
 
 @pytest.fixture(scope="module")
 def folder(teacher: HuMoPipeline, walks: Path) -> Path:
     """The teacher's folder with a trained fast form in it."""
-    settings = LearningSettings(steps=6, batch_size=3)
+    settings = DistillationSettings(steps=6, batch_size=3)
     train_student(teacher, walks, settings, rank=4, save_every=3, device="cpu")
     model = Path(teacher.name_or_path)
     publish_student(walks, model, num_inference_steps=3)
@@ -90,7 +95,7 @@ def test_the_scalars_are_the_rules_scales_and_the_way_to_go() -> None:
 
 @pytest.mark.slow
 def test_a_walk_is_the_loop_of_the_pipeline(teacher: HuMoPipeline, walks: Path) -> None:
-    paths = Paths.load(walks / "paths" / "paths-0000.safetensors")
+    paths = Trajectories.load(walks / "paths" / "paths-0000.safetensors")
     sample = 1
     scales = iter(paths.scales[:, sample].tolist())
 
@@ -115,39 +120,39 @@ def test_a_walk_is_the_loop_of_the_pipeline(teacher: HuMoPipeline, walks: Path) 
 
 def test_walks_that_are_there_are_not_made_again(teacher: HuMoPipeline, data: ClipData, walks: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (walks / "paths").iterdir()}
-    [*write_paths(teacher, data, walks / "paths", 2, SETTINGS)]
+    [*write_trajectories(teacher, data, walks / "paths", 2, SETTINGS)]
     assert {path: path.stat().st_mtime_ns for path in (walks / "paths").iterdir()} == before
 
 
 def test_a_leap_along_the_target_arrives_at_the_later_place(walks: Path) -> None:
-    paths = load_paths(walks / "paths")[0]
-    leap = draw_leap(paths, np.random.default_rng(0), (1, 2, 3), 40)
-    sigma, span = leap.sigma, leap.scalars[:, 3]
-    arrived = leap.noisy - span.view(-1, 1, 1, 1, 1) * leap.target
+    paths = load_trajectories(walks / "paths")[0]
+    batch = draw_distillation_batch(paths, np.random.default_rng(0), (1, 2, 3), 40)
+    sigma, span = batch.sigma, batch.scalars[:, 3]
+    arrived = batch.noisy - span.view(-1, 1, 1, 1, 1) * batch.target
     states = paths.states.flatten(0, 1)
-    for place, aim, later in zip(leap.noisy, arrived, sigma - span, strict=True):
+    for place, aim, later in zip(batch.noisy, arrived, sigma - span, strict=True):
         start = int((states - place).abs().flatten(1).amax(1).argmin())
         step, sample = divmod(start, paths.states.shape[1])
         end = int((paths.sigmas - later).abs().argmin())
         torch.testing.assert_close(paths.states[end, sample], aim, rtol=1e-4, atol=1e-4)
         assert 1 <= end - step <= 3
-    assert leap.movement.mean() == pytest.approx(1.0, abs=1e-4)
+    assert batch.movement.mean() == pytest.approx(1.0, abs=1e-4)
 
 
 def test_the_scales_of_a_leap_are_their_mean_over_it(walks: Path) -> None:
-    paths = load_paths(walks / "paths")[0]
+    paths = load_trajectories(walks / "paths")[0]
     count = len(paths.scales)
     paths.scales = torch.arange(count).float().view(-1, 1, 1).expand(paths.scales.shape).clone()
-    leap = draw_leap(paths, np.random.default_rng(0), (count,), 20)
-    first = (paths.sigmas[:-1, None] - leap.sigma).abs().argmin(0)
+    batch = draw_distillation_batch(paths, np.random.default_rng(0), (count,), 20)
+    first = (paths.sigmas[:-1, None] - batch.sigma).abs().argmin(0)
     lengths = paths.sigmas[:-1] - paths.sigmas[1:]
-    for start, scalars in zip(first.tolist(), leap.scalars, strict=True):
+    for start, scalars in zip(first.tolist(), batch.scalars, strict=True):
         expected = (lengths[start:] * torch.arange(start, count)).sum() / lengths[start:].sum()
         torch.testing.assert_close(scalars[:3], expected.expand(3))
 
 
 def test_an_untrained_student_is_the_teacher_with_scales_of_one(teacher: HuMoPipeline, walks: Path) -> None:
-    paths = load_paths(walks / "paths")[0]
+    paths = load_trajectories(walks / "paths")[0]
     student = make_student(teacher.transformer, rank=2)
     noisy = torch.cat([paths.states[2], paths.references], dim=2)
     inputs = (noisy, torch.full((len(noisy),), 500.0), paths.text, paths.audio)
@@ -161,17 +166,17 @@ def test_an_untrained_student_is_the_teacher_with_scales_of_one(teacher: HuMoPip
 
 @pytest.mark.slow
 def test_only_the_adapter_learns_and_the_loss_falls(teacher: HuMoPipeline, walks: Path) -> None:
-    settings = LearningSettings(steps=40)
+    settings = DistillationSettings(steps=40)
     torch.manual_seed(0)
     distiller = Distiller(make_student(teacher.transformer, rank=8), settings)
     frozen = {name: value.clone() for name, value in distiller.student.state_dict().items() if "base_layer" in name}
-    leap = draw_leap(load_paths(walks / "paths")[0], np.random.default_rng(0), (2,), 6)
-    losses = [distiller.step(leap, step / settings.steps)["loss"].item() for step in range(settings.steps)]
+    batch = draw_distillation_batch(load_trajectories(walks / "paths")[0], np.random.default_rng(0), (2,), 6)
+    losses = [distiller.step(batch, step / settings.steps)["loss"].item() for step in range(settings.steps)]
     assert np.mean(losses[-5:]) < 0.8 * losses[0]
     assert all(torch.equal(value, distiller.student.state_dict()[name]) for name, value in frozen.items())
-    told = leap.scalars.clone()
-    leap.scalars = told * torch.tensor([3.0, 3.0, 3.0, 1.0])
-    assert float(distiller.loss(leap).detach()) != pytest.approx(losses[-1], rel=1e-6), "the scales are heard"
+    told = batch.scalars.clone()
+    batch.scalars = told * torch.tensor([3.0, 3.0, 3.0, 1.0])
+    assert float(distiller.loss(batch).detach()) != pytest.approx(losses[-1], rel=1e-6), "the scales are heard"
 
 
 @pytest.mark.slow
@@ -180,7 +185,7 @@ def test_a_resumed_learning_is_the_same(teacher: HuMoPipeline, walks: Path, tmp_
     for name, stops in (("whole", (4,)), ("halves", (2, 4))):
         shutil.copytree(walks / "paths", tmp_path / name / "paths")
         for stop in stops:
-            settings = LearningSettings(steps=4, batch_size=2)
+            settings = DistillationSettings(steps=4, batch_size=2)
             if stop < 4:
                 _stop_after(teacher, tmp_path / name, settings, stop)
             else:
@@ -189,7 +194,7 @@ def test_a_resumed_learning_is_the_same(teacher: HuMoPipeline, walks: Path, tmp_
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
-def _stop_after(teacher: HuMoPipeline, out: Path, settings: LearningSettings, steps: int) -> None:
+def _stop_after(teacher: HuMoPipeline, out: Path, settings: DistillationSettings, steps: int) -> None:
     """A training that dies once it has saved so many steps."""
 
     class Died(Exception):
@@ -214,7 +219,7 @@ def test_what_is_loaded_is_what_was_learned(teacher: HuMoPipeline, walks: Path, 
     stored = load_file(walks / "learn" / "averaged.safetensors")
     for name, value in learned(student).items():
         value.data.copy_(stored[name].bfloat16())
-    paths = load_paths(walks / "paths")[0]
+    paths = load_trajectories(walks / "paths")[0]
     noisy = torch.cat([paths.states[1], paths.references], dim=2)
     inputs = (noisy, torch.full((len(noisy),), 900.0), paths.text, paths.audio)
     scalars = torch.tensor([[2.0, 2.0, 3.0, 0.2]] * len(noisy))
@@ -306,20 +311,20 @@ def test_another_models_walks_and_student_are_refused(
     save_file(weights, further / "transformer" / "diffusion_pytorch_model.safetensors", {"format": "pt"})
     other = load(further, device="cpu")
     with pytest.raises(ValueError, match="walks of other weights"):
-        next(write_paths(other, data, walks / "paths", 2, SETTINGS))
+        next(write_trajectories(other, data, walks / "paths", 2, SETTINGS))
     with pytest.raises(ValueError, match="walks of other weights"):
-        train_student(other, walks, LearningSettings(steps=6), rank=4, save_every=3, device="cpu")
+        train_student(other, walks, DistillationSettings(steps=6), rank=4, save_every=3, device="cpu")
     with pytest.raises(ValueError, match="a student of other weights"):
         publish_student(walks, further, 3)
 
 
 def test_nothing_trained_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="distill paths"):
-        load_paths(tmp_path)
+        load_trajectories(tmp_path)
     with pytest.raises(ValueError, match="distill learn"):
         publish_student(tmp_path, tmp_path, 4)
 
 
 def test_shorter_clips_come_in_larger_batches(walks: Path) -> None:
-    lengths = {paths.states.shape[3]: paths.states.shape[1] for paths in load_paths(walks / "paths")}
+    lengths = {paths.states.shape[3]: paths.states.shape[1] for paths in load_trajectories(walks / "paths")}
     assert all(length * size < 500 / 4 for length, size in lengths.items())

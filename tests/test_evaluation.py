@@ -28,9 +28,9 @@ from humo.evaluation.probes.networks import (
     OPTIONS,
     SIDE,
     FrameProbe,
+    ProbeOutput,
     Probes,
     ProbeSettings,
-    Reading,
     measure_grain,
     probe_key,
     shrink,
@@ -61,11 +61,11 @@ def probes(tmp_path_factory: pytest.TempPathFactory) -> Probes:
     return get_probes(tmp_path_factory.mktemp("probes"), QUICK, tiny.codec())
 
 
-def perfect_reading(case: Case) -> Reading:
+def perfect_reading(case: Case) -> ProbeOutput:
     """What flawless eyes would read in a render."""
     shares = {name: np.eye(len(options))[options.index(case.truth(name))] for name, options in OPTIONS.items()}
     frames = len(case.clip.frames)
-    return Reading(np.ones(frames), case.clip.openness, case.clip.width, shares, np.zeros(8), 0.0)
+    return ProbeOutput(np.ones(frames), case.clip.openness, case.clip.width, shares, np.zeros(8), 0.0)
 
 
 # Metrics

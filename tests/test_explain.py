@@ -128,7 +128,7 @@ def test_an_overlay_covers_the_face_alone():
 
 
 def test_senses_are_the_networks_own_answers(pipe, conditions, latents):
-    seen = explain.senses(pipe, latents, 700.0, conditions)
+    seen = explain.condition_effects(pipe, latents, 700.0, conditions)
     assert list(seen.without) == ["text", "image", "audio"]
     assert seen.frames.shape == (FRAMES, SIZE, SIZE, 3) and seen.change["audio"].shape == (FRAMES, SIZE, SIZE)
     velocity = guided_velocity(pipe.transformer, latents, 700.0, {Branch(True, True, False): 1.0}, conditions)
@@ -136,7 +136,7 @@ def test_senses_are_the_networks_own_answers(pipe, conditions, latents):
     expected = ((pixels + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).numpy()
     assert np.array_equal(seen.without["audio"], expected)
     assert all(change.max() > 0 for change in seen.change.values())
-    assert len(explain.describe_senses(seen).splitlines()) == 5
+    assert len(explain.describe_condition_effects(seen).splitlines()) == 5
 
 
 def test_sound_acts_where_it_is_heard(pipe, conditions, latents):
@@ -163,7 +163,7 @@ def test_a_long_video_is_looked_at_in_its_windows():
     )
     clean = (state.noisy - state.timestep / 1000 * velocity)[:, :, :-1]
     expected = ((decode_latents(clean, long.vae)[0] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).numpy()
-    assert np.array_equal(explain.senses(*asked).frames, expected)
+    assert np.array_equal(explain.condition_effects(*asked).frames, expected)
     assert explain.sound_map(*asked).shape[1] == 5
 
 

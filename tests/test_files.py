@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from humo.system.files import alone, replaced
+from humo.system.files import atomic_write, exclusive_lock
 
 HOLD = """
 import sys, time
@@ -25,10 +25,10 @@ with alone(Path(sys.argv[1]), "It waits."):
 @pytest.mark.parametrize("writer", ["", "-7"])
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path, writer: str) -> None:
     file = tmp_path / "a.bin"
-    with replaced(file, writer) as part:
+    with atomic_write(file, writer) as part:
         part.write_bytes(b"one")
         assert not file.exists()
-    with pytest.raises(KeyboardInterrupt), replaced(file, writer) as part:
+    with pytest.raises(KeyboardInterrupt), atomic_write(file, writer) as part:
         part.write_bytes(b"tw")
         raise KeyboardInterrupt
     assert file.read_bytes() == b"one"
@@ -38,7 +38,7 @@ def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path, writer: str) -> 
 def test_processes_without_a_lock_write_under_names_of_their_own(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from humo.system.files import replaced\n"
     code += "with replaced(Path(sys.argv[1]), '-1') as part: part.write_text('theirs'); print(part.name)"
-    with replaced(tmp_path / "a", "-0") as part:
+    with atomic_write(tmp_path / "a", "-0") as part:
         part.write_text("ours")
         other = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], capture_output=True, check=True)
         assert other.stdout.decode().strip() not in ("", part.name)
@@ -66,7 +66,7 @@ def test_the_second_process_waits_for_the_first(tmp_path: Path) -> None:
         assert other.stdout.readline() == b"in\n"
         answer = Answer(other.stdin)  # the other may leave when we have said that we wait
         logging.getLogger("humo.system.files").addHandler(answer)
-        with alone(lock, "We wait."):
+        with exclusive_lock(lock, "We wait."):
             assert done.read_text() == "done"
         logging.getLogger("humo.system.files").removeHandler(answer)
     assert answer.told == ["We wait."]
@@ -78,7 +78,7 @@ def test_a_killed_process_lets_the_next_one_in(tmp_path: Path, caplog: pytest.Lo
     with subprocess.Popen([sys.executable, "-c", HOLD, str(lock), str(tmp_path / "done")], **streams) as other:
         assert other.stdout.readline() == b"in\n"
         other.kill()
-    with alone(lock, "We wait."):
+    with exclusive_lock(lock, "We wait."):
         assert not caplog.records
 
 
@@ -86,6 +86,6 @@ def test_a_lock_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(ValueError, match=r"file cannot be written \(.*\): give another folder\.$"),
-        alone(tmp_path / "file" / "a.lock", ""),
+        exclusive_lock(tmp_path / "file" / "a.lock", ""),
     ):
         pass

@@ -12,7 +12,7 @@ import tiny
 import torch
 
 from humo.finetuning.model import FinetuneModel, learned_names, make_optimizer, prepare_model, set_rates
-from humo.finetuning.objective import draw_chance, flow_loss, pose, shared_focus_loss, with_slot
+from humo.finetuning.objective import draw_random, flow_loss, make_model_inputs, shared_focus_loss, with_slot
 from humo.finetuning.settings import FinetuneSettings, paper_stage, with_changes
 from humo.finetuning.source import NullVideo, find_source, load_focus_head, load_transformer
 from humo.focus import FaceMaskPredictor, face_mask_loss
@@ -60,8 +60,8 @@ def test_gradients_are_absent_elsewhere(stage: int, rank: int) -> None:
     trained = model(settings)
     names = set(learned_names(trained, settings))
     batch = recipe.batch()
-    question = pose(batch, draw_chance(batch, settings, 1.0, 0, 0), 8, settings)
-    predicted, logits = trained(*question.inputs())
+    question = make_model_inputs(batch, draw_random(batch, settings, 1.0, 0, 0), 8, settings)
+    predicted, logits = trained(*question.arguments())
     loss = flow_loss(predicted, question.velocity)
     if logits is not None:
         loss = loss + face_mask_loss(logits[:, :3], question.face)
@@ -103,47 +103,47 @@ def test_the_curriculums_end_points() -> None:
     assert audio_share(paper_stage(FinetuneSettings(stage=1)), 1.0) == 0.0
     settings, batch = recipe.settings(2), recipe.batch(size=400)
     for share in (0.2, 0.5):
-        heard = draw_chance(batch, settings, share, 0, 0).hears.float().mean()
+        heard = draw_random(batch, settings, share, 0, 0).hears.float().mean()
         assert abs(float(heard) - share) < 0.07
 
 
 def test_conditions_are_dropped_at_their_rates() -> None:
     settings = recipe.settings(2, text_dropout=0.3, image_dropout=0.2, sync_image_dropout=0.6)
-    chance = draw_chance(recipe.batch(size=600), settings, 0.5, 0, 0)
-    assert abs(float(chance.shows_text.float().mean()) - 0.7) < 0.06
-    assert abs(float(chance.shows_image[chance.hears].float().mean()) - 0.4) < 0.08
-    assert abs(float(chance.shows_image[~chance.hears].float().mean()) - 0.8) < 0.08
+    draws = draw_random(recipe.batch(size=600), settings, 0.5, 0, 0)
+    assert abs(float(draws.shows_text.float().mean()) - 0.7) < 0.06
+    assert abs(float(draws.shows_image[draws.hears].float().mean()) - 0.4) < 0.08
+    assert abs(float(draws.shows_image[~draws.hears].float().mean()) - 0.8) < 0.08
 
 
 def test_noise_levels() -> None:
     settings = recipe.settings(2)
-    logits = torch.logit(draw_chance(recipe.batch(size=600), settings, 0.5, 0, 0).sigma)
+    logits = torch.logit(draw_random(recipe.batch(size=600), settings, 0.5, 0, 0).sigma)
     assert abs(float(logits.mean())) < 0.15
     assert abs(float(logits.std()) - 1) < 0.1
-    shifted = draw_chance(recipe.batch(), replace(settings, noise_shift=5.0), 0.5, 0, 0).sigma
-    plain = draw_chance(recipe.batch(), settings, 0.5, 0, 0).sigma
+    shifted = draw_random(recipe.batch(), replace(settings, noise_shift=5.0), 0.5, 0, 0).sigma
+    plain = draw_random(recipe.batch(), settings, 0.5, 0, 0).sigma
     torch.testing.assert_close(shifted, 5 * plain / (1 + 4 * plain))
 
 
 def test_chance_depends_on_the_clips_place_alone() -> None:
     settings = recipe.settings(2)
-    whole = draw_chance(recipe.batch(size=4), settings, 0.5, 7, 0)
-    second = draw_chance(recipe.batch(size=2), settings, 0.5, 7, 2)
+    whole = draw_random(recipe.batch(size=4), settings, 0.5, 7, 0)
+    second = draw_random(recipe.batch(size=2), settings, 0.5, 7, 2)
     torch.testing.assert_close(whole.noise[2:], second.noise)
     torch.testing.assert_close(whole.sigma[2:], second.sigma)
     assert not torch.equal(whole.noise[0], whole.noise[1])
-    other = draw_chance(recipe.batch(size=4), settings, 0.5, 8, 0)
+    other = draw_random(recipe.batch(size=4), settings, 0.5, 8, 0)
     assert not torch.equal(whole.noise, other.noise)
 
 
 def test_the_first_form_shows_clean_references_and_nulls() -> None:
     settings, batch = recipe.settings(2), recipe.batch()
-    chance = draw_chance(batch, settings, 0.5, 0, 0)
+    draws = draw_random(batch, settings, 0.5, 0, 0)
     yes, no = torch.tensor([True, True]), torch.tensor([True, False])
-    chance = replace(chance, shows_text=no, shows_image=no, hears=no)
-    question = pose(batch, chance, 8, settings)
-    sigma = chance.sigma.view(-1, 1, 1, 1, 1)
-    noisy = (1 - sigma) * batch.latents + sigma * chance.noise[:, :, :3]
+    draws = replace(draws, shows_text=no, shows_image=no, hears=no)
+    question = make_model_inputs(batch, draws, 8, settings)
+    sigma = draws.sigma.view(-1, 1, 1, 1, 1)
+    noisy = (1 - sigma) * batch.latents + sigma * draws.noise[:, :, :3]
     torch.testing.assert_close(question.hidden_states[:, :, :3], noisy)
     torch.testing.assert_close(question.hidden_states[0, :, 3:], batch.references[0])
     assert not question.hidden_states[1, :, 3:].any()
@@ -151,37 +151,37 @@ def test_the_first_form_shows_clean_references_and_nulls() -> None:
     torch.testing.assert_close(question.encoder_hidden_states[0], batch.text[0])
     torch.testing.assert_close(question.audio_hidden_states[0], batch.audio[0])
     assert not question.audio_hidden_states[1].any()
-    torch.testing.assert_close(question.velocity, chance.noise[:, :, :3] - batch.latents)
-    torch.testing.assert_close(question.timestep, 1000 * chance.sigma)
+    torch.testing.assert_close(question.velocity, draws.noise[:, :, :3] - batch.latents)
+    torch.testing.assert_close(question.timestep, 1000 * draws.sigma)
     torch.testing.assert_close(question.face, batch.face)
-    alone = pose(batch, replace(chance, shows_text=yes), 8, replace(settings, focus_on_silent=False))
+    alone = make_model_inputs(batch, replace(draws, shows_text=yes), 8, replace(settings, focus_on_silent=False))
     assert alone.face[0].any() and not alone.face[1].any()
 
 
 def test_the_second_form_shows_mask_and_null_video() -> None:
     settings, batch = recipe.settings(2), recipe.batch(references=2)
-    chance = draw_chance(batch, settings, 0.5, 0, 0)
-    chance = replace(chance, shows_image=torch.tensor([True, False]))
+    draws = draw_random(batch, settings, 0.5, 0, 0)
+    draws = replace(draws, shows_image=torch.tensor([True, False]))
     black = torch.randn(1, 8, 5, 4, 6)
-    question = pose(batch, chance, 20, settings, black)
+    question = make_model_inputs(batch, draws, 20, settings, black)
     noisy, mask, condition = question.hidden_states.split((8, 4, 8), dim=1)
     assert mask[:, :, 3:].all() and not mask[:, :, :3].any()
     torch.testing.assert_close(condition[0, :, 3:], batch.references[0])
     torch.testing.assert_close(condition[1], black[0])
     torch.testing.assert_close(condition[0, :, :3], black[0, :, :3])
     clean = torch.cat([batch.latents[1], black[0, :, 3:]], dim=1)
-    torch.testing.assert_close(question.velocity[1], chance.noise[1] - clean)
-    torch.testing.assert_close(noisy[1], clean + chance.sigma[1] * (chance.noise[1] - clean))
+    torch.testing.assert_close(question.velocity[1], draws.noise[1] - clean)
+    torch.testing.assert_close(noisy[1], clean + draws.sigma[1] * (draws.noise[1] - clean))
     with pytest.raises(ValueError, match="black_video is missing"):
-        pose(batch, chance, 20, settings)
+        make_model_inputs(batch, draws, 20, settings)
 
 
 def test_clips_without_a_reference_get_an_empty_place() -> None:
     settings, batch = recipe.settings(2), recipe.batch(references=0)
     assert with_slot(batch).references.shape == (2, 8, 1, 4, 6)
-    chance = draw_chance(batch, settings, 1.0, 0, 0)
-    question = pose(batch, chance, 8, settings)
-    assert not chance.shows_image.any()
+    draws = draw_random(batch, settings, 1.0, 0, 0)
+    question = make_model_inputs(batch, draws, 8, settings)
+    assert not draws.shows_image.any()
     assert question.hidden_states.shape[2] == question.audio_hidden_states.shape[1] == 4
     assert not question.hidden_states[:, :, 3:].any()
 
@@ -207,11 +207,11 @@ def test_step_0_from_wan_equals_wan(wan: Path, rank: int, has_condition_channels
     trained = FinetuneModel(begun, None)
     prepare_model(trained, settings)
     batch = recipe.batch()
-    chance = replace(draw_chance(batch, settings, 1.0, 0, 0), shows_image=torch.ones(2, dtype=torch.bool))
+    draws = replace(draw_random(batch, settings, 1.0, 0, 0), shows_image=torch.ones(2, dtype=torch.bool))
     black = torch.randn(1, 8, 4, 4, 6) if has_condition_channels else None
-    question = pose(batch, chance, begun.config.in_channels, settings, black)
-    expected = recipe.wan()(*(part[:, :8] if part.ndim == 5 else part for part in question.inputs()[:3])).sample
-    torch.testing.assert_close(trained(*question.inputs())[0], expected)
+    question = make_model_inputs(batch, draws, begun.config.in_channels, settings, black)
+    expected = recipe.wan()(*(part[:, :8] if part.ndim == 5 else part for part in question.arguments()[:3])).sample
+    torch.testing.assert_close(trained(*question.arguments())[0], expected)
     assert any("patch_embedding" in name for name in learned_names(trained, settings)) == has_condition_channels
 
 

@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from humo.finetuning.checkpoint import find_states
 from humo.finetuning.command import finetune
 from humo.finetuning.dataset.shards import FORMAT, INDEX, NULL_TEXT, PREPARED, tensor_name, write_unit
-from humo.finetuning.objective import check_batch, draw_chance, pose
+from humo.finetuning.objective import check_batch, draw_random, make_model_inputs
 from humo.finetuning.sharding import write_tensors
 from humo.finetuning.source import NullVideo, find_source, load_transformer
 from humo.focus import FaceMaskPredictor
@@ -179,18 +179,18 @@ def test_lora_loads_into_a_pipeline(tmp_path: Path) -> None:
     trained = recipe.training(tmp_path / "pipe", tmp_path / "out", settings)
     trained.run()
     loaded = HuMoPipeline.from_pretrained(tmp_path / "pipe")
-    question = pose(recipe.batch(), draw_chance(recipe.batch(), settings, 0.0, 0, 0), 8, settings)
+    question = make_model_inputs(recipe.batch(), draw_random(recipe.batch(), settings, 0.0, 0, 0), 8, settings)
     with torch.no_grad():
-        before = loaded.transformer(*question.inputs()).sample
+        before = loaded.transformer(*question.arguments()).sample
         loaded.load_lora_weights(tmp_path / "out" / "lora")
-        after = loaded.transformer(*question.inputs()).sample
-        expected = trained.model(*question.inputs())[0]
+        after = loaded.transformer(*question.arguments()).sample
+        expected = trained.model(*question.arguments())[0]
     torch.testing.assert_close(after, expected)
     assert not torch.allclose(after, before)
     base = HuMoTransformer3DModel.from_pretrained(tmp_path / "out" / "transformer").state_dict()
     assert all(torch.equal(base[name], value) for name, value in pipe.transformer.state_dict().items())
     with torch.no_grad():
-        merged = load_transformer(find_source(str(tmp_path / "out")))(*question.inputs()).sample
+        merged = load_transformer(find_source(str(tmp_path / "out")))(*question.arguments()).sample
     torch.testing.assert_close(merged, expected)
 
 
@@ -198,10 +198,12 @@ def test_lora_loads_into_a_pipeline(tmp_path: Path) -> None:
 def test_lora_with_whole_audio_modules(wan: Path, tmp_path: Path) -> None:
     trained = recipe.training(wan, tmp_path, recipe.settings(2, steps=2, lora_rank=2, ema_decay=0.0))
     trained.run()
-    question = pose(recipe.batch(), draw_chance(recipe.batch(), recipe.settings(2), 1.0, 0, 0), 8, recipe.settings(2))
+    question = make_model_inputs(
+        recipe.batch(), draw_random(recipe.batch(), recipe.settings(2), 1.0, 0, 0), 8, recipe.settings(2)
+    )
     with torch.no_grad():
-        expected = trained.model(*question.inputs())[0]
-        sample = load_transformer(find_source(str(tmp_path)))(*question.inputs()).sample
+        expected = trained.model(*question.arguments())[0]
+        sample = load_transformer(find_source(str(tmp_path)))(*question.arguments()).sample
     torch.testing.assert_close(sample, expected)
 
 

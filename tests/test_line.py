@@ -34,9 +34,9 @@ class Named:
     """A task of the tests: what it is called and what it goes with."""
 
     name: str
-    kind: Hashable = None
+    batch_key: Hashable = None
 
-    def together(self, others: Sequence[Task]) -> list[Task]:
+    def as_batch(self, others: Sequence[Task]) -> list[Task]:
         return [self, *others]
 
 

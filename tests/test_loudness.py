@@ -16,7 +16,7 @@ from humo.media.loudness import HEARD_LEVEL, MAX_GAIN, level_sound, speech_level
 from humo.pipeline import HuMoPipeline
 from humo.requests.call import read_call
 from humo.shots.cuts import Shot, cut_sound
-from humo.shots.making import make_shots
+from humo.shots.generation import make_shots
 from humo.timing import SAMPLE_RATE
 from humo.world import plan_clip, speak_plan
 from humo.world.speech import VOICES, speak

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from humo.media import kind_of, read_sound
-from humo.media.headers import mended
+from humo.media.headers import repair_header
 from humo.media.parts import begins_of_parts
 from humo.timing import SAMPLE_RATE
 
@@ -50,11 +50,11 @@ def test_a_header_without_sizes_is_mended_in_a_copy(tmp_path: Path, kind: str, p
     torn = whole[:begin] + size + whole[begin + len(size) :]
     path.write_bytes(torn)
     assert read_sound(path).duration == pytest.approx(1.0)
-    with mended(path, kind) as copy:
+    with repair_header(path, kind) as copy:
         assert copy != path and copy.read_bytes()[begin : begin + len(size)] == whole[begin : begin + len(size)]
     assert path.read_bytes() == torn and not copy.exists()
     path.write_bytes(whole)
-    with mended(path, kind) as same:
+    with repair_header(path, kind) as same:
         assert same == path
 
 

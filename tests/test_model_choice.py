@@ -17,7 +17,7 @@ from humo.loading.memory_presets import PRESETS, plan_for
 from humo.loading.published.conversion import convert, converted_folder
 from humo.loading.published.sources import find_sources, get_preset
 from humo.pipeline import HuMoPipeline
-from humo.space.jobs.model_choice import MINI_FOLDER, folder_of, load_served, memory_preset, wanted_model
+from humo.space.jobs.model_choice import MINI_FOLDER, folder_of, load_model, memory_preset, wanted_model
 from humo.space.jobs.time_left import KEPT, Pace, Work
 
 WORK = Work(
@@ -65,18 +65,18 @@ def test_the_folder_is_known_before_anything_is_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_mini_serves_without_a_note() -> None:
-    served = load_served("mini", device="cpu")
+    served = load_model("mini", device="cpu")
     assert (served.name, served.device, served.note) == ("mini", "cpu", "")
     assert served.pipe.config.default_height == 128
 
 
 def test_a_folder_serves_or_is_refused(mini_pipeline: HuMoPipeline, tmp_path: Path) -> None:
     mini_pipeline.save_pretrained(tmp_path / "tiny")
-    served = load_served(str(tmp_path / "tiny"), device="cpu")
+    served = load_model(str(tmp_path / "tiny"), device="cpu")
     assert (served.name, served.note, served.pipe.config.default_height) == ("tiny", "", 64)
     (tmp_path / "tiny" / "model_index.json").unlink()
     with pytest.raises(ValueError, match=r"model_index\.json"):
-        load_served(str(tmp_path / "tiny"), device="cpu")
+        load_model(str(tmp_path / "tiny"), device="cpu")
 
 
 def test_a_fast_form_of_other_weights_leaves_full_quality(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -84,13 +84,13 @@ def test_a_fast_form_of_other_weights_leaves_full_quality(tmp_path: Path, caplog
     shutil.copytree(MINI_FOLDER, folder)
     config = folder / "fast" / "config.json"
     config.write_text(config.read_text().replace('"teacher": "', '"teacher": "0'))
-    served = load_served(str(folder))
+    served = load_model(str(folder))
     assert served.pipe.fast_form is None and served.name == "further"
     assert "distilled from other weights" in caplog.text
 
 
 def test_a_published_model_serves_if_it_can_be_loaded(converted: Path) -> None:
-    served = load_served("1.7B", device="cpu")
+    served = load_model("1.7B", device="cpu")
     assert (served.name, served.device, served.note) == ("1.7B", "cpu", "")
     assert served.pipe.config.default_guidance["rule"] == "published_1_7b"
 
@@ -100,13 +100,13 @@ def test_without_a_gpu_mini_serves_and_says_so() -> None:
         expected = "the published model '17B' is not on this computer and the Hugging Face Hub cannot be reached"
     else:
         expected = "it needs a GPU and none is here"
-    served = load_served("17B")
+    served = load_model("17B")
     assert served.name == "mini" and served.pipe.config.default_height == 128
     assert served.note == f"The 17B model cannot serve here ({expected}), so the small one does."
 
 
 def test_without_the_files_mini_serves_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    served = load_served("1.7B", device="cpu")
+    served = load_model("1.7B", device="cpu")
     assert served.name == "mini"
     assert served.note == (
         "The 1.7B model cannot serve here (the published model '1.7B' is not on this computer and the Hugging Face Hub "
@@ -120,7 +120,7 @@ def test_whatever_else_is_wrong_mini_serves(converted: Path, caplog: pytest.LogC
     file = converted / "transformer" / "config.json"
     config = json.loads(file.read_text())
     file.write_text(json.dumps({**config, "num_layers": "many"}))
-    served = load_served("1.7B", device="cpu")
+    served = load_model("1.7B", device="cpu")
     assert served.name == "mini"
     assert served.note == "The 1.7B model cannot serve here (the server's log says why), so the small one does."
     assert "Traceback" in caplog.text

@@ -18,7 +18,7 @@ from humo.__main__ import main
 from humo.guidance import constant, cosine, linear, make_rule, paper, published_17b, step
 from humo.pipeline import HuMoPipeline
 from humo.requests.noise import draw_noise
-from humo.shots.making import longest_shot, make_shots, plan_shots
+from humo.shots.generation import longest_shot, make_shots, plan_shots
 from humo.system.ranges import LARGEST_SEED
 
 REQUEST = {"prompt": "a woman talks", "num_inference_steps": 1, "num_frames": 5}

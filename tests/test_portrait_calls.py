@@ -19,7 +19,7 @@ from humo.__main__ import main
 from humo.pipeline import HuMoPipeline
 from humo.portrait import Portrait, draw_portrait, read_portrait
 from humo.requests.call import read_call
-from humo.shots.making import make_shots, plan_shots
+from humo.shots.generation import make_shots, plan_shots
 from humo.space.links.settings import read_settings
 
 PHOTOGRAPH = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
@@ -77,7 +77,7 @@ def test_different_people_can_be_made_together(drawn_people: HuMoPipeline):
     given = {"num_frames": 5, "num_inference_steps": 1, "seed": 1}
     calls = [read_call(drawn_people, "a woman", image=picture, **given)
              for picture in (PHOTOGRAPH, draw_portrait(Portrait()))]  # fmt: skip
-    videos = drawn_people.make_together(calls)
+    videos = drawn_people.generate_batch(calls)
     assert ["portrait" in video.settings for video in videos] == [True, False]
 
 

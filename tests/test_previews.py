@@ -22,7 +22,7 @@ from humo.media import Sound, read_sound
 from humo.references import letterbox
 from humo.requests.checks import choose_num_frames
 from humo.space.page import previews
-from humo.space.page.previews import describe_picture, describe_sound, heard_html, listen, seen_html
+from humo.space.page.previews import describe_picture, describe_sound, heard_html, preview_sound, seen_html
 from humo.timing import SAMPLE_RATE
 
 MOON, HOME = "we saw the moon above the quiet garden", "please come home"
@@ -45,14 +45,14 @@ def test_the_length_is_the_one_that_the_pipeline_chooses(longest: int | None) ->
     config = SimpleNamespace(max_frames=longest, max_trained_frames=49, default_num_frames=49)
     for samples in (*range(3_200, 9_000, 320), 31_359, 31_360, 160_000, 200_001):
         sound = Sound(np.ones(samples, np.float32), np.ones((samples, 1), np.float32), SAMPLE_RATE)
-        assert listen(sound, longest).num_frames == choose_num_frames(sound, config, [])
+        assert preview_sound(sound, longest).num_frames == choose_num_frames(sound, config, [])
 
 
 def test_windows_are_those_of_the_latent_frames() -> None:
     assert (previews.FRAMES_PER_LATENT, previews.WINDOW) == (audio.FRAMES_PER_LATENT, audio.WINDOW)
     features = torch.arange(1, 50).float()[:, None, None].expand(49, 5, 1)
     windows = audio.window_audio(features, 49)[:, :, 0, 0]
-    heard = listen(_sound(1.96), None)
+    heard = preview_sound(_sound(1.96), None)
     assert heard.num_windows == len(windows) == 13
     for index, window in enumerate(windows):
         inside = window[window > 0] - 1  # numbers of the features, which last a frame each
@@ -61,45 +61,47 @@ def test_windows_are_those_of_the_latent_frames() -> None:
 
 
 def test_pauses_are_found_and_told() -> None:
-    heard = listen(_said(0.5, MOON, 0.4, HOME, 0.08, MOON), None)
+    heard = preview_sound(_said(0.5, MOON, 0.4, HOME, 0.08, MOON), None)
     first = 0.5 + len(tiny.said(MOON)) / SAMPLE_RATE
     assert len(heard.pauses) == 2, "a short pause is none"
     np.testing.assert_allclose(heard.pauses, [(0.0, 0.5), (first, first + 0.4)], atol=0.03)
     assert "Nobody speaks from 0.0 to 0.5 s, from 2.6 to 3.0 s (shaded): there the mouth" in describe_sound(heard)
-    whole = listen(_said(MOON), None)
+    whole = preview_sound(_said(MOON), None)
     assert whole.pauses == () and "obody" not in describe_sound(whole)
-    assert "and 3 times more (shaded)" in describe_sound(listen(_said(*[HOME, 0.4] * 7), None))
+    assert "and 3 times more (shaded)" in describe_sound(preview_sound(_said(*[HOME, 0.4] * 7), None))
 
 
 def test_a_knock_hides_no_voice_and_noise_no_pause() -> None:
-    expected = listen(_said(0.5, MOON, 0.5, HOME), None).pauses
+    expected = preview_sound(_said(0.5, MOON, 0.5, HOME), None).pauses
     for volume in (0.01, 0.3):
         changed = volume * tiny.said(0.5, MOON, 0.5, HOME)
         changed[1_000:1_040] = 1.0
         changed += (0.003 * volume * np.random.default_rng(0).standard_normal(len(changed))).astype(np.float32)
-        np.testing.assert_allclose(listen(read_sound((changed, SAMPLE_RATE)), None).pauses, expected, atol=0.1)
+        np.testing.assert_allclose(preview_sound(read_sound((changed, SAMPLE_RATE)), None).pauses, expected, atol=0.1)
 
 
 def test_pauses_end_with_the_video() -> None:
-    assert listen(_said(HOME, 1.0, HOME), 45).pauses[-1][1] == 45 / 25
-    assert listen(_said(HOME, 1.0), None).pauses[-1][1] == pytest.approx(1.0 + len(tiny.said(HOME)) / SAMPLE_RATE)
+    assert preview_sound(_said(HOME, 1.0, HOME), 45).pauses[-1][1] == 45 / 25
+    assert preview_sound(_said(HOME, 1.0), None).pauses[-1][1] == pytest.approx(
+        1.0 + len(tiny.said(HOME)) / SAMPLE_RATE
+    )
 
 
 def test_a_sound_without_speech_is_told_and_has_no_pauses() -> None:
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, 2 * SAMPLE_RATE).astype(np.float32)
-    heard = listen(read_sound((noise, SAMPLE_RATE)), None)
+    heard = preview_sound(read_sound((noise, SAMPLE_RATE)), None)
     assert not heard.has_speech and heard.pauses == ()
     assert describe_sound(heard).endswith(" No speech is found in it, and the mouth follows speech.")
 
 
 def test_what_is_cut_or_filled_is_told() -> None:
-    assert describe_sound(listen(_said(MOON, HOME), 49)) == (
+    assert describe_sound(preview_sound(_said(MOON, HOME), 49)) == (
         "The model hears 1.96 s: 49 frames, in 13 overlapping windows of 0.32 s. The last 1.29 s are cut off (grey)."
     )
-    assert "Silence fills the last 0.96 s." in describe_sound(listen(_sound(1.0), None, num_frames=49))
-    whole = describe_sound(listen(_sound(1.96), None))
+    assert "Silence fills the last 0.96 s." in describe_sound(preview_sound(_sound(1.0), None, num_frames=49))
+    whole = describe_sound(preview_sound(_sound(1.96), None))
     assert "cut" not in whole and "fills" not in whole
-    assert ": 1 frame, in one window of" in describe_sound(listen(_sound(1.0), 1))
+    assert ": 1 frame, in one window of" in describe_sound(preview_sound(_sound(1.0), 1))
 
 
 def _shapes(figure: str) -> list[ElementTree.Element]:

@@ -23,7 +23,7 @@ from raw_api import PLAIN, call, upload
 from humo.media import kind_of
 from humo.space.environment import read_root
 from humo.space.page.events.sharing import page_address
-from humo.space.refusals import CLOSED, MAX_BODY
+from humo.space.request_guard import CLOSED, MAX_BODY
 
 pytestmark = pytest.mark.slow
 

@@ -6,20 +6,20 @@ import pytest
 import torch
 
 from humo.checkpoints import load
-from humo.training.text_encoder.learning import (
+from humo.training.text_encoder.model import UNKNOWN, hide_words, make_text_encoder, make_tokenizer
+from humo.training.text_encoder.training import (
     OPTIONS,
     UNSAID,
     AttributeReader,
-    ReadingSettings,
-    measure_reading,
-    reading_batch,
-    train_reading,
+    TextEncoderSettings,
+    caption_batch,
+    measure_text_encoder,
+    train_text_encoder,
 )
-from humo.training.text_encoder.model import UNKNOWN, hide_words, make_text_encoder, make_tokenizer
 
 
 def test_classes_say_what_captions_say():
-    captions, classes = reading_batch(0, 60)
+    captions, classes = caption_batch(0, 60)
     assert classes.shape == (60, len(OPTIONS))
     names = list(OPTIONS)
     for caption, row in zip(captions, classes.tolist(), strict=True):
@@ -32,7 +32,7 @@ def test_classes_say_what_captions_say():
         assert (said["distractor"] != UNSAID) == shown
     for index, options in enumerate(OPTIONS.values()):
         assert classes[:, index].max() <= len(options)
-    assert reading_batch(0, 60)[0] == captions != reading_batch(1, 60)[0]
+    assert caption_batch(0, 60)[0] == captions != caption_batch(1, 60)[0]
 
 
 @pytest.mark.slow
@@ -41,11 +41,11 @@ def test_reading_learns_and_then_stays():
     tokenizer = make_tokenizer(num_captions=200)
     encoder = make_text_encoder(tokenizer, width=32, layers=1)
     reader = AttributeReader(32)
-    settings = ReadingSettings(batch_size=32, steps=200, learning_rate=5e-3)
-    losses = [loss for _, loss in train_reading(encoder, reader, tokenizer, settings)]
+    settings = TextEncoderSettings(batch_size=32, steps=200, learning_rate=5e-3)
+    losses = [loss for _, loss in train_text_encoder(encoder, reader, tokenizer, settings)]
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
-    figures = measure_reading(encoder, reader, tokenizer, captions=50)
+    figures = measure_text_encoder(encoder, reader, tokenizer, captions=50)
     assert list(figures) == list(OPTIONS) and figures["gender"] > 0.8
 
 

@@ -194,12 +194,14 @@ def test_only_its_token_deletes_a_record(record: Record) -> None:
 
 def test_a_record_says_which_inputs_are_missing(record: Record) -> None:
     assert record.missing == ("picture",) and record.voice == "inputs/voice.flac" and record.pictures == ()
-    assert record.told == "The picture was not kept with this link: give your own to make it again."
+    assert record.missing_note == "The picture was not kept with this link: give your own to make it again."
     kept = {name: entry for name, entry in record.files.items() if not name.startswith("inputs")}
     bare = replace(record, files=kept)
-    assert bare.told == "The picture and the voice were not kept with this link: give your own to make it again."
+    assert (
+        bare.missing_note == "The picture and the voice were not kept with this link: give your own to make it again."
+    )
     whole = replace(record, files={**record.files, "inputs/picture-1.webp": FileEntry("0" * 64, 3)})
-    assert whole.missing == () and whole.told == "" and whole.pictures == ("inputs/picture-1.webp",)
+    assert whole.missing == () and whole.missing_note == "" and whole.pictures == ("inputs/picture-1.webp",)
 
 
 def test_sharing_keeps_the_video_and_nothing_private(

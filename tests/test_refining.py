@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 
 from humo.checkpoints import load
 from humo.pipeline import HuMoPipeline
-from humo.training.autoencoder.learning import CodecSettings
+from humo.training.autoencoder.training import AutoencoderSettings
 from humo.training.command import train
-from humo.training.decoder.learning import RedrawnClips, RefiningSettings, redraw, write_redrawn
+from humo.training.decoder.training import DecoderSettings, RedrawnClips, redraw, write_redrawn
 from humo.training.transformer.batches import Batch, BatchSettings, draw_batch
 from humo.training.transformer.data import ClipData
-from humo.training.transformer.loop import load_codec, load_hearing, load_reading, make_pipeline
+from humo.training.transformer.loop import load_audio_encoder, load_autoencoder, load_text_encoder, make_pipeline
 from humo.training.transformer.model import make_mini
 from humo.training.transformer.stages import Stage
 from humo.world.clips import plan_clip, render_clip
@@ -32,9 +32,9 @@ SHOWN = Stage(name="test", end=1.0, learns="all", image_share=1.0, audio_start=1
 @pytest.fixture(scope="module")
 def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tiny.training_folder(tmp_path_factory.mktemp("training"), num_clips=4, seconds=2)
-    tokenizer, text_encoder = load_reading(folder)
+    tokenizer, text_encoder = load_text_encoder(folder)
     torch.manual_seed(0)
-    data = ClipData(folder / "data", *load_hearing(folder))
+    data = ClipData(folder / "data", *load_audio_encoder(folder))
     model = make_mini(data.latent_std(), data.encoder.config.d_model, text_encoder, layers=1)
     make_pipeline(folder, model, tokenizer).save_pretrained(folder / "pipeline")
     return folder
@@ -47,14 +47,14 @@ def pipe(training: Path) -> HuMoPipeline:
 
 @pytest.fixture(scope="module")
 def batch(training: Path, pipe: HuMoPipeline) -> Batch:
-    data = ClipData(training / "data", *load_hearing(training))
+    data = ClipData(training / "data", *load_audio_encoder(training))
     return draw_batch(data, pipe.tokenizer, SHOWN, 1.0, 0, BatchSettings(tokens=450))
 
 
 @pytest.mark.slow
 def test_little_noise_leads_back_to_the_clip_and_much_to_another(pipe: HuMoPipeline, batch: Batch):
     away = [
-        float((redraw(pipe, batch, sigma, RefiningSettings()) - batch.latents).square().mean())
+        float((redraw(pipe, batch, sigma, DecoderSettings()) - batch.latents).square().mean())
         for sigma in (0.01, 0.5, 0.95)
     ]
     assert away[0] < 1e-3 < away[1] < away[2]
@@ -69,7 +69,7 @@ def test_a_perfect_transformer_would_redraw_the_clip_itself(
         return ((hidden_states[:, : whole.shape[1]] - whole) / (timestep / 1000).view(-1, 1, 1, 1, 1),)
 
     monkeypatch.setattr(pipe.transformer, "forward", perfect)
-    again = redraw(pipe, batch, 0.8, RefiningSettings())
+    again = redraw(pipe, batch, 0.8, DecoderSettings())
     torch.testing.assert_close(again, batch.latents, atol=1e-4, rtol=0)
 
 
@@ -101,7 +101,7 @@ def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe:
                 assert torch.equal(value, states[key]), (name, key)
     assert not torch.equal(after.vae.decoder.look.weight, before["vae"]["decoder.look.weight"])
 
-    redrawn = RedrawnClips(training / "refining", CodecSettings(batch_size=2, num_frames=9), workers=1)
+    redrawn = RedrawnClips(training / "refining", AutoencoderSettings(batch_size=2, num_frames=9), workers=1)
     drawn = next(redrawn.batches(0, own_share=0.0))
     assert drawn.latents.shape == (2, 8, 3, 8, 8) and drawn.weights.shape == drawn.frames.shape[:-1]
     clips = [render_clip(plan_clip(seed), 49, 128).frames[:9] for seed in range(4)]
@@ -115,16 +115,20 @@ def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe:
     assert np.array_equal(last.frames[0].numpy(), render_clip(plan_clip(int(kept["seeds"][-1])), 49, 128).frames)
     figures = redrawn.measure(after.vae, num_clips=2)
     assert set(figures) == {"redrawn", "redrawn_face"} and all(0 < value < 30 for value in figures.values())
-    assert torch.equal(load_codec(training).decoder.look.weight, after.vae.decoder.look.weight)
+    assert torch.equal(load_autoencoder(training).decoder.look.weight, after.vae.decoder.look.weight)
     with pytest.raises(ValueError, match="a refining of other weights"):
         torch.nn.init.normal_(pipe.transformer.proj_out.weight)
         next(
             write_redrawn(
-                pipe, ClipData(training / "data", *load_hearing(training)), training / "refining", 1, RefiningSettings()
+                pipe,
+                ClipData(training / "data", *load_audio_encoder(training)),
+                training / "refining",
+                1,
+                DecoderSettings(),
             )
         )
     with pytest.raises(ValueError, match="no redrawn clips"):
-        RedrawnClips(training / "data", CodecSettings())
+        RedrawnClips(training / "data", AutoencoderSettings())
 
 
 def test_a_training_without_a_pipeline_says_what_comes_first(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""humo.media.remembered: a sound is read once, as long as its file stays the same, and little memory is taken.
+"""humo.media.file_cache: a sound is read once, as long as its file stays the same, and little memory is taken.
 
 Run: python -m pytest tests/test_remembered.py
 """
@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from humo.media import read_sound
-from humo.media.remembered import Remembered, mark_of
+from humo.media.file_cache import FileCache, file_stamp
 
 TONE = 0.3 * np.sin(np.arange(8_000) / 5).astype(np.float32)
 
@@ -50,8 +50,8 @@ def test_little_is_kept_and_nothing_of_what_is_gone(tmp_path: Path) -> None:
     marks = []
     for name in "abcd":
         (tmp_path / name).write_text(name)
-        marks.append(mark_of(tmp_path / name))
-    kept: Remembered[str] = Remembered(most=2, most_bytes=100)
+        marks.append(file_stamp(tmp_path / name))
+    kept: FileCache[str] = FileCache(most=2, most_bytes=100)
     assert not kept.keep(marks[0], "a", 101) and kept.find(marks[0]) is None
     assert kept.keep(marks[0], "a", 10) and kept.keep(marks[1], "b", 10)
     assert kept.find(marks[0]) == "a"  # which makes b the oldest

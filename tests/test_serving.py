@@ -10,7 +10,7 @@ import tiny
 
 from humo.pipeline import HuMoPipeline
 from humo.space.jobs.request import Defaults, VideoRequest
-from humo.space.jobs.served_model import Serving
+from humo.space.jobs.served_model import ServedModel
 from humo.space.jobs.task import MakeVideo, work_of
 from humo.space.state import Backend
 
@@ -19,7 +19,7 @@ REQUEST = VideoRequest(prompt="a man nods", num_frames=5, num_inference_steps=2,
 
 def test_a_folder_is_known_before_it_is_loaded_and_loads_when_asked(tmp_path: Path) -> None:
     tiny.pipeline("mini").save_pretrained(tmp_path / "small")
-    serving = Serving.open(str(tmp_path / "small"))
+    serving = ServedModel.open(str(tmp_path / "small"))
     assert serving.name == "small" and len(serving.fingerprint) == 10 and serving.notice == ""
     pipe = serving.model.get()
     assert serving.defaults == Defaults.of_pipeline(pipe)
@@ -31,13 +31,13 @@ def test_a_failed_warm_up_does_not_stop_the_model(
 ) -> None:
     tiny.pipeline("mini").save_pretrained(tmp_path / "small")
     monkeypatch.setitem(sys.modules, "librosa", None)  # as if it were not there
-    assert isinstance(Serving.open(str(tmp_path / "small")).model.get(), HuMoPipeline)
+    assert isinstance(ServedModel.open(str(tmp_path / "small")).model.get(), HuMoPipeline)
     assert "The warm-up failed" in caplog.text and "Traceback" not in caplog.text
 
 
 def test_a_folder_without_a_pipeline_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no HuMo pipeline"):
-        Serving.open(str(tmp_path))
+        ServedModel.open(str(tmp_path))
     with pytest.raises(ValueError, match="give mini, 1.7B, 17B or the folder"):
         Backend.open(tmp_path, str(tmp_path / "nowhere"), tmp_path / "records")
 
@@ -45,7 +45,7 @@ def test_a_folder_without_a_pipeline_is_a_sentence(tmp_path: Path) -> None:
 def test_time_is_known_after_the_first_video_and_grows_with_the_work(
     mini_pipeline: HuMoPipeline, tmp_path: Path
 ) -> None:
-    serving = Serving.of_pipeline(mini_pipeline, "tiny")
+    serving = ServedModel.of_pipeline(mini_pipeline, "tiny")
     assert serving.predict(REQUEST) is None
     result = MakeVideo(REQUEST, tmp_path / "film.mp4").run(mini_pipeline, lambda moment: None)
     serving.learn(result, 4.0)

@@ -25,7 +25,7 @@ from humo.pipeline import HuMoPipeline
 from humo.sampling import StepState
 from humo.shots.cuts import Shot, count_frames, cut_sound
 from humo.shots.folder import MAX_METADATA, ShotFolder
-from humo.shots.making import longest_shot, make_shots, plan_shots, prompt_of_each
+from humo.shots.generation import longest_shot, make_shots, plan_shots, prompt_of_each
 from humo.world.speech import speak
 
 PROMPT = "a woman with red hair talks"

@@ -12,7 +12,7 @@ import torch
 from humo.evaluation.publishing import publish, training_record
 from humo.layers.autoencoder import HuMoVideoCodec
 from humo.training.run import NOT_RECORDED, Run
-from humo.training.transformer.loop import load_reading
+from humo.training.transformer.loop import load_text_encoder
 from humo.training.transformer.model import MiniModel, ModelSettings, Trainer
 from humo.training.transformer.start import start_from
 
@@ -43,7 +43,7 @@ def test_every_part_begins_where_the_model_ended(finished: Path, tmp_path: Path)
     name = "transformer.blocks.0.attn1.to_q.weight"
     assert torch.equal(trainer["model"][name], original.transformer.get_parameter(name[12:]).bfloat16().float())
     assert (out / "reading" / "tokenizer" / "tokenizer.json").is_file()
-    assert torch.equal(load_reading(out)[1].shared.weight, original.text_encoder.shared.weight.bfloat16().float())
+    assert torch.equal(load_text_encoder(out)[1].shared.weight, original.text_encoder.shared.weight.bfloat16().float())
 
 
 def test_the_record_of_the_first_training_goes_on(finished: Path, tmp_path: Path) -> None:

@@ -387,4 +387,4 @@ def test_a_record_without_inputs_says_so_when_it_is_opened(store: FolderStore, t
     bare = replace(record, files={name: FileEntry.of(files[name]) for name in ("video.mp4", "poster.webp")})
     store.write(bare, {name: files[name] for name in bare.files})
     opened = store.read(bare.id)
-    assert opened.missing == ("picture", "voice") and "were not kept" in opened.told
+    assert opened.missing == ("picture", "voice") and "were not kept" in opened.missing_note

@@ -27,7 +27,7 @@ def _given(mode: str, number: int) -> dict:
 def test_each_is_what_it_would_be_alone(form: str, mode: str, request: pytest.FixtureRequest) -> None:
     pipe = request.getfixturevalue(form)
     given = [_given(mode, number) for number in range(3)]
-    together = pipe.make_together([read_call(pipe, **one) for one in given])
+    together = pipe.generate_batch([read_call(pipe, **one) for one in given])
     for one, output in zip(given, together, strict=True):
         alone = pipe(**one)
         assert np.abs(alone.frames.astype(int) - output.frames).max() <= 1, "but for rounding"
@@ -40,7 +40,7 @@ def test_each_is_what_it_would_be_alone(form: str, mode: str, request: pytest.Fi
 def test_long_ones_share_their_windows() -> None:
     pipe = tiny.pipeline("mini", max_trained_frames=9)
     given = [_given("TA", number) | {"num_frames": 21} for number in range(2)]
-    together = pipe.make_together([read_call(pipe, **one) for one in given])
+    together = pipe.generate_batch([read_call(pipe, **one) for one in given])
     for one, output in zip(given, together, strict=True):
         alone = pipe(**one)
         assert np.abs(alone.frames.astype(int) - output.frames).max() <= 1
@@ -56,7 +56,7 @@ def test_a_step_shows_all_of_them_and_can_stop_them(mini_pipeline: HuMoPipeline)
 
     calls = [read_call(mini_pipeline, **_given("TI", number)) for number in range(3)]
     with pytest.raises(StopGeneration):
-        mini_pipeline.make_together(calls, on_step=stop)
+        mini_pipeline.generate_batch(calls, on_step=stop)
     assert seen == [3]
 
 
@@ -67,4 +67,4 @@ def test_a_step_shows_all_of_them_and_can_stop_them(mini_pipeline: HuMoPipeline)
 def test_unequal_ones_are_refused(mini_pipeline: HuMoPipeline, other: dict) -> None:
     calls = [read_call(mini_pipeline, **one) for one in (_given("TIA", 0), _given("TIA", 1) | other)]
     with pytest.raises(ValueError, match="make each on its own"):
-        mini_pipeline.make_together(calls)
+        mini_pipeline.generate_batch(calls)

@@ -15,14 +15,14 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from humo.audio import encode_audio, window_audio
-from humo.training.audio_encoder.learning import (
-    HearingSettings,
+from humo.training.audio_encoder.training import (
+    AudioEncoderSettings,
     MouthReader,
-    hearing_batch,
     make_audio_encoder,
-    train_hearing,
+    speech_batch,
+    train_audio_encoder,
 )
-from humo.training.autoencoder.learning import cosine_with_warmup
+from humo.training.autoencoder.training import cosine_with_warmup
 from humo.training.pace import Pace
 from humo.training.precision import mixed_precision
 from humo.training.run import Run
@@ -30,14 +30,14 @@ from humo.training.text_encoder.model import UNKNOWN
 from humo.training.transformer.attention import TrainingAttnProcessor
 from humo.training.transformer.batches import BatchSettings, draw_batch
 from humo.training.transformer.data import ClipData, DataSettings, hear, shrink_mask, write_shards
-from humo.training.transformer.loop import LoopSettings, load_hearing, load_reading, train_model
+from humo.training.transformer.loop import LoopSettings, load_audio_encoder, load_text_encoder, train_transformer
 from humo.training.transformer.model import ModelSettings, Trainer, make_mini
 from humo.training.transformer.planning import Planner
 from humo.training.transformer.rounds import Round
 from humo.training.transformer.stages import audio_share, further_stages, mini_stages, stage_at, trainable_names
 
 STD = [2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5]
-HEARING = HearingSettings(seconds=1, width=16, batch_size=2, steps=4)
+HEARING = AudioEncoderSettings(seconds=1, width=16, batch_size=2, steps=4)
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +47,18 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def tokenizer(folder):
-    return load_reading(folder)[0]
+    return load_text_encoder(folder)[0]
 
 
 @pytest.fixture(scope="module")
 def data(folder) -> ClipData:
-    return ClipData(folder / "data", *load_hearing(folder))
+    return ClipData(folder / "data", *load_audio_encoder(folder))
 
 
 @pytest.fixture
 def trainer(folder) -> Trainer:
     torch.manual_seed(0)
-    return Trainer(make_mini(STD, 16, load_reading(folder)[1], layers=2), ModelSettings())
+    return Trainer(make_mini(STD, 16, load_text_encoder(folder)[1], layers=2), ModelSettings())
 
 
 def sound_stage():
@@ -190,7 +190,7 @@ def test_a_resumed_training_is_the_same_training(trainer, folder, data, tokenize
         trainer.step(draw(data, tokenizer, step), sound_stage(), 0.3)
     run.save(step=3, trainer=copy.deepcopy(trainer.state()))
     expected = [trainer.step(draw(data, tokenizer, step), sound_stage(), 0.3) for step in (3, 4)]
-    fresh = Trainer(make_mini(STD, 16, load_reading(folder)[1], layers=2), ModelSettings())
+    fresh = Trainer(make_mini(STD, 16, load_text_encoder(folder)[1], layers=2), ModelSettings())
     fresh.load(run.load()["trainer"])
     assert [fresh.step(draw(data, tokenizer, step), sound_stage(), 0.3) for step in (3, 4)] == expected
     for ours, theirs in zip(fresh.ema.shadow_params, trainer.ema.shadow_params, strict=True):
@@ -200,9 +200,9 @@ def test_a_resumed_training_is_the_same_training(trainer, folder, data, tokenize
 @pytest.mark.slow
 def test_the_loop_trains_resumes_and_writes_a_pipeline_that_talks(folder):
     settings = LoopSettings(steps=2, layers=1, save_every=1, sheet_every=2, sheet_cases=1)
-    train_model(folder, settings)
+    train_transformer(folder, settings)
     before = load_file(folder / "pipeline" / "transformer" / "diffusion_pytorch_model.safetensors")
-    train_model(folder, replace(settings, steps=3, sheet_every=3))
+    train_transformer(folder, replace(settings, steps=3, sheet_every=3))
     after = load_file(folder / "pipeline" / "transformer" / "diffusion_pytorch_model.safetensors")
     assert Run(folder / "model", 3).load()["step"] == 3
     assert any(not torch.equal(before[name], after[name]) for name in before)
@@ -244,9 +244,9 @@ def test_hearing_learns():
     torch.manual_seed(0)
     settings = replace(HEARING, steps=12)
     _, encoder = make_audio_encoder(settings)
-    losses = [loss for _, loss in train_hearing(encoder, MouthReader(settings.width), settings)]
+    losses = [loss for _, loss in train_audio_encoder(encoder, MouthReader(settings.width), settings)]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
-    mel, curves = hearing_batch(0, settings, "test")
+    mel, curves = speech_batch(0, settings, "test")
     assert mel.shape == (2, 80, 100) and curves.shape == (2, 25, 2)
 
 
@@ -286,7 +286,7 @@ def test_shards_of_another_size_are_not_mixed(folder: Path):
 def test_clips_come_in_while_a_training_runs(folder, data, tmp_path):
     shards = sorted((folder / "data").glob("clips-*.safetensors"))
     (tmp_path / shards[0].name).symlink_to(shards[0])
-    growing = ClipData(tmp_path, *load_hearing(folder))
+    growing = ClipData(tmp_path, *load_audio_encoder(folder))
     assert len(growing) == 4 and growing.read_new() == []
     (tmp_path / shards[1].name).symlink_to(shards[1])
     growing.add(growing.read_new())
@@ -336,25 +336,25 @@ def test_a_further_round_begins_where_the_training_ended(folder, tmp_path):
     shutil.copytree(folder, out, ignore=shutil.ignore_patterns("model", "pipeline"))
     settings = LoopSettings(steps=2, tokens=200, layers=1, save_every=1, sheet_every=0)
     with pytest.raises(ValueError, match="needs a trained model"):
-        train_model(out, replace(settings, further=True))
-    train_model(out, settings)
+        train_transformer(out, replace(settings, further=True))
+    train_transformer(out, settings)
     with pytest.raises(ValueError, match="has had 2 steps: ask for more"):
-        train_model(out, replace(settings, further=True))
+        train_transformer(out, replace(settings, further=True))
     with pytest.raises(ValueError, match="has ended, after 2 steps"):
-        train_model(out, replace(settings, minutes=1.0))
+        train_transformer(out, replace(settings, minutes=1.0))
     run = Run(out / "model", 0)
-    train_model(out, replace(settings, steps=12, further=True))
+    train_transformer(out, replace(settings, steps=12, further=True))
     first = run.load()
     assert first["step"] == 12 and first["round"]["first"] == 2 and first["round"]["is_over"]
     rate = first["trainer"]["optimizers"][0]["param_groups"][0]["lr"]
     assert rate == pytest.approx(2.5e-3 * cosine_with_warmup(0.9, 0.02, 0.03))
     with pytest.raises(ValueError, match="ask for another round with --further"):
-        train_model(out, replace(settings, steps=20))
+        train_transformer(out, replace(settings, steps=20))
 
     run.save(**{**first, "round": {**first["round"], "is_over": False}})  # as if it had been stopped here
-    train_model(out, replace(settings, steps=13))
+    train_transformer(out, replace(settings, steps=13))
     assert run.load()["step"] == 13 and run.load()["round"]["first"] == 2 and run.load()["round"]["further"]
-    train_model(out, replace(settings, minutes=0.02, further=True))
+    train_transformer(out, replace(settings, minutes=0.02, further=True))
     last = run.load()
     assert last["round"]["first"] == 13 and last["step"] > 13 and last["round"]["spent"] < 60
     assert last["latent_std"] == first["latent_std"]
@@ -374,11 +374,11 @@ def test_the_loop_takes_in_clips_and_keeps_the_scale_that_it_began_with(folder, 
     out = tmp_path / "growing"
     shutil.copytree(folder, out, ignore=shutil.ignore_patterns("model", "pipeline", "clips-0001*"))
     settings = LoopSettings(steps=2, tokens=200, layers=1, save_every=1, sheet_every=0)
-    train_model(out, settings)
+    train_transformer(out, settings)
     shutil.copy(folder / "data" / "clips-0001.safetensors", out / "data")
     before = Run(out / "model", 0).load()["latent_std"]
-    train_model(out, replace(settings, steps=20))
+    train_transformer(out, replace(settings, steps=20))
     config = json.loads((out / "pipeline" / "transformer" / "config.json").read_text())
     assert config["latent_std"] == pytest.approx(before)
-    assert ClipData(out / "data", *load_hearing(out)).latent_std() != pytest.approx(before)
+    assert ClipData(out / "data", *load_audio_encoder(out)).latent_std() != pytest.approx(before)
     assert '"clips": 8' in (out / "model" / "log.jsonl").read_text()

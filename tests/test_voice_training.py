@@ -17,25 +17,25 @@ from typer.testing import CliRunner
 
 from humo.audio import AudioEncoder
 from humo.timing import FPS, SAMPLE_RATE
-from humo.training.audio_encoder.learning import HearingSettings, make_audio_encoder
+from humo.training.audio_encoder.training import AudioEncoderSettings, make_audio_encoder
 from humo.training.audio_encoder.voices import data
-from humo.training.audio_encoder.voices.batches import SHUT, BatchSettings, make_batch, resting
+from humo.training.audio_encoder.voices.batches import SHUT, VoiceBatchSettings, make_batch, resting
 from humo.training.audio_encoder.voices.data import Sentence, Voice, make_sentence, read_sentences, write_sentences
-from humo.training.audio_encoder.voices.degradations import level, mixed, noise, speak_larger, spoil, without_speech
-from humo.training.audio_encoder.voices.learning import LearningSettings, Lesson
+from humo.training.audio_encoder.voices.degradations import degrade, level, mixed, noise, speak_larger, without_speech
 from humo.training.audio_encoder.voices.loop import SENTENCES, train_voices
 from humo.training.audio_encoder.voices.matching import matching_times
 from humo.training.audio_encoder.voices.music import music
+from humo.training.audio_encoder.voices.objective import VoiceObjective, VoiceTrainingSettings
 from humo.training.audio_encoder.voices.sentences import voice_sentence
 from humo.training.audio_encoder.voices.synthesizers import HIBARI, available_voices, say
 from humo.training.command import train
 from humo.training.run import Run
-from humo.training.transformer.loop import load_hearing
+from humo.training.transformer.loop import load_audio_encoder
 from humo.world.alignment import unknown_words
 from humo.world.speech import speak
 
-BATCH = BatchSettings(seconds=2, sentences=2, versions=2, silent=1)
-LEARNING = LearningSettings(fitting_batches=2)
+BATCH = VoiceBatchSettings(seconds=2, sentences=2, versions=2, silent=1)
+LEARNING = VoiceTrainingSettings(fitting_batches=2)
 
 
 def spoken(text: str, other_voice: str = "en-us+m7") -> Sentence:
@@ -116,7 +116,7 @@ def test_nothing_to_speak_with_is_said(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_spoilt_sounds_keep_their_length_and_differ() -> None:
     sound = speak("we saw the moon").waveform
-    spoilt = [spoil(sound, np.random.default_rng(seed)) for seed in range(40)]
+    spoilt = [degrade(sound, np.random.default_rng(seed)) for seed in range(40)]
     assert all(each.shape == sound.shape and each.dtype == np.float32 and np.isfinite(each).all() for each in spoilt)
     levels = 20 * np.log10([level(each) for each in spoilt])
     assert levels.min() < -40 and levels.max() > -25
@@ -176,11 +176,11 @@ def test_where_nobody_speaks_the_mouth_rests(sentences: list[Sentence]) -> None:
     assert (mouths[-1] == (0.0, 0.5)).all()
 
 
-def lesson(sentences: list[Sentence]) -> tuple[AudioEncoder, Lesson]:
+def lesson(sentences: list[Sentence]) -> tuple[AudioEncoder, VoiceObjective]:
     torch.manual_seed(0)
-    extractor, teacher = make_audio_encoder(HearingSettings(seconds=2, width=tiny.AUDIO_CHANNELS))
+    extractor, teacher = make_audio_encoder(AudioEncoderSettings(seconds=2, width=tiny.AUDIO_CHANNELS))
     projection = tiny.pipeline("mini").transformer.audio_projection
-    return teacher, Lesson(teacher, projection, extractor, sentences, BATCH, LEARNING)
+    return teacher, VoiceObjective(teacher, projection, extractor, sentences, BATCH, LEARNING)
 
 
 def test_the_teacher_misses_nothing_where_it_is_heard_in_its_own_way(sentences: list[Sentence]) -> None:
@@ -196,7 +196,7 @@ def test_the_teacher_misses_nothing_where_it_is_heard_in_its_own_way(sentences: 
 
 @pytest.mark.slow
 def test_a_training_learns_and_goes_on(sentences: list[Sentence], tmp_path: Path, monkeypatch) -> None:
-    extractor, encoder = make_audio_encoder(HearingSettings(seconds=2, width=tiny.AUDIO_CHANNELS))
+    extractor, encoder = make_audio_encoder(AudioEncoderSettings(seconds=2, width=tiny.AUDIO_CHANNELS))
     extractor.save_pretrained(tmp_path / "hearing" / "feature_extractor")
     encoder.save_pretrained(tmp_path / "hearing" / "audio_encoder")
     tiny.pipeline("mini").save_pretrained(tmp_path / "pipeline")
@@ -207,8 +207,8 @@ def test_a_training_learns_and_goes_on(sentences: list[Sentence], tmp_path: Path
     again = train_voices(tmp_path, steps=6, save_every=2, batch=BATCH, learning=LEARNING)
     assert run.load()["step"] == 6
     assert not torch.equal(student.conv1.weight, again.conv1.weight)
-    assert torch.equal(load_hearing(tmp_path)[1].conv1.weight, again.conv1.weight)
-    assert torch.equal(load_hearing(tmp_path, other_voices=False)[1].conv1.weight, encoder.conv1.weight)
+    assert torch.equal(load_audio_encoder(tmp_path)[1].conv1.weight, again.conv1.weight)
+    assert torch.equal(load_audio_encoder(tmp_path, other_voices=False)[1].conv1.weight, encoder.conv1.weight)
     assert "others_width" in (run.folder / "log.jsonl").read_text()
 
 

@@ -20,7 +20,7 @@ from scipy.signal import welch
 from humo.evaluation.command import _find_recordings
 from humo.evaluation.generation import settings_for
 from humo.evaluation.metrics import correlation
-from humo.evaluation.probes.networks import Probes, Reading
+from humo.evaluation.probes.networks import ProbeOutput, Probes
 from humo.evaluation.voices import degradations as spoiling
 from humo.evaluation.voices import recordings
 from humo.evaluation.voices.measure import VoiceSettings, _hear_piece, evaluate_voices, judge_voices, share_above
@@ -69,7 +69,7 @@ def test_a_folder_of_sounds_and_texts_is_found(folder: Path) -> None:
 
 
 def test_a_table_takes_the_place_of_the_texts(tmp_path: Path) -> None:
-    (tmp_path / "recordings.tsv").write_text("path\ttext\tspeaker\nb.wav\the said \"no\"\tb\na.flac\tyes\t\n")
+    (tmp_path / "recordings.tsv").write_text('path\ttext\tspeaker\nb.wav\the said "no"\tb\na.flac\tyes\t\n')
     (tmp_path / "source.txt").write_text("\nMy own voice, 2026\nmore\n")
     found = find_recordings(tmp_path)
     assert found == [
@@ -207,7 +207,7 @@ def test_made_music_is_music_of_its_seed(tmp_path: Path) -> None:
 def test_a_mouth_that_follows_is_told_from_one_that_does_not(pieces: list[Piece]) -> None:
     heard = [_hear_piece(index, piece, 0, 32) for index, piece in enumerate(pieces)]
     cases = [one.case for one in heard]
-    truths = [Reading(np.ones(FRAMES), each.clip.openness, each.clip.width, {}, np.zeros(1), 0.0) for each in cases]
+    truths = [ProbeOutput(np.ones(FRAMES), each.clip.openness, each.clip.width, {}, np.zeros(1), 0.0) for each in cases]
     right = judge_voices(cases, heard, truths)
     assert right["sync"] == pytest.approx(1) and right["width_sync"] == pytest.approx(1) and right["sync_lag"] == 0
     assert right["sync_shuffled"] < 0.5 and right["told_apart"] > 0.95 and right["bilabials"] < right["open_vowels"]

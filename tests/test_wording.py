@@ -26,8 +26,8 @@ from humo.wording.caption import OWN_WORDS, write
 from humo.wording.colours import DRAWN, names, nearest
 from humo.wording.hints import BACKGROUNDS, MOVEMENTS, PEOPLE, nearest_things
 from humo.wording.language.lexicon import languages, lexicon
-from humo.wording.language.pieces import fold, split
-from humo.wording.telling import reword
+from humo.wording.language.tokens import fold, tokenize
+from humo.wording.rewording import reword
 from humo.wording.vocabulary import add_words, find_words
 from humo.world.attributes import OPTIONS
 from humo.world.captions import compose_caption
@@ -185,7 +185,7 @@ def test_every_colour_of_both_lists_is_drawn_somehow() -> None:
 @pytest.mark.parametrize("language", sorted(languages()))
 def test_tables_hold_folded_words_and_every_value(language: str) -> None:
     entries = lexicon(language).entries
-    assert all(form and form == " ".join(piece.form for piece in split(form)) for form in entries)
+    assert all(form and form == " ".join(piece.form for piece in tokenize(form)) for form in entries)
     said = {claim for meaning in entries.values() for claim in meaning.says}
     said |= {("hair_style" if each.name == "style" else each.name, each.value) for each in entries.values()}
     for attribute in ("gender", "hair_style", "garment", "motion", "position", "framing", "pattern"):
@@ -202,7 +202,7 @@ def test_folding_keeps_what_tells_words_apart() -> None:
     assert fold("Mädchen") == "madchen" and fold("ÉCOUTE") == "ecoute" and fold("weiß") == "weiss"
     assert fold("कमीज़") == fold("कमीज") and fold("मूँछ") == fold("मूंछ")
     assert fold("أحمر") == fold("احمر") and fold("نَظّارة") == fold("نظاره")
-    assert [piece.form for piece in split("doesn't")] == ["does", "nt"]
+    assert [piece.form for piece in tokenize("doesn't")] == ["does", "nt"]
 
 
 def test_hints_name_what_is_near() -> None:
@@ -235,7 +235,7 @@ def test_a_call_keeps_both_texts_and_tells(reworded: HuMoPipeline) -> None:
     assert np.array_equal(output.frames, same.frames) and "prompt_read" not in same.settings
     calls = [read_call(reworded, each, num_frames=5, seed=0) for each in (text, "a woman talks")]
     assert calls[0].shape == calls[1].shape, "made together"
-    assert len(reworded.make_together(calls)) == 2
+    assert len(reworded.generate_batch(calls)) == 2
 
 
 def test_other_models_read_the_text_itself(mini_pipeline: HuMoPipeline) -> None:

@@ -200,7 +200,7 @@ def said(*parts: str | float) -> np.ndarray:
 
 def training_folder(folder: Path, num_clips: int, seconds: int) -> Path:
     """A folder of mini's training: untrained codec (8 channels), audio and text encoder, clips in shards of four."""
-    from humo.training.audio_encoder.learning import HearingSettings, make_audio_encoder
+    from humo.training.audio_encoder.training import AudioEncoderSettings, make_audio_encoder
     from humo.training.text_encoder.model import make_text_encoder, make_tokenizer
     from humo.training.transformer.data import DataSettings, write_shards
 
@@ -208,7 +208,7 @@ def training_folder(folder: Path, num_clips: int, seconds: int) -> Path:
     HuMoVideoCodec(z_dim=8, widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0)).save_pretrained(folder / "codec")
     settings = DataSettings(num_clips=num_clips, clips_per_shard=4, num_frames=49, size=128)
     assert len(list(write_shards(folder / "data", settings, folder / "codec", workers=1))) == num_clips // 4
-    extractor, encoder = make_audio_encoder(HearingSettings(seconds=seconds, width=16))
+    extractor, encoder = make_audio_encoder(AudioEncoderSettings(seconds=seconds, width=16))
     extractor.save_pretrained(folder / "hearing" / "feature_extractor")
     encoder.save_pretrained(folder / "hearing" / "audio_encoder")
     tokenizer = make_tokenizer(num_captions=60)

@@ -72,14 +72,14 @@ class Task(Protocol):
 
 
 @runtime_checkable
-class Sociable(Protocol):
+class Batchable(Protocol):
     """A task that others of its kind can be done with."""
 
     @property
-    def kind(self) -> Hashable:
+    def batch_key(self) -> Hashable:
         """Equal for tasks that fit together; None if it fits none."""
 
-    def together(self, others: Sequence[Task]) -> Task:
+    def as_batch(self, others: Sequence[Task]) -> Task:
         """This one and others as one task, which tells tuples: each one's moment, result or `ValueError`, or None."""
 
 
@@ -106,7 +106,7 @@ class Progress:
     """What the task returned, once the job is done."""
     error: str | None = None
     """One sentence, if the job failed."""
-    company: int = 0
+    num_others: int = 0
     """Jobs of others that are done together with this one, as one batch."""
 
 
@@ -184,14 +184,14 @@ class Job:
         return self.progress.phase.is_over
 
     @property
-    def gives_way(self) -> bool:
+    def is_preemptible(self) -> bool:
         """Whether the next job of the same visitor may end this one."""
-        return getattr(self.task, "gives_way", False)
+        return getattr(self.task, "is_preemptible", False)
 
     @cached_property
-    def kind(self) -> Hashable:
+    def batch_key(self) -> Hashable:
         """Equal for jobs that can be done together; None for one that cannot. May read a file, once."""
-        return self.task.kind if isinstance(self.task, Sociable) else None
+        return self.task.batch_key if isinstance(self.task, Batchable) else None
 
     def end(self) -> None:
         """Stop the job and wait until it is over."""
@@ -227,9 +227,9 @@ class Job:
         self._started_at = time.monotonic()
         self.tell(phase=Phase.LOADING, position=0)
 
-    def prepare(self, company: int) -> None:
+    def prepare(self, num_others: int) -> None:
         """Take note that the model is there, and that so many others are done together with it."""
-        self.tell(phase=Phase.PREPARING, loading=time.monotonic() - self._started_at, company=company)
+        self.tell(phase=Phase.PREPARING, loading=time.monotonic() - self._started_at, num_others=num_others)
 
     def take(self, value: Any) -> None:
         """Take what its task tells: a moment, at last a result, or the error of a task that has company."""

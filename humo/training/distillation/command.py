@@ -18,7 +18,7 @@ Threads = Annotated[int, typer.Option(help="CPU threads.")]
 
 
 @distill.command()
-def paths(
+def trajectories(
     out: Folder = Path("runs/fast"),
     training: Annotated[Path, typer.Option(help="Folder of the model's training, with data and hearing.")] = Path(
         "runs/mini"
@@ -31,15 +31,15 @@ def paths(
 ) -> None:
     """Let the model walk from noise to video with guidance, and keep the walks; a killed run goes on."""
     from humo.checkpoints import load
-    from humo.training.distillation.trajectories import PathSettings, write_paths
+    from humo.training.distillation.trajectories import TrajectorySettings, write_trajectories
     from humo.training.transformer.data import ClipData
-    from humo.training.transformer.loop import load_hearing
+    from humo.training.transformer.loop import load_audio_encoder
 
     torch.set_num_threads(threads)
     pipe = load(preset, device=device, dtype=torch.float32)
-    data = ClipData(training / "data", *load_hearing(training), device)
-    settings = PathSettings(shift=pipe.scheduler.config.flow_shift, tokens=tokens)
-    for index, path in enumerate(write_paths(pipe, data, out / "paths", batches, settings)):
+    data = ClipData(training / "data", *load_audio_encoder(training), device)
+    settings = TrajectorySettings(shift=pipe.scheduler.config.flow_shift, tokens=tokens)
+    for index, path in enumerate(write_trajectories(pipe, data, out / "paths", batches, settings)):
         typer.echo(f"{index + 1}/{batches} {path.name}", err=True)
 
 
@@ -56,12 +56,12 @@ def learn(
 ) -> None:
     """Teach the student to leap along the walks; a killed run goes on where it last saved."""
     from humo.checkpoints import load
-    from humo.training.distillation.learning import LearningSettings
     from humo.training.distillation.loop import train_student
+    from humo.training.distillation.training import DistillationSettings
 
     torch.set_num_threads(threads)
     pipe = load(preset, device="cpu", dtype=torch.float32)
-    train_student(pipe, out, LearningSettings(steps=steps, batch_size=batch), rank, save_every, device)
+    train_student(pipe, out, DistillationSettings(steps=steps, batch_size=batch), rank, save_every, device)
 
 
 @distill.command()

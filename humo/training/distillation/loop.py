@@ -12,11 +12,16 @@ from safetensors.torch import load_file, save_file
 from humo.loading.fast_form import DOWN
 from humo.pipeline import HuMoPipeline
 from humo.system.fast_form_config import FOLDER, FastConfig, teacher_of
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 from humo.system.fingerprint import fingerprint
 from humo.training.claim import claim
-from humo.training.distillation.learning import Distiller, LearningSettings, draw_leap, load_paths
 from humo.training.distillation.student import make_student, save_student
+from humo.training.distillation.training import (
+    DistillationSettings,
+    Distiller,
+    draw_distillation_batch,
+    load_trajectories,
+)
 from humo.training.run import Run, RunningMeans
 from humo.transformer import HuMoTransformer3DModel
 
@@ -26,7 +31,7 @@ _LONGEST = 13
 
 
 def train_student(
-    pipe: HuMoPipeline, out: Path, settings: LearningSettings, rank: int, save_every: int, device: str
+    pipe: HuMoPipeline, out: Path, settings: DistillationSettings, rank: int, save_every: int, device: str
 ) -> Path:
     """Trains a student on the walks of `out/paths`.
 
@@ -47,7 +52,7 @@ def train_student(
     teacher = fingerprint(pipe.transformer)
     claim(out / "paths", teacher, "walks")
     claim(out / "learn", teacher, "a student")
-    shards = load_paths(out / "paths", device)
+    shards = load_trajectories(out / "paths", device)
     torch.manual_seed(0)
     distiller = Distiller(make_student(pipe.transformer, rank), settings, device)
     run = Run(out / "learn", settings.steps)
@@ -59,12 +64,14 @@ def train_student(
         rng = np.random.default_rng((13, step))
         paths = shards[int(rng.integers(len(shards)))]
         size = settings.batch_size * _LONGEST // paths.states.shape[3]
-        means.update_with(distiller.step(draw_leap(paths, rng, settings.spans, size), step / settings.steps))
+        means.update_with(
+            distiller.step(draw_distillation_batch(paths, rng, settings.spans, size), step / settings.steps)
+        )
         if (step + 1) % 10 == 0:
             run.log(step + 1, **means)
         if (step + 1) % save_every == 0 or step + 1 == settings.steps:
             run.save(step=step + 1, distiller=distiller.state())
-            with replaced(run.folder / _AVERAGED) as part:
+            with atomic_write(run.folder / _AVERAGED) as part:
                 save_file(distiller.averaged(), part)
     return run.folder / _AVERAGED
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from humo.guidance import Branch, Rule
 from humo.pipeline import HuMoPipeline
 from humo.sampling import denoise, make_scheduler, set_timesteps
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 from humo.system.fingerprint import fingerprint
 from humo.training.claim import claim
 from humo.training.transformer.batches import Batch, BatchSettings, draw_batch
@@ -39,7 +39,7 @@ _SHOWN = Stage(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PathSettings:
+class TrajectorySettings:
     """How the teacher walks; all ours."""
 
     steps: int = 12
@@ -53,7 +53,7 @@ class PathSettings:
 
 
 @dataclass(slots=True)
-class Paths:
+class Trajectories:
     """Walks of a batch and what they were told."""
 
     states: Tensor
@@ -71,15 +71,15 @@ class Paths:
 
     def save(self, path: Path) -> None:
         """Writes a shard; a killed run leaves no half file."""
-        with replaced(path) as part:
+        with atomic_write(path) as part:
             save_file({name: getattr(self, name).contiguous() for name in self.__slots__}, part)
 
     @classmethod
-    def load(cls, path: Path) -> Paths:
+    def load(cls, path: Path) -> Trajectories:
         """Reads a shard."""
         return cls(**load_file(path))
 
-    def to(self, device: str) -> Paths:
+    def to(self, device: str) -> Trajectories:
         """The walks with all that is large on a device."""
         large = {name: getattr(self, name).to(device) for name in ("states", "text", "references", "audio")}
         return replace(self, **large)
@@ -107,7 +107,7 @@ def draw_scales(rng: np.random.Generator, guidance: dict, timesteps: Tensor, siz
 
 
 @torch.no_grad()
-def walk(pipe: HuMoPipeline, batch: Batch, index: int, settings: PathSettings) -> Paths:
+def sample_trajectories(pipe: HuMoPipeline, batch: Batch, index: int, settings: TrajectorySettings) -> Trajectories:
     """One batch of walks.
 
     Args:
@@ -134,9 +134,9 @@ def walk(pipe: HuMoPipeline, batch: Batch, index: int, settings: PathSettings) -
         on_step=lambda state: states.append(state.noisy[:, :, :-1]),
         batch_branches=True,
     )
-    walks = torch.stack([*states, last]).cpu()
+    trajectories = torch.stack([*states, last]).cpu()
     parts = (part.cpu() for part in (told.text, told.references, told.audio))
-    return Paths(walks, scheduler.sigmas.float().cpu(), scales, *parts)
+    return Trajectories(trajectories, scheduler.sigmas.float().cpu(), scales, *parts)
 
 
 def _rule_of(scales: Tensor) -> Rule:
@@ -150,8 +150,8 @@ def _rule_of(scales: Tensor) -> Rule:
     return rule
 
 
-def write_paths(
-    pipe: HuMoPipeline, data: ClipData, folder: Path, num_batches: int, settings: PathSettings
+def write_trajectories(
+    pipe: HuMoPipeline, data: ClipData, folder: Path, num_batches: int, settings: TrajectorySettings
 ) -> Iterator[Path]:
     """Walks and keeps the shards that are missing; yields each path as it is there.
 
@@ -164,5 +164,5 @@ def write_paths(
         path = folder / f"paths-{index:04d}.safetensors"
         if not path.exists():
             batch = draw_batch(data, pipe.tokenizer, _SHOWN, 1.0, _FIRST_STEP + index, drawing)
-            walk(pipe, batch, index, settings).save(path)
+            sample_trajectories(pipe, batch, index, settings).save(path)
         yield path

@@ -35,7 +35,7 @@ SHIFT = 6.0
 """Chosen likewise: 3 leaves more grain, 12 follows the text a little less."""
 
 
-def train_model(out: Path, settings: LoopSettings) -> None:
+def train_transformer(out: Path, settings: LoopSettings) -> None:
     """Trains through the stages and writes `out/pipeline`.
 
     Args:
@@ -49,8 +49,8 @@ def train_model(out: Path, settings: LoopSettings) -> None:
     run = Run(out / "model", settings.steps or 0)
     state = run.load()
     rounds = Round.of(state, settings)
-    data = ClipData(out / "data", *load_hearing(out), settings.device)
-    tokenizer, text_encoder = load_reading(out)
+    data = ClipData(out / "data", *load_audio_encoder(out), settings.device)
+    tokenizer, text_encoder = load_text_encoder(out)
     torch.manual_seed(0)
     latent_std = state["latent_std"] if state and "latent_std" in state else data.latent_std()
     model = make_mini(latent_std, data.encoder.config.d_model, text_encoder, settings.layers)
@@ -95,7 +95,7 @@ def train_model(out: Path, settings: LoopSettings) -> None:
     write_pipeline(out, trainer, tokenizer)
 
 
-def load_hearing(out: Path, other_voices: bool = True) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
+def load_audio_encoder(out: Path, other_voices: bool = True) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
     """The trained audio encoder with its front end.
 
     Args:
@@ -114,7 +114,7 @@ def load_hearing(out: Path, other_voices: bool = True) -> tuple[WhisperFeatureEx
     return WhisperFeatureExtractor.from_pretrained(folder / "feature_extractor"), encoder
 
 
-def load_reading(out: Path) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]:
+def load_text_encoder(out: Path) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]:
     """The trained text encoder with its tokenizer.
 
     Raises:
@@ -127,7 +127,7 @@ def load_reading(out: Path) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]:
     return PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer"), encoder
 
 
-def load_codec(out: Path) -> HuMoVideoCodec:
+def load_autoencoder(out: Path) -> HuMoVideoCodec:
     """The trained codec, with the refined decoder if there is one."""
     refined = out / "refining"
     return HuMoVideoCodec.from_pretrained(refined if (refined / "config.json").exists() else out / "codec")
@@ -144,14 +144,14 @@ def write_pipeline(out: Path, trainer: Trainer, tokenizer: PreTrainedTokenizerFa
 
 def make_pipeline(out: Path, model: MiniModel, tokenizer: PreTrainedTokenizerFast) -> HuMoPipeline:
     """A pipeline of the model as it is, with the codec and the audio encoder of the training's folder."""
-    extractor, encoder = load_hearing(out)
+    extractor, encoder = load_audio_encoder(out)
     return HuMoPipeline(
         tokenizer=tokenizer,
         text_encoder=model.text_encoder,
         feature_extractor=extractor,
         audio_encoder=encoder,
         transformer=model.transformer,
-        vae=load_codec(out),
+        vae=load_autoencoder(out),
         scheduler=make_scheduler(SHIFT),
         focus_head=model.focus_head,
         max_sequence_length=48,

@@ -13,7 +13,7 @@ from humo.media import read_picture, read_sound
 from humo.space.examples import Example
 from humo.space.jobs.limits import READERS
 from humo.space.jobs.request import Defaults, Mode, frames_of
-from humo.space.jobs.served_model import Serving
+from humo.space.jobs.served_model import ServedModel
 from humo.space.links.settings import read_settings
 from humo.space.page import html
 from humo.space.page.curves import schedule_svg
@@ -150,7 +150,7 @@ def restorer(page: Parts) -> Callable[[str | None], View]:
     return restore
 
 
-def estimator(inputs: Inputs, settings: Settings, serving: Serving) -> Callable[[dict], str]:
+def estimator(inputs: Inputs, settings: Settings, serving: ServedModel) -> Callable[[dict], str]:
     """Tells how long the video will take, once one has been made."""
 
     longest = serving.defaults.longest_by_sound

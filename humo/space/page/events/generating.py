@@ -90,7 +90,9 @@ def generator(
             job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
         yield {**cleared, **_first_view(job, ask, page.settings, page.panel), **rest(starts)}
         for progress in follow(job):
-            if progress.phase is Phase.DONE and not is_fast and not progress.company:  # a batch tells of no single one
+            if (
+                progress.phase is Phase.DONE and not is_fast and not progress.num_others
+            ):  # a batch tells of no single one
                 backend.serving.learn(progress.result, progress.elapsed - progress.loading)
             view = _view(progress, ask, page)
             if progress.phase.is_over:

@@ -30,9 +30,9 @@ class LookInside:
 
     request: VideoRequest
 
-    def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> Inside:
+    def run(self, pipe: HuMoPipeline, report: Callable[[Moment], None]) -> Inside:
         """Make it and keep what the network did."""
-        return look_inside(pipe, self.request, lambda *part: tell(Moment(*part)))
+        return look_inside(pipe, self.request, lambda *part: report(Moment(*part)))
 
     def seconds(self, pipe: HuMoPipeline) -> float:
         """Expected time on a GPU: a pass of the network more at each step, several at three, and decoding."""
@@ -46,9 +46,9 @@ class Compare:
     request: VideoRequest
     path: Path
 
-    def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> Comparison:
+    def run(self, pipe: HuMoPipeline, report: Callable[[Moment], None]) -> Comparison:
         """Make both."""
-        return compare(pipe, self.request, self.path, lambda *part: tell(Moment(*part)))
+        return compare(pipe, self.request, self.path, lambda *part: report(Moment(*part)))
 
     def seconds(self, pipe: HuMoPipeline) -> float:
         """Expected time on a GPU."""

@@ -22,14 +22,14 @@ from transformers import WhisperConfig, WhisperFeatureExtractor
 
 from humo.audio import AudioEncoder, merge_bands
 from humo.timing import FPS, SAMPLE_RATE
-from humo.training.autoencoder.learning import cosine_with_warmup
-from humo.training.background import made_ahead
+from humo.training.autoencoder.training import cosine_with_warmup
+from humo.training.background import prefetch
 from humo.world.clips import plan_clip, speak_plan
 from humo.world.visemes import mouth_curves
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HearingSettings:
+class AudioEncoderSettings:
     """Settings of the audio encoder's training; all ours."""
 
     seconds: int = 6
@@ -44,7 +44,7 @@ class HearingSettings:
     """Peak rate of AdamW."""
 
 
-def make_audio_encoder(settings: HearingSettings) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
+def make_audio_encoder(settings: AudioEncoderSettings) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
     """Whisper's front end (80 mel bands) and an untrained encoder of four layers, so that each state is a band."""
     extractor = WhisperFeatureExtractor(feature_size=80, chunk_length=settings.seconds)
     config = WhisperConfig(
@@ -56,7 +56,7 @@ def make_audio_encoder(settings: HearingSettings) -> tuple[WhisperFeatureExtract
     return extractor, AudioEncoder(config)
 
 
-def hearing_batch(seed: int, settings: HearingSettings, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
+def speech_batch(seed: int, settings: AudioEncoderSettings, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
     """Log-mel chunks (b, 80, 100 s) and mouth curves (b, 25 s, 2)."""
     extractor = WhisperFeatureExtractor(feature_size=80, chunk_length=settings.seconds)
     rng = np.random.default_rng((1 if split == "train" else 2, seed))
@@ -99,13 +99,15 @@ class MouthReader(nn.Module):
         return torch.stack([head(bands[:, :, index]) for index, head in enumerate(self.heads)], dim=2)
 
 
-def train_hearing(encoder: AudioEncoder, reader: MouthReader, settings: HearingSettings) -> Iterator[tuple[int, float]]:
+def train_audio_encoder(
+    encoder: AudioEncoder, reader: MouthReader, settings: AudioEncoderSettings
+) -> Iterator[tuple[int, float]]:
     """Trains the encoder with a reader; yields (step, loss)."""
     parameters = [*encoder.parameters(), *reader.parameters()]
     parameters = [parameter for parameter in parameters if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=1e-3)
     encoder.train()
-    with closing(made_ahead(hearing_batch, 0, settings)) as batches:
+    with closing(prefetch(speech_batch, 0, settings)) as batches:
         for step in range(settings.steps):
             mel, curves = (torch.from_numpy(part) for part in next(batches))
             for group in optimizer.param_groups:
@@ -123,13 +125,13 @@ def train_hearing(encoder: AudioEncoder, reader: MouthReader, settings: HearingS
 
 
 @torch.no_grad()
-def measure_hearing(
-    encoder: AudioEncoder, reader: MouthReader, settings: HearingSettings, batches: int = 8
+def measure_audio_encoder(
+    encoder: AudioEncoder, reader: MouthReader, settings: AudioEncoderSettings, batches: int = 8
 ) -> dict[str, float]:
     """Correlation of the mouth read from each band with the truth, on held-out sentences."""
     read, true = [], []
     for seed in range(batches):
-        mel, curves = (torch.from_numpy(part) for part in hearing_batch(seed, settings, "test"))
+        mel, curves = (torch.from_numpy(part) for part in speech_batch(seed, settings, "test"))
         states = torch.stack(encoder(mel, output_hidden_states=True).hidden_states, dim=2)
         read.append(reader(merge_bands(states)).flatten(0, 1))
         true.append(curves.flatten(0, 1))

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from humo.layers.autoencoder import SPACE, TIME, HuMoVideoCodec
 from humo.training.autoencoder.critic import Critic
-from humo.training.background import made_ahead
+from humo.training.background import prefetch
 from humo.training.precision import mixed_precision
 from humo.world.clips import Clip, plan_clip, render_clip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CodecSettings:
+class AutoencoderSettings:
     """Settings of the codec's training; all ours."""
 
     size: int = 128
@@ -67,12 +67,12 @@ class CodecBatch(NamedTuple):
     """Normalised latents to draw it from, (b, c, k, h, w) float16; None: its own, with noise."""
 
 
-def render_batch(seed: int, settings: CodecSettings, split: str = "train") -> CodecBatch:
+def render_batch(seed: int, settings: AutoencoderSettings, split: str = "train") -> CodecBatch:
     """Renders clips for the codec."""
     return CodecBatch(*map(torch.from_numpy, _render(seed, settings, split)))
 
 
-def _render(seed: int, settings: CodecSettings, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
+def _render(seed: int, settings: AutoencoderSettings, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
     """Frames and weights as arrays, which go from one process to another without ado."""
     clips = [
         render_clip(plan_clip(seed * settings.batch_size + index, split), settings.num_frames, settings.size)
@@ -81,12 +81,12 @@ def _render(seed: int, settings: CodecSettings, split: str = "train") -> tuple[n
     return np.stack([clip.frames for clip in clips]), np.stack([weigh(regions_of(clip), settings) for clip in clips])
 
 
-def rendered_batches(first: int, settings: CodecSettings) -> Iterator[CodecBatch]:
+def rendered_batches(first: int, settings: AutoencoderSettings) -> Iterator[CodecBatch]:
     """Batches of rendered clips from step `first` on, without an end; one background process renders ahead.
 
     A batch follows from its step's number, so a resumed run sees the same data.
     """
-    with closing(made_ahead(_render, first, settings)) as rendered:
+    with closing(prefetch(_render, first, settings)) as rendered:
         for frames, weights in rendered:
             yield CodecBatch(torch.from_numpy(frames), torch.from_numpy(weights))
 
@@ -96,7 +96,7 @@ def regions_of(clip: Clip) -> np.ndarray:
     return clip.face * (1 + (clip.features > 0)).astype(np.uint8)
 
 
-def weigh(regions: np.ndarray, settings: CodecSettings) -> np.ndarray:
+def weigh(regions: np.ndarray, settings: AutoencoderSettings) -> np.ndarray:
     """Loss weights of regions, float32: 1, more on the face, most on mouth and eyes."""
     weight = settings.face_weight
     return np.array([1.0, 1 + weight, 1 + 4 * weight], np.float32)[regions]
@@ -108,7 +108,7 @@ def to_video(frames: np.ndarray | Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def fit_components(codec: HuMoVideoCodec, settings: CodecSettings) -> None:
+def fit_components(codec: HuMoVideoCodec, settings: AutoencoderSettings) -> None:
     """Sets the encoder's weights to the weighted principal components of rendered blocks, and the latents' scale."""
     block = (TIME, SPACE // 2, SPACE // 2)
     count, moment, mean = 0.0, 0.0, 0.0
@@ -142,7 +142,7 @@ def _blocks(video: Tensor, block: tuple[int, int, int]) -> Tensor:
 
 def train_decoder(
     codec: HuMoVideoCodec,
-    settings: CodecSettings,
+    settings: AutoencoderSettings,
     first_step: int = 0,
     optimizer_state: dict | None = None,
     batches: Callable[[int], Iterator[CodecBatch]] | None = None,
@@ -204,7 +204,7 @@ def cosine_with_warmup(progress: float, warmup: float, floor: float) -> float:
 
 
 def _decoder_loss(
-    codec: HuMoVideoCodec, video: Tensor, batch: CodecBatch, settings: CodecSettings, step: int
+    codec: HuMoVideoCodec, video: Tensor, batch: CodecBatch, settings: AutoencoderSettings, step: int
 ) -> tuple[Tensor, Tensor]:
     """The decoded video and its loss against the rendered one, both videos (b, 3, f, s, s)."""
     weights, device = batch.weights.to(codec.device), codec.device.type
@@ -252,7 +252,7 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def measure_codec(
+def measure_autoencoder(
     codec: HuMoVideoCodec,
     num_clips: int = 24,
     size: int = 128,

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-Mark = tuple[str, int, int, int, int, int]
+FileStamp = tuple[str, int, int, int, int, int]
 """What changes with a file: path, device, inode, bytes, and when it was written and touched, ns."""
 
 
-class Remembered(Generic[T]):
+class FileCache(Generic[T]):
     """The newest things, by the marks of their files; safe in threads.
 
     Args:
@@ -22,7 +22,7 @@ class Remembered(Generic[T]):
 
     def __init__(self, most: int, most_bytes: int) -> None:
         self._most, self._most_bytes = most, most_bytes
-        self._kept: OrderedDict[Mark, tuple[T, int]] = OrderedDict()
+        self._kept: OrderedDict[FileStamp, tuple[T, int]] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -30,7 +30,7 @@ class Remembered(Generic[T]):
         """Of all that is kept."""
         return sum(size for _, size in self._kept.values())
 
-    def find(self, mark: Mark) -> T | None:
+    def find(self, mark: FileStamp) -> T | None:
         """What was read of a file that has not changed; None if it is not kept."""
         with self._lock:
             if mark not in self._kept:
@@ -38,7 +38,7 @@ class Remembered(Generic[T]):
             self._kept.move_to_end(mark)
             return self._kept[mark][0]
 
-    def keep(self, mark: Mark, thing: T, num_bytes: int) -> bool:
+    def keep(self, mark: FileStamp, thing: T, num_bytes: int) -> bool:
         """Keep what was read; the oldest make room, and so does what was read of files that are gone.
 
         Args:
@@ -59,8 +59,8 @@ class Remembered(Generic[T]):
             return mark in self._kept
 
 
-def mark_of(path: Path) -> Mark:
+def file_stamp(path: Path) -> FileStamp:
     """The mark of an existing file."""
-    told = path.stat()
-    written = told.st_mtime_ns, told.st_ctime_ns
-    return str(path.absolute()), told.st_dev, told.st_ino, told.st_size, *written
+    stat = path.stat()
+    written = stat.st_mtime_ns, stat.st_ctime_ns
+    return str(path.absolute()), stat.st_dev, stat.st_ino, stat.st_size, *written

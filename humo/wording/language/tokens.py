@@ -24,7 +24,7 @@ _DROPPED = {"\u093c", "\u200c", "\u200d"}
 """The dot of Hindi's loan letters, which many leave out, and joiners."""
 
 
-class Piece(NamedTuple):
+class Token(NamedTuple):
     """A word, or one Chinese character."""
 
     start: int
@@ -49,7 +49,7 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", "".join(letters)).translate(_ARABIC)
 
 
-def split(text: str) -> list[Piece]:
+def tokenize(text: str) -> list[Token]:
     """Words of a text in order; "doesn't" is "does" and "n't", each Chinese character is a piece.
 
     Args:
@@ -58,7 +58,7 @@ def split(text: str) -> list[Piece]:
     Returns:
         Pieces, none empty; what is between them is no word.
     """
-    found = (Piece(*match.span(), fold(match[0]).replace("'", "").replace("’", "")) for match in _PIECE.finditer(text))
+    found = (Token(*match.span(), fold(match[0]).replace("'", "").replace("’", "")) for match in _PIECE.finditer(text))
     return [piece for piece in found if piece.form.strip("_")]
 
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, UMT5EncoderModel
 
-from humo.training.autoencoder.learning import cosine_with_warmup
+from humo.training.autoencoder.training import cosine_with_warmup
 from humo.training.text_encoder.model import hide_words
 from humo.world import attributes
 from humo.world.captions import compose_caption
@@ -35,7 +35,7 @@ UNSAID = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReadingSettings:
+class TextEncoderSettings:
     """Settings of the text encoder's training; all ours."""
 
     batch_size: int = 96
@@ -71,7 +71,7 @@ class AttributeReader(nn.Module):
         return [head(read[:, index]) for index, head in enumerate(self.heads)]
 
 
-def reading_batch(seed: int, size: int, split: str = "train") -> tuple[list[str], Tensor]:
+def caption_batch(seed: int, size: int, split: str = "train") -> tuple[list[str], Tensor]:
     """Captions of clips and the class of each attribute in them, (b, attributes) int64."""
     rng = np.random.default_rng((3 if split == "train" else 4, seed))
     captions, classes = [], []
@@ -87,8 +87,11 @@ def reading_batch(seed: int, size: int, split: str = "train") -> tuple[list[str]
     return captions, torch.tensor(classes)
 
 
-def train_reading(
-    encoder: UMT5EncoderModel, reader: AttributeReader, tokenizer: PreTrainedTokenizerFast, settings: ReadingSettings
+def train_text_encoder(
+    encoder: UMT5EncoderModel,
+    reader: AttributeReader,
+    tokenizer: PreTrainedTokenizerFast,
+    settings: TextEncoderSettings,
 ) -> Iterator[tuple[int, float]]:
     """Trains the encoder with a reader, then freezes it; yields (step, loss)."""
     parameters = [*encoder.parameters(), *reader.parameters()]
@@ -102,7 +105,7 @@ def train_reading(
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
     encoder.train()
     for step in range(settings.steps):
-        captions, classes = reading_batch(step, settings.batch_size)
+        captions, classes = caption_batch(step, settings.batch_size)
         tokens = tokenizer(captions, padding="longest", truncation=True, return_tensors="pt")
         generator = torch.Generator().manual_seed(step)
         hidden = hide_words(tokens.input_ids, settings.hidden_words, generator)
@@ -121,11 +124,11 @@ def train_reading(
 
 
 @torch.no_grad()
-def measure_reading(
+def measure_text_encoder(
     encoder: UMT5EncoderModel, reader: AttributeReader, tokenizer: PreTrainedTokenizerFast, captions: int = 600
 ) -> dict[str, float]:
     """Share of the mentioned attributes that are read rightly, on held-out people and captions."""
-    texts, classes = reading_batch(0, captions, "test")
+    texts, classes = caption_batch(0, captions, "test")
     tokens = tokenizer(texts, padding="longest", truncation=True, return_tensors="pt")
     states = encoder(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
     read = torch.stack([part.argmax(1) for part in reader(states, tokens.attention_mask)], dim=1)

@@ -29,10 +29,10 @@ from humo.guidance import make_rule
 from humo.layers.autoencoder import TIME, HuMoVideoCodec
 from humo.pipeline import HuMoPipeline
 from humo.sampling import guided_velocity
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 from humo.system.fingerprint import fingerprint
 from humo.system.processes import follow_parent
-from humo.training.autoencoder.learning import CodecBatch, CodecSettings, decibels, regions_of, to_video, weigh
+from humo.training.autoencoder.training import AutoencoderSettings, CodecBatch, decibels, regions_of, to_video, weigh
 from humo.training.claim import claim
 from humo.training.precision import mixed_precision
 from humo.training.transformer.batches import Batch, BatchSettings, draw_batch
@@ -41,7 +41,7 @@ from humo.training.transformer.data import ClipData
 from humo.training.transformer.stages import Stage
 from humo.world.clips import plan_clip, render_clip
 
-CODEC = CodecSettings(steps=1200, learning_rate=6e-4, square=1.0, edges=1.0)
+CODEC = AutoencoderSettings(steps=1200, learning_rate=6e-4, square=1.0, edges=1.0)
 """How the decoder is refined: at a low rate, and blotches count although they are faint."""
 _FIRST_STEP = 70_000_000
 """Seeds of these batches, far from those of the trainings."""
@@ -54,7 +54,7 @@ _SHOWN = Stage(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RefiningSettings:
+class DecoderSettings:
     """What the decoder learns from; all ours."""
 
     tokens: int = 1800
@@ -68,7 +68,7 @@ class RefiningSettings:
 
 
 @torch.no_grad()
-def redraw(pipe: HuMoPipeline, batch: Batch, sigma: float, settings: RefiningSettings) -> Tensor:
+def redraw(pipe: HuMoPipeline, batch: Batch, sigma: float, settings: DecoderSettings) -> Tensor:
     """Leads clips to a noise level and back by the transformer, as in SDEdit (arXiv 2108.01073).
 
     Args:
@@ -80,7 +80,7 @@ def redraw(pipe: HuMoPipeline, batch: Batch, sigma: float, settings: RefiningSet
     Returns:
         Normalised latents, (b, c, k, g, g).
     """
-    told, rule = conditions_of(pipe, batch), make_rule(dict(pipe.config.default_guidance))
+    conditions, rule = conditions_of(pipe, batch), make_rule(dict(pipe.config.default_guidance))
     shift = pipe.scheduler.config.flow_shift
     even = np.linspace(shift_noise(sigma, 1 / shift), 0.0, settings.steps + 1)
     sigmas = shift_noise(even, shift).tolist()
@@ -89,13 +89,13 @@ def redraw(pipe: HuMoPipeline, batch: Batch, sigma: float, settings: RefiningSet
     for here, there in zip(sigmas, sigmas[1:], strict=False):
         weights = rule(1000 * here, has_image=True, has_audio=True)
         whole = torch.cat([latents, noise[:, :, :1]], dim=2)  # the reference's slot, whose noise is not looked at
-        velocity = guided_velocity(pipe.transformer, whole, 1000 * here, weights, told, batch_branches=True)
+        velocity = guided_velocity(pipe.transformer, whole, 1000 * here, weights, conditions, batch_branches=True)
         latents = latents + (there - here) * velocity[:, :, : latents.shape[2]]
     return latents.cpu()
 
 
 def write_redrawn(
-    pipe: HuMoPipeline, data: ClipData, folder: Path, num_clips: int, settings: RefiningSettings
+    pipe: HuMoPipeline, data: ClipData, folder: Path, num_clips: int, settings: DecoderSettings
 ) -> Iterator[Path]:
     """Redraws clips and keeps them in shards; those that are there already are not made again; yields each path.
 
@@ -111,7 +111,7 @@ def write_redrawn(
             batch = draw_batch(data, pipe.tokenizer, _SHOWN, 1.0, _FIRST_STEP + index, drawing)
             sigma = np.random.default_rng((13, index)).uniform(*settings.noise)
             latents = redraw(pipe, batch, float(sigma), settings)
-            with replaced(path) as part:
+            with atomic_write(path) as part:
                 save_file({"latents": latents.half().contiguous(), "seeds": batch.seeds}, part)
         made, index = made + len(load_file(path)["seeds"]), index + 1
         yield path
@@ -130,7 +130,7 @@ class RedrawnClips:
         ValueError: if the folder has too few redrawn clips.
     """
 
-    def __init__(self, folder: Path, settings: CodecSettings, workers: int = 2, device: str = "cpu") -> None:
+    def __init__(self, folder: Path, settings: AutoencoderSettings, workers: int = 2, device: str = "cpu") -> None:
         shards = [load_file(path) for path in sorted(folder.glob("redrawn-*.safetensors"))]
         if len(shards) < 2:
             raise ValueError(f"{folder} has no redrawn clips: run `python -m humo train refine` from its beginning.")

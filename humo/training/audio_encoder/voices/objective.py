@@ -19,7 +19,7 @@ from transformers import WhisperFeatureExtractor
 from humo.audio import WINDOW, AudioEncoder, merge_bands
 from humo.layers.audio_attention import AudioProjection
 from humo.timing import FRAMES_PER_LATENT, SAMPLE_RATE
-from humo.training.audio_encoder.voices.batches import SHUT, Batch, BatchSettings, make_batch, resting
+from humo.training.audio_encoder.voices.batches import SHUT, VoiceBatch, VoiceBatchSettings, make_batch, resting
 from humo.training.audio_encoder.voices.data import Sentence
 
 # b chunks, t features (25 Hz), l latent frames
@@ -31,7 +31,7 @@ _RIDGE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LearningSettings:
+class VoiceTrainingSettings:
     """Settings of the learning; all ours."""
 
     learning_rate: float = 1.5e-3
@@ -50,7 +50,7 @@ class LearningSettings:
     """Batches of eight sentences on which the readers are fitted."""
 
 
-class Lesson(nn.Module):
+class VoiceObjective(nn.Module):
     """Teacher, projection and readers, all frozen, and what a student's features miss.
 
     Args:
@@ -67,8 +67,8 @@ class Lesson(nn.Module):
         projection: AudioProjection,
         extractor: WhisperFeatureExtractor,
         sentences: list[Sentence],
-        batch: BatchSettings,
-        learning: LearningSettings,
+        batch: VoiceBatchSettings,
+        learning: VoiceTrainingSettings,
     ) -> None:
         super().__init__()
         self.teacher, self.projection = teacher.eval(), projection.eval()
@@ -86,7 +86,7 @@ class Lesson(nn.Module):
         ).input_features
         return merge_bands(torch.stack(encoder(mel, output_hidden_states=True).hidden_states, dim=2))
 
-    def loss(self, student: AudioEncoder, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, student: AudioEncoder, batch: VoiceBatch) -> tuple[Tensor, dict[str, float]]:
         """What is minimised, and its parts for the log."""
         learning, places = self.learning, torch.from_numpy(batch.places).float()
         with torch.no_grad():
@@ -137,7 +137,7 @@ class Lesson(nn.Module):
 
     def _fit(self, sentences: list[Sentence]) -> None:
         """Readers, scales and the shut mouth's features, from the teacher on clean speech."""
-        plain = BatchSettings(seconds=self.batch.seconds, sentences=8, versions=0, silent=1)
+        plain = VoiceBatchSettings(seconds=self.batch.seconds, sentences=8, versions=0, silent=1)
         features, mouths = [], []
         for number in range(self.learning.fitting_batches):
             batch = make_batch(10**6 + number, sentences, plain)

@@ -18,9 +18,9 @@ import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
-from humo.training.autoencoder.learning import cosine_with_warmup
+from humo.training.autoencoder.training import cosine_with_warmup
 from humo.training.distillation.student import learned
-from humo.training.distillation.trajectories import Paths
+from humo.training.distillation.trajectories import Trajectories
 from humo.training.precision import mixed_precision
 from humo.training.transformer.attention import TrainingAttnProcessor
 from humo.training.transformer.model import channel_error
@@ -28,7 +28,7 @@ from humo.transformer import HuMoTransformer3DModel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LearningSettings:
+class DistillationSettings:
     """How the student learns."""
 
     steps: int = 600
@@ -46,7 +46,7 @@ class LearningSettings:
 
 
 @dataclass(slots=True)
-class Leap:
+class DistillationBatch:
     """What a step learns from."""
 
     noisy: Tensor
@@ -64,7 +64,9 @@ class Leap:
     audio: Tensor
 
 
-def draw_leap(paths: Paths, rng: np.random.Generator, spans: tuple[int, ...], size: int) -> Leap:
+def draw_distillation_batch(
+    paths: Trajectories, rng: np.random.Generator, spans: tuple[int, ...], size: int
+) -> DistillationBatch:
     """Draws places and spans from the walks of one shard.
 
     Args:
@@ -85,7 +87,7 @@ def draw_leap(paths: Paths, rng: np.random.Generator, spans: tuple[int, ...], si
     inside = lengths * ((steps >= first[:, None]) & (steps < last[:, None]))  # (b, n)
     scales = (inside[..., None] * paths.scales[:, chosen].transpose(0, 1)).sum(1) / inside.sum(1, keepdim=True)
     spread = paths.states[-1, chosen].std(2).mean(1, keepdim=True)  # (b, 1, h, w)
-    return Leap(
+    return DistillationBatch(
         noisy=noisy,
         target=(noisy - later) / span,
         sigma=sigma,
@@ -106,7 +108,7 @@ class Distiller:
         device: "cpu" or "cuda".
     """
 
-    def __init__(self, student: HuMoTransformer3DModel, settings: LearningSettings, device: str = "cpu") -> None:
+    def __init__(self, student: HuMoTransformer3DModel, settings: DistillationSettings, device: str = "cpu") -> None:
         self.student, self.settings, self.device = student.to(device).train(), settings, device
         student.set_attn_processor(TrainingAttnProcessor())
         self.parameters = [each for each in student.parameters() if each.requires_grad]
@@ -137,11 +139,11 @@ class Distiller:
         self.ema.restore(self.parameters)
         return weights
 
-    def step(self, leap: Leap, progress: float) -> dict[str, Tensor]:
+    def step(self, batch: DistillationBatch, progress: float) -> dict[str, Tensor]:
         """Learns from leaps; progress 0..1 of the training sets the rate. Returns figures for the log."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * cosine_with_warmup(progress, 0.03, 0.03)
-        loss = self.loss(leap)
+        loss = self.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -149,31 +151,31 @@ class Distiller:
         self.ema.step(self.parameters)
         return {"loss": loss.detach(), "norm": norm}
 
-    def loss(self, leap: Leap) -> Tensor:
+    def loss(self, batch: DistillationBatch) -> Tensor:
         """Squared error of the mean velocity; what moves counts more."""
-        noisy, target, references = (each.to(self.device) for each in (leap.noisy, leap.target, leap.references))
-        sigma = leap.sigma.to(self.device)
+        noisy, target, references = (each.to(self.device) for each in (batch.noisy, batch.target, batch.references))
+        sigma = batch.sigma.to(self.device)
         with mixed_precision(self.device):
             sample = self.student(
                 torch.cat([noisy, references], dim=2),
                 1000.0 * sigma,
-                leap.text.to(self.device),
-                leap.audio.to(self.device),
-                guidance=leap.scalars.to(self.device),
+                batch.text.to(self.device),
+                batch.audio.to(self.device),
+                guidance=batch.scalars.to(self.device),
             ).sample
         wrong = sample[:, :, : noisy.shape[2]].float() - target
         error = channel_error(wrong, sigma.view(-1, 1, 1, 1, 1), self.student.config.latent_std)  # (b, k, h, w)
-        region = 1 + self.settings.movement_weight * leap.movement.to(self.device)
+        region = 1 + self.settings.movement_weight * batch.movement.to(self.device)
         return (region * error).sum() / region.expand_as(error).sum()
 
 
-def load_paths(folder: Path, device: str = "cpu") -> list[Paths]:
+def load_trajectories(folder: Path, device: str = "cpu") -> list[Trajectories]:
     """All walks of a folder; what is large lies on the device.
 
     Raises:
         ValueError: if there are none.
     """
-    shards = [Paths.load(path).to(device) for path in sorted(folder.glob("paths-*.safetensors"))]
+    shards = [Trajectories.load(path).to(device) for path in sorted(folder.glob("paths-*.safetensors"))]
     if not shards:
         raise ValueError(f"{folder} has no paths: run `python -m humo distill paths` first.")
     return shards
