@@ -71,11 +71,11 @@ class Conditions:
         return replace(self, guidance=guidance_scalars(rule, sigma, next_sigma))
 
 
-def join_conditions(told: Sequence[Conditions]) -> Conditions:
+def join_conditions(parts: Sequence[Conditions]) -> Conditions:
     """The conditions of several videos of equal shape as one batch."""
     joined = {}
     for each in fields(Conditions):
-        values = [getattr(one, each.name) for one in told]
+        values = [getattr(one, each.name) for one in parts]
         joined[each.name] = torch.cat(values) if isinstance(values[0], Tensor) else values[0]
     return Conditions(**joined)
 
@@ -277,8 +277,8 @@ def guided_velocity(
     parts = []
     for number, place in enumerate(windows):
         part = _cut(latents, place, num_video)
-        told = conditions.window(place)
-        velocities = run(transformer, part, timestep, list(weights), told, str(number), step_index, memory)
+        windowed = conditions.window(place)
+        velocities = run(transformer, part, timestep, list(weights), windowed, str(number), step_index, memory)
         parts.append(sum(w * v.float() for w, v in zip(weights.values(), velocities, strict=True)))
     video = [part[:, :, : place.stop - place.start] for part, place in zip(parts, windows, strict=True)]
     references = [part[:, :, part.shape[2] - conditions.num_references :] for part in parts]
@@ -322,11 +322,11 @@ def branch_inputs(
     silence = (batch_size, num_frames, config.audio_window, config.audio_bands, config.audio_channels)
     like = {"device": latents.device, "dtype": transformer.dtype}
     text = conditions.text if branch.text else conditions.negative_text
-    told = {}
+    extra = {}
     if conditions.guidance is not None:
-        told["guidance"] = torch.tensor([conditions.guidance] * batch_size, device=latents.device)
+        extra["guidance"] = torch.tensor([conditions.guidance] * batch_size, device=latents.device)
     return {
-        **told,
+        **extra,
         "hidden_states": hidden_states.to(**like),
         "timestep": torch.full((batch_size,), timestep, dtype=torch.float32, device=latents.device),
         "encoder_hidden_states": text.to(**like),
