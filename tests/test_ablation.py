@@ -145,7 +145,7 @@ def start(training: Path) -> Path:
 @pytest.mark.slow
 def test_a_start_takes_all_but_what_is_learned_anew(training: Path, start: Path):
     material = Material(training)
-    codec = HuMoVideoCodec.from_pretrained(training / "codec")
+    codec = HuMoVideoCodec.from_pretrained(training / "autoencoder")
     weights = trained_weights(str(start), material.text_encoder, codec)
     model = material.make_model(1, seed=8)
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -68,19 +68,19 @@ def teacher(training: Path, data: ClipData, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
-def walks(teacher: HuMoPipeline, data: ClipData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trajectories(teacher: HuMoPipeline, data: ClipData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("distillation")
-    assert len([*write_trajectories(teacher, data, out / "paths", 2, SETTINGS)]) == 2
+    assert len([*write_trajectories(teacher, data, out / "trajectories", 2, SETTINGS)]) == 2
     return out
 
 
 @pytest.fixture(scope="module")
-def folder(teacher: HuMoPipeline, walks: Path) -> Path:
+def folder(teacher: HuMoPipeline, trajectories: Path) -> Path:
     """The teacher's folder with a trained fast form in it."""
     settings = DistillationSettings(steps=6, batch_size=3)
-    train_student(teacher, walks, settings, rank=4, save_every=3, device="cpu")
+    train_student(teacher, trajectories, settings, rank=4, save_every=3, device="cpu")
     model = Path(teacher.name_or_path)
-    publish_student(walks, model, num_inference_steps=3)
+    publish_student(trajectories, model, num_inference_steps=3)
     return model
 
 
@@ -94,10 +94,10 @@ def test_the_scalars_are_the_rules_scales_and_the_way_to_go() -> None:
 
 
 @pytest.mark.slow
-def test_a_walk_is_the_loop_of_the_pipeline(teacher: HuMoPipeline, walks: Path) -> None:
-    paths = Trajectories.load(walks / "paths" / "paths-0000.safetensors")
+def test_a_trajectory_is_the_loop_of_the_pipeline(teacher: HuMoPipeline, trajectories: Path) -> None:
+    trajectories = Trajectories.load(trajectories / "trajectories" / "trajectories-0000.safetensors")
     sample = 1
-    scales = iter(paths.scales[:, sample].tolist())
+    scales = iter(trajectories.scales[:, sample].tolist())
 
     def rule(timestep: float, has_image: bool, has_audio: bool) -> dict:
         from humo.training.distillation.trajectories import _CHAIN
@@ -106,56 +106,60 @@ def test_a_walk_is_the_loop_of_the_pipeline(teacher: HuMoPipeline, walks: Path) 
 
     empty = teacher.tokenizer([""], padding="max_length", return_tensors="pt")
     told = Conditions(
-        text=paths.text[sample, None],
+        text=trajectories.text[sample, None],
         negative_text=teacher.text_encoder(**empty).last_hidden_state * empty.attention_mask[..., None],
-        audio=paths.audio[sample, None],
-        references=paths.references[sample, None],
+        audio=trajectories.audio[sample, None],
+        references=trajectories.references[sample, None],
         num_references=1,
     )
-    noise = torch.cat([paths.states[0, sample], torch.zeros_like(paths.states[0, sample, :, :1])], dim=1)[None]
+    noise = torch.cat([trajectories.states[0, sample], torch.zeros_like(trajectories.states[0, sample, :, :1])], dim=1)[
+        None
+    ]
     made = denoise(teacher.transformer, make_scheduler(SETTINGS.shift), rule, told, noise, SETTINGS.steps)
-    torch.testing.assert_close(made[0], paths.states[-1, sample], rtol=1e-3, atol=1e-3)
-    assert paths.scales.min() > 0 and len(paths.scales.unique()) > 2 * paths.scales.shape[1], "every sample has its own"
+    torch.testing.assert_close(made[0], trajectories.states[-1, sample], rtol=1e-3, atol=1e-3)
+    assert trajectories.scales.min() > 0 and len(trajectories.scales.unique()) > 2 * trajectories.scales.shape[1], (
+        "every sample has its own"
+    )
 
 
-def test_walks_that_are_there_are_not_made_again(teacher: HuMoPipeline, data: ClipData, walks: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in (walks / "paths").iterdir()}
-    [*write_trajectories(teacher, data, walks / "paths", 2, SETTINGS)]
-    assert {path: path.stat().st_mtime_ns for path in (walks / "paths").iterdir()} == before
+def test_trajectories_that_are_there_are_kept(teacher: HuMoPipeline, data: ClipData, trajectories: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (trajectories / "trajectories").iterdir()}
+    [*write_trajectories(teacher, data, trajectories / "trajectories", 2, SETTINGS)]
+    assert {path: path.stat().st_mtime_ns for path in (trajectories / "trajectories").iterdir()} == before
 
 
-def test_a_leap_along_the_target_arrives_at_the_later_place(walks: Path) -> None:
-    paths = load_trajectories(walks / "paths")[0]
-    batch = draw_distillation_batch(paths, np.random.default_rng(0), (1, 2, 3), 40)
+def test_a_step_along_the_target_arrives_at_the_later_place(trajectories: Path) -> None:
+    trajectories = load_trajectories(trajectories / "trajectories")[0]
+    batch = draw_distillation_batch(trajectories, np.random.default_rng(0), (1, 2, 3), 40)
     sigma, span = batch.sigma, batch.scalars[:, 3]
     arrived = batch.noisy - span.view(-1, 1, 1, 1, 1) * batch.target
-    states = paths.states.flatten(0, 1)
+    states = trajectories.states.flatten(0, 1)
     for place, aim, later in zip(batch.noisy, arrived, sigma - span, strict=True):
         start = int((states - place).abs().flatten(1).amax(1).argmin())
-        step, sample = divmod(start, paths.states.shape[1])
-        end = int((paths.sigmas - later).abs().argmin())
-        torch.testing.assert_close(paths.states[end, sample], aim, rtol=1e-4, atol=1e-4)
+        step, sample = divmod(start, trajectories.states.shape[1])
+        end = int((trajectories.sigmas - later).abs().argmin())
+        torch.testing.assert_close(trajectories.states[end, sample], aim, rtol=1e-4, atol=1e-4)
         assert 1 <= end - step <= 3
     assert batch.movement.mean() == pytest.approx(1.0, abs=1e-4)
 
 
-def test_the_scales_of_a_leap_are_their_mean_over_it(walks: Path) -> None:
-    paths = load_trajectories(walks / "paths")[0]
-    count = len(paths.scales)
-    paths.scales = torch.arange(count).float().view(-1, 1, 1).expand(paths.scales.shape).clone()
-    batch = draw_distillation_batch(paths, np.random.default_rng(0), (count,), 20)
-    first = (paths.sigmas[:-1, None] - batch.sigma).abs().argmin(0)
-    lengths = paths.sigmas[:-1] - paths.sigmas[1:]
+def test_the_scales_of_a_step_are_their_mean_over_it(trajectories: Path) -> None:
+    trajectories = load_trajectories(trajectories / "trajectories")[0]
+    count = len(trajectories.scales)
+    trajectories.scales = torch.arange(count).float().view(-1, 1, 1).expand(trajectories.scales.shape).clone()
+    batch = draw_distillation_batch(trajectories, np.random.default_rng(0), (count,), 20)
+    first = (trajectories.sigmas[:-1, None] - batch.sigma).abs().argmin(0)
+    lengths = trajectories.sigmas[:-1] - trajectories.sigmas[1:]
     for start, scalars in zip(first.tolist(), batch.scalars, strict=True):
         expected = (lengths[start:] * torch.arange(start, count)).sum() / lengths[start:].sum()
         torch.testing.assert_close(scalars[:3], expected.expand(3))
 
 
-def test_an_untrained_student_is_the_teacher_with_scales_of_one(teacher: HuMoPipeline, walks: Path) -> None:
-    paths = load_trajectories(walks / "paths")[0]
+def test_an_untrained_student_is_the_teacher_with_scales_of_one(teacher: HuMoPipeline, trajectories: Path) -> None:
+    trajectories = load_trajectories(trajectories / "trajectories")[0]
     student = make_student(teacher.transformer, rank=2)
-    noisy = torch.cat([paths.states[2], paths.references], dim=2)
-    inputs = (noisy, torch.full((len(noisy),), 500.0), paths.text, paths.audio)
+    noisy = torch.cat([trajectories.states[2], trajectories.references], dim=2)
+    inputs = (noisy, torch.full((len(noisy),), 500.0), trajectories.text, trajectories.audio)
     told = student(*inputs, guidance=torch.tensor([[3.0, 2.0, 4.0, 0.1]] * len(noisy))).sample
     torch.testing.assert_close(told, teacher.transformer(*inputs).sample)
     with pytest.raises(ValueError, match="guidance is for distilled models"):
@@ -165,12 +169,14 @@ def test_an_untrained_student_is_the_teacher_with_scales_of_one(teacher: HuMoPip
 
 
 @pytest.mark.slow
-def test_only_the_adapter_learns_and_the_loss_falls(teacher: HuMoPipeline, walks: Path) -> None:
+def test_only_the_adapter_learns_and_the_loss_falls(teacher: HuMoPipeline, trajectories: Path) -> None:
     settings = DistillationSettings(steps=40)
     torch.manual_seed(0)
     distiller = Distiller(make_student(teacher.transformer, rank=8), settings)
     frozen = {name: value.clone() for name, value in distiller.student.state_dict().items() if "base_layer" in name}
-    batch = draw_distillation_batch(load_trajectories(walks / "paths")[0], np.random.default_rng(0), (2,), 6)
+    batch = draw_distillation_batch(
+        load_trajectories(trajectories / "trajectories")[0], np.random.default_rng(0), (2,), 6
+    )
     losses = [distiller.step(batch, step / settings.steps)["loss"].item() for step in range(settings.steps)]
     assert np.mean(losses[-5:]) < 0.8 * losses[0]
     assert all(torch.equal(value, distiller.student.state_dict()[name]) for name, value in frozen.items())
@@ -180,10 +186,10 @@ def test_only_the_adapter_learns_and_the_loss_falls(teacher: HuMoPipeline, walks
 
 
 @pytest.mark.slow
-def test_a_resumed_learning_is_the_same(teacher: HuMoPipeline, walks: Path, tmp_path: Path) -> None:
+def test_a_resumed_learning_is_the_same(teacher: HuMoPipeline, trajectories: Path, tmp_path: Path) -> None:
     weights = []
     for name, stops in (("whole", (4,)), ("halves", (2, 4))):
-        shutil.copytree(walks / "paths", tmp_path / name / "paths")
+        shutil.copytree(trajectories / "trajectories", tmp_path / name / "trajectories")
         for stop in stops:
             settings = DistillationSettings(steps=4, batch_size=2)
             if stop < 4:
@@ -213,15 +219,15 @@ def _stop_after(teacher: HuMoPipeline, out: Path, settings: DistillationSettings
 
 
 @pytest.mark.slow
-def test_what_is_loaded_is_what_was_learned(teacher: HuMoPipeline, walks: Path, folder: Path) -> None:
+def test_what_is_loaded_is_what_was_learned(teacher: HuMoPipeline, trajectories: Path, folder: Path) -> None:
     merged = merged_transformer(teacher.transformer, folder / "fast" / "adapter.safetensors")
     student = make_student(teacher.transformer, rank=4)
-    stored = load_file(walks / "learn" / "averaged.safetensors")
+    stored = load_file(trajectories / "learn" / "averaged.safetensors")
     for name, value in learned(student).items():
         value.data.copy_(stored[name].bfloat16())
-    paths = load_trajectories(walks / "paths")[0]
-    noisy = torch.cat([paths.states[1], paths.references], dim=2)
-    inputs = (noisy, torch.full((len(noisy),), 900.0), paths.text, paths.audio)
+    trajectories = load_trajectories(trajectories / "trajectories")[0]
+    noisy = torch.cat([trajectories.states[1], trajectories.references], dim=2)
+    inputs = (noisy, torch.full((len(noisy),), 900.0), trajectories.text, trajectories.audio)
     scalars = torch.tensor([[2.0, 2.0, 3.0, 0.2]] * len(noisy))
     expected = student(*inputs, guidance=scalars).sample
     torch.testing.assert_close(merged(*inputs, guidance=scalars).sample, expected, rtol=1e-4, atol=1e-4)
@@ -301,8 +307,8 @@ def test_a_missing_or_foreign_fast_form_is_a_sentence(teacher: HuMoPipeline, fol
         make_fast(teacher, broken.parent)
 
 
-def test_another_models_walks_and_student_are_refused(
-    teacher: HuMoPipeline, data: ClipData, walks: Path, folder: Path, tmp_path: Path
+def test_another_models_trajectories_and_student_are_refused(
+    teacher: HuMoPipeline, data: ClipData, trajectories: Path, folder: Path, tmp_path: Path
 ) -> None:
     further = tmp_path / "further"
     shutil.copytree(folder, further)
@@ -310,21 +316,24 @@ def test_another_models_walks_and_student_are_refused(
     weights["proj_out.bias"] += 1
     save_file(weights, further / "transformer" / "diffusion_pytorch_model.safetensors", {"format": "pt"})
     other = load(further, device="cpu")
-    with pytest.raises(ValueError, match="walks of other weights"):
-        next(write_trajectories(other, data, walks / "paths", 2, SETTINGS))
-    with pytest.raises(ValueError, match="walks of other weights"):
-        train_student(other, walks, DistillationSettings(steps=6), rank=4, save_every=3, device="cpu")
+    with pytest.raises(ValueError, match="trajectories of other weights"):
+        next(write_trajectories(other, data, trajectories / "trajectories", 2, SETTINGS))
+    with pytest.raises(ValueError, match="trajectories of other weights"):
+        train_student(other, trajectories, DistillationSettings(steps=6), rank=4, save_every=3, device="cpu")
     with pytest.raises(ValueError, match="a student of other weights"):
-        publish_student(walks, further, 3)
+        publish_student(trajectories, further, 3)
 
 
 def test_nothing_trained_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="distill paths"):
+    with pytest.raises(ValueError, match="distill trajectories"):
         load_trajectories(tmp_path)
-    with pytest.raises(ValueError, match="distill learn"):
+    with pytest.raises(ValueError, match="distill student"):
         publish_student(tmp_path, tmp_path, 4)
 
 
-def test_shorter_clips_come_in_larger_batches(walks: Path) -> None:
-    lengths = {paths.states.shape[3]: paths.states.shape[1] for paths in load_trajectories(walks / "paths")}
+def test_shorter_clips_come_in_larger_batches(trajectories: Path) -> None:
+    lengths = {
+        trajectories.states.shape[3]: trajectories.states.shape[1]
+        for trajectories in load_trajectories(trajectories / "trajectories")
+    }
     assert all(length * size < 500 / 4 for length, size in lengths.items())

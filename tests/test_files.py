@@ -14,8 +14,8 @@ from humo.system.files import atomic_write, exclusive_lock
 HOLD = """
 import sys, time
 from pathlib import Path
-from humo.system.files import alone
-with alone(Path(sys.argv[1]), "It waits."):
+from humo.system.files import exclusive_lock
+with exclusive_lock(Path(sys.argv[1]), "It waits."):
     print("in", flush=True)
     sys.stdin.readline()
     Path(sys.argv[2]).write_text("done")
@@ -36,8 +36,8 @@ def test_a_file_takes_its_name_when_it_is_whole(tmp_path: Path, writer: str) -> 
 
 
 def test_processes_without_a_lock_write_under_names_of_their_own(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from humo.system.files import replaced\n"
-    code += "with replaced(Path(sys.argv[1]), '-1') as part: part.write_text('theirs'); print(part.name)"
+    code = "import sys; from pathlib import Path; from humo.system.files import atomic_write\n"
+    code += "with atomic_write(Path(sys.argv[1]), '-1') as part: part.write_text('theirs'); print(part.name)"
     with atomic_write(tmp_path / "a", "-0") as part:
         part.write_text("ours")
         other = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], capture_output=True, check=True)

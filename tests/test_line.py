@@ -115,7 +115,7 @@ def test_those_of_a_kind_are_done_together(stage: Stage) -> None:
     stage.may_end.set()
     assert [_follow(job)[-1].result for job in jobs] == list("ABCDEFG")
     assert stage.begun == ["a", "b+e+f", "c", "d", "g"], "a came alone; no more than three; what has no kind goes alone"
-    assert [job.progress.company for job in jobs] == [0, 2, 0, 0, 2, 2, 0]
+    assert [job.progress.num_others for job in jobs] == [0, 2, 0, 0, 2, 2, 0]
 
 
 def test_one_of_a_batch_stops_and_the_others_go_on(stage: Stage) -> None:
@@ -191,7 +191,7 @@ def test_waiting_videos_of_equal_shape_are_made_as_one_batch(manager: JobManager
     first, jobs = _start_behind_another(manager, requests)
     first.stop()
     results: list[Result] = [_follow(job)[-1].result for job in jobs]
-    assert [job.progress.company for job in jobs] == [1, 1, 0]
+    assert [job.progress.num_others for job in jobs] == [1, 1, 0]
     assert [result.seed for result in results] == [5, 6, 7] and [result.num_frames for result in results] == [17] * 3
     assert [read_settings(result.path).prompt for result in results] == [each.prompt for each in requests]
     assert [result.has_sound for result in results] == [True, True, False]
@@ -207,7 +207,7 @@ def test_a_bad_request_in_a_batch_fails_alone(manager: JobManager, tmp_path: Pat
     first.stop()
     ends = [_follow(job)[-1] for job in jobs]
     assert [end.phase for end in ends] == [Phase.DONE, Phase.FAILED, Phase.DONE] and "SVG" in ends[1].error
-    assert [end.company for end in ends] == [2, 2, 2]
+    assert [end.num_others for end in ends] == [2, 2, 2]
     first, jobs = _start_behind_another(manager, [requests[1]] * 2)
     first.stop()
     assert ["SVG" in _follow(job)[-1].error for job in jobs] == [True, True], "also where none is left"

@@ -16,7 +16,7 @@ from humo.training.run import Run
 def training(tmp_path):
     folder = tmp_path / "runs"
     tiny.pipeline().save_pretrained(folder / "pipeline")
-    for part in ("codec", "hearing", "model"):
+    for part in ("autoencoder", "audio_encoder", "transformer"):
         run = Run(folder / part, 10)
         run.log(5, loss=0.5)
         run.log(10, loss=0.25)
@@ -41,7 +41,7 @@ def test_nothing_published_names_where_it_came_from(training, tmp_path):
 
 def test_the_card_holds_the_logs_figures(training, tmp_path):
     text = publish(training, tmp_path / "mini").read_text()
-    assert "| model |" in text and "| 10 |" in text and "loss 0.25" in text
+    assert "| transformer |" in text and "| 10 |" in text and "loss 0.25" in text
     assert "| CPU, 2 threads (x86_64); from step 5 on a GPU |" in text
 
 
@@ -64,5 +64,5 @@ def test_the_card_takes_over_a_report(training, tmp_path):
 
 
 def test_a_training_without_pipeline_is_named(tmp_path):
-    with pytest.raises(ValueError, match="train model"):
+    with pytest.raises(ValueError, match="train transformer"):
         publish(tmp_path, tmp_path / "mini")

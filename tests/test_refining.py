@@ -79,20 +79,20 @@ def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe:
     before = {name: part.state_dict() for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
 
     def run(steps: int, critic: float = 0.5) -> None:
-        arguments = ["refine", "--out", str(training), "--clips", "9", "--steps", str(steps), "--threads", "1"]
+        arguments = ["decoder", "--out", str(training), "--clips", "9", "--steps", str(steps), "--threads", "1"]
         result = CliRunner().invoke(train, [*arguments, "--save-every", "1", "--critic", str(critic)])
         if result.exception is not None:
             raise result.exception
 
     run(1)
-    shards = sorted((training / "refining").glob("redrawn-*.safetensors"))
+    shards = sorted((training / "decoder").glob("redrawn-*.safetensors"))
     written = [path.stat().st_mtime_ns for path in shards]
     assert sum(len(load_file(path)["seeds"]) for path in shards) >= 9
     run(2)
     assert [path.stat().st_mtime_ns for path in shards] == written
     with pytest.raises(ValueError, match="a critic of weight 0.5, asked for is 0: go on"):
         run(3, critic=0.0)
-    state = torch.load(training / "refining" / "state.pt", weights_only=True)
+    state = torch.load(training / "decoder" / "state.pt", weights_only=True)
     assert state["step"] == 2 and state["critic"]["optimizer"]["state"][0]["step"] == 2
     after = load(training / "pipeline", dtype=torch.float32)
     for name, states in before.items():
@@ -101,7 +101,7 @@ def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe:
                 assert torch.equal(value, states[key]), (name, key)
     assert not torch.equal(after.vae.decoder.look.weight, before["vae"]["decoder.look.weight"])
 
-    redrawn = RedrawnClips(training / "refining", AutoencoderSettings(batch_size=2, num_frames=9), workers=1)
+    redrawn = RedrawnClips(training / "decoder", AutoencoderSettings(batch_size=2, num_frames=9), workers=1)
     drawn = next(redrawn.batches(0, own_share=0.0))
     assert drawn.latents.shape == (2, 8, 3, 8, 8) and drawn.weights.shape == drawn.frames.shape[:-1]
     clips = [render_clip(plan_clip(seed), 49, 128).frames[:9] for seed in range(4)]
@@ -116,13 +116,13 @@ def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe:
     figures = redrawn.measure(after.vae, num_clips=2)
     assert set(figures) == {"redrawn", "redrawn_face"} and all(0 < value < 30 for value in figures.values())
     assert torch.equal(load_autoencoder(training).decoder.look.weight, after.vae.decoder.look.weight)
-    with pytest.raises(ValueError, match="a refining of other weights"):
+    with pytest.raises(ValueError, match="redrawn clips of other weights"):
         torch.nn.init.normal_(pipe.transformer.proj_out.weight)
         next(
             write_redrawn(
                 pipe,
                 ClipData(training / "data", *load_audio_encoder(training)),
-                training / "refining",
+                training / "decoder",
                 1,
                 DecoderSettings(),
             )
@@ -132,5 +132,5 @@ def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe:
 
 
 def test_a_training_without_a_pipeline_says_what_comes_first(tmp_path: Path):
-    result = CliRunner().invoke(train, ["refine", "--out", str(tmp_path)])
-    assert isinstance(result.exception, ValueError) and "train model" in str(result.exception)
+    result = CliRunner().invoke(train, ["decoder", "--out", str(tmp_path)])
+    assert isinstance(result.exception, ValueError) and "train transformer" in str(result.exception)

@@ -21,11 +21,11 @@ from humo.training.transformer.start import start_from
 def finished(tmp_path: Path) -> Path:
     """A published model of tiny parts that says it was trained for ten steps a part."""
     tiny.pipeline().save_pretrained(tmp_path / "first" / "pipeline")
-    for part in ("codec", "hearing", "reading", "model"):
+    for part in ("autoencoder", "audio_encoder", "text_encoder", "transformer"):
         Run(tmp_path / "first" / part, 10).log(10, loss=0.5)
     publish(tmp_path / "first", tmp_path / "finished")
     record = json.loads((tmp_path / "finished" / "training.json").read_text())
-    record["parts"]["model"]["hours"] = 1.5
+    record["parts"]["transformer"]["hours"] = 1.5
     record["clips"] = 7000
     (tmp_path / "finished" / "training.json").write_text(json.dumps(record))
     return tmp_path / "finished"
@@ -33,33 +33,33 @@ def finished(tmp_path: Path) -> Path:
 
 def test_every_part_begins_where_the_model_ended(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "second"
-    assert start_from(finished, out) == {"codec": 10, "model": 10}
+    assert start_from(finished, out) == {"autoencoder": 10, "transformer": 10}
     original = tiny.pipeline()
-    codec = HuMoVideoCodec.from_pretrained(out / "codec")
+    codec = HuMoVideoCodec.from_pretrained(out / "autoencoder")
     assert torch.equal(codec.components.weight, original.vae.components.weight.bfloat16().float())
-    state = Run(out / "codec", 20).load()
+    state = Run(out / "autoencoder", 20).load()
     assert state["step"] == 10 and torch.equal(state["model"]["components.weight"], codec.components.weight)
-    trainer = Run(out / "model", 20).load()["trainer"]
+    trainer = Run(out / "transformer", 20).load()["trainer"]
     name = "transformer.blocks.0.attn1.to_q.weight"
     assert torch.equal(trainer["model"][name], original.transformer.get_parameter(name[12:]).bfloat16().float())
-    assert (out / "reading" / "tokenizer" / "tokenizer.json").is_file()
+    assert (out / "text_encoder" / "tokenizer" / "tokenizer.json").is_file()
     assert torch.equal(load_text_encoder(out)[1].shared.weight, original.text_encoder.shared.weight.bfloat16().float())
 
 
 def test_the_record_of_the_first_training_goes_on(finished: Path, tmp_path: Path) -> None:
     start_from(finished, tmp_path / "second")
     record = training_record(tmp_path / "second")
-    before = record["parts"]["model"]["machines"]
+    before = record["parts"]["transformer"]["machines"]
     assert record["clips"] == 7000 and before == {"0": NOT_RECORDED}
-    assert record["parts"]["model"] == {"machines": before, "hours": 1.5, "step": 10, "loss": 0.5}
-    run = Run(tmp_path / "second" / "model", 20)
+    assert record["parts"]["transformer"] == {"machines": before, "hours": 1.5, "step": 10, "loss": 0.5}
+    run = Run(tmp_path / "second" / "transformer", 20)
     run.note_machine(10, NOT_RECORDED)
     run.note_machine(12, "a GPU")
     run.log(20, loss=0.25, clips=8000)
     record = training_record(tmp_path / "second")
     machines = before | {"12": "a GPU"}
     assert record["clips"] == 8000
-    assert record["parts"]["model"] == {"machines": machines, "hours": 1.5, "step": 20, "loss": 0.25}
+    assert record["parts"]["transformer"] == {"machines": machines, "hours": 1.5, "step": 20, "loss": 0.25}
 
 
 def test_a_trainer_takes_the_state_and_its_averages(finished: Path, tmp_path: Path) -> None:
@@ -67,14 +67,14 @@ def test_a_trainer_takes_the_state_and_its_averages(finished: Path, tmp_path: Pa
     parts = tiny.pipeline()
     torch.nn.init.zeros_(parts.transformer.proj_out.weight)
     trainer = Trainer(MiniModel(parts.transformer, parts.text_encoder, parts.focus_head), ModelSettings())
-    trainer.load(Run(tmp_path / "second" / "model", 20).load()["trainer"])
+    trainer.load(Run(tmp_path / "second" / "transformer", 20).load()["trainer"])
     assert parts.transformer.proj_out.weight.abs().sum() > 0
     for average, parameter in zip(trainer.ema.shadow_params, trainer.model.learned().values(), strict=True):
         assert torch.equal(average, parameter)
 
 
 def test_what_cannot_be_started_from_is_refused(finished: Path, tmp_path: Path) -> None:
-    (tmp_path / "taken" / "codec").mkdir(parents=True)
+    (tmp_path / "taken" / "autoencoder").mkdir(parents=True)
     with pytest.raises(ValueError, match="taken holds a training already"):
         start_from(finished, tmp_path / "taken")
     (finished / "training.json").unlink()

@@ -37,7 +37,7 @@ from humo.training.transformer.rounds import Round
 from humo.training.transformer.stages import audio_share, further_stages, mini_stages, stage_at, trainable_names
 
 STD = [2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5]
-HEARING = AudioEncoderSettings(seconds=1, width=16, batch_size=2, steps=4)
+AUDIO_ENCODER = AudioEncoderSettings(seconds=1, width=16, batch_size=2, steps=4)
 
 
 @pytest.fixture(scope="module")
@@ -204,9 +204,9 @@ def test_the_loop_trains_resumes_and_writes_a_pipeline_that_talks(folder):
     before = load_file(folder / "pipeline" / "transformer" / "diffusion_pytorch_model.safetensors")
     train_transformer(folder, replace(settings, steps=3, sheet_every=3))
     after = load_file(folder / "pipeline" / "transformer" / "diffusion_pytorch_model.safetensors")
-    assert Run(folder / "model", 3).load()["step"] == 3
+    assert Run(folder / "transformer", 3).load()["step"] == 3
     assert any(not torch.equal(before[name], after[name]) for name in before)
-    with Image.open(folder / "model" / "sheet-000003.png") as sheet:
+    with Image.open(folder / "transformer" / "sheet-000003.png") as sheet:
         assert sheet.size == (10 * 128, 3 * 128)
 
 
@@ -233,7 +233,7 @@ def test_attention_in_training_equals_wans():
 
 def test_hearing_in_batches_equals_the_librarys():
     torch.manual_seed(0)
-    extractor, encoder = make_audio_encoder(HEARING)
+    extractor, encoder = make_audio_encoder(AUDIO_ENCODER)
     sounds = torch.randn(3, 16_000) * 0.1
     with torch.no_grad():
         one_by_one = torch.stack([encode_audio(sound.half().float(), extractor, encoder.eval()) for sound in sounds])
@@ -242,7 +242,7 @@ def test_hearing_in_batches_equals_the_librarys():
 
 def test_hearing_learns():
     torch.manual_seed(0)
-    settings = replace(HEARING, steps=12)
+    settings = replace(AUDIO_ENCODER, steps=12)
     _, encoder = make_audio_encoder(settings)
     losses = [loss for _, loss in train_audio_encoder(encoder, MouthReader(settings.width), settings)]
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
@@ -260,7 +260,7 @@ def test_masks_shrink_to_shares_per_latent_frame():
 
 def test_an_empty_data_folder_is_named(tmp_path: Path):
     with pytest.raises(ValueError, match="train data"):
-        ClipData(tmp_path, *make_audio_encoder(HEARING))
+        ClipData(tmp_path, *make_audio_encoder(AUDIO_ENCODER))
 
 
 def test_runs_keep_a_log_and_whole_states(tmp_path: Path):
@@ -280,7 +280,11 @@ def test_clips_that_fill_no_whole_shard_are_refused(tmp_path: Path):
 
 def test_shards_of_another_size_are_not_mixed(folder: Path):
     with pytest.raises(ValueError, match="holds clips of other weights or settings .codec .*, 4 clips a shard"):
-        next(write_shards(folder / "data", DataSettings(num_clips=8, clips_per_shard=8), folder / "codec", workers=1))
+        next(
+            write_shards(
+                folder / "data", DataSettings(num_clips=8, clips_per_shard=8), folder / "autoencoder", workers=1
+            )
+        )
 
 
 def test_clips_come_in_while_a_training_runs(folder, data, tmp_path):
@@ -333,7 +337,7 @@ def test_a_training_by_minutes_goes_on_with_what_is_left():
 def test_a_further_round_begins_where_the_training_ended(folder, tmp_path):
     """Its learning rate rises anew, its stages are those of a model that can draw, and it resumes as itself."""
     out = tmp_path / "further"
-    shutil.copytree(folder, out, ignore=shutil.ignore_patterns("model", "pipeline"))
+    shutil.copytree(folder, out, ignore=shutil.ignore_patterns("transformer", "pipeline"))
     settings = LoopSettings(steps=2, tokens=200, layers=1, save_every=1, sheet_every=0)
     with pytest.raises(ValueError, match="needs a trained model"):
         train_transformer(out, replace(settings, further=True))
@@ -342,7 +346,7 @@ def test_a_further_round_begins_where_the_training_ended(folder, tmp_path):
         train_transformer(out, replace(settings, further=True))
     with pytest.raises(ValueError, match="has ended, after 2 steps"):
         train_transformer(out, replace(settings, minutes=1.0))
-    run = Run(out / "model", 0)
+    run = Run(out / "transformer", 0)
     train_transformer(out, replace(settings, steps=12, further=True))
     first = run.load()
     assert first["step"] == 12 and first["round"]["first"] == 2 and first["round"]["is_over"]
@@ -372,13 +376,13 @@ def test_the_stages_of_a_further_round_show_sound_from_the_beginning():
 @pytest.mark.slow
 def test_the_loop_takes_in_clips_and_keeps_the_scale_that_it_began_with(folder, tmp_path):
     out = tmp_path / "growing"
-    shutil.copytree(folder, out, ignore=shutil.ignore_patterns("model", "pipeline", "clips-0001*"))
+    shutil.copytree(folder, out, ignore=shutil.ignore_patterns("transformer", "pipeline", "clips-0001*"))
     settings = LoopSettings(steps=2, tokens=200, layers=1, save_every=1, sheet_every=0)
     train_transformer(out, settings)
     shutil.copy(folder / "data" / "clips-0001.safetensors", out / "data")
-    before = Run(out / "model", 0).load()["latent_std"]
+    before = Run(out / "transformer", 0).load()["latent_std"]
     train_transformer(out, replace(settings, steps=20))
     config = json.loads((out / "pipeline" / "transformer" / "config.json").read_text())
     assert config["latent_std"] == pytest.approx(before)
     assert ClipData(out / "data", *load_audio_encoder(out)).latent_std() != pytest.approx(before)
-    assert '"clips": 8' in (out / "model" / "log.jsonl").read_text()
+    assert '"clips": 8' in (out / "transformer" / "log.jsonl").read_text()

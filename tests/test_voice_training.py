@@ -197,8 +197,8 @@ def test_the_teacher_misses_nothing_where_it_is_heard_in_its_own_way(sentences: 
 @pytest.mark.slow
 def test_a_training_learns_and_goes_on(sentences: list[Sentence], tmp_path: Path, monkeypatch) -> None:
     extractor, encoder = make_audio_encoder(AudioEncoderSettings(seconds=2, width=tiny.AUDIO_CHANNELS))
-    extractor.save_pretrained(tmp_path / "hearing" / "feature_extractor")
-    encoder.save_pretrained(tmp_path / "hearing" / "audio_encoder")
+    extractor.save_pretrained(tmp_path / "audio_encoder" / "feature_extractor")
+    encoder.save_pretrained(tmp_path / "audio_encoder" / "audio_encoder")
     tiny.pipeline("mini").save_pretrained(tmp_path / "pipeline")
     monkeypatch.setattr("humo.training.audio_encoder.voices.loop.read_sentences", lambda folder: sentences)
     student = train_voices(tmp_path, steps=4, save_every=2, batch=BATCH, learning=LEARNING)

@@ -205,13 +205,13 @@ def training_folder(folder: Path, num_clips: int, seconds: int) -> Path:
     from humo.training.transformer.data import DataSettings, write_shards
 
     torch.manual_seed(0)
-    HuMoVideoCodec(z_dim=8, widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0)).save_pretrained(folder / "codec")
+    HuMoVideoCodec(z_dim=8, widths=(8, 8, 8, 8, 8), depths=(0, 0, 0, 0, 0)).save_pretrained(folder / "autoencoder")
     settings = DataSettings(num_clips=num_clips, clips_per_shard=4, num_frames=49, size=128)
-    assert len(list(write_shards(folder / "data", settings, folder / "codec", workers=1))) == num_clips // 4
+    assert len(list(write_shards(folder / "data", settings, folder / "autoencoder", workers=1))) == num_clips // 4
     extractor, encoder = make_audio_encoder(AudioEncoderSettings(seconds=seconds, width=16))
-    extractor.save_pretrained(folder / "hearing" / "feature_extractor")
-    encoder.save_pretrained(folder / "hearing" / "audio_encoder")
+    extractor.save_pretrained(folder / "audio_encoder" / "feature_extractor")
+    encoder.save_pretrained(folder / "audio_encoder" / "audio_encoder")
     tokenizer = make_tokenizer(num_captions=60)
-    tokenizer.save_pretrained(folder / "reading" / "tokenizer")
-    make_text_encoder(tokenizer, width=16, layers=1).save_pretrained(folder / "reading" / "text_encoder")
+    tokenizer.save_pretrained(folder / "text_encoder" / "tokenizer")
+    make_text_encoder(tokenizer, width=16, layers=1).save_pretrained(folder / "text_encoder" / "text_encoder")
     return folder

@@ -164,7 +164,7 @@ class Finetuning:
             black = self.null_video(num_latents, rows, columns, device)
         inputs = make_model_inputs(batch, draws, self.config.in_channels, settings, black)
         with self.accelerator.autocast():
-            predicted, logits = self.model(*inputs.inputs())
+            predicted, logits = self.model(*inputs.arguments())
         flow = flow_loss(predicted, inputs.velocity)
         parts = {"flow": flow.detach()}
         loss = flow

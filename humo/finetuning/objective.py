@@ -65,7 +65,7 @@ class ModelInputs:
     face: Tensor
     """Face mask of the clips that count in the focus loss, zero in others, (b, k, h, w)."""
 
-    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def arguments(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The first arguments of the transformer, in its order."""
         return self.hidden_states, self.timestep, self.encoder_hidden_states, self.audio_hidden_states
 

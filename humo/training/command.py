@@ -1,4 +1,4 @@
-"""`python -m humo train codec | hearing | reading | data | model | refine | voices | start | publish | card`."""
+"""`python -m humo train autoencoder | audio-encoder | text-encoder | data | transformer | decoder | voices | ...`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 train = typer.Typer(
     no_args_is_help=True,
-    help="Train the mini model from nothing: codec, hearing, reading, data, model, refine, voices, publish.",
+    help="Train the mini model from nothing, in the order of these commands.",
 )
 
 Folder = Annotated[Path, typer.Option(help="Folder of the whole training; each step keeps its own part in it.")]
@@ -26,8 +26,10 @@ Threads = Annotated[int, typer.Option(help="CPU threads; two trainings side by s
 
 
 @train.command()
-def codec(out: Folder = Path("runs/mini"), steps: int = 6000, threads: Threads = 2, save_every: int = 100) -> None:
-    """Fits the codec's principal components and trains its decoder."""
+def autoencoder(
+    out: Folder = Path("runs/mini"), steps: int = 6000, threads: Threads = 2, save_every: int = 100
+) -> None:
+    """Fits the autoencoder's principal components and trains its decoder."""
     from humo.layers.autoencoder import HuMoVideoCodec
     from humo.training.autoencoder.loop import train_autoencoder
     from humo.training.autoencoder.training import AutoencoderSettings, fit_components
@@ -40,7 +42,7 @@ def codec(out: Folder = Path("runs/mini"), steps: int = 6000, threads: Threads =
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     settings = AutoencoderSettings(steps=steps)
-    train_autoencoder(begin, out / "codec", settings, save_every)
+    train_autoencoder(begin, out / "autoencoder", settings, save_every)
 
 
 @train.command()
@@ -55,12 +57,12 @@ def data(
 
     settings = DataSettings(num_clips=clips, clips_per_shard=shard)
     total = clips // settings.clips_per_shard
-    for index, path in enumerate(write_shards(out / "data", settings, out / "codec", workers)):
+    for index, path in enumerate(write_shards(out / "data", settings, out / "autoencoder", workers)):
         typer.echo(f"{index + 1}/{total} {path.name}", err=True)
 
 
 @train.command()
-def hearing(out: Folder = Path("runs/mini"), steps: int = 1500, threads: Threads = 2) -> None:
+def audio_encoder(out: Folder = Path("runs/mini"), steps: int = 1500, threads: Threads = 2) -> None:
     """Trains the audio encoder to read mouth shapes from speech; a matter of minutes."""
     from humo.training.audio_encoder.training import (
         AudioEncoderSettings,
@@ -74,7 +76,7 @@ def hearing(out: Folder = Path("runs/mini"), steps: int = 1500, threads: Threads
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     settings = AudioEncoderSettings(steps=steps)
-    run = Run(out / "hearing", steps)
+    run = Run(out / "audio_encoder", steps)
     run.note_machine(0, machine_name("cpu"))
     extractor, encoder = make_audio_encoder(settings)
     reader = MouthReader(settings.width)
@@ -87,7 +89,7 @@ def hearing(out: Folder = Path("runs/mini"), steps: int = 1500, threads: Threads
 
 
 @train.command()
-def reading(out: Folder = Path("runs/mini"), steps: int = 800, threads: Threads = 2) -> None:
+def text_encoder(out: Folder = Path("runs/mini"), steps: int = 800, threads: Threads = 2) -> None:
     """Trains the text encoder to read from a caption what it says; a matter of minutes."""
     from humo.training.run import Run, machine_name
     from humo.training.text_encoder.model import make_text_encoder, make_tokenizer
@@ -100,7 +102,7 @@ def reading(out: Folder = Path("runs/mini"), steps: int = 800, threads: Threads 
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    run = Run(out / "reading", steps)
+    run = Run(out / "text_encoder", steps)
     run.note_machine(0, machine_name("cpu"))
     tokenizer = make_tokenizer()
     encoder = make_text_encoder(tokenizer)
@@ -114,7 +116,7 @@ def reading(out: Folder = Path("runs/mini"), steps: int = 800, threads: Threads 
 
 
 @train.command()
-def model(
+def transformer(
     out: Folder = Path("runs/mini"),
     steps: Annotated[int, typer.Option(help="In all; more than before goes on.", min=1)] = 6000,
     minutes: Annotated[float | None, typer.Option(help="Train for so long, in place of --steps.", min=0.01)] = None,
@@ -147,7 +149,7 @@ def model(
 
 
 @train.command()
-def refine(
+def decoder(
     out: Folder = Path("runs/mini"),
     clips: int = 1600,
     steps: int = 1200,
@@ -166,7 +168,7 @@ def refine(
         typer.Option(help="Gradient from a critic of blurred edges, 1: as much as all other; 0: no critic.", min=0.0),
     ] = 0.0,
 ) -> None:
-    """Teaches the decoder to draw cleanly from what the transformer makes, and gives it to the trained pipeline."""
+    """Trains the decoder on what the transformer makes, and gives it to the trained pipeline."""
     from humo.checkpoints import load
     from humo.training.autoencoder.loop import train_autoencoder
     from humo.training.autoencoder.training import deepen
@@ -177,23 +179,23 @@ def refine(
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     if not (out / "pipeline").exists():
-        raise ValueError(f"{out} has no pipeline: run `python -m humo train model` or `train start` first.")
+        raise ValueError(f"{out} has no pipeline: run `python -m humo train transformer` or `train start` first.")
     check_num_frames(frames, "frames")
-    if depths is not None and (out / "refining" / "state.pt").exists():
-        raise ValueError("depths are for the beginning of a refining, and this one goes on: leave them out.")
-    pipe, folder = load(out / "pipeline", device, torch.float32), out / "refining"
+    if depths is not None and (out / "decoder" / "state.pt").exists():
+        raise ValueError("depths are for the beginning of a training, and this one goes on: leave them out.")
+    pipe, folder = load(out / "pipeline", device, torch.float32), out / "decoder"
     data = ClipData(out / "data", *load_audio_encoder(out), device)
     settings = DecoderSettings(tokens=tokens)
     for index, path in enumerate(write_redrawn(pipe, data, folder, clips, settings)):
         typer.echo(f"{index + 1} {path.name}", err=True)
-    refining = replace(CODEC, steps=steps, critic=critic, batch_size=batch, num_frames=frames)
-    redrawn = RedrawnClips(folder, refining, workers, device)
+    training = replace(CODEC, steps=steps, critic=critic, batch_size=batch, num_frames=frames)
+    redrawn = RedrawnClips(folder, training, workers, device)
 
     def begin() -> HuMoVideoCodec:
         return deepen(pipe.vae.cpu(), [int(each) for each in depths.split(",")] if depths else pipe.vae.config.depths)
 
     batches = partial(redrawn.batches, own_share=settings.own_share)
-    refined = train_autoencoder(begin, folder, refining, save_every, batches, redrawn.measure, device)
+    refined = train_autoencoder(begin, folder, training, save_every, batches, redrawn.measure, device)
     refined.save_pretrained(out / "pipeline" / "vae")
 
 
@@ -214,7 +216,7 @@ def voices(
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     if not (out / "pipeline").exists():
-        raise ValueError(f"{out} has no pipeline: run `python -m humo train model` or `train start` first.")
+        raise ValueError(f"{out} has no pipeline: run `python -m humo train transformer` or `train start` first.")
     for path in write_sentences(out / "voices" / SENTENCES, sentences, workers):
         typer.echo(path.name, err=True)
     student = train_voices(out, None if minutes else steps, minutes, save_every)
@@ -230,7 +232,8 @@ def start(
     from humo.training.transformer.start import start_from
 
     steps = start_from(model_folder, out)
-    typer.echo(f"{out}: codec at step {steps['codec']}, model at step {steps['model']}; ask both for more --steps.")
+    at = ", ".join(f"{part} at step {step}" for part, step in steps.items())
+    typer.echo(f"{out}: {at}; ask both for more --steps.")
 
 
 @train.command()

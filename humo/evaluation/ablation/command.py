@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def ablate(
     out: Annotated[Path, typer.Option(help="Folder of the trainings and results.")] = Path("runs/ablation"),
-    training: Annotated[Path, typer.Option(help="Folder of mini's training: codec, hearing, reading, data.")] = Path(
+    training: Annotated[Path, typer.Option(help="Folder of mini's training: the encoders and data.")] = Path(
         "runs/mini"
     ),
     seeds: Annotated[int, typer.Option(help="Seeds of each variant.", min=1)] = 3,

@@ -53,7 +53,7 @@ class Material:
     """What all trainings share: clips, tokenizer, frozen encoders.
 
     Args:
-        folder: of mini's training (`python -m humo train`), with codec, hearing, reading and data.
+        folder: of mini's training (`python -m humo train`), with autoencoder, audio and text encoder and data.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -75,7 +75,7 @@ def train_base(material: Material, folder: Path, settings: AblationSettings, dev
     """
     model = material.make_model(settings.layers, seed=0)
     if settings.start:
-        codec = HuMoVideoCodec.from_pretrained(material.folder / "codec")
+        codec = HuMoVideoCodec.from_pretrained(material.folder / "autoencoder")
         weights = trained_weights(settings.start, material.text_encoder, codec)
         take_weights(model, weights, anew=(SELF_ATTENTION, *AUDIO))
     planned = ModelSettings(learning_rate=settings.base_learning_rate, focus_weight=0.0)

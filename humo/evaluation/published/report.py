@@ -82,8 +82,8 @@ def write_report(
     write_json(folder / "report.json", report)
     parts = [
         "# Bench\n",
-        f"{settings.get('model', 'Given videos')} on {settings.get('bench', 'a bench')}: {len(cases) - len(missing)} of "
-        f"{len(cases)} videos. In brackets: 95 % bootstrap intervals over videos; after a slash: videos measured.\n",
+        f"{settings.get('model', 'Given videos')} on {settings.get('bench', 'a bench')}: {len(cases) - len(missing)} "
+        f"of {len(cases)} videos. In brackets: 95 % bootstrap intervals over videos; after a slash: videos measured.\n",
         "\n## By mode\n",
         _mode_table(table),
         *(_task_table(title, mode, published, table) for title, mode, published in TASKS),

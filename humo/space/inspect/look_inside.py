@@ -128,7 +128,7 @@ def look_inside(pipe: HuMoPipeline, request: VideoRequest, report: Report | None
     """
     if request.seed is None:
         raise ValueError("seed is missing: give the one of the finished video, or it would be another one.")
-    watch = _Watch(request.made_by(pipe), report or _tell_nobody)
+    watch = _Watch(request.made_by(pipe), report or _report_nothing)
     output = request.run(pipe, on_step=watch)
     frame_numbers, latents = _kept_frames(len(output.frames))
     steps = spread(len(watch.trace.timesteps), MAX_STEPS)
@@ -255,7 +255,7 @@ def _webp(frame: np.ndarray) -> bytes:
     for quality in QUALITIES:
         buffer = io.BytesIO()
         picture.save(buffer, "WEBP", quality=quality, method=2)
-        if buffer.report() <= MAX_RATE * picture.width * picture.height:
+        if buffer.tell() <= MAX_RATE * picture.width * picture.height:
             break
     return buffer.getvalue()
 
@@ -264,5 +264,5 @@ def _in_8_bits(values: np.ndarray) -> np.ndarray:
     return (values * 255).round().astype(np.uint8)
 
 
-def _tell_nobody(done: int, total: int, words: str) -> None:
+def _report_nothing(done: int, total: int, words: str) -> None:
     pass

@@ -44,19 +44,19 @@ class JobQueue:
                 self._busy += 1
                 threading.Thread(target=self._carry_all, name="device", daemon=True).start()
             else:
-                job.tell(position=len(self._waiting))
+                job.update(position=len(self._waiting))
 
     def _leave(self, job: Job) -> None:
         with self._lock:
             if job in self._waiting:
                 self._waiting.remove(job)
-                job.tell(phase=Phase.STOPPED)
+                job.update(phase=Phase.STOPPED)
                 self._tell_positions()
 
     def _tell_positions(self) -> None:
         for index, job in enumerate(self._waiting):
             if job.progress.position != index + 1:
-                job.tell(position=index + 1)
+                job.update(position=index + 1)
 
     def _carry_all(self) -> None:
         while (job := self._next()) is not None:
@@ -84,7 +84,7 @@ class JobQueue:
                 job.fail("the video's process ended before the video was made: please try again.")
         except Stopped:
             for job in jobs:
-                job.tell(phase=Phase.STOPPED)
+                job.update(phase=Phase.STOPPED)
         except ValueError as error:
             for job in jobs:
                 job.fail(str(error))

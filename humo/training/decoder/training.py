@@ -1,4 +1,4 @@
-"""Refining the decoder: it learns to draw cleanly from latents as the transformer makes them. Ours.
+"""Training the decoder further: it learns to draw cleanly from latents as the transformer makes them. Ours.
 
 The codec's training shows the decoder true latents with independent noise. What a transformer gets wrong looks
 different: blotches on walls, smeared edges, whole tokens a little off. So clips are redrawn: led part of the way to
@@ -48,7 +48,7 @@ _FIRST_STEP = 70_000_000
 _KEPT = 16
 """One of so many shards is kept from the training."""
 _SHOWN = Stage(
-    name="refining", end=1.0, learns="all", image_share=0.8, audio_start=0.9, audio_end=0.9, latent_frames=(13,)
+    name="decoder", end=1.0, learns="all", image_share=0.8, audio_start=0.9, audio_end=0.9, latent_frames=(13,)
 )
 """What the transformer is told on the way back: nearly everything, so that it goes back to the same clip."""
 
@@ -102,7 +102,7 @@ def write_redrawn(
     Raises:
         ValueError: if the folder holds clips that another transformer redrew.
     """
-    claim(folder, fingerprint(pipe.transformer), "a refining")
+    claim(folder, fingerprint(pipe.transformer), "redrawn clips")
     drawing = BatchSettings(tokens=settings.tokens, text_dropout=0.0, hidden_words=0.0)
     made, index = 0, 0
     while made < num_clips or index < 2:  # one of them is kept from the training
@@ -133,7 +133,7 @@ class RedrawnClips:
     def __init__(self, folder: Path, settings: AutoencoderSettings, workers: int = 2, device: str = "cpu") -> None:
         shards = [load_file(path) for path in sorted(folder.glob("redrawn-*.safetensors"))]
         if len(shards) < 2:
-            raise ValueError(f"{folder} has no redrawn clips: run `python -m humo train refine` from its beginning.")
+            raise ValueError(f"{folder} has no redrawn clips: run `python -m humo train decoder` from its beginning.")
         self.settings, self.device = settings, torch.device(device)
         self.latents = torch.cat([shard["latents"] for shard in shards]).to(device)
         # every sixteenth shard is kept from the training: also when more are made

@@ -27,13 +27,13 @@ from humo.transformer import HuMoTransformer3DModel
 
 _AVERAGED = "averaged.safetensors"
 _LONGEST = 13
-"""Video latents of the longest walks, for which the batch size is given."""
+"""Video latents of the longest trajectories, for which the batch size is given."""
 
 
 def train_student(
     pipe: HuMoPipeline, out: Path, settings: DistillationSettings, rank: int, save_every: int, device: str
 ) -> Path:
-    """Trains a student on the walks of `out/paths`.
+    """Trains a student on the trajectories of `out/trajectories`.
 
     Args:
         pipe: the teacher.
@@ -47,12 +47,12 @@ def train_student(
         The file of the averaged weights.
 
     Raises:
-        ValueError: if the walks, or the student so far, are of another transformer.
+        ValueError: if the trajectories, or the student so far, are of another transformer.
     """
     teacher = fingerprint(pipe.transformer)
-    claim(out / "paths", teacher, "walks")
+    claim(out / "trajectories", teacher, "trajectories")
     claim(out / "learn", teacher, "a student")
-    shards = load_trajectories(out / "paths", device)
+    shards = load_trajectories(out / "trajectories", device)
     torch.manual_seed(0)
     distiller = Distiller(make_student(pipe.transformer, rank), settings, device)
     run = Run(out / "learn", settings.steps)
@@ -62,10 +62,10 @@ def train_student(
     means = RunningMeans()
     for step in range(0 if state is None else state["step"], settings.steps):
         rng = np.random.default_rng((13, step))
-        paths = shards[int(rng.integers(len(shards)))]
-        size = settings.batch_size * _LONGEST // paths.states.shape[3]
+        trajectories = shards[int(rng.integers(len(shards)))]
+        size = settings.batch_size * _LONGEST // trajectories.states.shape[3]
         means.update_with(
-            distiller.step(draw_distillation_batch(paths, rng, settings.spans, size), step / settings.steps)
+            distiller.step(draw_distillation_batch(trajectories, rng, settings.spans, size), step / settings.steps)
         )
         if (step + 1) % 10 == 0:
             run.log(step + 1, **means)
@@ -92,7 +92,7 @@ def publish_student(out: Path, model: Path, num_inference_steps: int) -> Path:
     """
     path = out / "learn" / _AVERAGED
     if not path.is_file():
-        raise ValueError(f"{out} has no trained student: run `python -m humo distill learn` first.")
+        raise ValueError(f"{out} has no trained student: run `python -m humo distill student` first.")
     claim(out / "learn", fingerprint(HuMoTransformer3DModel.from_pretrained(model / "transformer")), "a student")
     weights = load_file(path)
     rank = next(len(value) for name, value in weights.items() if name.endswith(DOWN))

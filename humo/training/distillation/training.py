@@ -1,9 +1,9 @@
-"""The student's lessons: from a place of the teacher's walk, name the straight way to a later place.
+"""The student's lessons: from a place of the teacher's trajectory, name the straight way to a later place.
 
 What it learns is the mean velocity between two noise levels, (x_i - x_j) / (sigma_i - sigma_j), for spans of one to
 several of the teacher's steps, as a flow map (Boffi et al., arXiv 2406.07507; Geng et al., arXiv 2505.13447) fitted to
-stored paths. A plain step along it arrives where the teacher arrived, so one student serves several numbers of steps.
-All settings are ours.
+stored trajectories. A plain step along it arrives where the teacher arrived, so one student serves several numbers of
+steps. All settings are ours.
 
 Legend: b samples, k video latents, n steps of the teacher.
 """
@@ -65,37 +65,37 @@ class DistillationBatch:
 
 
 def draw_distillation_batch(
-    paths: Trajectories, rng: np.random.Generator, spans: tuple[int, ...], size: int
+    trajectories: Trajectories, rng: np.random.Generator, spans: tuple[int, ...], size: int
 ) -> DistillationBatch:
-    """Draws places and spans from the walks of one shard.
+    """Draws places and spans from the trajectories of one shard.
 
     Args:
         paths: of a shard.
         rng: draws them.
         spans: to choose from.
-        size: samples; a walk may come twice, at other places.
+        size: samples; a trajectory may come twice, at other places.
     """
-    count, samples = len(paths.sigmas) - 1, paths.states.shape[1]
+    count, samples = len(trajectories.sigmas) - 1, trajectories.states.shape[1]
     chosen = torch.from_numpy(rng.integers(samples, size=size))
     first = torch.from_numpy(rng.integers(count, size=size))
     last = (first + torch.from_numpy(rng.choice(spans, size))).clamp_max(count)
-    sigma, next_sigma = paths.sigmas[first], paths.sigmas[last]
-    noisy, later = paths.states[first, chosen], paths.states[last, chosen]
+    sigma, next_sigma = trajectories.sigmas[first], trajectories.sigmas[last]
+    noisy, later = trajectories.states[first, chosen], trajectories.states[last, chosen]
     span = (sigma - next_sigma).view(-1, 1, 1, 1, 1).to(noisy.device)
-    lengths = (paths.sigmas[:-1] - paths.sigmas[1:])[None]  # (1, n)
+    lengths = (trajectories.sigmas[:-1] - trajectories.sigmas[1:])[None]  # (1, n)
     steps = torch.arange(count)[None]
     inside = lengths * ((steps >= first[:, None]) & (steps < last[:, None]))  # (b, n)
-    scales = (inside[..., None] * paths.scales[:, chosen].transpose(0, 1)).sum(1) / inside.sum(1, keepdim=True)
-    spread = paths.states[-1, chosen].std(2).mean(1, keepdim=True)  # (b, 1, h, w)
+    scales = (inside[..., None] * trajectories.scales[:, chosen].transpose(0, 1)).sum(1) / inside.sum(1, keepdim=True)
+    spread = trajectories.states[-1, chosen].std(2).mean(1, keepdim=True)  # (b, 1, h, w)
     return DistillationBatch(
         noisy=noisy,
         target=(noisy - later) / span,
         sigma=sigma,
         scalars=torch.cat([scales, (sigma - next_sigma)[:, None]], dim=1),
         movement=spread / spread.mean((2, 3), keepdim=True).clamp_min(1e-6),
-        text=paths.text[chosen],
-        references=paths.references[chosen],
-        audio=paths.audio[chosen],
+        text=trajectories.text[chosen],
+        references=trajectories.references[chosen],
+        audio=trajectories.audio[chosen],
     )
 
 
@@ -140,7 +140,7 @@ class Distiller:
         return weights
 
     def step(self, batch: DistillationBatch, progress: float) -> dict[str, Tensor]:
-        """Learns from leaps; progress 0..1 of the training sets the rate. Returns figures for the log."""
+        """Learns from steps; progress 0..1 of the training sets the rate. Returns figures for the log."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * cosine_with_warmup(progress, 0.03, 0.03)
         loss = self.loss(batch)
@@ -170,12 +170,12 @@ class Distiller:
 
 
 def load_trajectories(folder: Path, device: str = "cpu") -> list[Trajectories]:
-    """All walks of a folder; what is large lies on the device.
+    """All trajectories of a folder; what is large lies on the device.
 
     Raises:
         ValueError: if there are none.
     """
-    shards = [Trajectories.load(path).to(device) for path in sorted(folder.glob("paths-*.safetensors"))]
+    shards = [Trajectories.load(path).to(device) for path in sorted(folder.glob("trajectories-*.safetensors"))]
     if not shards:
-        raise ValueError(f"{folder} has no paths: run `python -m humo distill paths` first.")
+        raise ValueError(f"{folder} has no trajectories: run `python -m humo distill trajectories` first.")
     return shards

@@ -39,14 +39,14 @@ def train_transformer(out: Path, settings: LoopSettings) -> None:
     """Trains through the stages and writes `out/pipeline`.
 
     Args:
-        out: folder of the whole training, with codec, hearing and data in it.
+        out: folder of the whole training, with autoencoder, audio encoder and data in it.
         settings: of the run.
 
     Raises:
         ValueError: if an earlier part of the training is missing, neither steps nor minutes are given, or the folder's
             training cannot go on like this.
     """
-    run = Run(out / "model", settings.steps or 0)
+    run = Run(out / "transformer", settings.steps or 0)
     state = run.load()
     rounds = Round.of(state, settings)
     data = ClipData(out / "data", *load_audio_encoder(out), settings.device)
@@ -105,9 +105,9 @@ def load_audio_encoder(out: Path, other_voices: bool = True) -> tuple[WhisperFea
     Raises:
         ValueError: if it has not been trained.
     """
-    folder = out / "hearing"
+    folder = out / "audio_encoder"
     if not (folder / "audio_encoder").exists():
-        raise ValueError(f"{folder} has no audio encoder: run `python -m humo train hearing` first.")
+        raise ValueError(f"{folder} has no audio encoder: run `python -m humo train audio-encoder` first.")
     student = out / "voices" / "audio_encoder"
     trained = student if other_voices and student.exists() else folder / "audio_encoder"
     encoder = AudioEncoder.from_pretrained(trained).eval().requires_grad_(False)
@@ -120,17 +120,17 @@ def load_text_encoder(out: Path) -> tuple[PreTrainedTokenizerFast, UMT5EncoderMo
     Raises:
         ValueError: if it has not been trained.
     """
-    folder = out / "reading"
+    folder = out / "text_encoder"
     if not (folder / "text_encoder").exists():
-        raise ValueError(f"{folder} has no text encoder: run `python -m humo train reading` first.")
+        raise ValueError(f"{folder} has no text encoder: run `python -m humo train text-encoder` first.")
     encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder").eval().requires_grad_(False)
     return PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer"), encoder
 
 
 def load_autoencoder(out: Path) -> HuMoVideoCodec:
     """The trained codec, with the refined decoder if there is one."""
-    refined = out / "refining"
-    return HuMoVideoCodec.from_pretrained(refined if (refined / "config.json").exists() else out / "codec")
+    refined = out / "decoder"
+    return HuMoVideoCodec.from_pretrained(refined if (refined / "config.json").exists() else out / "autoencoder")
 
 
 def write_pipeline(out: Path, trainer: Trainer, tokenizer: PreTrainedTokenizerFast) -> None:

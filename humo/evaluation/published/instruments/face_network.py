@@ -89,8 +89,8 @@ def read_published(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, bool], d
     """Recognise a published file.
 
     Args:
-        state_dict: its tensors, as insightface's arcface_torch names them ("layer1.0.conv1.weight") or as CurricularFace's
-            and TFace's repositories do ("body.0.res_layer.1.weight").
+        state_dict: its tensors, as insightface's arcface_torch names them ("layer1.0.conv1.weight") or as the
+            repositories of CurricularFace and TFace do ("body.0.res_layer.1.weight").
 
     Returns:
         Details for `FaceNetwork`, and the tensors under its names; unknown ones keep theirs.

@@ -186,7 +186,7 @@ def _write_shard(folder: Path, voices: list[str], number: int) -> Path:
 def _read_shard(path: Path) -> list[Sentence]:
     with np.load(path) as arrays:
         kept = {name: arrays[name] for name in arrays.files}
-    rows = json.loads(str(kept["told"]))
+    rows = json.loads(str(kept["rows"]))
     return [
         Sentence(
             text,

@@ -39,7 +39,7 @@ def train_voices(
     """Trains a student of the audio encoder, and goes on with a training that the folder holds.
 
     Args:
-        out: folder of the whole training, with the encoder in `hearing`, the transformer in `pipeline` and sentences
+        out: folder of the whole training, with its `audio_encoder`, the transformer in `pipeline` and sentences
             in `voices/sentences`; those that come later are used from the next saved state on.
         steps, minutes: where it ends; give one of them.
         save_every: steps between saved states.
