@@ -122,7 +122,7 @@ def test_choosing_a_rule_shows_its_scales_and_asks_for_it(backend: Backend, mini
     values = {widget: widget.value for widget in (*inputs.widgets(), *settings.widgets())}
     values |= {inputs.prompt: PROMPT, inputs.seconds: 0.2}
     for rule in ("published_17b", "published_1_7b", "constant", "paper"):
-        view = filling.rule_chooser(settings)(rule)
+        view = filling.on_rule(settings)(rule)
         shown = {name: view[slider]["value"] for name, slider in settings.scales.items() if view[slider]["visible"]}
         assert shown == SCALES_OF[rule]
         assert view[settings.note]["visible"] is bool(rule_note(own.with_rule(rule)))
@@ -170,7 +170,7 @@ def test_a_long_voice_is_estimated_as_the_clip_that_is_made_of_it(backend: Backe
     inputs, settings = asyncio.run(build())
     values = {widget: widget.value for widget in [*inputs.widgets(), *settings.widgets()]}
     values |= {inputs.prompt: "a man talks", inputs.audio: str(tmp_path / "voice.wav"), settings.mode: MODES[1].key}
-    filling.estimator(inputs, settings, serving)(values)
+    filling.on_estimate(inputs, settings, serving)(values)
     assert [request.num_frames for request in asked] == [PUBLISHED_FRAMES]
 
 
@@ -204,7 +204,7 @@ def test_layout_has_a_tab_for_each_mode_and_keeps_its_events_private(backend: Ba
 def test_uploads_are_looked_at_at_once(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
     tiny.picture().save(tmp_path / "good.png")
-    check = filling.checker(read_picture)
+    check = filling.on_upload(read_picture)
     with pytest.warns(UserWarning, match="Picture bad.png has no picture inside"):
         assert check(str(tmp_path / "bad.png")) is None
     assert check(None) is None and check(str(tmp_path / "good.png")) is not None

@@ -71,13 +71,13 @@ class Tab:
     def upload(self, picture: Image.Image, name: str = "me.png") -> dict[Any, Any]:
         picture.save(self.folder / name)
         self.values[self.inputs.image] = str(self.folder / name)
-        read = portraying.picture_reader(self.inputs, self.settings, self.photographs)
+        read = portraying.on_picture(self.inputs, self.settings, self.photographs)
         return self.take(read(self.values, VISITOR))
 
     def press(self, **pressed: str) -> dict[Any, Any]:
         chosen = maker_value(self.person.portrait if self.person else Portrait())["chosen"]
         event = SimpleNamespace(chosen={**chosen, **pressed})
-        return self.take(portraying.chooser(self.inputs)(self.values, event))
+        return self.take(portraying.on_tile(self.inputs)(self.values, event))
 
     @property
     def person(self) -> portraying.DrawnPerson | None:
@@ -127,7 +127,7 @@ def test_a_person_is_made_from_nothing(tab: Tab) -> None:
     assert request.images == (tab.person.portrait,), "the mode's picture"
     people = set()
     for _ in range(5):
-        tab.take(portraying.surpriser(tab.inputs)(tab.values))
+        tab.take(portraying.on_surprise(tab.inputs)(tab.values))
         assert set(tab.person.portrait.attributes) == set(ATTRIBUTES)
         people.add(tab.prompt)
     assert len(people) == 5
@@ -140,7 +140,7 @@ def test_a_drawing_stays_as_it_is_until_somebody_asks(tab: Tab) -> None:
     request, _ = read_request(tab.values, tab.inputs, tab.settings)
     assert request.images == (tab.folder / "me.png",) and request.as_is
     tab.values[tab.inputs.maker.as_is] = False
-    choose = portraying.as_is_chooser(tab.inputs, tab.settings)
+    choose = portraying.on_as_is(tab.inputs, tab.settings)
     tab.take(choose(tab.values))
     assert tab.person.portrait.hair_style == "short" and tab.person.portrait.background == "blue"
     tab.values[tab.inputs.maker.as_is] = True
@@ -157,7 +157,7 @@ def test_no_face_is_a_sentence_and_the_maker(tab: Tab) -> None:
 
 
 def test_a_picture_that_goes_takes_its_person_along_and_no_other(tab: Tab) -> None:
-    read = portraying.picture_reader(tab.inputs, tab.settings, tab.photographs)
+    read = portraying.on_picture(tab.inputs, tab.settings, tab.photographs)
     tab.upload(Image.fromarray(astronaut()))
     tab.values[tab.inputs.image] = None
     tab.take(read(tab.values, VISITOR))
