@@ -115,7 +115,7 @@ def test_figures_come_from_the_reports():
 
 
 def test_it_begins_with_what_the_model_makes():
-    front_matter = r"---\n(?:.+\n)+---\n\n"  # which tests/test_spacefile.py compares with the Spacefile
+    front_matter = r"---\n(?:.+\n)+---\n\n"  # which tests/space/deploy/test_spacefile.py compares with the Spacefile
     assert re.match(front_matter + r"!\[[^\]]{20,}\]\(assets/humo-mini/[\w-]+\.webp\)\n", README)
 
 
