@@ -57,7 +57,7 @@ def imported_packages(path: Path) -> set[str]:
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names.add(node.module.split(".")[0])
-    folders = {path.parent, ROOT / "tests"} if ROOT / "tests" in path.parents else {path.parent}
+    folders = {path.parent, ROOT / "tests" / "support"} if ROOT / "tests" in path.parents else {path.parent}
     ours = {"humo", "app", "notebooks", *(file.stem for folder in folders for file in folder.glob("*.py"))}
     return names - set(sys.stdlib_module_names) - ours
 
