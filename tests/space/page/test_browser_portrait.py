@@ -65,16 +65,16 @@ def test_a_photograph_becomes_a_drawing_is_corrected_and_talks(visit: Visit, pho
     page, read = visit.page, read_portrait(photograph)
     visit.set_steps(2)
     visit.open_tab("Text + Image + Audio")
-    for field in page.locator("#audio-TIA input[type=file]").all():
-        field.set_input_files(EXAMPLES / "woman.wav")
+    page.locator("#audio-TIA input[type=file]").set_input_files(EXAMPLES / "woman.wav")
+    page.locator("#audio-TIA").get_by_label("Play", exact=False).first.wait_for()
     page.locator("#image-TIA input[type=file]").set_input_files(photograph)
     expect(page.get_by_text("This is who the model will see")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#image-TIA img")).to_be_visible()
+    before = _wait_for_other_tiles(page, "TIA")
     drawn = {name: value for name, value in read.attributes.items() if name in ("hair_style", "glasses", "background")}
     assert drawn.items() <= _chosen(page, "TIA").items() and "Only guessed:" in _told(page)
     text = page.locator("#prompt-TIA textarea")
     assert find_words(text.input_value())["background"] == read.background
-    before = _wait_for_other_tiles(page, "TIA")
     page.locator("#buttons-TIA [data-attribute=glasses] input[value=round]").check()
     page.locator("#buttons-TIA [data-attribute=colour] input[value=purple]").check()
     expect(text).to_have_value(re.compile("round glasses.* purple "))

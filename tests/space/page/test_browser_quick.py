@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 def _shown(visit: Visit) -> bytes:
     """The video that the page shows."""
-    return httpx.get(visit.page.locator("#video video").get_attribute("src")).content
+    return httpx.get(visit.page.locator("#video video").get_attribute("src"), timeout=60).content
 
 
 @contextmanager
