@@ -21,6 +21,7 @@ from humo.guidance import RULES
 from humo.loading.memory_presets import PRESETS
 from humo.media import Sound, check_video_path, read_sound
 from humo.space.jobs.request import Defaults, VideoRequest
+from humo.system.command_line import silence_libraries
 from humo.system.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_whole
 
 if TYPE_CHECKING:
@@ -288,13 +289,9 @@ def _is_main() -> bool:
 
 def _load(preset: str, memory: str | None, fast: bool, cache: str | None) -> HuMoPipeline:
     """The pipeline, without the libraries' own progress bars; of several processes each on its own device."""
-    import diffusers  # these take seconds, and a wrong call is refused before
-    import transformers
+    from humo.checkpoints import load  # this takes seconds, and a wrong call is refused before
 
-    from humo.checkpoints import load
-
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
+    silence_libraries()
     if _num_processes() == 1:
         return load(preset, memory=memory, fast=fast, cache=cache)
     if cache is not None:  # each process would judge by its own share of the video

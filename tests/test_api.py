@@ -19,7 +19,7 @@ from playwright.sync_api import Browser
 from raw_api import PLAIN, call, upload
 
 from humo.media import read_sound
-from humo.space.links.restore import read_settings
+from humo.space.links.settings import read_settings
 
 pytestmark = pytest.mark.slow
 

@@ -32,6 +32,7 @@ from humo.space.jobs.served_model import Serving
 from humo.space.links.location import RecordFolder
 from humo.space.links.settings import VideoSettings
 from humo.space.links.storage import GALLERY, FolderStore, ReadOnlyStore, Stores
+from humo.space.page import layout
 from humo.space.page.events import filling, sharing
 from humo.space.page.scales import rule_choices, rule_note
 from humo.space.page.theme import make_theme
@@ -113,7 +114,7 @@ def test_choosing_a_rule_shows_its_scales_and_asks_for_it(backend: Backend, mini
 
     async def build() -> tuple[Inputs, Settings]:
         with app.gr.Blocks(analytics_enabled=False):
-            return app._tab(MODES[0], backend), app._settings(own)
+            return app._tab(MODES[0], backend), layout.settings(own)
 
     inputs, settings = asyncio.run(build())
     assert settings.rule.value == "paper" and settings.note.visible
@@ -140,7 +141,7 @@ def test_a_seed_that_a_browser_would_round_is_told(backend: Backend) -> None:
         with app.gr.Blocks(analytics_enabled=False):
             with gr.Tabs() as modes:
                 tabs = [app._tab(mode, backend) for mode in MODES]
-            return modes, tabs, app._settings(backend.serving.defaults)
+            return modes, tabs, layout.settings(backend.serving.defaults)
 
     modes, tabs, settings = asyncio.run(build())
     video = VideoSettings.of_plain({**made.SETTINGS, "seed": sharing.LARGEST_SEED})
@@ -164,7 +165,7 @@ def test_a_long_voice_is_estimated_as_the_clip_that_is_made_of_it(backend: Backe
         with app.gr.Blocks(analytics_enabled=False):
             with gr.Tabs():
                 inputs = app._tab(MODES[1], backend)
-            return inputs, app._settings(large)
+            return inputs, layout.settings(large)
 
     inputs, settings = asyncio.run(build())
     values = {widget: widget.value for widget in [*inputs.widgets(), *settings.widgets()]}

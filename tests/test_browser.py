@@ -146,6 +146,19 @@ def test_two_visitors_take_turns_and_a_closed_tab_frees_the_device(visit: Visit,
     context.close()
 
 
+def test_the_schedule_is_that_of_the_open_tab(visit: Visit) -> None:
+    visit.open_settings()
+    visit.page.get_by_role("button", name="How strongly each input is followed").click()
+    curve = visit.page.locator("#curve")
+    expect(curve).to_contain_text("TI: text + picture")
+    visit.open_tab("Text + Audio")
+    expect(curve).to_contain_text("TA: text + voice")
+    expect(curve).not_to_contain_text("picture")
+    visit.open_tab("Text + Image")
+    expect(curve).not_to_contain_text("voice")
+    assert visit.complaints == []
+
+
 def test_rule_of_guidance_brings_its_scales(visit: Visit) -> None:
     page = visit.page
     visit.set_steps(2)

@@ -129,7 +129,7 @@ def test_no_face_is_told_and_an_example_is_seen_as_it_is(visit: Visit, tmp_path:
     expect(page.get_by_text("Or make the person below.")).to_be_visible(timeout=PATIENCE)
     page.locator("#surprise-TI").click()
     expect(page.get_by_text("This is who the model will see. Change")).to_be_visible()
-    assert len(_chosen(page, "TI")) == 10
+    expect(page.locator("#buttons-TI input:checked")).to_have_count(10)
     page.locator(".humo-examples:visible button").first.click()
     as_is = page.get_by_label("Show the model the picture itself")
     expect(page.get_by_text("The model sees 128 x 128 pixels")).to_be_visible()

@@ -1,4 +1,4 @@
-"""humo.space.page.prompts.caption_completion and what it takes out of a sentence (`vocabulary.remove_words`).
+"""humo.space.page.caption_completion and what it takes out of a sentence (`vocabulary.remove_words`).
 
 Run: python -m pytest tests/test_caption_completion.py
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from humo.portrait import Portrait
-from humo.space.page.prompts.caption_completion import Completed, complete_prompt
+from humo.space.page.caption_completion import Completed, complete_prompt
 from humo.wording.vocabulary import find_words, remove_words
 
 HER = Portrait(

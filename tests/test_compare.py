@@ -15,7 +15,7 @@ from humo.media import read_sound
 from humo.space.inspect.compare import Pair, compare, make_pair, side_by_side
 from humo.space.jobs.job import Stopped
 from humo.space.jobs.request import VideoRequest
-from humo.space.links.restore import read_settings
+from humo.space.links.settings import read_settings
 
 MINI = {"rule": "paper", "text": 2.5, "image": 2.0, "audio": 3.0, "early": [4.5, 3.5, 1.0], "switch": 900.0}
 CONSTANT = {"rule": "constant", "text": 2.5, "image": 2.0, "audio": 3.0}

@@ -18,6 +18,7 @@ from humo.loading import estimates, memory
 from humo.loading.estimates import Call, estimate
 from humo.loading.memory import estimate_run
 from humo.loading.memory_presets import PRESETS, Plan
+from humo.loading.published.sources import ENCODERS
 from humo.pipeline import HuMoPipeline
 from humo.sampling import StepState
 
@@ -66,7 +67,7 @@ def test_codec_needs_what_is_alive():
         encode = peak_tensor_bytes(lambda: codec.encode(pixels))
     expected = estimates._codec_bytes(height, width, frames, tiled=False)
     assert expected == pytest.approx((encode, decode), rel=0.1)
-    assert estimates.count_parameters(codec) == estimates.VAE_PARAMETERS
+    assert estimates.count_parameters(codec) == ENCODERS["vae"]
 
 
 def test_sizes_of_the_published_encoders_are_right():
@@ -79,9 +80,9 @@ def test_sizes_of_the_published_encoders_are_right():
                 d_model=1280, encoder_layers=32, encoder_attention_heads=20, encoder_ffn_dim=5120, num_mel_bins=128
             )
         )
-    assert estimates.count_parameters(text) == estimates.TEXT_PARAMETERS
+    assert estimates.count_parameters(text) == ENCODERS["text_encoder"]
     assert estimates.count_parameters(text.get_input_embeddings()) == estimates.TEXT_EMBEDDING_PARAMETERS
-    assert estimates.count_parameters(audio) == estimates.AUDIO_PARAMETERS
+    assert estimates.count_parameters(audio) == ENCODERS["audio_encoder"]
 
 
 def test_run_is_estimated_before_it_starts(mini_pipeline: HuMoPipeline):

@@ -17,7 +17,7 @@ from humo.pipeline import HuMoPipeline
 from humo.space.examples import Example, read_examples
 from humo.space.links.gallery import gallery_id, main, read_gallery, write_gallery
 from humo.space.links.records import Record, is_id, link
-from humo.space.links.restore import read_settings
+from humo.space.links.settings import read_settings
 from humo.space.links.storage import FolderStore, ReadOnlyStore, Stores
 
 

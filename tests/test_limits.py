@@ -200,12 +200,14 @@ def test_what_is_refused_elsewhere_does_not_count() -> None:
 
 def test_clients_are_forgotten_and_without_limits_nobody_is_refused() -> None:
     now = [0.0]
-    gate = Gate(Limits(), clock=lambda: now[0])
+    gate, lavish = Gate(Limits(), clock=lambda: now[0]), Gate(Limits(jobs_per_hour=500), clock=lambda: now[0])
     for number in range(300):
         now[0] += 30.0
-        gate.start(f"client {number}", lambda: _job(Phase.DONE))
-        gate.start("anna", lambda: _job(Phase.DONE))
-    assert len(gate._clients) == 1 + 120, "those of the last hour"
+        for each in (gate, lavish):
+            each.start(f"client {number}", lambda: _job(Phase.DONE))
+            each.start("anna", lambda: _job(Phase.DONE))
+    assert len(lavish._hourly._times) == 1 + 120, "those of the last hour"
+    assert set(gate._jobs) == set(lavish._jobs) == {"anna"}, "the last one, whose job nobody has looked at since"
 
 
 def test_threads_at_one_gate_do_not_get_past_it() -> None:

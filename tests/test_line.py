@@ -25,7 +25,7 @@ from humo.space.jobs.manager import JobManager
 from humo.space.jobs.queue import JobQueue
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import MakeVideo, Result
-from humo.space.links.restore import read_settings
+from humo.space.links.settings import read_settings
 from humo.space.temporary import DiskQuota
 
 

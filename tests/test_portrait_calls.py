@@ -20,7 +20,7 @@ from humo.pipeline import HuMoPipeline
 from humo.portrait import Portrait, draw_portrait, read_portrait
 from humo.requests.call import read_call
 from humo.shots.making import make_shots, plan_shots
-from humo.space.links.restore import read_settings
+from humo.space.links.settings import read_settings
 
 PHOTOGRAPH = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
 ROOT = Path(__file__).parent.parent

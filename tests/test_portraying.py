@@ -26,10 +26,11 @@ from humo.pipeline import HuMoPipeline
 from humo.portrait import ATTRIBUTES, GUESSES, Portrait, draw_portrait
 from humo.space.jobs.request import MODES, Defaults
 from humo.space.links.settings import VideoSettings
+from humo.space.page import layout
+from humo.space.page.caption_completion import Completed
 from humo.space.page.events import portraying
 from humo.space.page.events.sharing import restored
 from humo.space.page.portrait_view import ROWS, TILE, describe_portrait, draw_tiles, maker_html, maker_value
-from humo.space.page.prompts.caption_completion import Completed
 from humo.space.page.widgets import Inputs, Settings, read_request
 from humo.space.photographs import Photographs
 from humo.wording.vocabulary import find_words
@@ -55,7 +56,7 @@ class Tab:
         with gr.Blocks(analytics_enabled=False):
             with gr.Tabs():
                 inputs = app._tab(MODES[0], SimpleNamespace(serving=serving, examples=[]))
-            return inputs, app._settings(defaults)
+            return inputs, layout.settings(defaults)
 
     def take(self, view: dict[Any, Any]) -> dict[Any, Any]:
         """Puts an event's answer in place, as the browser does."""

@@ -15,7 +15,7 @@ import pytest
 from pages import EXAMPLES, PATIENCE, SECOND, Visit
 from playwright.sync_api import expect
 
-from humo.space.links.restore import read_settings
+from humo.space.links.settings import read_settings
 
 pytestmark = pytest.mark.slow
 

@@ -19,9 +19,8 @@ import numpy as np
 import pytest
 from pocketsphinx import Decoder
 
-import app
 from humo.space.jobs.request import MODES
-from humo.space.page import texts
+from humo.space.page import layout, texts
 from humo.space.page.events import speaking
 from humo.space.page.events.speaking import MAX_TEXT, Speaker, check_text, speak_to_file
 from humo.space.page.speakers import ESPEAK, HIBARI, VOICES, offered
@@ -95,9 +94,7 @@ def test_every_language_has_a_voice_of_its_own(speaker: Speaker, tmp_path: Path)
 
 def test_rate_and_pitch_are_heard(speaker: Speaker, tmp_path: Path) -> None:
     for voice in (WOMAN, ESPEAK_WOMAN):
-        slow, fast = (
-            speaker.speak("we saw the moon", tmp_path, voice, rate).sound.duration for rate in (100, 220)
-        )
+        slow, fast = (speaker.speak("we saw the moon", tmp_path, voice, rate).sound.duration for rate in (100, 220))
         assert slow > 1.4 * fast
     low, high = (speaker.speak("aaah", tmp_path, ESPEAK_WOMAN, pitch=pitch).sound.waveform for pitch in (0, 99))
     crossings = [np.mean(np.diff(np.sign(wave[np.abs(wave) > 0.01])) != 0) for wave in (low, high)]
@@ -202,12 +199,12 @@ def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
         monkeypatch.delitem(sys.modules, package, raising=False)
 
 
-def layout() -> tuple[list[str], bool, str]:
+def offers() -> tuple[list[str], bool, str]:
     """Speakers of the page's menu, whether one may type, and the notes."""
 
     async def build() -> gr.Blocks:  # inside a loop, for gradio would open one and leave it open
         with gr.Blocks(analytics_enabled=False) as blocks:
-            app._speaking(MODES[1])
+            layout.speaking(MODES[1].key)
         return blocks
 
     parts = [part["props"] | {"type": part["type"]} for part in asyncio.run(build()).get_config_file()["components"]]
@@ -218,21 +215,21 @@ def layout() -> tuple[list[str], bool, str]:
 
 @pytest.mark.slow
 def test_the_page_offers_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert layout() == ([*VOICES], True, "")
+    assert offers() == ([*VOICES], True, "")
     with monkeypatch.context() as patch:
         without(patch, "espeakng_loader")
-        assert offered() == [WOMAN] and layout() == ([WOMAN], True, texts.MORE_SPEAKERS)
+        assert offered() == [WOMAN] and offers() == ([WOMAN], True, texts.MORE_SPEAKERS)
         assert speak_to_file("hello", None, PACE, tmp_path).stat().st_size > 1000
         with pytest.raises(ValueError, match=r"'German, man 1' needs the package espeakng-loader \(GPL-3\): pip"):
             speak_to_file("hello", "German, man 1", PACE, tmp_path)
     with monkeypatch.context() as patch:
         without(patch, "hibari")
         names = [name for name in VOICES if name != WOMAN]
-        assert offered() == names and layout() == (names, True, "")
+        assert offered() == names and offers() == (names, True, "")
         with pytest.raises(ValueError, match=r"needs the package hibari-tts \(Apache-2.0\)"):
             speak_to_file("hello", WOMAN, PACE, tmp_path)
     without(monkeypatch, "hibari", "espeakng_loader")
-    assert layout() == ([], False, texts.NO_SPEECH)
+    assert offers() == ([], False, texts.NO_SPEECH)
     with pytest.raises(ValueError, match="pip install hibari-tts brings a voice, or upload one"):
         speak_to_file("hello", None, PACE, tmp_path)
 

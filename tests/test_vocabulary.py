@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from humo.space.page.prompts.dense_caption import FIELDS, dense_caption
+from humo.space.page.dense_caption import FIELDS, dense_caption
 from humo.wording.vocabulary import BUN, GROUPS, NO_HAIR, add_words, find_words
 from humo.world.attributes import OPTIONS
 from humo.world.captions import compose_caption

@@ -55,12 +55,20 @@ SENSES = ("text", "image", "audio")
 
 def draw_schedule(shown: Schedule) -> Figure:
     """Stacked weights over the steps: what adds above zero, what is subtracted below."""
-    figure, axes = _figure(7, 3.2)
+    from matplotlib.figure import Figure  # half a second, and only whoever draws needs it
+
+    figure = Figure(figsize=(7, 3.2), dpi=110, layout="constrained")
+    axes = figure.subplots()
     steps = np.arange(len(shown.timesteps))
     above, below = np.zeros(len(steps)), np.zeros(len(steps))
     for name, weights in zip(shown.branches, shown.weights.T, strict=True):
         bottom = np.where(weights >= 0, above, below)
-        look = {"color": BRANCH_COLOURS[name], "hatch": _HATCHES.get(name), "edgecolor": "white", "label": name}
+        look: dict[str, Any] = {
+            "color": BRANCH_COLOURS[name],
+            "hatch": _HATCHES.get(name),
+            "edgecolor": "white",
+            "label": name,
+        }
         axes.bar(steps, weights, bottom=bottom, width=0.85, **look)
         above, below = above + weights.clip(min=0), below + weights.clip(max=0)
     axes.axhline(0, color="0.2", linewidth=0.8)
@@ -68,7 +76,7 @@ def draw_schedule(shown: Schedule) -> Figure:
     axes.set_xticks(steps[::every], [f"{timestep:.0f}" for timestep in shown.timesteps[::every]])
     axes.set_xlabel("timestep (1000 is noise)")
     axes.set_ylabel("weight of the branch")
-    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False}
+    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False}
     axes.legend(title="shown to the network", ncols=len(shown.branches), fontsize=8, **place)
     axes.use_sticky_edges = False  # a bar of weight zero would otherwise keep the margin away from where it stands
     axes.margins(y=0.1)
@@ -268,10 +276,3 @@ def _run(pipeline: HuMoPipeline, latents: Tensor, timestep: float, branch: Branc
 
 def _decode(pipeline: HuMoPipeline, latents: Tensor, wanted: Sequence[int] | None) -> np.ndarray:
     return to_frames(decode_latents(latents.to(pipeline._execution_device), pipeline.vae, wanted)[0])
-
-
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
-    from matplotlib.figure import Figure  # half a second, and only whoever draws needs it
-
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    return figure, figure.subplots(rows, columns)

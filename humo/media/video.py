@@ -65,14 +65,19 @@ def write_video(
 
 
 def check_video_path(path: str | Path) -> Path:
-    """Check where a video shall go, before minutes are spent on making it.
+    """Check where a video shall go, before minutes are spent on making it, as `check_target`."""
+    return check_target(path, "video", ".mp4")
+
+
+def check_target(path: str | Path, what: str, ending: str) -> Path:
+    """Check where a file shall go.
 
     Raises:
-        ValueError: if the name does not end in .mp4, or the folder does not exist or cannot be written.
+        ValueError: if the name has not that ending, or the folder does not exist or cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".mp4":
-        raise ValueError(f"the video's name {path.name} must end in .mp4.")
+    if path.suffix.lower() != ending:
+        raise ValueError(f"the {what}'s name {path.name} must end in {ending}.")
     if path.is_dir() or not path.parent.is_dir() or not is_writable(path.parent.absolute()):
         raise ValueError(f"{path} cannot be written: choose a file name in a folder that exists and can be written.")
     return path

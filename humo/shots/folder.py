@@ -24,7 +24,7 @@ import numpy as np
 
 from humo.media import write_video
 from humo.shots.cuts import Shot
-from humo.system.files import replaced, write_json
+from humo.system.files import read_object, replaced, write_json
 from humo.timing import FPS
 
 MAX_METADATA = 60_000
@@ -66,13 +66,13 @@ class ShotFolder:
 
     def seed(self) -> int | None:
         """Seed of the plan that the folder holds; None without one."""
-        plan = _read_json(self.path / PLAN)
+        plan = read_object(self.path / PLAN)
         seed = None if plan is None else plan.get("seed")
         return seed if isinstance(seed, int) else None
 
     def why_missing(self, shot: Shot, print_: str) -> str | None:
         """What is wrong with a saved shot: None if it is done, "" if it never was, else the end of a sentence."""
-        record = _read_json(self._file(shot, "json"))
+        record = read_object(self._file(shot, "json"))
         if record is None:
             return ""
         if record.get("fingerprint") != print_:
@@ -168,12 +168,3 @@ def _short(settings: Mapping[str, Any]) -> dict[str, Any]:
         return dict(settings)
     kept = {name: value for name, value in settings.items() if name != "prompt_read"}
     return {**kept, "prompt": f"see {PLAN}", "shots": [shot["start_frame"] for shot in settings["shots"]]}
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """The dictionary in a file; None if there is none, for what is not whole is made again."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None

@@ -37,3 +37,12 @@ def run(app: typer.Typer, arguments: list[str] | None, name: str, who: str = "")
         return 2
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
+
+
+def silence_libraries() -> None:
+    """No progress bars of the libraries between ours."""
+    import diffusers
+    import transformers
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()

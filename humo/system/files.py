@@ -55,6 +55,15 @@ def write_json(file: Path, value: Any, writer: str = "", indent: int = 2, sort_k
     write_text(file, json.dumps(value, indent=indent, sort_keys=sort_keys, ensure_ascii=False) + "\n", writer)
 
 
+def read_object(file: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None if there is none, or no whole one."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 @contextmanager
 def alone(lock: Path, told: str) -> Iterator[None]:
     """Let in one process at a time; the others wait, as long as it takes. A process that dies lets the next one in.

@@ -102,7 +102,7 @@ def fingerprint_generator(transformer: Any, vae: nn.Module) -> str:
     watched += list(vae.parameters())
     config = {key: value for key, value in transformer.config.items() if not key.startswith("_")}
     told = {"config": config, "class": type(transformer).__name__}
-    return digest_data(told, (_first(value.detach()).bfloat16().float().cpu().numpy() for value in watched))
+    return digest_data(told, (value.detach().flatten()[:64].bfloat16().float().cpu().numpy() for value in watched))
 
 
 def fingerprint_frozen(model: nn.Module) -> int:
@@ -115,16 +115,12 @@ def fingerprint_frozen(model: nn.Module) -> int:
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             value = zlib.crc32(name.encode(), value)
-            value = zlib.crc32(_first(parameter.data).float().numpy().tobytes(), value)
+            value = zlib.crc32(parameter.data.flatten()[:64].float().numpy().tobytes(), value)
     return value
 
 
 def _models(pipe: Any) -> list[tuple[str, nn.Module]]:
     return sorted((name, part) for name, part in pipe.components.items() if isinstance(part, nn.Module))
-
-
-def _first(weight: Tensor) -> Tensor:
-    return weight.flatten()[:64]
 
 
 def _spread(weight: Tensor) -> Tensor:

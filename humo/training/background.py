@@ -26,13 +26,14 @@ def made_ahead(make: Callable[[int, S], R], first: int, settings: S) -> Iterator
         first: number of the first step.
         settings: for `make`.
     """
-    with ProcessPoolExecutor(1, initializer=_begin) as maker:
+    with ProcessPoolExecutor(1, initializer=begin_alone) as maker:
         queue = [maker.submit(make, first + ahead, settings) for ahead in range(_AHEAD)]
         for step in itertools.count(first + _AHEAD):
             yield queue.pop(0).result()
             queue.append(maker.submit(make, step, settings))
 
 
-def _begin() -> None:
+def begin_alone() -> None:
+    """Begins a process of one thread, which ends with its parent."""
     follow_parent()
     torch.set_num_threads(1)

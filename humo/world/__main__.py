@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from humo.media import check_video_path
+from humo.media.video import check_target
 from humo.system.command_line import as_app, run
 
 
@@ -28,10 +29,10 @@ def world(
     if sheet is None and clip is None and examples is None:
         raise ValueError("nothing is asked for: give --sheet, --clip or --examples.")
     from humo.world.examples import write_examples  # after --help, for drawing compiles first
-    from humo.world.sheet import check_sheet_path, sample_clips, write_sample, write_sheet
+    from humo.world.sheet import sample_clips, write_sample, write_sheet
 
     if sheet is not None:
-        sheet, clip = check_sheet_path(sheet), clip or sheet.with_suffix(".mp4")
+        sheet, clip = check_target(sheet, "sheet", ".png"), clip or sheet.with_suffix(".mp4")
     if clip is not None:
         clip = check_video_path(clip)
         rendered = sample_clips(seed, split, size, clips if sheet else 1, frames)

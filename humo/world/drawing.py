@@ -207,18 +207,14 @@ def _draw_body(scene: Scene, person: Person, setting: Setting, x: Value, y: Valu
 def _draw_head(scene: Scene, person: Person, x: Value, y: Value, r: float) -> int:
     skin = SKINS[person.skin]
     for side in (-1, 1):
-        scene.ellipse(
-            x + side * 0.86 * r * person.face_width, y + 0.1 * r, 0.17 * r, 0.23 * r, shade(skin, 0.9)
-        )
+        scene.ellipse(x + side * 0.86 * r * person.face_width, y + 0.1 * r, 0.17 * r, 0.23 * r, shade(skin, 0.9))
     return scene.ellipse(x, y, 0.86 * r * person.face_width, 1.0 * r * person.face_height, skin)
 
 
 def _draw_cheeks_and_beard(scene: Scene, person: Person, face: int, x: Value, y: Value, r: float) -> None:
     if person.gender == "woman":
         for side in (-1, 1):
-            scene.ellipse(
-                x + side * 0.5 * r, y + 0.32 * r, 0.2 * r, 0.13 * r, (236, 110, 110), alpha=0.35, clip=face
-            )
+            scene.ellipse(x + side * 0.5 * r, y + 0.32 * r, 0.2 * r, 0.13 * r, (236, 110, 110), alpha=0.35, clip=face)
     colour = shade(HAIR_COLOURS[person.hair_colour], 0.82)
     if person.beard == "beard":
         scene.box(x, y + 0.86 * r, 1.1 * r, 0.56 * r, colour, corner=0.4 * r, clip=face)
@@ -250,9 +246,7 @@ def _draw_eyes(scene: Scene, person: Person, pose: Pose, x: Value, y: Value, r: 
         scene.ellipse(eye_x, level, 0.205 * size, 0.165 * size * open_ + 0.022 * r, DARK)
         white = scene.ellipse(eye_x, level + 0.012 * r, 0.175 * size, 0.145 * size * open_, WHITE)
         pupil_x = eye_x + 0.06 * r * pose.gaze
-        scene.ellipse(
-            pupil_x, level + 0.01 * r, 0.112 * size, 0.112 * size, EYE_COLOURS[person.eye_colour], clip=white
-        )
+        scene.ellipse(pupil_x, level + 0.01 * r, 0.112 * size, 0.112 * size, EYE_COLOURS[person.eye_colour], clip=white)
         scene.ellipse(pupil_x, level + 0.01 * r, 0.06 * size, 0.06 * size, DARK, clip=white)
         scene.box(eye_x, level - 0.30 * r, 0.21 * r, thick * r, brow, corner=0.06 * r, angle=side * 0.12)
 
@@ -294,9 +288,7 @@ def _draw_glasses(scene: Scene, person: Person, x: Value, y: Value, r: float) ->
         scene.box(x + side * 0.74 * r, level - 0.05 * r, 0.14 * r, 0.035 * r, frame)
         if person.glasses == "sunglasses":
             scene.box(eye_x, level, 0.30 * r, 0.24 * r, frame, corner=0.14 * r)
-            scene.box(
-                eye_x - 0.08 * r, level - 0.09 * r, 0.09 * r, 0.035 * r, (150, 156, 170), corner=0.03 * r
-            )
+            scene.box(eye_x - 0.08 * r, level - 0.09 * r, 0.09 * r, 0.035 * r, (150, 156, 170), corner=0.03 * r)
         elif person.glasses == "round":
             scene.ellipse(eye_x, level, 0.285 * r, 0.285 * r, frame, stroke=0.075 * r)
         else:

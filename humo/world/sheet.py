@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from humo.media import check_video_path, write_video
+from humo.media.video import check_target
 from humo.timing import FPS, SAMPLE_RATE
 from humo.world.clips import Clip, plan_clip, render_clip
 
@@ -151,22 +152,8 @@ def write_sheet(path: str | Path, clips: Sequence[Clip]) -> Path:
     Raises:
         ValueError: if the path does not end in .png, its folder does not exist, or there is no clip.
     """
-    path = check_sheet_path(path)
+    path = check_target(path, "sheet", ".png")
     draw_sheet(clips).savefig(path)
-    return path
-
-
-def check_sheet_path(path: str | Path) -> Path:
-    """Checks where a sheet shall go.
-
-    Raises:
-        ValueError: if the name does not end in .png or the folder does not exist.
-    """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"the sheet's name {path.name} must end in .png.")
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"{path} cannot be written: choose a file name in a folder that exists.")
     return path
 
 

@@ -50,9 +50,7 @@ class _Event(ctypes.Structure):
     ]
 
 
-_Callback = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
-)
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +82,7 @@ class _Synthesizer:
         try:
             import espeakng_loader
         except ImportError as error:
-            raise ValueError(
-                "speech needs the package espeakng-loader: pip install espeakng-loader"
-            ) from error
+            raise ValueError("speech needs the package espeakng-loader: pip install espeakng-loader") from error
         self._library = ctypes.cdll.LoadLibrary(espeakng_loader.get_library_path())
         data = str(espeakng_loader.get_data_path()).encode()
         self._rate = self._library.espeak_Initialize(_SYNCHRONOUS, 200, data, _PHONEME_EVENTS | _NO_EXIT)
@@ -105,9 +101,7 @@ class _Synthesizer:
         while events[index].type != _EVENT_END:
             event = events[index]
             if event.type == _EVENT_PHONEME:
-                self._phonemes.append(
-                    (event.audio_position / 1000.0, event.id.string.decode("utf-8", "ignore"))
-                )
+                self._phonemes.append((event.audio_position / 1000.0, event.id.string.decode("utf-8", "ignore")))
             index += 1
         return 0
 
@@ -123,7 +117,6 @@ class _Synthesizer:
         waveform = resample_poly(raw.astype(np.float32) / 32768.0, SAMPLE_RATE, self._rate)
         return Speech(waveform.astype(np.float32), tuple(self._phonemes))
 
-
     def close(self) -> None:
         """Unloads the library, and its state with it."""
         self._library.espeak_Terminate()
@@ -131,9 +124,7 @@ class _Synthesizer:
         unload(self._library._handle)
 
 
-def speak(
-    text: str, voice: str = VOICES[0], rate: int = 165, pitch: int = 50, pitch_range: int = 50
-) -> Speech:
+def speak(text: str, voice: str = VOICES[0], rate: int = 165, pitch: int = 50, pitch_range: int = 50) -> Speech:
     """Speaks a text; the same call gives the same samples, whatever was spoken before.
 
     Args:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from humo.evaluation.published.instruments.registry import METRICS, metric_class, read_names
+from humo.system.command_line import silence_libraries
 
 if TYPE_CHECKING:
     from humo.evaluation.published.cases import BenchCase
@@ -97,7 +98,7 @@ def run_bench(
     from humo.evaluation.published.judging import judge
     from humo.evaluation.published.report import write_report
 
-    _silence_libraries()
+    silence_libraries()
     tell = tell or (lambda text: None)
     names = list(METRICS) if metrics is None else metrics
     cases = read_bench(bench)
@@ -196,12 +197,3 @@ def _generate(
         tell(f"video {next(done)} of {len(cases)}: {case.id}{'' if is_new else ', there already'}")
 
     return generate_bench(pipe, cases, folder, Settings(num_inference_steps=steps, guidance=rule), show)
-
-
-def _silence_libraries() -> None:
-    """No progress bars of the libraries between ours."""
-    import diffusers
-    import transformers
-
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()

@@ -6,7 +6,6 @@ contents of its files, the settings. It is made again if any of these changes.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,7 +15,7 @@ from typing import Any
 from humo.evaluation.published.cases import BenchCase
 from humo.pipeline import HuMoPipeline
 from humo.system.digests import digest_data, digest_file
-from humo.system.files import write_json
+from humo.system.files import read_object, write_json
 from humo.system.fingerprint import fingerprint_large_pipeline
 
 
@@ -58,7 +57,7 @@ def generate_bench(
     for case in cases:
         video, note = folder / f"{case.id}.mp4", folder / f"{case.id}.json"
         key = _key(maker, pipe, case, settings)
-        is_new = not (video.is_file() and _read_key(note) == key)
+        is_new = not (video.is_file() and (read_object(note) or {}).get("key") == key)
         if is_new:
             note.unlink(missing_ok=True)  # first, so that no note outlives its video
             start = time.perf_counter()
@@ -81,13 +80,6 @@ def digest_case(case: BenchCase) -> str:
 def _key(maker: str, pipe: HuMoPipeline, case: BenchCase, settings: Settings) -> str:
     told = [maker, digest_case(case), asdict(settings), dict(pipe.scheduler.config), dict(pipe.config)]
     return digest_data(told)[:16]
-
-
-def _read_key(note: Path) -> str | None:
-    try:
-        return json.loads(note.read_text(encoding="utf-8")).get("key")
-    except (OSError, ValueError, AttributeError):  # none, or half of one
-        return None
 
 
 def _make(pipe: HuMoPipeline, case: BenchCase, settings: Settings, path: Path) -> None:

@@ -140,9 +140,5 @@ def _cell(figure: Mapping[str, Any] | None) -> str:
         return f"nothing found / 0 of {figure['judged']}"
     bounds = figure["interval"]
     spread = f" ({bounds[0]:.3f}–{bounds[1]:.3f})" if bounds else ""
-    count = (
-        f"{figure['measured']}"
-        if figure["measured"] == figure["judged"]
-        else (f"{figure['measured']} of {figure['judged']}")
-    )
-    return f"{figure['mean']:.3f}{spread} / {count}"
+    others = "" if figure["measured"] == figure["judged"] else f" of {figure['judged']}"
+    return f"{figure['mean']:.3f}{spread} / {figure['measured']}{others}"

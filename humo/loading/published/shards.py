@@ -8,7 +8,6 @@ Source of the layout: safetensors' header and diffusers' naming of shards; the p
 
 from __future__ import annotations
 
-import json
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from humo.loading.published.pth import can_be_mapped
-from humo.system.files import replaced, write_json
+from humo.system.files import read_object, replaced, write_json
 
 SHARD_BYTES = 2_000_000_000
 """Largest shard that is written: what a conversion holds in memory."""
@@ -69,11 +68,8 @@ def read_json(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
     """
     if not path.is_file():
         raise ValueError(f"{place_of(path)} is missing: {remedy}.")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
+    value = read_object(path)
+    if value is None:
         raise ValueError(f"{place_of(path)} is damaged: {remedy}.")
     return value
 

@@ -121,7 +121,8 @@ _WHISPER = Repository(
     folder=WHISPER,
     files={"config.json": 1_272, "preprocessor_config.json": 340, "model.safetensors": 3_087_130_976},
 )
-_ENCODERS = {"text_encoder": 5_680_910_336, "audio_encoder": 636_972_800, "vae": 126_892_531}
+ENCODERS = {"text_encoder": 5_680_910_336, "audio_encoder": 636_968_960, "vae": 126_892_531}
+"""Parameters of umT5-xxl's encoder, of Whisper large-v3's, and of Wan2.1's video codec."""
 _OTHER_TOKENIZER_FILES = ("tokenizer/special_tokens_map.json", "tokenizer/spiece.model")
 _17B_INDEX = "HuMo-17B/humo.safetensors.index.json"
 _17B_PARAMETERS = 17_055_925_312
@@ -131,7 +132,7 @@ PRESETS = {
         name="1.7B",
         transformer="HuMo-1.7B/ema.pth",
         repositories=(Repository(**_HUMO, files={"HuMo-1.7B/ema.pth": 7_037_053_233}), _WAN, _WHISPER),
-        num_parameters={"transformer": 1_741_569_088, **_ENCODERS},
+        num_parameters={"transformer": 1_741_569_088, **ENCODERS},
     ),
     "17B": Preset(
         name="17B",
@@ -146,7 +147,7 @@ PRESETS = {
             _WAN,
             _WHISPER,
         ),
-        num_parameters={"transformer": _17B_PARAMETERS, **_ENCODERS},
+        num_parameters={"transformer": _17B_PARAMETERS, **ENCODERS},
         is_cpu_hopeless=True,
     ),
 }

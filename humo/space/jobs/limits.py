@@ -12,8 +12,9 @@ import ipaddress
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -186,14 +187,6 @@ def client_of(peer: str | None, forwarded_for: str | None, trusted_proxies: int)
     return str(known)
 
 
-@dataclass(slots=True)
-class _Client:
-    """What a client has started, the oldest first."""
-
-    starts: list[float] = field(default_factory=list)
-    jobs: list[Job] = field(default_factory=list)
-
-
 class Hourly:
     """Counts what a client does within an hour, and refuses what is over the limit."""
 
@@ -215,17 +208,24 @@ class Hourly:
         Raises:
             ValueError: in one sentence, if that would be once too often.
         """
+        with self.granted(client):
+            pass
+
+    @contextmanager
+    def granted(self, client: str) -> Iterator[None]:
+        """Count a client as `count` does if what is done inside is not refused."""
         with self._lock:
             now = self._clock()
             recent = {name: [each for each in times if now - each < HOUR] for name, times in self._times.items()}
             self._times = {name: times for name, times in recent.items() if times}
-            times = self._times.setdefault(client, [])
+            times = self._times.get(client, [])
             if len(times) >= self._most:
                 minutes = max(1, round((HOUR - (now - times[0])) / 60))
                 raise ValueError(
                     f"{self._most} {self._what} an hour are granted here: please try again in {minutes} min."
                 )
-            times.append(now)
+            yield
+            self._times[client] = [*times, now]
 
 
 class Gate:
@@ -238,8 +238,10 @@ class Gate:
             limits: how many jobs.
             clock: tells seconds.
         """
-        self._limits, self._clock = limits, clock
-        self._clients: dict[str, _Client] = {}
+        hourly = limits.jobs_per_hour
+        self._hourly = None if hourly is None else Hourly(hourly, "videos", clock)
+        self._at_once = limits.jobs_at_once
+        self._jobs: dict[str, list[Job]] = {}
         self._lock = threading.Lock()
 
     def start(self, client: str, begin: Callable[[], AnyJob]) -> AnyJob:
@@ -256,28 +258,14 @@ class Gate:
             ValueError: in one sentence, if the client has too many, or as `begin` says.
         """
         with self._lock:
-            now = self._clock()
-            self._forget(now)
-            known = self._clients.get(client, _Client())
-            self._check(known, now)
-            job = begin()
-            known.starts.append(now)
-            known.jobs.append(job)
-            self._clients[client] = known
+            known = self._jobs.items()
+            running = {name: [job for job in jobs if not job.progress.phase.is_over] for name, jobs in known}
+            self._jobs = {name: jobs for name, jobs in running.items() if jobs}
+            own = self._jobs.get(client, [])
+            if self._at_once is not None and len(own) >= self._at_once:
+                videos = "1 video of yours is" if self._at_once == 1 else f"{self._at_once} videos of yours are"
+                raise ValueError(f"{videos} still being made: wait for one, or press Stop.")
+            with nullcontext() if self._hourly is None else self._hourly.granted(client):
+                job = begin()
+            self._jobs[client] = [*own, job]
             return job
-
-    def _forget(self, now: float) -> None:
-        """Drop what no longer counts, so that the memory does not grow with the number of clients ever seen."""
-        for known in self._clients.values():
-            known.starts = [start for start in known.starts if now - start < HOUR]
-            known.jobs = [job for job in known.jobs if not job.progress.phase.is_over]
-        self._clients = {client: known for client, known in self._clients.items() if known.starts or known.jobs}
-
-    def _check(self, known: _Client, now: float) -> None:
-        at_once, hourly = self._limits.jobs_at_once, self._limits.jobs_per_hour
-        if at_once is not None and len(known.jobs) >= at_once:
-            videos = "1 video of yours is" if at_once == 1 else f"{at_once} videos of yours are"
-            raise ValueError(f"{videos} still being made: wait for one, or press Stop.")
-        if hourly is not None and len(known.starts) >= hourly:
-            minutes = max(1, round((HOUR - (now - known.starts[-hourly])) / 60))
-            raise ValueError(f"{hourly} videos an hour are granted here: please try again in {minutes} min.")

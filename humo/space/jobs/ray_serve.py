@@ -150,8 +150,7 @@ class Workers:
             logger.debug("no workers", exc_info=error)
             raise ValueError(
                 "no workers answer on Ray: start them with `serve run --name humo humo.space.jobs.ray_serve:build` "
-                "on a machine "
-                "of this cluster, or leave --ray out."
+                "on a machine of this cluster, or leave --ray out."
             ) from None
 
     def about(self) -> About:

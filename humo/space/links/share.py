@@ -21,8 +21,7 @@ from humo.portrait import Portrait, draw_portrait
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import Result
 from humo.space.links.records import POSTER, VIDEO, FileEntry, Record, app_version, hash_token, new_id, now
-from humo.space.links.restore import read_settings
-from humo.space.links.settings import VideoSettings
+from humo.space.links.settings import VideoSettings, read_settings
 from humo.space.links.storage import Store
 from humo.timing import FPS
 

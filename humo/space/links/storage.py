@@ -29,7 +29,7 @@ from humo.space.links.record_files import (
     write_record,
 )
 from humo.space.links.records import Record, check_name, is_id
-from humo.system.files import alone
+from humo.system.files import alone, replaced
 
 GALLERY = Path(__file__).parents[3] / "assets" / "examples" / "generations"
 """The shipped records (`humo.space.links.gallery`)."""
@@ -274,11 +274,10 @@ def take(store: Store, id: str, name: str, folder: Path) -> Path:
         ValueError: as `Store.file`, or if the disk cannot be written.
     """
     source, copy = store.file(id, name), folder / id / Path(name).name
-    part = copy.with_name(f"{time.monotonic_ns()}-{copy.name}")
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, part)
-        os.replace(part, copy)
+        with replaced(copy, f"-{time.monotonic_ns()}") as part:
+            shutil.copyfile(source, part)
     except OSError:
         raise ValueError(UNWRITABLE if source.exists() else GONE) from None
     return copy

@@ -118,13 +118,8 @@ def listen(sound: Sound, max_frames: int | None, num_frames: int | None = None) 
 def heard_html(sound: Sound, max_frames: int | None, num_frames: int | None = None) -> str:
     """A sound as the model hears it: its wave, the windows of the latent frames, what is cut and where nobody speaks.
 
-    Args:
-        sound: as `humo.media.read_sound` gives it.
-        max_frames: longest video in frames, None for no limit.
-        num_frames: of the video, where it does not follow the sound.
-
     Returns:
-        HTML of a figure.
+        HTML of a figure; arguments as of `listen`.
     """
     heard = listen(sound, max_frames, num_frames)
     return figure("humo-heard", draw_sound(sound, heard), describe_sound(heard))

@@ -53,7 +53,7 @@ class PersonMaker:
     person: gr.State
     """`humo.space.page.events.portraying.DrawnPerson`, or None where the model sees the picture itself or nothing."""
     completed: gr.State
-    """`humo.space.page.prompts.caption_completion.Completed`: what was written into the text for the last person."""
+    """`humo.space.page.caption_completion.Completed`: what was written into the text for the last person."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +214,35 @@ class Comparing:
     def parts(self) -> list[gr.components.Component]:
         """All that a comparison changes."""
         return [self.compare, self.told, self.video, self.words]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of the page that events connect."""
+
+    opened: Opened
+    maker: gr.Column
+    """All that makes a video; it makes room for what a link opens."""
+    modes: gr.Tabs
+    tabs: list[Inputs]
+    gallery: gr.Gallery
+    settings: Settings
+    panel: Panel
+    links: Sharing
+    views: Looking
+    other: Comparing
+
+    def starts(self) -> list[gr.Button]:
+        """Buttons that start a job; they rest while one runs."""
+        return [*(each for tab in self.tabs for each in (tab.generate, tab.quick)), self.views.look, self.other.compare]
+
+    def groups(self) -> list[gr.Group | gr.Accordion]:
+        """What hangs on a finished video."""
+        return [self.links.group, self.views.group, self.other.group]
+
+    def restored(self) -> list[gr.components.Component]:
+        """All that an earlier video's settings change."""
+        return [self.modes, *self.settings.widgets(), *(each for tab in self.tabs for each in tab.restored())]
 
 
 def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool = False) -> tuple[VideoRequest, str]:

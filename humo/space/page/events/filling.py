@@ -14,16 +14,16 @@ from humo.space.examples import Example
 from humo.space.jobs.limits import READERS
 from humo.space.jobs.request import Defaults, Mode, frames_of
 from humo.space.jobs.served_model import Serving
-from humo.space.links.restore import read_settings
+from humo.space.links.settings import read_settings
 from humo.space.page import html
 from humo.space.page.curves import schedule_svg
+from humo.space.page.dense_caption import dense_caption
 from humo.space.page.events.generating import View, toasts
 from humo.space.page.events.sharing import restored
 from humo.space.page.events.speaking import speak_to_file
 from humo.space.page.previews import heard_html, seen_html
-from humo.space.page.prompts.dense_caption import dense_caption
 from humo.space.page.scales import rule_note
-from humo.space.page.widgets import Inputs, Settings, read_guidance, read_request
+from humo.space.page.widgets import Inputs, Parts, Settings, read_guidance, read_request
 from humo.timing import FPS
 from humo.wording.vocabulary import add_words
 
@@ -133,7 +133,7 @@ def drawer(settings: Settings) -> Callable[[dict], str]:
     return draw
 
 
-def restorer(modes: gr.Tabs, tabs: list[Inputs], settings: Settings) -> Callable[[str | None], View]:
+def restorer(page: Parts) -> Callable[[str | None], View]:
     """Puts the settings of a video that was made here back; its picture and voice are not in it."""
 
     def restore(path: str | None) -> View:
@@ -145,7 +145,7 @@ def restorer(modes: gr.Tabs, tabs: list[Inputs], settings: Settings) -> Callable
         lacking = [thing for letter, thing in (needed | {"A": "voice"}).items() if letter in video.mode]
         if lacking:
             gr.Info(f"The settings are back; the {' and the '.join(lacking)} must be given again.")
-        return restored(video, {}, modes, tabs, settings)
+        return restored(video, {}, page.modes, page.tabs, page.settings)
 
     return restore
 

@@ -13,10 +13,10 @@ from humo.space.jobs.admission import Admission
 from humo.space.jobs.job import Job, Phase, Progress
 from humo.space.jobs.manager import JobManager
 from humo.space.jobs.request import VideoRequest
-from humo.space.jobs.served_model import Serving
 from humo.space.jobs.task import MakeVideo, Result
 from humo.space.page import html
-from humo.space.page.widgets import Inputs, Panel, Settings, read_request
+from humo.space.page.widgets import Inputs, Panel, Parts, Settings, read_request
+from humo.space.state import Backend
 
 View = dict[Any, Any]
 """Values or updates by widget."""
@@ -71,48 +71,37 @@ def follow(job: Job) -> Iterator[Progress]:
 
 
 def generator(
-    inputs: Inputs,
-    settings: Settings,
-    panel: Panel,
-    starts: Sequence[gr.Button],
-    cleared: View,
-    done: View,
-    admission: Admission,
-    serving: Serving,
-    is_fast: bool = False,
+    inputs: Inputs, page: Parts, cleared: View, backend: Backend, is_fast: bool
 ) -> Callable[[dict, gr.Request], Iterator[View]]:
     """The event of a tab's Generate button, or of that for a quick look.
 
     Args:
         inputs: of the tab.
-        settings: what all tabs share.
-        panel: where the video appears.
-        starts: buttons that start a job; they rest while one runs.
+        page: where the video appears; its buttons rest while the job runs.
         cleared: updates that take away what hangs on the last video.
-        done: updates when there is a new one.
-        admission: starts the jobs.
-        serving: learns how long they take.
+        backend: starts the job, and learns how long it takes.
         is_fast: for a quick look.
     """
+    admission, starts = backend.admission, page.starts()
 
     def make(values: dict, request: gr.Request) -> Iterator[View]:
         with toasts():
-            ask, name = read_request(values, inputs, settings, is_fast)
+            ask, name = read_request(values, inputs, page.settings, is_fast)
             job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
-        yield {**cleared, **_first_view(job, ask, settings, panel), **rest(starts)}
+        yield {**cleared, **_first_view(job, ask, page.settings, page.panel), **rest(starts)}
         for progress in follow(job):
             if progress.phase is Phase.DONE and not is_fast and not progress.company:  # a batch tells of no single one
-                serving.learn(progress.result, progress.elapsed - progress.loading)
-            view = _view(progress, ask, panel)
+                backend.serving.learn(progress.result, progress.elapsed - progress.loading)
+            view = _view(progress, ask, page)
             if progress.phase.is_over:
                 view |= rest(starts, False)
-            yield view | done if progress.phase is Phase.DONE else view
+            yield view
 
     return make
 
 
 def live_looker(
-    inputs: Inputs, settings: Settings, panel: Panel, cleared: View, done: View, admission: Admission
+    inputs: Inputs, page: Parts, cleared: View, admission: Admission
 ) -> Callable[[dict, gr.Request], Iterator[View]]:
     """The event of every change of a tab while it is live: a quick look takes the place of the last video.
 
@@ -121,23 +110,21 @@ def live_looker(
 
     Args:
         inputs: of the tab.
-        settings: what all tabs share.
-        panel: where the video appears.
+        page: where the video appears.
         cleared: updates that take away what hangs on the last video.
-        done: updates when there is a new one.
         admission: starts the jobs.
     """
 
     def look(values: dict, request: gr.Request) -> Iterator[View]:
-        yield {panel.stage: gr.skip()}  # an event without a word would empty all its outputs
+        yield {page.panel.stage: gr.skip()}  # an event without a word would empty all its outputs
         try:
-            ask, name = read_request({**values, settings.is_random: False}, inputs, settings, is_fast=True)
+            ask, name = read_request({**values, page.settings.is_random: False}, inputs, page.settings, is_fast=True)
             job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
         except ValueError:
             return
         for progress in follow(job):
             if progress.phase is Phase.DONE:
-                yield {**cleared, **_view(progress, ask, panel), **done}
+                yield {**cleared, **_view(progress, ask, page)}
 
     return look
 
@@ -168,7 +155,8 @@ def _first_view(job: Job, ask: VideoRequest, settings: Settings, panel: Panel) -
     }
 
 
-def _view(progress: Progress, ask: VideoRequest, panel: Panel) -> View:
+def _view(progress: Progress, ask: VideoRequest, page: Parts) -> View:
+    panel = page.panel
     view: View = {panel.stage: html.stage(progress)}
     if progress.phase.is_over:
         view[panel.stop] = gr.update(visible=False)
@@ -180,5 +168,6 @@ def _view(progress: Progress, ask: VideoRequest, panel: Panel) -> View:
             panel.summary: gr.update(value=html.summary(progress.result, progress.elapsed), visible=True),
             panel.download: gr.update(value=path, visible=True),
             panel.made: Made(ask, progress.result),
+            **{group: gr.update(visible=True) for group in page.groups()},
         }
     return view

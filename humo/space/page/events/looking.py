@@ -16,20 +16,12 @@ from humo.space.jobs.admission import Admission
 from humo.space.jobs.job import Moment, Phase, Task
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import expected_seconds
-from humo.space.page import html
+from humo.space.page import html, texts
 from humo.space.page.events.generating import Made, View, follow, rest, toasts
-from humo.space.page.widgets import Comparing, Looking
+from humo.space.page.widgets import Comparing, Looking, Parts
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
-
-VIEWS = {
-    "masks": "Where it expects the face",
-    "senses": "What each sense did",
-    "sound": "Where the voice acts",
-    "schedule": "How it was guided",
-}
-"""Name and title of each view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +55,25 @@ class Compare:
         return 2 * expected_seconds(pipe, self.request)
 
 
-def looker(views: Looking, starts: Sequence[gr.Button], admission: Admission) -> Callable[..., Iterator[View]]:
+def looker(page: Parts, admission: Admission) -> Callable[..., Iterator[View]]:
     """The event of Look inside."""
 
     def look(made: Made | None, request: gr.Request) -> Iterator[View]:
-        for view, inside in _run(made, LookInside, views.told, starts, admission, request):
-            yield view if inside is None else {**view, **_opened(views, inside)}
+        for view, inside in _run(made, LookInside, page.views.told, page, admission, request):
+            yield view if inside is None else {**view, **_opened(page.views, inside)}
 
     return look
 
 
-def comparer(comparing: Comparing, starts: Sequence[gr.Button], admission: Admission) -> Callable[..., Iterator[View]]:
+def comparer(page: Parts, admission: Admission) -> Callable[..., Iterator[View]]:
     """The event of Compare."""
+    comparing = page.other
 
     def start(made: Made | None, request: gr.Request) -> Iterator[View]:
         def task(asked: VideoRequest) -> Task:
             return Compare(asked, admission.manager.new_path(f"humo-two-schedules-{asked.seed}"))
 
-        for view, both in _run(made, task, comparing.told, starts, admission, request):
+        for view, both in _run(made, task, comparing.told, page, admission, request):
             if both is not None:
                 view |= {
                     comparing.video: gr.update(value=str(both.path), visible=True),
@@ -97,7 +90,7 @@ def turner(views: Looking) -> Callable[[Inside | None, int, int], list[str]]:
 
     def turn(inside: Inside | None, step: int, frame: int) -> list[str]:
         if inside is None:
-            return [""] * len(VIEWS)
+            return [""] * len(texts.VIEWS)
         return list(_pictures(inside, step - 1, frame - 1).values())
 
     return turn
@@ -118,7 +111,7 @@ def _run(
     made: Made | None,
     task: Callable[[VideoRequest], Task],
     told: gr.HTML,
-    starts: Sequence[gr.Button],
+    page: Parts,
     admission: Admission,
     request: gr.Request,
 ) -> Iterator[tuple[View, object | None]]:
@@ -128,6 +121,7 @@ def _run(
             raise ValueError("There is no video yet: press Generate first.")
         asked = made.repeated()
         job = admission.start(request, asked, lambda: task(asked))
+    starts = page.starts()
     yield {told: gr.update(value=html.progress(job.progress), visible=True), **rest(starts)}, None
     for progress in follow(job):
         view: View = {told: gr.update(value=html.progress(progress), visible=progress.phase is not Phase.DONE)}
@@ -159,7 +153,7 @@ def _pictures(inside: Inside, step: int, frame: int) -> dict[str, str]:
         "sound": sound_view(inside, near, frame),
         "schedule": schedule_view(inside),
     }
-    return {name: to_html(drawn[name]) for name in VIEWS}
+    return {name: to_html(drawn[name]) for name in texts.VIEWS}
 
 
 def _nearest(steps: Sequence[int], wanted: int) -> int:

@@ -19,10 +19,10 @@ from humo.media import read_picture
 from humo.portrait import Portrait, draw_portrait, is_drawing
 from humo.space.jobs.limits import READERS
 from humo.space.page import html, texts
+from humo.space.page.caption_completion import complete_prompt
 from humo.space.page.events.generating import View, toasts
 from humo.space.page.portrait_view import chosen_changes, describe_portrait, maker_value
 from humo.space.page.previews import figure, seen_html
-from humo.space.page.prompts.caption_completion import complete_prompt
 from humo.space.page.widgets import Inputs, Settings
 from humo.space.photographs import Photographs
 from humo.world.people import sample_person, sample_setting

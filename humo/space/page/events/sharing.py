@@ -12,14 +12,14 @@ from typing import Any
 import gradio as gr
 
 from humo.space.examples import Example
-from humo.space.jobs.admission import Admission
 from humo.space.links.records import POSTER, VIDEO, Record, link
 from humo.space.links.share import share
-from humo.space.links.storage import Store, take
+from humo.space.links.storage import take
 from humo.space.page import html
 from humo.space.page.events.generating import Made, View, toasts
 from humo.space.page.events.portraying import show_person
-from humo.space.page.widgets import Inputs, Opened, Settings, Sharing
+from humo.space.page.widgets import Inputs, Opened, Parts, Settings, Sharing
+from humo.space.state import Backend
 from humo.system.fast_form_config import SUFFIX
 from humo.timing import FPS
 
@@ -30,17 +30,15 @@ _TOLD = ("host", "proto")
 _DELETED = "The link is deleted: it opens nothing any more."
 
 
-def sharer(
-    store: Store, admission: Admission, fingerprint: str, sharing: Sharing
-) -> Callable[[Made | None, bool, gr.Request], View]:
+def sharer(sharing: Sharing, backend: Backend) -> Callable[[Made | None, bool, gr.Request], View]:
     """The event of Share: keeps the video and shows its link and the token that deletes it."""
 
     def make_link(made: Made | None, keeps_inputs: bool, request: gr.Request) -> View:
         with toasts():
             if made is None:
                 raise ValueError("There is no video to share yet: press Generate first.")
-            admission.count_link(request)
-            record, token = share(store, made.result, made.request, fingerprint, keeps_inputs)
+            backend.admission.count_link(request)
+            record, token = share(backend.store, made.result, made.request, backend.serving.fingerprint, keeps_inputs)
             address = link(record.id, page_address(request), os.environ.get("SPACE_ID"))
         return {
             sharing.link: gr.update(value=html.link(address), visible=True),
@@ -55,11 +53,11 @@ def sharer(
     return make_link
 
 
-def deleter(store: Store, folder: Path, sharing: Sharing) -> Callable[[str, str], View]:
+def deleter(sharing: Sharing, backend: Backend) -> Callable[[str, str], View]:
     """The event of Delete beside a new link: takes its id and the key that was shown."""
 
     def delete(id: str, key: str) -> View:
-        _delete(store, folder, id, key)
+        _delete(backend, id, key)
         return {
             sharing.told: gr.update(value=html.note(_DELETED), visible=True),
             sharing.link: gr.update(visible=False),
@@ -70,20 +68,20 @@ def deleter(store: Store, folder: Path, sharing: Sharing) -> Callable[[str, str]
     return delete
 
 
-def opened_deleter(store: Store, folder: Path, opened: Opened) -> Callable[[str | None, str], View]:
+def opened_deleter(opened: Opened, backend: Backend) -> Callable[[str | None, str], View]:
     """The event of Delete on an opened link: takes the key that was shown when it was made."""
 
     def delete(id: str | None, key: str) -> View:
-        _delete(store, folder, id, key)
+        _delete(backend, id, key)
         return _nothing(opened, "The link is deleted", _DELETED)
 
     return delete
 
 
-def _delete(store: Store, folder: Path, id: str | None, key: str) -> None:
+def _delete(backend: Backend, id: str | None, key: str) -> None:
     with toasts():
-        store.delete(id, (key or "").strip())
-    shutil.rmtree(folder / id, ignore_errors=True)  # the copies that were served
+        backend.store.delete(id, (key or "").strip())
+    shutil.rmtree(backend.folder / id, ignore_errors=True)  # the copies that were served
 
 
 def cleared(sharing: Sharing) -> View:
@@ -115,43 +113,35 @@ def page_address(request: gr.Request, root: str | None = None) -> str:
     return origin + root
 
 
-def opener(store: Store, folder: Path, opened: Opened, maker: gr.Column) -> Callable[[gr.Request], View]:
-    """The event of the page's loading: shows the generation that `?g=` names, if it names one.
-
-    Args:
-        store: of the records.
-        folder: for copies that may be served.
-        opened: where it is shown.
-        maker: the rest of the page, which makes room.
-    """
+def opener(page: Parts, backend: Backend) -> Callable[[gr.Request], View]:
+    """The event of the page's loading: shows the generation that `?g=` names, if it names one."""
 
     def open_link(request: gr.Request) -> View:
         id = dict(request.query_params).get("g")
         if not id:
-            return {opened.group: gr.update(visible=False)}
-        return show(store, folder, opened, maker, id)
+            return {page.opened.group: gr.update(visible=False)}
+        return show(page, backend, id)
 
     return open_link
 
 
-def gallery_opener(
-    store: Store, folder: Path, opened: Opened, maker: gr.Column, records: Sequence[Record]
-) -> Callable[[gr.SelectData], View]:
+def gallery_opener(page: Parts, backend: Backend, records: Sequence[Record]) -> Callable[[gr.SelectData], View]:
     """The event of a click on a picture of the gallery."""
 
     def open_example(selected: gr.SelectData) -> View:
-        return show(store, folder, opened, maker, records[int(selected.index)].id)
+        return show(page, backend, records[int(selected.index)].id)
 
     return open_example
 
 
-def show(store: Store, folder: Path, opened: Opened, maker: gr.Column, id: str) -> View:
+def show(page: Parts, backend: Backend, id: str) -> View:
     """Updates that show a record, or the sentence that says why there is none."""
-    view: View = {opened.group: gr.update(visible=True), maker: gr.update(visible=False)}
+    opened = page.opened
+    view: View = {opened.group: gr.update(visible=True), page.maker: gr.update(visible=False)}
     try:
-        record = store.read(id)
-        video = take(store, id, VIDEO, folder)
-        inputs = _inputs(store, folder, record)
+        record = backend.store.read(id)
+        video = take(backend.store, id, VIDEO, backend.folder)
+        inputs = _inputs(backend, record)
     except ValueError as error:
         return view | _nothing(opened, "This link cannot be opened", str(error))
     view |= {
@@ -180,32 +170,23 @@ def _nothing(opened: Opened, title: str, told: str) -> View:
     }
 
 
-def closer(opened: Opened, maker: gr.Column) -> Callable[[], View]:
+def closer(page: Parts) -> Callable[[], View]:
     """The event of Make your own: back to the page that makes videos."""
 
     def close() -> View:
-        return {opened.group: gr.update(visible=False), maker: gr.update(visible=True)}
+        return {page.opened.group: gr.update(visible=False), page.maker: gr.update(visible=True)}
 
     return close
 
 
-def remixer(
-    store: Store,
-    folder: Path,
-    opened: Opened,
-    maker: gr.Column,
-    modes: gr.Tabs,
-    tabs: Sequence[Inputs],
-    settings: Settings,
-) -> Callable[[str | None], View]:
+def remixer(page: Parts, backend: Backend) -> Callable[[str | None], View]:
     """The event of Remix: tab, inputs and settings as they were, ready to be changed."""
 
     def remix(id: str | None) -> View:
         with toasts():
-            record = store.read(id)
-            given = _inputs(store, folder, record)
-        view: View = {opened.group: gr.update(visible=False), maker: gr.update(visible=True)}
-        return view | restored(record.settings, given, modes, tabs, settings)
+            record = backend.store.read(id)
+            given = _inputs(backend, record)
+        return closer(page)() | restored(record.settings, given, page.modes, page.tabs, page.settings)
 
     return remix
 
@@ -259,17 +240,13 @@ def _within(slider: gr.Slider, value: float) -> float:
     return min(max(value, slider.minimum), slider.maximum)
 
 
-def _inputs(store: Store, folder: Path, record: Record) -> dict[str, Path]:
-    found = {}
-    if record.pictures:
-        found["image"] = take(store, record.id, record.pictures[0], folder)
-    if record.voice:
-        found["audio"] = take(store, record.id, record.voice, folder)
-    return found
+def _inputs(backend: Backend, record: Record) -> dict[str, Path]:
+    names = {"image": record.pictures[0] if record.pictures else None, "audio": record.voice}
+    return {key: take(backend.store, record.id, name, backend.folder) for key, name in names.items() if name}
 
 
-def posters(store: Store, folder: Path, shown: Sequence[tuple[Example, Record]]) -> list[tuple[str, str]]:
+def posters(backend: Backend, shown: Sequence[tuple[Example, Record]]) -> list[tuple[str, str]]:
     """Picture and title of each example of the gallery."""
-    pictures = (str(take(store, record.id, POSTER, folder)) for _, record in shown)
+    pictures = (str(take(backend.store, record.id, POSTER, backend.folder)) for _, record in shown)
     titles = (f"{example.title} ({record.settings.mode})" for example, record in shown)
     return list(zip(pictures, titles, strict=True))

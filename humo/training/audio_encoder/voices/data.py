@@ -11,14 +11,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from humo.system.files import replaced
-from humo.system.processes import follow_parent
 from humo.timing import SAMPLE_RATE
 from humo.training.audio_encoder.voices.matching import matching_times
 from humo.training.audio_encoder.voices.sentences import voice_sentence
 from humo.training.audio_encoder.voices.synthesizers import HIBARI, available_voices, say
+from humo.training.background import begin_alone
 from humo.world.alignment import SHIFT, Phone, align, as_phonemes
 from humo.world.clips import plan_clip, speak_plan
 from humo.world.sentences import sample_sentence
@@ -138,7 +137,7 @@ def write_sentences(folder: Path, sentences: int, workers: int = 1) -> Iterator[
     if workers < 2:
         yield from map(make, numbers)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), begin_alone) as pool:
         yield from pool.map(make, numbers)
 
 
@@ -157,11 +156,6 @@ def read_sentences(folder: Path) -> list[Sentence]:
 def count_shards(folder: Path) -> int:
     """Shards that are there."""
     return len(list(folder.glob("sentences-*.npz")))
-
-
-def _begin() -> None:
-    follow_parent()
-    torch.set_num_threads(1)
 
 
 def _path(folder: Path, number: int) -> Path:

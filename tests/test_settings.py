@@ -1,6 +1,6 @@
 """A dropped video gives its settings back, and whatever else is dropped ends in one sentence.
 
-Run: python -m pytest tests/test_restore.py
+Run: python -m pytest tests/test_settings.py
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import tiny
 from humo.media import write_video
 from humo.pipeline import HuMoPipeline
 from humo.space.links.mp4_metadata import MAX_BOXES, MAX_VALUE, read_texts
-from humo.space.links.restore import read_settings
-from humo.space.links.settings import VideoSettings, check_guidance
+from humo.space.links.settings import VideoSettings, check_guidance, read_settings
 
 
 def _box(kind: bytes, content: bytes) -> bytes:
