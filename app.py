@@ -151,7 +151,7 @@ def _connect_inputs(inputs: Inputs, page: Parts, backend: Backend) -> None:
         if inputs.maker is None:
             shown = [image, settings.size]
             gr.on([each.change for each in shown], filling.shower(defaults), shown, inputs.seen, **QUICK)
-    if audio is not None:
+    if audio is not None and speaking is not None:
         audio.upload(filling.checker(read_sound), audio, audio, **QUEUED)
         audio.change(filling.hearer(defaults), audio, inputs.heard, **QUICK)
         speak, said = filling.speaker(backend.folder, defaults), [speaking.text, speaking.voice, speaking.rate]
