@@ -53,7 +53,7 @@ def test_the_command_draws_a_sheet_and_writes_a_clip_with_sound(tmp_path: Path, 
     [
         ([], "nothing is asked for: give --sheet, --clip or --examples."),
         (["--sheet", "out.jpg"], "the sheet's name out.jpg must end in .png."),
-        (["--sheet", "no/such/folder/out.png"], "choose a file name in a folder that exists."),
+        (["--sheet", "no/such/folder/out.png"], "choose a file name in a folder that exists and can be written."),
         (["--clip", "out.gif"], "the video's name out.gif must end in .mp4."),
         (["--clip", "out.mp4", "--split", "all"], "split is 'all': use one of train, validation, test."),
         (["--size", "4"], "--size"),
