@@ -151,7 +151,7 @@ def _connect_inputs(inputs: Inputs, page: Parts, backend: Backend) -> None:
         if inputs.maker is None:
             shown = [image, settings.size]
             gr.on([each.change for each in shown], filling.on_picture(defaults), shown, inputs.seen, **QUICK)
-    if audio is not None:
+    if audio is not None and speaking is not None:
         audio.upload(filling.on_upload(read_sound), audio, audio, **QUEUED)
         audio.change(filling.on_sound(defaults), audio, inputs.heard, **QUICK)
         speak, said = filling.on_speak(backend.folder, defaults), [speaking.text, speaking.voice, speaking.rate]

@@ -38,10 +38,11 @@ _FACTS = """async (player) => {
     await video.play();
     const hasMoved = () => video.currentTime > 0 || video.ended;
     for (let count = 0; count < 600 && !hasMoved(); count++) await new Promise(done => setTimeout(done, 100));
+    const moved = hasMoved();  // a short video that loops may stand at 0 again
     await new Promise(done => setTimeout(done, 500));
     return {
         ready, duration: video.duration, width: video.videoWidth,
-        moved: hasMoved(), muted: video.muted,
+        moved, muted: video.muted,
         sound: video.webkitAudioDecodedByteCount > 0,
     };
 }"""

@@ -10,6 +10,7 @@ from humo.space.page import html, texts
 from humo.space.page.caption_completion import Completed
 from humo.space.page.curves import schedule_svg
 from humo.space.page.dense_caption import FIELDS
+from humo.space.page.picture_file import PictureFile
 from humo.space.page.portrait_view import maker_html
 from humo.space.page.scales import SCALES, rule_choices, rule_note
 from humo.space.page.speakers import ESPEAK, offered
@@ -19,7 +20,6 @@ from humo.space.page.widgets import (
     Opened,
     Panel,
     PersonMaker,
-    PictureFile,
     Settings,
     Sharing,
     Speaking,

@@ -11,24 +11,12 @@ import gradio as gr
 
 from humo.space.examples import Example
 from humo.space.jobs.request import Defaults, Mode, VideoRequest, frames_for
+from humo.space.page.picture_file import PictureFile
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """For events that answer at once."""
 QUEUED: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
 """For events that may show a toast, which only those of gradio's queue can; how many run is for the job manager."""
-
-
-class PictureFile(gr.Image):
-    """A picture as the file it came in: gradio would decode it, and say only "Error" if it is damaged.
-
-    Gradio writes a .pyi beside a module that has a subclass of its components; git ignores it.
-    """
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> str | None:
-        """Path of the upload, unread."""
-        return payload.path if payload is not None else None
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,5 @@ def _view(progress: Progress, ask: VideoRequest, page: Parts) -> View:
             panel.summary: gr.update(value=html.summary(progress.result, progress.elapsed), visible=True),
             panel.download: gr.update(value=path, visible=True),
             panel.made: Made(ask, progress.result),
-            **{group: gr.update(visible=True) for group in page.groups()},
-        }
+        } | dict.fromkeys(page.groups(), gr.update(visible=True))
     return view
