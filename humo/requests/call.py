@@ -190,7 +190,7 @@ def read_call(
     """Read and check what a call of the pipeline asks for; arguments as of `HuMoPipeline.__call__`.
 
     Returns:
-        What `HuMoPipeline.make_together` takes.
+        What `HuMoPipeline.generate_batch` takes.
 
     Raises:
         ValueError: if an input is not allowed; the sentence says what to do.
