@@ -89,7 +89,7 @@ def _words(progress: Progress) -> tuple[str, str]:
     if progress.phase is Phase.STOPPED:
         return "Stopped", f"after step {progress.step} of {progress.num_steps}" if progress.num_steps else ""
     if progress.phase is Phase.FAILED:
-        return sentence(progress.error), ""
+        return sentence(progress.error or ""), ""
     return "Done", ""
 
 

@@ -72,7 +72,7 @@ def follow(job: Job) -> Iterator[Progress]:
 
 def generator(
     inputs: Inputs, page: Parts, cleared: View, backend: Backend, is_fast: bool
-) -> Callable[[dict, gr.Request], Iterator[View]]:
+) -> Callable[[View, gr.Request], Iterator[View]]:
     """The event of a tab's Generate button, or of that for a quick look.
 
     Args:
@@ -84,7 +84,7 @@ def generator(
     """
     admission, starts = backend.admission, page.starts()
 
-    def make(values: dict, request: gr.Request) -> Iterator[View]:
+    def make(values: View, request: gr.Request) -> Iterator[View]:
         with toasts():
             ask, name = read_request(values, inputs, page.settings, is_fast)
             job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
@@ -102,7 +102,7 @@ def generator(
 
 def live_looker(
     inputs: Inputs, page: Parts, cleared: View, admission: Admission
-) -> Callable[[dict, gr.Request], Iterator[View]]:
+) -> Callable[[View, gr.Request], Iterator[View]]:
     """The event of every change of a tab while it is live: a quick look takes the place of the last video.
 
     The seed stays, so that what changes in the video is what was changed. What is not there yet, or not allowed, is no
@@ -115,7 +115,7 @@ def live_looker(
         admission: starts the jobs.
     """
 
-    def look(values: dict, request: gr.Request) -> Iterator[View]:
+    def look(values: View, request: gr.Request) -> Iterator[View]:
         yield {page.panel.stage: gr.skip()}  # an event without a word would empty all its outputs
         try:
             ask, name = read_request({**values, page.settings.is_random: False}, inputs, page.settings, is_fast=True)
@@ -168,6 +168,6 @@ def _view(progress: Progress, ask: VideoRequest, page: Parts) -> View:
             panel.summary: gr.update(value=html.summary(progress.result, progress.elapsed), visible=True),
             panel.download: gr.update(value=path, visible=True),
             panel.made: Made(ask, progress.result),
-            **{group: gr.update(visible=True) for group in page.groups()},
         }
+        view |= {group: gr.update(visible=True) for group in page.groups()}
     return view
