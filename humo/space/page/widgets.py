@@ -11,24 +11,12 @@ import gradio as gr
 
 from humo.space.examples import Example
 from humo.space.jobs.request import Defaults, Mode, VideoRequest, frames_for
+from humo.space.page.picture_file import PictureFile
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """For events that answer at once."""
 QUEUED: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
 """For events that may show a toast, which only those of gradio's queue can; how many run is for the job manager."""
-
-
-class PictureFile(gr.Image):
-    """A picture as the file it came in: gradio would decode it, and say only "Error" if it is damaged.
-
-    Gradio writes a .pyi beside a module that has a subclass of its components; git ignores it.
-    """
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> str | None:
-        """Path of the upload, unread."""
-        return payload.path if payload is not None else None
 
 
 @dataclass(frozen=True)
@@ -155,7 +143,7 @@ class Sharing(_Group):
     link: gr.HTML
     token: gr.Textbox
     delete: gr.Button
-    told: gr.HTML
+    status: gr.HTML
     id: gr.State
     """Id of the link, or None."""
 
@@ -185,7 +173,7 @@ class Looking:
 
     group: gr.Accordion
     look: gr.Button
-    told: gr.HTML
+    status: gr.HTML
     """How far it is."""
     shown: gr.Column
     step: gr.Slider
@@ -197,7 +185,7 @@ class Looking:
 
     def parts(self) -> list[Any]:
         """All that a look changes."""
-        return [self.look, self.told, self.shown, self.step, self.frame, *self.pictures.values(), self.inside]
+        return [self.look, self.status, self.shown, self.step, self.frame, *self.pictures.values(), self.inside]
 
 
 @dataclass(frozen=True)
@@ -206,14 +194,14 @@ class Comparing:
 
     group: gr.Accordion
     compare: gr.Button
-    told: gr.HTML
+    status: gr.HTML
     """How far it is."""
     video: gr.Video
     words: gr.HTML
 
     def parts(self) -> list[Any]:
         """All that a comparison changes."""
-        return [self.compare, self.told, self.video, self.words]
+        return [self.compare, self.status, self.video, self.words]
 
 
 @dataclass(frozen=True)
