@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from humo.space.environment import exit_on_bad_input, find_place, prepare
 
@@ -160,7 +160,7 @@ def _connect_inputs(inputs: Inputs, page: Parts, backend: Backend) -> None:
         outputs = [*inputs.widgets(), settings.seed, settings.is_random]
         button.click(filling.on_example(example, inputs, settings), None, outputs, **QUICK)
     known = filling.on_estimate(inputs, settings, backend.serving)
-    told = [page.panel.made, settings.steps, settings.rule, settings.size, inputs.seconds, audio]
+    told: list[Any] = [page.panel.made, settings.steps, settings.rule, settings.size, inputs.seconds, audio]
     for widget in filter(None, told):
         widget.change(known, {*inputs.widgets(), *settings.widgets()}, inputs.estimate, **QUICK)
 
@@ -169,7 +169,7 @@ def _connect_settings(page: Parts) -> None:
     settings = page.settings
     shown = [settings.note, *settings.scales.values()]
     settings.rule.input(filling.on_rule(settings), settings.rule, shown, **QUICK)
-    drawn = [settings.mode, settings.steps, settings.rule, *settings.scales.values()]
+    drawn: list[Any] = [settings.mode, settings.steps, settings.rule, *settings.scales.values()]
     draw = (filling.on_schedule(settings), set(drawn), settings.curve)
     for widget in drawn[1:]:
         widget.change(*draw, **QUICK)

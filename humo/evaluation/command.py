@@ -59,8 +59,7 @@ def evaluate(
     if bench is not None:
         from humo.evaluation.published.command import run_bench
 
-        summary = run_bench(bench, out, preset=preset, steps=steps, guidance=guidance, tell=_tell)
-        typer.echo(str(summary))
+        typer.echo(str(run_bench(bench, out, preset=preset, steps=steps, guidance=guidance, tell=_tell)))
         return
     wanted = _read_modes(modes)
     found = _find_recordings(voices, recordings, music)

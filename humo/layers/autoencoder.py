@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -146,7 +147,7 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         self.components = nn.Conv3d(3, z_dim, (TIME, SPACE // 2, SPACE // 2), stride=(TIME, SPACE // 2, SPACE // 2))
         self.decoder = PixelDecoder(z_dim, tuple(widths), tuple(depths))
 
-    def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[ExactLatents]:
+    def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | Any:
         """Encodes videos.
 
         Args:
@@ -169,9 +170,7 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         latents = ExactLatents(self.components(half.to(self.components.weight.dtype)))
         return AutoencoderKLOutput(latent_dist=latents) if return_dict else (latents,)
 
-    def decode(
-        self, z: Tensor, return_dict: bool = True, frames: Sequence[int] | None = None
-    ) -> DecoderOutput | tuple[Tensor]:
+    def decode(self, z: Tensor, return_dict: bool = True, frames: Sequence[int] | None = None) -> DecoderOutput | Any:
         """Decodes latents.
 
         Args:

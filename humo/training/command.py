@@ -137,7 +137,8 @@ def transformer(
     sheet_every: Annotated[int, typer.Option(help="Steps between sample sheets; 0: none.", min=0)] = 600,
 ) -> None:
     """Trains transformer and focus head through the stages; writes a pipeline folder at the end."""
-    from humo.training.transformer.loop import LoopSettings, train_transformer
+    from humo.training.transformer.loop import train_transformer
+    from humo.training.transformer.rounds import LoopSettings
 
     torch.set_num_threads(threads)
     settings = LoopSettings(

@@ -151,8 +151,8 @@ def settings(defaults: Defaults) -> Settings:
             scales = {}
             for name, label, info, low, high, step in SCALES:
                 value = defaults.scale(name)
-                look = {"visible": value is not None, "value": low if value is None else value}
-                scales[name] = gr.Slider(low, high, step=step, label=label, info=info, **look)
+                at, is_shown = (low, False) if value is None else (value, True)
+                scales[name] = gr.Slider(low, high, at, step=step, label=label, info=info, visible=is_shown)
             first = schedule_svg(defaults.guidance, start, defaults.shift, MODES[0].needs_image, MODES[0].needs_audio)
             curve = gr.HTML(first, elem_id="curve")
         with gr.Accordion("Settings of an earlier video", open=False):

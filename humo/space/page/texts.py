@@ -110,7 +110,7 @@ show();
 """Tells the page what is chosen in the person maker, and shows the drawings that it answers with."""
 
 
-def wake(button: str) -> str:
+def wake(button: str | None) -> str:
     """JavaScript of an event that presses a hidden button, if its input, a checkbox, is ticked.
 
     Args:

@@ -46,22 +46,22 @@ class PersonMaker:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The widgets of one tab."""
+    """The widgets of one tab; `Any` where a tab may have none."""
 
     mode: Mode
     tab: gr.Tab
     prompt: gr.Textbox
     words: gr.HTML
     """Chips that write words into the prompt."""
-    image: PictureFile | None
-    seen: gr.HTML | None
+    image: PictureFile | Any
+    seen: gr.HTML | Any
     """The picture as the model sees it."""
-    maker: PersonMaker | None
+    maker: PersonMaker | Any
     """Who is drawn in place of the picture, for a model of drawn people; None without pictures."""
     audio: gr.Audio | None
     heard: gr.HTML | None
     """The sound as the model hears it."""
-    speaking: Speaking | None
+    speaking: Speaking | Any
     seconds: gr.Slider | None
     generate: gr.Button
     quick: gr.Button
@@ -74,12 +74,12 @@ class Inputs:
     """How long the video will take."""
     examples: list[tuple[Example, gr.Button]]
 
-    def widgets(self) -> list[gr.components.Component]:
+    def widgets(self) -> list[Any]:
         """Those that hold a value."""
         drawn = () if self.maker is None else (self.maker.as_is, self.maker.person)
         return [each for each in (self.prompt, self.image, *drawn, self.audio, self.seconds) if each is not None]
 
-    def restored(self) -> list[gr.components.Component]:
+    def restored(self) -> list[Any]:
         """Those that an earlier video's settings change."""
         maker = self.maker
         shown = () if maker is None else (maker.completed, maker.box, maker.buttons, self.seen)
@@ -107,7 +107,7 @@ class Settings:
     """A video made here gives back its settings."""
     defaults: Defaults
 
-    def widgets(self) -> list[gr.components.Component]:
+    def widgets(self) -> list[Any]:
         """Those that hold a value of the request."""
         return [self.seed, self.is_random, self.steps, self.size, self.rule, *self.scales.values()]
 
@@ -115,7 +115,7 @@ class Settings:
 class _Group:
     """Widgets that are updated together."""
 
-    def parts(self) -> list[gr.components.Component]:
+    def parts(self: Any) -> list[Any]:
         """All of them."""
         return [getattr(self, each.name) for each in fields(self)]
 
@@ -183,7 +183,7 @@ class Looking:
     inside: gr.State
     """`humo.space.inspect.look_inside.Inside` of the video that is shown, or None."""
 
-    def parts(self) -> list[gr.components.Component]:
+    def parts(self) -> list[Any]:
         """All that a look changes."""
         return [self.look, self.status, self.shown, self.step, self.frame, *self.pictures.values(), self.inside]
 
@@ -199,7 +199,7 @@ class Comparing:
     video: gr.Video
     words: gr.HTML
 
-    def parts(self) -> list[gr.components.Component]:
+    def parts(self) -> list[Any]:
         """All that a comparison changes."""
         return [self.compare, self.status, self.video, self.words]
 
@@ -228,12 +228,12 @@ class Parts:
         """What hangs on a finished video."""
         return [self.links.group, self.views.group, self.other.group]
 
-    def restored(self) -> list[gr.components.Component]:
+    def restored(self) -> list[Any]:
         """All that an earlier video's settings change."""
         return [self.modes, *self.settings.widgets(), *(each for tab in self.tabs for each in tab.restored())]
 
 
-def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool = False) -> tuple[VideoRequest, str]:
+def read_request(values: Any, inputs: Inputs, settings: Settings, is_fast: bool = False) -> tuple[VideoRequest, str]:
     """What a visitor asks for, and a name for the file without its ending.
 
     Args:
@@ -272,7 +272,7 @@ def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool
     return request, f"humo-{inputs.mode.key.lower()}-{seed}"
 
 
-def read_guidance(values: dict, settings: Settings) -> dict[str, Any]:
+def read_guidance(values: Any, settings: Settings) -> dict[str, Any]:
     """Rule and scales as `humo.guidance.make_rule` reads them, from the values of the settings."""
     scales = {name: values[slider] for name, slider in settings.scales.items()}
     return settings.defaults.with_rule(values[settings.rule]).with_scales(**scales)

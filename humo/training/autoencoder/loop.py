@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def train_autoencoder(
     folder: Path,
     settings: AutoencoderSettings,
     save_every: int,
-    batches: Callable[[int], Iterator[CodecBatch]] | None = None,
+    batches: Callable[[int], Generator[CodecBatch]] | None = None,
     measure: Callable[[HuMoVideoCodec], dict[str, float]] | None = None,
     device: str = "cpu",
 ) -> HuMoVideoCodec:
@@ -65,9 +65,7 @@ def train_autoencoder(
             )
         if step % (5 * save_every) == 0 or step == settings.steps:
             shown: list[tuple[np.ndarray, np.ndarray]] = []
-            figures = measure_autoencoder(
-                codec, 8, show=lambda truth, decoded, shown=shown: shown.append((truth, decoded))
-            )
+            figures = measure_autoencoder(codec, 8, show=lambda *pair: shown.append(pair))  # noqa: B023
             figures |= measure(codec) if measure is not None else {}
             run.log(step, **{f"psnr_{name}": value for name, value in figures.items()})
             _save_pairs(shown[:4], folder / "sheet.png")

@@ -7,11 +7,11 @@ latents in training, because the transformer's latents are never exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -81,7 +81,7 @@ def _render(seed: int, settings: AutoencoderSettings, split: str = "train") -> t
     return np.stack([clip.frames for clip in clips]), np.stack([weigh(regions_of(clip), settings) for clip in clips])
 
 
-def rendered_batches(first: int, settings: AutoencoderSettings) -> Iterator[CodecBatch]:
+def rendered_batches(first: int, settings: AutoencoderSettings) -> Generator[CodecBatch]:
     """Batches of rendered clips from step `first` on, without an end; one background process renders ahead.
 
     A batch follows from its step's number, so a resumed run sees the same data.
@@ -111,7 +111,7 @@ def to_video(frames: np.ndarray | Tensor) -> Tensor:
 def fit_components(codec: HuMoVideoCodec, settings: AutoencoderSettings) -> None:
     """Sets the encoder's weights to the weighted principal components of rendered blocks, and the latents' scale."""
     block = (TIME, SPACE // 2, SPACE // 2)
-    count, moment, mean = 0.0, 0.0, 0.0
+    count, moment, mean = torch.zeros(3, dtype=torch.float64)
     for seed in range(settings.component_clips // settings.batch_size):
         frames, weights, _ = render_batch(10_000_000 + seed, settings)
         blocks = _blocks(to_video(frames), block).double()
@@ -120,13 +120,13 @@ def fit_components(codec: HuMoVideoCodec, settings: AutoencoderSettings) -> None
         moment = moment + (weight * blocks).T @ blocks
     mean = mean / count
     values, vectors = torch.linalg.eigh(moment / count - torch.outer(mean, mean))
-    components = vectors.flip(1)[:, : codec.config.z_dim].T  # (c, 768), strongest first
+    components = vectors.flip(1)[:, : codec.config["z_dim"]].T  # (c, 768), strongest first
     codec.components.weight.copy_(components.reshape(codec.components.weight.shape))
-    codec.components.bias.copy_(-(components @ mean))
-    spread = values.flip(0)[: codec.config.z_dim].sqrt()
+    codec.components.get_parameter("bias").copy_(-(components @ mean))
+    spread = values.flip(0)[: codec.config["z_dim"]].sqrt()
     scale = spread**settings.flatten
     frames = render_batch(20_000_000, replace(settings, batch_size=64)).frames
-    codec.register_to_config(latents_mean=[0.0] * codec.config.z_dim, latents_std=scale.tolist())
+    codec.register_to_config(latents_mean=[0.0] * codec.config["z_dim"], latents_std=scale.tolist())
     rms = codec.normalize(codec.encode(to_video(frames)).latent_dist.mode()).square().mean().sqrt()
     codec.register_to_config(latents_std=(scale * rms.item()).tolist())  # unit variance on average
 
@@ -144,8 +144,8 @@ def train_decoder(
     codec: HuMoVideoCodec,
     settings: AutoencoderSettings,
     first_step: int = 0,
-    optimizer_state: dict | None = None,
-    batches: Callable[[int], Iterator[CodecBatch]] | None = None,
+    optimizer_state: dict[str, Any] | None = None,
+    batches: Callable[[int], Generator[CodecBatch]] | None = None,
     critic: Critic | None = None,
 ) -> Iterator[tuple[int, dict[str, Tensor], torch.optim.Optimizer]]:
     """Trains the decoder, on the codec's device.
@@ -176,7 +176,7 @@ def train_decoder(
             decoded, loss = _decoder_loss(codec, video, batch, settings, step)
             taught = loss
             if critic is not None:
-                taught = loss + critic.lesson(decoded, loss, codec.decoder.doublings[-1].weight)
+                taught = loss + critic.lesson(decoded, loss, codec.decoder.doublings[-1].get_parameter("weight"))
             optimizer.zero_grad()
             taught.backward()
             torch.nn.utils.clip_grad_norm_(codec.decoder.parameters(), 1.0)
@@ -239,8 +239,9 @@ def deepen(codec: HuMoVideoCodec, depths: Sequence[int]) -> HuMoVideoCodec:
     Raises:
         ValueError: if a place would have fewer blocks than it has.
     """
-    if len(depths) != len(codec.config.depths) or any(a < b for a, b in zip(depths, codec.config.depths, strict=True)):
-        raise ValueError(f"depths are {tuple(depths)} but the decoder has {tuple(codec.config.depths)}: give as many.")
+    known = codec.config["depths"]
+    if len(depths) != len(known) or any(a < b for a, b in zip(depths, known, strict=True)):
+        raise ValueError(f"depths are {tuple(depths)} but the decoder has {tuple(known)}: give as many.")
     settings = {name: value for name, value in codec.config.items() if not name.startswith("_")}
     deeper = HuMoVideoCodec(**{**settings, "depths": tuple(depths)})
     deeper.load_state_dict(codec.state_dict(), strict=False)

@@ -12,7 +12,7 @@ Legend: b clips, k latent frames, c latent channels, g latent grid.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -162,7 +162,7 @@ class RedrawnClips:
             self.latents[:, :, : (cut - 1) // TIME + 1][chosen],
         )
 
-    def batches(self, first: int, own_share: float) -> Iterator[CodecBatch]:
+    def batches(self, first: int, own_share: float) -> Generator[CodecBatch]:
         """Batches of the steps from `first` on, without an end; each follows from its step's number.
 
         Args:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,7 +116,7 @@ class Distiller:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.learning_rate, weight_decay=0.0)
         self.ema = EMAModel(self.parameters, decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """Everything a resume needs, as tensors and plain values."""
         return {
             "student": learned(self.student),
@@ -123,7 +124,7 @@ class Distiller:
             "ema": self.ema.state_dict(),
         }
 
-    def load(self, state: dict) -> None:
+    def load(self, state: dict[str, Any]) -> None:
         """Takes back what `state` gave."""
         for name, value in learned(self.student).items():
             value.data.copy_(state["student"][name])

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from humo.guidance import Branch, Rule
+from humo.guidance import Branch
 from humo.pipeline import HuMoPipeline
 from humo.sampling import denoise, make_scheduler, set_timesteps
 from humo.system.files import atomic_write
@@ -85,7 +86,7 @@ class Trajectories:
         return replace(self, **large)
 
 
-def draw_scales(rng: np.random.Generator, guidance: dict, timesteps: Tensor, size: int) -> Tensor:
+def draw_scales(rng: np.random.Generator, guidance: dict[str, Any], timesteps: Tensor, size: int) -> Tensor:
     """Scales of every step and sample, (n, b, 3): around the model's own rule, or anywhere from 1 on.
 
     Args:
@@ -139,7 +140,7 @@ def sample_trajectories(pipe: HuMoPipeline, batch: Batch, index: int, settings: 
     return Trajectories(trajectories, scheduler.sigmas.float().cpu(), scales, *parts)
 
 
-def _rule_of(scales: Tensor) -> Rule:
+def _rule_of(scales: Tensor) -> Any:
     """Eq. 4 with scales (n, b, 3) of every step and sample: the weights are tensors, (b, 1, 1, 1, 1)."""
     steps = iter(scales[..., None, None, None, None].unbind())
 

@@ -24,7 +24,7 @@ from humo.world import attributes
 from humo.world.captions import compose_caption
 from humo.world.clips import plan_clip
 
-OPTIONS: dict[str, tuple] = {
+OPTIONS: dict[str, tuple[object, ...]] = {
     **attributes.OPTIONS,
     "speech": (False, True),
     "distractor": ("none", "second", "balloon"),

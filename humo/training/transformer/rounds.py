@@ -67,7 +67,7 @@ class Round:
         """
         if settings.steps is None and settings.minutes is None:
             raise ValueError("give either the steps at which a training ends or the minutes that it may take.")
-        asked = {"steps": None if settings.minutes else settings.steps, "minutes": settings.minutes}
+        asked: dict[str, Any] = {"steps": None if settings.minutes else settings.steps, "minutes": settings.minutes}
         if state is None:
             if settings.further:
                 raise ValueError("a further round needs a trained model: train without it first, or `train start`.")

@@ -123,10 +123,10 @@ def on_tab(mode: Mode) -> Callable[[], str]:
     return lambda: mode.key
 
 
-def on_schedule(settings: Settings) -> Callable[[dict], str]:
+def on_schedule(settings: Settings) -> Callable[[View], str]:
     """Draws the schedule that the settings give."""
 
-    def draw(values: dict) -> str:
+    def draw(values: View) -> str:
         guidance, mode = read_guidance(values, settings), values[settings.mode]
         return schedule_svg(guidance, values[settings.steps], settings.defaults.shift, "I" in mode, "A" in mode)
 
@@ -150,12 +150,12 @@ def on_restore(page: Parts) -> Callable[[str | None], View]:
     return restore
 
 
-def on_estimate(inputs: Inputs, settings: Settings, serving: ServedModel) -> Callable[[dict], str]:
+def on_estimate(inputs: Inputs, settings: Settings, serving: ServedModel) -> Callable[[View], str]:
     """Tells how long the video will take, once one has been made."""
 
     longest = serving.defaults.longest_by_sound
 
-    def estimate(values: dict) -> str:
+    def estimate(values: View) -> str:
         try:
             request, _ = read_request(values, inputs, settings)
             if request.audio is not None:

@@ -72,7 +72,7 @@ def follow(job: Job) -> Iterator[Progress]:
 
 def on_generate(
     inputs: Inputs, page: Parts, cleared: View, backend: Backend, is_fast: bool
-) -> Callable[[dict, gr.Request], Iterator[View]]:
+) -> Callable[[View, gr.Request], Iterator[View]]:
     """The event of a tab's Generate button, or of that for a quick look.
 
     Args:
@@ -84,7 +84,7 @@ def on_generate(
     """
     admission, starts = backend.admission, page.starts()
 
-    def make(values: dict, request: gr.Request) -> Iterator[View]:
+    def make(values: View, request: gr.Request) -> Iterator[View]:
         with toasts():
             ask, name = read_request(values, inputs, page.settings, is_fast)
             job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
@@ -103,7 +103,7 @@ def on_generate(
 
 def on_live(
     inputs: Inputs, page: Parts, cleared: View, admission: Admission
-) -> Callable[[dict, gr.Request], Iterator[View]]:
+) -> Callable[[View, gr.Request], Iterator[View]]:
     """The event of every change of a tab while it is live: a quick look takes the place of the last video.
 
     The seed stays, so that what changes in the video is what was changed. What is not there yet, or not allowed, is no
@@ -116,7 +116,7 @@ def on_live(
         admission: starts the jobs.
     """
 
-    def look(values: dict, request: gr.Request) -> Iterator[View]:
+    def look(values: View, request: gr.Request) -> Iterator[View]:
         yield {page.panel.stage: gr.skip()}  # an event without a word would empty all its outputs
         try:
             ask, name = read_request({**values, page.settings.is_random: False}, inputs, page.settings, is_fast=True)

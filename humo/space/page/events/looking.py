@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -114,7 +114,7 @@ def _run(
     page: Parts,
     admission: Admission,
     request: gr.Request,
-) -> Iterator[tuple[View, object | None]]:
+) -> Iterator[tuple[View, Any]]:
     """A task on the video that is shown: updates, and at last its result."""
     with toasts():
         if made is None:

@@ -38,7 +38,7 @@ class DrawnPerson:
     is_from_picture: bool
 
 
-def on_picture(inputs: Inputs, settings: Settings, photographs: Photographs) -> Callable[[dict, gr.Request], View]:
+def on_picture(inputs: Inputs, settings: Settings, photographs: Photographs) -> Callable[[View, gr.Request], View]:
     """The event of another picture: a photograph is drawn, a drawing stays as it is.
 
     Args:
@@ -47,7 +47,7 @@ def on_picture(inputs: Inputs, settings: Settings, photographs: Photographs) -> 
         photographs: learns of each.
     """
 
-    def read(values: dict, request: gr.Request) -> View:
+    def read(values: View, request: gr.Request) -> View:
         path, person = values[inputs.image], values[inputs.maker.person]
         if path is None:
             if person is not None and not person.is_from_picture:
@@ -69,10 +69,10 @@ def on_picture(inputs: Inputs, settings: Settings, photographs: Photographs) -> 
     return read
 
 
-def on_as_is(inputs: Inputs, settings: Settings) -> Callable[[dict], View]:
+def on_as_is(inputs: Inputs, settings: Settings) -> Callable[[View], View]:
     """The event of the box that shows the model the picture itself; arguments as of `on_picture`."""
 
-    def choose(values: dict) -> View:
+    def choose(values: View) -> View:
         path = values[inputs.image]
         if path is None:
             return {inputs.maker.as_is: gr.update(visible=False)}
@@ -83,10 +83,10 @@ def on_as_is(inputs: Inputs, settings: Settings) -> Callable[[dict], View]:
     return choose
 
 
-def on_tile(inputs: Inputs) -> Callable[[dict, gr.EventData], View]:
+def on_tile(inputs: Inputs) -> Callable[[View, gr.EventData], View]:
     """The event of pressed buttons of the person maker; arguments as of `on_picture`."""
 
-    def choose(values: dict, pressed: gr.EventData) -> View:
+    def choose(values: View, pressed: gr.EventData) -> View:
         person = values[inputs.maker.person]
         before = Portrait() if person is None else person.portrait
         with toasts():
@@ -97,20 +97,20 @@ def on_tile(inputs: Inputs) -> Callable[[dict, gr.EventData], View]:
     return choose
 
 
-def on_surprise(inputs: Inputs) -> Callable[[dict], View]:
+def on_surprise(inputs: Inputs) -> Callable[[View], View]:
     """The event of Surprise me: anybody whom the world can draw; arguments as of `on_picture`."""
 
-    def surprise(values: dict) -> View:
+    def surprise(values: View) -> View:
         rng = np.random.default_rng(secrets.randbits(64))
         return _with_person(sample_portrait(rng), values, inputs) | _as_drawn(inputs)
 
     return surprise
 
 
-def on_maker(inputs: Inputs) -> Callable[[dict], View]:
+def on_maker(inputs: Inputs) -> Callable[[View], View]:
     """The event of the opened person maker: only then are its drawings made."""
 
-    def show(values: dict) -> View:
+    def show(values: View) -> View:
         person = values[inputs.maker.person]
         return {inputs.maker.buttons: maker_value(Portrait() if person is None else person.portrait)}
 
@@ -125,7 +125,7 @@ def sample_portrait(rng: np.random.Generator) -> Portrait:
     return Portrait(**{name: getattr(person, name) for name in names}, **outside)
 
 
-def _drawn(picture: str | Image.Image, values: dict, inputs: Inputs) -> View:
+def _drawn(picture: str | Image.Image, values: View, inputs: Inputs) -> View:
     """A photograph's view: the person in it, or the sentence that says why there is none."""
     from humo.portrait import read_portrait  # OpenCV: only for whoever brings a photograph
 
@@ -141,7 +141,7 @@ def _drawn(picture: str | Image.Image, values: dict, inputs: Inputs) -> View:
 
 def _with_person(
     portrait: Portrait,
-    values: dict,
+    values: View,
     inputs: Inputs,
     changed: tuple[str, ...] | None = None,
     is_from_picture: bool = False,
@@ -175,7 +175,7 @@ def show_person(inputs: Inputs, portrait: Portrait, is_from_picture: bool = Fals
     }
 
 
-def _as_it_is(picture: str | Image.Image, values: dict, inputs: Inputs, settings: Settings) -> View:
+def _as_it_is(picture: str | Image.Image, values: View, inputs: Inputs, settings: Settings) -> View:
     height, width = settings.defaults.read_size(values[settings.size])
     seen = gr.update(value=seen_html(read_picture(picture), height, width), visible=True)
     return _without_person(inputs) | {inputs.seen: seen}

@@ -80,8 +80,8 @@ def on_delete_opened(opened: Opened, backend: Backend) -> Callable[[str | None, 
 
 def _delete(backend: Backend, id: str | None, key: str) -> None:
     with toasts():
-        backend.store.delete(id, (key or "").strip())
-    shutil.rmtree(backend.folder / id, ignore_errors=True)  # the copies that were served
+        backend.store.delete(id or "", (key or "").strip())
+    shutil.rmtree(backend.folder / str(id), ignore_errors=True)  # the copies that were served
 
 
 def cleared(sharing: Sharing) -> View:
@@ -184,7 +184,7 @@ def on_remix(page: Parts, backend: Backend) -> Callable[[str | None], View]:
 
     def remix(id: str | None) -> View:
         with toasts():
-            record = backend.store.read(id)
+            record = backend.store.read(id or "")
             given = _inputs(backend, record)
         return on_close(page)() | restored(record.settings, given, page.modes, page.tabs, page.settings)
 

@@ -126,7 +126,7 @@ def _version(
 
 def resting(mouths: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Mouths (b, t, 2), at rest where a place (b, t) says so."""
-    return np.where((places == SHUT)[..., None], np.float32(REST), mouths)
+    return np.where((places == SHUT)[..., None], np.array(REST, np.float32), mouths)
 
 
 def _extended(times: np.ndarray, base_times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

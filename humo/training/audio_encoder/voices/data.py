@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -164,7 +165,7 @@ def _path(folder: Path, number: int) -> Path:
 
 def _write_shard(folder: Path, voices: list[str], number: int) -> Path:
     made = (make_sentence(seed, voices) for seed in range(number * SHARD, (number + 1) * SHARD))
-    rows, arrays = [], {}
+    rows, arrays = [], dict[str, Any]()
 
     def keep(array: np.ndarray) -> int:
         arrays[f"a{len(arrays)}"] = array

@@ -36,7 +36,7 @@ def without_speech(rng: np.random.Generator, length: int) -> np.ndarray:
     """Noise, music or both, (length,) at any level, sometimes with gaps, or nothing at all: nobody speaks."""
     if rng.random() < 0.05:
         return np.zeros(length, np.float32)
-    sound = np.zeros(length, np.float32)
+    sound: np.ndarray = np.zeros(length, np.float32)
     kind = rng.random()
     if kind < 0.6:
         sound = sound + music(rng, length)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,9 +124,10 @@ def measure_voices(
     objective: VoiceObjective, encoder: AudioEncoder, sentences: list[Sentence], batches: int = 6
 ) -> dict[str, float]:
     """Correlation of the mouth read from the features with the truth, on espeak-ng, on other voices and spoilt."""
-    kinds = {"espeak": {"clean_share": 1.0}, "others": {"clean_share": 0.0, "other_share": 1.0, "spoilt_share": 0.0}}
-    kinds["spoilt"] = {"clean_share": 0.0, "other_share": 1.0, "spoilt_share": 1.0}
-    figures = {}
+    kinds: dict[str, dict[str, Any]] = {"espeak": {"clean_share": 1.0}}
+    for name, spoilt in (("others", 0.0), ("spoilt", 1.0)):
+        kinds[name] = {"clean_share": 0.0, "other_share": 1.0, "spoilt_share": spoilt}
+    figures: dict[str, float] = {}
     for name, shares in kinds.items():
         settings = replace(objective.batch, silent=0, **shares)
         read, true = [], []
