@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from humo.space.environment import find_place, prepare, wrong_told
+from humo.space.environment import exit_on_bad_input, find_place, prepare
 
 TEMPORARY = prepare()  # before gradio is imported, which reads variables then and hands out no file from elsewhere
 
@@ -34,7 +34,7 @@ from humo.space.page.theme import CSS, ICON, ICON_LINK, make_theme  # noqa: E402
 from humo.space.page.widgets import QUEUED, QUICK, Inputs, Parts  # noqa: E402
 from humo.space.page.wording_view import add_reading  # noqa: E402
 from humo.space.photographs import Photographs  # noqa: E402
-from humo.space.refusals import HANDLERS, MAX_SESSIONS, Page, RequestGuard  # noqa: E402
+from humo.space.request_guard import HANDLERS, MAX_SESSIONS, Page, RequestGuard  # noqa: E402
 from humo.space.state import Backend  # noqa: E402
 
 HOUR = 3600
@@ -123,22 +123,22 @@ def _connect_generating(page: Parts, backend: Backend) -> None:
     for inputs in page.tabs:
         given = {*inputs.widgets(), *settings.widgets()}
         for button, is_fast in ((inputs.generate, False), (inputs.quick, True)):
-            button.click(generating.generator(inputs, page, cleared, backend, is_fast), given, outputs, **QUEUED)
-        look = generating.live_looker(inputs, page, cleared, backend.admission)
+            button.click(generating.on_generate(inputs, page, cleared, backend, is_fast), given, outputs, **QUEUED)
+        look = generating.on_live(inputs, page, cleared, backend.admission)
         inputs.wake.click(look, given, outputs, trigger_mode="always_last", **QUEUED)
         changes = [each.change for each in (*inputs.widgets(), inputs.live)] + [settings.seed.input]
         changes += [each.release for each in settings.scales.values()]
         gr.on(changes, None, inputs.live, js=texts.wake(inputs.wake.elem_id), **QUICK)
-    panel.stop.click(generating.stopper(backend.admission.manager), **QUICK)
+    panel.stop.click(generating.on_stop(backend.admission.manager), **QUICK)
 
 
 def _connect_looking(page: Parts, backend: Backend) -> None:
     views, other, made, starts = page.views, page.other, page.panel.made, page.starts()
-    look, compare = looking.looker(page, backend.admission), looking.comparer(page, backend.admission)
+    look, compare = looking.on_look_inside(page, backend.admission), looking.on_compare(page, backend.admission)
     views.look.click(look, made, [*views.parts(), *starts], **QUEUED)
     for slider in (views.step, views.frame):
         place = [views.inside, views.step, views.frame]
-        slider.release(looking.turner(views), place, [*views.pictures.values()], **QUICK)
+        slider.release(looking.on_turn(views), place, [*views.pictures.values()], **QUICK)
     other.compare.click(compare, made, [*other.parts(), *starts], **QUEUED)
 
 
@@ -147,19 +147,19 @@ def _connect_inputs(inputs: Inputs, page: Parts, backend: Backend) -> None:
     image, audio, speaking = inputs.image, inputs.audio, inputs.speaking
     inputs.words.click(filling.add_word, inputs.prompt, inputs.prompt, **QUICK)
     if image is not None:
-        image.upload(filling.checker(read_picture), image, image, **QUEUED)
+        image.upload(filling.on_upload(read_picture), image, image, **QUEUED)
         if inputs.maker is None:
             shown = [image, settings.size]
-            gr.on([each.change for each in shown], filling.shower(defaults), shown, inputs.seen, **QUICK)
+            gr.on([each.change for each in shown], filling.on_picture(defaults), shown, inputs.seen, **QUICK)
     if audio is not None and speaking is not None:
-        audio.upload(filling.checker(read_sound), audio, audio, **QUEUED)
-        audio.change(filling.hearer(defaults), audio, inputs.heard, **QUICK)
-        speak, said = filling.speaker(backend.folder, defaults), [speaking.text, speaking.voice, speaking.rate]
+        audio.upload(filling.on_upload(read_sound), audio, audio, **QUEUED)
+        audio.change(filling.on_sound(defaults), audio, inputs.heard, **QUICK)
+        speak, said = filling.on_speak(backend.folder, defaults), [speaking.text, speaking.voice, speaking.rate]
         speaking.speak.click(speak, said, audio, **QUEUED)
     for example, button in inputs.examples:
         outputs = [*inputs.widgets(), settings.seed, settings.is_random]
-        button.click(filling.filler(example, inputs, settings), None, outputs, **QUICK)
-    known = filling.estimator(inputs, settings, backend.serving)
+        button.click(filling.on_example(example, inputs, settings), None, outputs, **QUICK)
+    known = filling.on_estimate(inputs, settings, backend.serving)
     told = [page.panel.made, settings.steps, settings.rule, settings.size, inputs.seconds, audio]
     for widget in filter(None, told):
         widget.change(known, {*inputs.widgets(), *settings.widgets()}, inputs.estimate, **QUICK)
@@ -168,14 +168,14 @@ def _connect_inputs(inputs: Inputs, page: Parts, backend: Backend) -> None:
 def _connect_settings(page: Parts) -> None:
     settings = page.settings
     shown = [settings.note, *settings.scales.values()]
-    settings.rule.input(filling.rule_chooser(settings), settings.rule, shown, **QUICK)
+    settings.rule.input(filling.on_rule(settings), settings.rule, shown, **QUICK)
     drawn = [settings.mode, settings.steps, settings.rule, *settings.scales.values()]
-    draw = (filling.drawer(settings), set(drawn), settings.curve)
+    draw = (filling.on_schedule(settings), set(drawn), settings.curve)
     for widget in drawn[1:]:
         widget.change(*draw, **QUICK)
     for inputs in page.tabs:
-        inputs.tab.select(filling.chooser(inputs.mode), None, settings.mode, **QUICK).then(*draw, **QUICK)
-    settings.restore.upload(filling.restorer(page), settings.restore, page.restored(), **QUEUED)
+        inputs.tab.select(filling.on_tab(inputs.mode), None, settings.mode, **QUICK).then(*draw, **QUICK)
+    settings.restore.upload(filling.on_restore(page), settings.restore, page.restored(), **QUEUED)
 
 
 def _connect_person_makers(blocks: gr.Blocks, page: Parts, photographs: Photographs) -> None:
@@ -183,26 +183,26 @@ def _connect_person_makers(blocks: gr.Blocks, page: Parts, photographs: Photogra
     for inputs in (tab for tab in page.tabs if tab.maker is not None):
         maker, given = inputs.maker, {*inputs.widgets(), inputs.maker.completed, settings.size}
         outputs = [maker.person, maker.completed, maker.as_is, maker.box, maker.buttons, inputs.seen, inputs.prompt]
-        inputs.image.change(portraying.picture_reader(inputs, settings, photographs), given, outputs, **QUEUED)
-        maker.as_is.input(portraying.as_is_chooser(inputs, settings), given, outputs, **QUEUED)
-        maker.box.expand(portraying.maker_opener(inputs), given, maker.buttons, **QUICK)
-        maker.buttons.click(portraying.chooser(inputs), given, outputs, trigger_mode="multiple", **QUEUED)
-        maker.surprise.click(portraying.surpriser(inputs), given, outputs, **QUEUED)
+        inputs.image.change(portraying.on_picture(inputs, settings, photographs), given, outputs, **QUEUED)
+        maker.as_is.input(portraying.on_as_is(inputs, settings), given, outputs, **QUEUED)
+        maker.box.expand(portraying.on_maker(inputs), given, maker.buttons, **QUICK)
+        maker.buttons.click(portraying.on_tile(inputs), given, outputs, trigger_mode="multiple", **QUEUED)
+        maker.surprise.click(portraying.on_surprise(inputs), given, outputs, **QUEUED)
     blocks.unload(photographs.forget)
 
 
 def _connect_links(blocks: gr.Blocks, page: Parts, backend: Backend, shown: list[Record]) -> None:
     links, opened, maker = page.links, page.opened, page.maker
     made = [page.panel.made, links.keeps_inputs]
-    links.share.click(sharing.sharer(links, backend), made, links.parts(), **QUEUED)
-    links.delete.click(sharing.deleter(links, backend), [links.id, links.token], links.parts(), **QUEUED)
-    blocks.load(sharing.opener(page, backend), None, [*opened.parts(), maker], **QUICK)
-    opened.close.click(sharing.closer(page), None, [opened.group, maker], **QUICK)
+    links.share.click(sharing.on_share(links, backend), made, links.parts(), **QUEUED)
+    links.delete.click(sharing.on_delete(links, backend), [links.id, links.token], links.parts(), **QUEUED)
+    blocks.load(sharing.on_open(page, backend), None, [*opened.parts(), maker], **QUICK)
+    opened.close.click(sharing.on_close(page), None, [opened.group, maker], **QUICK)
     remixed = [opened.group, maker, *page.restored()]
-    opened.remix.click(sharing.remixer(page, backend), opened.id, remixed, **QUEUED)
-    delete = sharing.opened_deleter(opened, backend)
+    opened.remix.click(sharing.on_remix(page, backend), opened.id, remixed, **QUEUED)
+    delete = sharing.on_delete_opened(opened, backend)
     opened.delete.click(delete, [opened.id, opened.key], opened.parts(), **QUEUED)
-    choose = sharing.gallery_opener(page, backend, shown)
+    choose = sharing.on_gallery(page, backend, shown)
     page.gallery.select(choose, None, [*opened.parts(), maker], **QUICK)
 
 
@@ -217,7 +217,7 @@ def main(
 ) -> None:
     """Open the page."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary folder goes
-    with wrong_told():
+    with exit_on_bad_input():
         host, port = find_place(host, port)
         backend = Backend.open(TEMPORARY, model, records, ray)
         if is_zero_gpu():

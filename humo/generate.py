@@ -115,8 +115,8 @@ def generate(
         "width": width,
     }
     is_main = _is_main()
-    if is_main and (told := _estimate(pipe, settings, frames, len(image or ()), sound, cuts, memory)):
-        typer.echo(told, err=True)
+    if is_main and (estimate := _estimate(pipe, settings, frames, len(image or ()), sound, cuts, memory)):
+        typer.echo(estimate, err=True)
     with tqdm(unit="step", desc="generating", file=sys.stderr, disable=not is_main) as bar:
         if cuts is None or shots is None or sound is None:
             request = VideoRequest(
@@ -124,7 +124,7 @@ def generate(
             )
             video: Any = request.run(pipe, on_step=partial(_advance, bar))
         else:
-            from humo.shots.making import make_shots
+            from humo.shots.generation import make_shots
 
             show = partial(_advance_shot, bar, len(cuts))
             video = make_shots(
@@ -186,7 +186,7 @@ def _given(sound: Sound | None, option: str) -> Sound:
 
 def _plan(sound: Sound, preset: str, frames: int | None) -> list[Shot]:
     """Cut a sound into shots that the model can make."""
-    from humo.shots.making import longest_shot, plan_shots
+    from humo.shots.generation import longest_shot, plan_shots
 
     longest = longest_shot(_config(preset))
     if frames is not None and frames > longest:
@@ -209,7 +209,7 @@ def _config(preset: str) -> dict[str, Any]:
 
 def _cut_list(cuts: list[Shot], texts: list[str]) -> str:
     """The shots as a table."""
-    from humo.shots.making import prompt_of_each
+    from humo.shots.generation import prompt_of_each
     from humo.timing import FPS
 
     each = prompt_of_each(texts or [""], len(cuts))
@@ -251,7 +251,7 @@ def _estimate(
         frames = max(cut.num_frames_made for cut in cuts)
     elif frames is None:
         frames = choose_num_frames(sound, pipe.config, [])
-    told = estimate_run(
+    estimate = estimate_run(
         pipe,
         settings["height"] or pipe.config.default_height,
         settings["width"] or pipe.config.default_width,
@@ -263,7 +263,7 @@ def _estimate(
         guidance=settings["guidance"],
         num_processes=_num_processes(),
     )
-    return told if told is None or cuts is None else f"{told} That is the longest of {len(cuts)} shots."
+    return estimate if estimate is None or cuts is None else f"{estimate} That is the longest of {len(cuts)} shots."
 
 
 def _advance(bar: tqdm, state: StepState) -> None:

@@ -209,11 +209,11 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         if return_masks:
             check_masks("return_masks", self.focus_head, self.transformer)
         masks = MaskKeeper(self.focus_head) if return_masks else None
-        output = self.make_together([call], _call_each(masks, on_step), on_frames and [on_frames])[0]
+        output = self.generate_batch([call], _call_each(masks, on_step), on_frames and [on_frames])[0]
         return output if masks is None else replace(output, masks=masks.best)
 
     @torch.no_grad()
-    def make_together(
+    def generate_batch(
         self,
         calls: Sequence[Call],
         on_step: Callable[[StepState], None] | None = None,
@@ -242,8 +242,10 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             )
         try:
             # 1. Encode what was given
-            told = [self.encode_conditions(call.read_request, call.pictures, call.heard, call.notes) for call in calls]
-            conditions = join_conditions(told)
+            separate = [
+                self.encode_conditions(call.read_request, call.pictures, call.heard, call.notes) for call in calls
+            ]
+            conditions = join_conditions(separate)
             noise = torch.cat([self._draw_noise(call.request, conditions.num_references) for call in calls])
             self.maybe_free_model_hooks()  # under model offload only a next encoder would send one away; it may not run
 

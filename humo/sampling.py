@@ -72,11 +72,11 @@ class Conditions:
         return replace(self, guidance=guidance_scalars(rule, sigma, next_sigma))
 
 
-def join_conditions(told: Sequence[Conditions]) -> Conditions:
+def join_conditions(parts: Sequence[Conditions]) -> Conditions:
     """The conditions of several videos of equal shape as one batch."""
     joined: dict[str, Any] = {}
     for each in fields(Conditions):
-        values = [getattr(one, each.name) for one in told]
+        values = [getattr(one, each.name) for one in parts]
         joined[each.name] = torch.cat(values) if isinstance(values[0], Tensor) else values[0]
     return Conditions(**joined)
 
@@ -323,11 +323,11 @@ def branch_inputs(
     like = torch.empty((), device=latents.device, dtype=transformer.dtype)
     text = conditions.text if branch.text else conditions.negative_text
     audio = conditions.audio if branch.audio else None
-    told = {}
+    extra = {}
     if conditions.guidance is not None:
-        told["guidance"] = torch.tensor([conditions.guidance] * batch_size, device=latents.device)
+        extra["guidance"] = torch.tensor([conditions.guidance] * batch_size, device=latents.device)
     return {
-        **told,
+        **extra,
         "hidden_states": hidden_states.to(like),
         "timestep": torch.full((batch_size,), timestep, dtype=torch.float32, device=latents.device),
         "encoder_hidden_states": text.to(like),

@@ -84,9 +84,9 @@ def benchmark(
 
 def _measure_waiting(preset: str, seconds: float, json_path: Path | None) -> None:
     from humo.benchmarks.waiting import describe_waiting, measure_waiting
-    from humo.space.jobs.model_choice import load_served
+    from humo.space.jobs.model_choice import load_model
 
-    crowds = measure_waiting(load_served(preset).pipe, seconds=seconds)
+    crowds = measure_waiting(load_model(preset).pipe, seconds=seconds)
     typer.echo(describe_waiting(crowds))
     if json_path is not None:
         write_json(json_path, [asdict(crowd) for crowd in crowds])

@@ -28,7 +28,7 @@ ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class WaitingTimes:
     """One measurement.
 
     Attributes:
@@ -57,7 +57,7 @@ class _Hold:
 
     is_free: threading.Event
 
-    def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> bool:
+    def run(self, pipe: HuMoPipeline, report: Callable[[Moment], None]) -> bool:
         return self.is_free.wait(60)
 
     def seconds(self, pipe: HuMoPipeline) -> float:
@@ -70,7 +70,7 @@ def measure_waiting(
     batch: int = BATCH,
     seconds: float = 2.0,
     rounds: int = ROUNDS,
-) -> list[Crowd]:
+) -> list[WaitingTimes]:
     """Let jobs of equal shape wait, and time them: one after the other, and as batches.
 
     Args:
@@ -84,7 +84,7 @@ def measure_waiting(
     crowds = [
         (form, count, most) for form in forms for count in waiting for most in ((1,) if count == 1 else (1, batch))
     ]
-    fastest: dict[tuple[str, int, int], Crowd] = {}
+    fastest: dict[tuple[str, int, int], WaitingTimes] = {}
     with tempfile.TemporaryDirectory(prefix="humo-waiting-") as folder:
         request = _request(Path(folder), seconds)
         for _ in range(rounds):
@@ -92,16 +92,16 @@ def measure_waiting(
                 asked = replace(request, is_fast=form == "quick look")
                 manager = JobManager(Model(lambda: pipe), DiskQuota(Path(folder), 1 << 30), batches=Batches(most, most))
                 times = _time(manager, asked, count)
-                crowd = Crowd(form, min(most, count), count, fmean(times), max(times))
+                crowd = WaitingTimes(form, min(most, count), count, fmean(times), max(times))
                 fastest[form, count, most] = min(crowd, fastest.get((form, count, most), crowd), key=_last)
     return [fastest[crowd] for crowd in crowds]
 
 
-def _last(crowd: Crowd) -> float:
+def _last(crowd: WaitingTimes) -> float:
     return crowd.last
 
 
-def describe_waiting(crowds: Sequence[Crowd]) -> str:
+def describe_waiting(crowds: Sequence[WaitingTimes]) -> str:
     """A table in markdown."""
     head = ("video", "waiting", "made together", "videos a minute", "mean wait, s", "all done, s")
     return markdown_table(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from humo.evaluation.cases import Case
-    from humo.evaluation.probes.networks import Reading
+    from humo.evaluation.probes.networks import ProbeOutput
     from humo.evaluation.voices.recordings import Recording
 
 Scale = Annotated[float | None, typer.Option(help="Guidance; default: the model's own.")]
@@ -59,8 +59,8 @@ def evaluate(
     if bench is not None:
         from humo.evaluation.published.command import run_bench
 
-        told = run_bench(bench, out, preset=preset, steps=steps, guidance=guidance, tell=_tell)
-        typer.echo(str(told))
+        summary = run_bench(bench, out, preset=preset, steps=steps, guidance=guidance, tell=_tell)
+        typer.echo(str(summary))
         return
     wanted = _read_modes(modes)
     found = _find_recordings(voices, recordings, music)
@@ -96,7 +96,7 @@ def evaluate(
         return
     sheets: list[str] = []
 
-    def show(mode: str, cases: list[Case], made: list[np.ndarray], readings: list[Reading]) -> None:
+    def show(mode: str, cases: list[Case], made: list[np.ndarray], readings: list[ProbeOutput]) -> None:
         sheets.append(write_sheet(out / f"{mode}.webp", cases, made, readings, mode).name)
         write_samples(out / "samples", cases, made, mode)
 

@@ -51,7 +51,7 @@ def compare_forms(
     fast, cases = make_fast(pipe, folder), make_cases(num_videos, 0, "validation", num_frames)
     forms = {"exact": pipe, "fast": fast}
     tried = [("exact", pipe.config.default_num_inference_steps), *((form, n) for form in forms for n in steps)]
-    truth, told, whole = None, [], 1.0
+    truth, comparisons, whole = None, [], 1.0
     for form, number in tried:
         maker = forms[form]
         start = time.perf_counter()
@@ -61,8 +61,8 @@ def compare_forms(
             truth, whole = made, seconds
         error = np.square(made.astype(np.float32) - truth).mean()
         psnr = float(10 * np.log10(255**2 / error)) if error else float("inf")
-        told.append(Comparison(form, number, psnr, seconds / whole))
-    return told
+        comparisons.append(Comparison(form, number, psnr, seconds / whole))
+    return comparisons
 
 
 def describe_comparisons(comparisons: Sequence[Comparison]) -> str:

@@ -22,7 +22,7 @@ from humo.requests import noise
 from humo.requests.checks import Request, check_request
 from humo.sampling import Conditions, StepState, denoise, join_conditions
 from humo.system.digests import digest_data
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 from humo.system.fingerprint import fingerprint_pipeline
 from humo.timing import count_latents
 
@@ -179,5 +179,5 @@ def _read(path: Path) -> np.ndarray:
 
 def _write(path: Path | None, frames: np.ndarray) -> None:
     if path is not None:
-        with replaced(path) as part, part.open("wb") as file:
+        with atomic_write(path) as part, part.open("wb") as file:
             np.savez_compressed(file, frames=frames)

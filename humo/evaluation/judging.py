@@ -9,12 +9,14 @@ import numpy as np
 
 from humo.evaluation import metrics
 from humo.evaluation.cases import Case
-from humo.evaluation.probes.networks import OPTIONS, Reading
+from humo.evaluation.probes.networks import OPTIONS, ProbeOutput
 
 Hits = list[dict[str, bool]]
 
 
-def judge(cases: Sequence[Case], readings: Sequence[Reading], real: Sequence[Reading], mode: str) -> dict[str, Any]:
+def judge(
+    cases: Sequence[Case], readings: Sequence[ProbeOutput], real: Sequence[ProbeOutput], mode: str
+) -> dict[str, Any]:
     """Figures of one mode.
 
     Args:
@@ -50,8 +52,8 @@ def judge(cases: Sequence[Case], readings: Sequence[Reading], real: Sequence[Rea
 def _followed(
     name: str,
     cases: Sequence[Case],
-    readings: Sequence[Reading],
-    real: Sequence[Reading],
+    readings: Sequence[ProbeOutput],
+    real: Sequence[ProbeOutput],
     asked: Callable[[Case], Sequence[str]],
 ) -> dict[str, Any]:
     """Share of asked attributes that are read, as a fraction of the share on renders of the same cases."""
@@ -79,14 +81,14 @@ def _fraction(hits: Hits, ceiling: Hits) -> float:
     return metrics.share(hits) / best if best > 0 else float("nan")
 
 
-def _hits(cases: Sequence[Case], readings: Sequence[Reading], asked: Callable[[Case], Sequence[str]]) -> Hits:
+def _hits(cases: Sequence[Case], readings: Sequence[ProbeOutput], asked: Callable[[Case], Sequence[str]]) -> Hits:
     return [
         {name: reading.label(name) == case.truth(name) for name in asked(case)}
         for case, reading in zip(cases, readings, strict=True)
     ]
 
 
-def judge_mouths(cases: Sequence[Case], readings: Sequence[Reading]) -> dict[str, Any]:
+def judge_mouths(cases: Sequence[Case], readings: Sequence[ProbeOutput]) -> dict[str, Any]:
     """Lip sync of the cases in which somebody speaks, with both controls, for openness and width.
 
     Returns:

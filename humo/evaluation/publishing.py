@@ -75,7 +75,7 @@ def training_record(out: Path) -> dict[str, Any]:
     of a training that this one started from (`humo.training.transformer.start`) do.
     """
     parts, clips = {}, 0
-    for part in ("codec", "hearing", "reading", "model", "refining", "voices"):
+    for part in ("autoencoder", "audio_encoder", "text_encoder", "transformer", "decoder", "voices"):
         path = out / part / "log.jsonl"
         if path.exists():
             lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -139,8 +139,8 @@ def _training_text(record: dict[str, Any]) -> str:
     rows = []
     sizes = record.get("parameters", {})
     names = {
-        "codec": ("vae",), "hearing": ("audio_encoder",), "reading": ("text_encoder",),
-        "model": ("transformer", "focus_head"), "refining": ("vae",), "voices": ("audio_encoder",),
+        "autoencoder": ("vae",), "audio_encoder": ("audio_encoder",), "text_encoder": ("text_encoder",),
+        "transformer": ("transformer", "focus_head"), "decoder": ("vae",), "voices": ("audio_encoder",),
     }  # fmt: skip
     for part, figures in record["parts"].items():
         millions = sum(sizes.get(name, 0) for name in names[part]) / 1e6
@@ -178,7 +178,7 @@ def publish(out: Path, target: Path) -> Path:
         ValueError: if the training has not written a pipeline yet.
     """
     if not (out / "pipeline" / "model_index.json").exists():
-        raise ValueError(f"{out} has no pipeline yet: run `python -m humo train model` first.")
+        raise ValueError(f"{out} has no pipeline yet: run `python -m humo train transformer` first.")
     target.mkdir(parents=True, exist_ok=True)
     for old in [target / "report.json", *target.glob("*.webp")]:
         old.unlink(missing_ok=True)

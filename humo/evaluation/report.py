@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from humo.evaluation.cases import Case
-from humo.evaluation.probes.networks import Reading
+from humo.evaluation.probes.networks import ProbeOutput
 from humo.evaluation.rounding import rounded, with_interval
 from humo.evaluation.seeds import spread_table
 from humo.evaluation.voices.report import kept_voices
@@ -55,20 +55,20 @@ def write_report(report: dict[str, Any], folder: Path, sheets: Sequence[str] = (
     Returns:
         Path of report.md.
     """
-    told = rounded(report) | kept_voices(folder, report["settings"].get("model", ""))
-    write_json(folder / "report.json", told)
+    figures = rounded(report) | kept_voices(folder, report["settings"].get("model", ""))
+    write_json(folder / "report.json", figures)
     parts = [
         "# Evaluation\n",
-        _settings_text(told),
+        _settings_text(figures),
         "\n## Generated videos\n",
-        _mode_table(told),
+        _mode_table(figures),
         "\n## Face masks, Frechet distance\n",
-        _other_figures(told),
-        *_spread_section(told),
+        _other_figures(figures),
+        *_spread_section(figures),
         "\n## By attribute\n",
-        _attribute_table(told),
+        _attribute_table(figures),
         "\n## The probes themselves, on held-out renders\n",
-        probe_table(told["probes"]),
+        probe_table(figures["probes"]),
     ]
     parts += [f"\n## {name.removesuffix('.webp')}\n\n![contact sheet]({name})\n" for name in sheets]
     path = folder / "report.md"
@@ -77,7 +77,7 @@ def write_report(report: dict[str, Any], folder: Path, sheets: Sequence[str] = (
 
 
 def write_sheet(
-    path: Path, cases: Sequence[Case], videos: Sequence[np.ndarray], readings: Sequence[Reading], mode: str
+    path: Path, cases: Sequence[Case], videos: Sequence[np.ndarray], readings: Sequence[ProbeOutput], mode: str
 ) -> Path:
     """Draws a contact sheet: reference, frames, and the mouth's true and read openness; the caption below.
 
@@ -163,8 +163,8 @@ def _mode_table(report: dict[str, Any]) -> str:
         for title, key, meaning in FIGURES
         if any(key in figures for figures in columns.values())
     )
-    told = "Columns renders and codec: the real clips, as drawn and through the video codec."
-    return f"{markdown_table(('', *columns, ''), rows)}\n\n{told}\n"
+    figures = "Columns renders and codec: the real clips, as drawn and through the video codec."
+    return f"{markdown_table(('', *columns, ''), rows)}\n\n{figures}\n"
 
 
 def _other_figures(report: dict[str, Any]) -> str:

@@ -26,8 +26,8 @@ def spread_of(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
         names = [name for name in (*SPREAD, "frechet") if all(name in figures for figures in every)]
         modes[mode] = {name: _spread([figures[name] for figures in every]) for name in names}
     mask = [report["mask_iou"]["500"] for report in reports if "500" in report["mask_iou"]]
-    told = {"seeds": [report["settings"]["seed"] for report in reports], "modes": modes}
-    return told | ({"mask_iou_500": _spread(mask)} if len(mask) == len(reports) else {})
+    spread = {"seeds": [report["settings"]["seed"] for report in reports], "modes": modes}
+    return spread | ({"mask_iou_500": _spread(mask)} if len(mask) == len(reports) else {})
 
 
 def spread_table(spread: dict[str, Any]) -> str:

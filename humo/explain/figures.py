@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from humo.transformer import HuMoTransformer3DModel
 
 _HATCHES = {"TA": "//", "TI": "\\\\", "T": "..", "I": "xx"}
-SENSES = ("text", "image", "audio")
+CONDITIONS = ("text", "image", "audio")
 
 
 # 1. The schedule
@@ -131,7 +131,7 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class Senses:
+class ConditionEffects:
     """The predicted clean video with everything shown, and with one sense taken away at a time.
 
     Attributes:
@@ -146,13 +146,13 @@ class Senses:
 
 
 @torch.no_grad()
-def senses(
+def condition_effects(
     pipeline: HuMoPipeline,
     latents: Tensor,
     timestep: float,
     conditions: Conditions,
     wanted: Sequence[int] | None = None,
-) -> Senses:
+) -> ConditionEffects:
     """What text, picture and voice each make of the same noise.
 
     Args:
@@ -166,17 +166,17 @@ def senses(
         The senses that are given; text always is.
     """
     full = Branch(True, conditions.references is not None, conditions.audio is not None)
-    shown = [name for name in SENSES if getattr(full, name)]
-    asked = {name: Branch(**{other: getattr(full, other) and other != name for other in SENSES}) for name in shown}
+    shown = [name for name in CONDITIONS if getattr(full, name)]
+    asked = {name: Branch(**{other: getattr(full, other) and other != name for other in CONDITIONS}) for name in shown}
     clean = [_predict(pipeline, latents, timestep, branch, conditions) for branch in (full, *asked.values())]
     # Only now, after all passes: network and codec may take turns on the GPU.
     video, *others = (_decode(pipeline, each, wanted) for each in clean)
     without = dict(zip(shown, others, strict=True))
     change = {name: np.abs(video.astype(np.int16) - other).mean(-1) for name, other in without.items()}
-    return Senses(video, without, change)
+    return ConditionEffects(video, without, change)
 
 
-def describe_senses(seen: Senses) -> str:
+def describe_condition_effects(seen: ConditionEffects) -> str:
     """How much each sense changed, and where, as a table."""
     rows = ((name, f"{change.mean():.1f}", in_shares(peak(change.mean(0)))) for name, change in seen.change.items())
     return markdown_table(("sense", "mean change of 255", "strongest (across, down)"), rows)
@@ -188,8 +188,8 @@ def _predict(
     """Predicted clean latents of the video, (1, z, f, h, w)."""
     windows = _windows(pipeline, latents, conditions)
     parts = [
-        _run(pipeline, part, timestep, branch, told)[:, :, : place.stop - place.start]
-        for place, part, told in _cut(latents, conditions, windows)
+        _run(pipeline, part, timestep, branch, windowed)[:, :, : place.stop - place.start]
+        for place, part, windowed in _cut(latents, conditions, windows)
     ]
     return latents[:, :, : windows[-1].stop] - timestep / 1000 * blend_windows(parts, windows)
 
@@ -222,9 +222,9 @@ def sound_map(pipeline: HuMoPipeline, latents: Tensor, timestep: float, conditio
     branch = Branch(True, conditions.references is not None, True)
     _, *patch = pipeline.transformer.config.patch_size
     grid = -1, latents.shape[3] // patch[0], latents.shape[4] // patch[1]
-    for place, part, told in _cut(latents, conditions, windows):
+    for place, part, windowed in _cut(latents, conditions, windows):
         with _audio_shares(pipeline.transformer) as shares:
-            _run(pipeline, part, timestep, branch, told)
+            _run(pipeline, part, timestep, branch, windowed)
         parts.append(torch.stack(shares, dim=1).unflatten(2, grid)[:, :, : place.stop - place.start])
     return blend_windows(parts, windows)[0].cpu().numpy()
 

@@ -27,10 +27,10 @@ from humo.finetuning.model import (
 from humo.finetuning.objective import (
     check_batch,
     count_faces,
-    draw_chance,
+    draw_random,
     flow_loss,
+    make_model_inputs,
     on_grid,
-    pose,
     shared_focus_loss,
 )
 from humo.finetuning.processes import is_split, loads_nothing
@@ -156,21 +156,21 @@ class Finetuning:
         """Loss of a batch in this process, and its parts."""
         device, settings = self.accelerator.device, self.settings
         first = self.accelerator.process_index * settings.batch_size
-        chance = draw_chance(batch, settings, share, number, first).to(device)
+        draws = draw_random(batch, settings, share, number, first).to(device)
         batch = batch.to(device)
         black = None
         if self.null_video is not None:
-            _, _, num_latents, rows, columns = chance.noise.shape
+            _, _, num_latents, rows, columns = draws.noise.shape
             black = self.null_video(num_latents, rows, columns, device)
-        question = pose(batch, chance, self.config.in_channels, settings, black)
+        inputs = make_model_inputs(batch, draws, self.config.in_channels, settings, black)
         with self.accelerator.autocast():
-            predicted, logits = self.model(*question.inputs())
-        flow = flow_loss(predicted, question.velocity)
+            predicted, logits = self.model(*inputs.arguments())
+        flow = flow_loss(predicted, inputs.velocity)
         parts = {"flow": flow.detach()}
         loss = flow
         if logits is not None:
             logits = logits[:, : batch.latents.shape[2]]
-            face = on_grid(question.face, logits)
+            face = on_grid(inputs.face, logits)
             num_faces = float(self.accelerator.reduce(count_faces(face), "sum"))
             focus = shared_focus_loss(logits, face, num_faces, self.accelerator.num_processes)
             loss = flow + settings.focus_weight * focus

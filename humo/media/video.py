@@ -91,8 +91,8 @@ def _encode(options: list[str], frames: np.ndarray, log: Path) -> None:
     """
     command = [get_ffmpeg_exe(), "-hide_banner", "-v", "error", "-y", *options]
     with (
-        open(log, "w+", encoding="utf-8", errors="replace") as told,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=told) as process,
+        open(log, "w+", encoding="utf-8", errors="replace") as errors,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors) as process,
     ):
         try:
             with suppress(BrokenPipeError), cast(IO[bytes], process.stdin) as pipe:  # it ended early: see its log
@@ -103,8 +103,8 @@ def _encode(options: list[str], frames: np.ndarray, log: Path) -> None:
             process.kill()
             raise
         if process.returncode != 0:
-            told.seek(0)
-            lines = told.read().split("\n")
+            errors.seek(0)
+            lines = errors.read().split("\n")
             reason = next((line for line in reversed(lines) if line), f"it ended with code {process.returncode}")
             reason = re.sub(r"^\[.*?\] ", "", reason).rstrip(".").replace(f"{log.parent}{os.sep}", "")
             raise OSError(f"the video encoder failed: {reason}.")

@@ -15,7 +15,7 @@ from functools import cache, cached_property
 import cv2
 import numpy as np
 
-from humo.portrait.detection import Found
+from humo.portrait.detection import Detection
 from humo.portrait.networks import LANDMARKS, PERSON, run
 
 WIDTH = 96
@@ -132,7 +132,7 @@ class Face:
         return to_lab(warp(self.source, affine, size)), self.points * factor + shift
 
 
-def lay_upright(picture: np.ndarray, found: Found) -> Face:
+def lay_upright(picture: np.ndarray, found: Detection) -> Face:
     """Find the landmarks of a face and lay it upright.
 
     Args:

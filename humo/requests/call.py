@@ -162,7 +162,7 @@ def read_texts(
     """
     if not config.rewords_prompts:
         return list(requests), [request.prompt for request in requests]
-    from humo.wording.telling import reword  # the world, of which other models know nothing
+    from humo.wording.rewording import reword  # the world, of which other models know nothing
 
     read = reword([request.prompt for request in requests], notes)
     if reads_negative:
@@ -190,7 +190,7 @@ def read_call(
     """Read and check what a call of the pipeline asks for; arguments as of `HuMoPipeline.__call__`.
 
     Returns:
-        What `HuMoPipeline.make_together` takes.
+        What `HuMoPipeline.generate_batch` takes.
 
     Raises:
         ValueError: if an input is not allowed; the sentence says what to do.

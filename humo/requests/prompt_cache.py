@@ -25,7 +25,7 @@ from torch import Tensor
 
 from humo.system.caches import user_cache
 from humo.system.digests import digest_data
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -89,7 +89,7 @@ class PromptCache:
         used = features[0].ne(0).any(dim=1).nonzero()
         num_tokens = 1 + int(used.max()) if len(used) else 0
         self.folder.mkdir(parents=True, exist_ok=True)
-        with replaced(path, f".{os.getpid()}") as temporary:
+        with atomic_write(path, f".{os.getpid()}") as temporary:
             save_file({"features": features[:, :num_tokens].cpu().contiguous()}, temporary)
         self._delete_longest_unused()
 

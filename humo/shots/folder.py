@@ -24,7 +24,7 @@ import numpy as np
 
 from humo.media import write_video
 from humo.shots.cuts import Shot
-from humo.system.files import read_object, replaced, write_json
+from humo.system.files import atomic_write, read_object, write_json
 from humo.timing import FPS
 
 MAX_METADATA = 60_000
@@ -102,7 +102,7 @@ class ShotFolder:
         """
         record = self._file(shot, "json")
         record.unlink(missing_ok=True)  # of an older shot: from here to the end there is no whole one
-        with replaced(self._file(shot, "npz")) as part, open(part, "wb") as file:
+        with atomic_write(self._file(shot, "npz")) as part, open(part, "wb") as file:
             np.savez_compressed(file, frames=frames)
         write_video(self._file(shot, "mp4"), frames, FPS, audio, dict(settings))
         write_json(record, {**describe(shot), "settings": settings, "fingerprint": print_}, indent=1)

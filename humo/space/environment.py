@@ -31,7 +31,7 @@ def prepare() -> Path:
     Returns:
         The folder, which goes with the process.
     """
-    with wrong_told():
+    with exit_on_bad_input():
         _check_host(os.environ.get(_HOST, ""))
         if read_port(os.environ) is None:
             os.environ.pop(_PORT, None)  # an empty one, which gradio cannot read
@@ -44,7 +44,7 @@ def prepare() -> Path:
 
 
 @contextmanager
-def wrong_told() -> Iterator[None]:
+def exit_on_bad_input() -> Iterator[None]:
     """Where a page cannot start because of what it is given, print the sentence and end the process: exit code 2."""
     try:
         yield

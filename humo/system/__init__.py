@@ -1,1 +1,1 @@
-"""Whole files, worker processes, caches, fingerprints, tables, command lines. Imports none of the other rooms."""
+"""Whole files, worker processes, caches, fingerprints, tables, command lines. May import no other room."""

@@ -21,7 +21,7 @@ _POLL = 0.2
 
 
 @contextmanager
-def replaced(file: Path, writer: str = "") -> Iterator[Path]:
+def atomic_write(file: Path, writer: str = "") -> Iterator[Path]:
     """Give a temporary name beside `file`; what is there in the end takes the final name, unless an error came.
 
     It is brought to the disk before, so that not even a power cut leaves half a file under the final name. What a
@@ -45,13 +45,13 @@ def replaced(file: Path, writer: str = "") -> Iterator[Path]:
 
 
 def write_text(file: Path, text: str, writer: str = "") -> None:
-    """Write a text as `replaced` does, in UTF-8."""
-    with replaced(file, writer) as part:
+    """Write a text as `atomic_write` does, in UTF-8."""
+    with atomic_write(file, writer) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def write_json(file: Path, value: Any, writer: str = "", indent: int = 2, sort_keys: bool = False) -> None:
-    """Write plain data as `replaced` does."""
+    """Write plain data as `atomic_write` does."""
     write_text(file, json.dumps(value, indent=indent, sort_keys=sort_keys, ensure_ascii=False) + "\n", writer)
 
 
@@ -65,12 +65,12 @@ def read_object(file: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def alone(lock: Path, told: str) -> Iterator[None]:
+def exclusive_lock(lock: Path, message: str) -> Iterator[None]:
     """Let in one process at a time; the others wait, as long as it takes. A process that dies lets the next one in.
 
     Args:
         lock: the lock's file; it and its folder are made, and stay.
-        told: a sentence for the log of who has to wait.
+        message: a sentence for the log of who has to wait.
 
     Raises:
         ValueError: if the lock's file cannot be written.
@@ -81,7 +81,7 @@ def alone(lock: Path, told: str) -> Iterator[None]:
         try:
             held.acquire(timeout=0)
         except Timeout:
-            logger.warning(told)
+            logger.warning(message)
             held.acquire(poll_interval=_POLL)
     except OSError as error:
         raise ValueError(f"{lock.parent} cannot be written ({error.strerror}): give another folder.") from None

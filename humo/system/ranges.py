@@ -81,7 +81,7 @@ def check_number(name: str, value: object, lowest: float, highest: float) -> Non
 def short(value: object) -> str:
     """A value of anybody's on one line, so that a sentence stays a sentence."""
     try:
-        told = repr(value)
+        text = repr(value)
     except ValueError:  # an integer of more digits than Python writes
         return "far too large"
-    return told if len(told) <= _LONGEST else f"{told[: _LONGEST - 3]}..."
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

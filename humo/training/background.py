@@ -16,7 +16,7 @@ R = TypeVar("R")
 _AHEAD = 3
 
 
-def made_ahead(make: Callable[[int, S], R], first: int, settings: S) -> Iterator[R]:
+def prefetch(make: Callable[[int, S], R], first: int, settings: S) -> Iterator[R]:
     """What `make(step, settings)` gives for the steps from `first` on, without an end.
 
     The process has one thread: a forked one that asked for more would wait for a thread pool that it has not got.

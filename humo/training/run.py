@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 
 NOT_RECORDED = "not recorded"
 """Of a training's part that kept no note of its machine."""
@@ -56,7 +56,7 @@ class Run:
 
     def save(self, **state: Any) -> None:
         """Writes the state, so that a killed run leaves a whole file: this one or the one before."""
-        with replaced(self.folder / "state.pt") as part:
+        with atomic_write(self.folder / "state.pt") as part:
             torch.save(state, part)
 
     def machines(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from humo.wording.language.forms import bare_arabic, compound, find_typo
 from humo.wording.language.lexicon import LATIN, LONGEST, Lexicon, detect, lexicon
 from humo.wording.language.meanings import UNKNOWN, Meaning, function
-from humo.wording.language.pieces import Piece, is_han, split
+from humo.wording.language.tokens import Token, is_han, tokenize
 from humo.world.people import BACKGROUNDS, COLOURS
 
 _JOINED = re.compile(r"[\s'’\-–]*")
@@ -61,7 +61,7 @@ class Word:
 
 def read_words(text: str) -> tuple[Lexicon, list[Word]]:
     """The words of a text and the language that they are in."""
-    pieces = split(text)
+    pieces = tokenize(text)
     words = lexicon(detect(pieces))
     if words.letters:
         pieces = [piece._replace(form=words.letters.get(piece.form, piece.form)) for piece in pieces]
@@ -73,7 +73,7 @@ def read_words(text: str) -> tuple[Lexicon, list[Word]]:
     return words, _merge_tones(text, found, words.puts_after)
 
 
-def _match(text: str, pieces: Sequence[Piece], words: Lexicon) -> Iterator[Word]:
+def _match(text: str, pieces: Sequence[Token], words: Lexicon) -> Iterator[Word]:
     """The longest entry at each place."""
     tables = [words] if words.language == "en" else [words, lexicon("en")]
     at = 0
@@ -95,7 +95,7 @@ def _match(text: str, pieces: Sequence[Piece], words: Lexicon) -> Iterator[Word]
             at += 1
 
 
-def _entry(pieces: Sequence[Piece], tables: Sequence[Lexicon]) -> list[Word]:
+def _entry(pieces: Sequence[Token], tables: Sequence[Lexicon]) -> list[Word]:
     """Words of an entry; none if there is no such entry."""
     start, end = pieces[0].start, pieces[-1].end
     forms = [piece.form for piece in pieces]
@@ -124,7 +124,7 @@ def _may_be_borrowed(form: str, meaning: Meaning) -> bool:
     return meaning.role != "pronoun" and len(form) >= 3 and (meaning.name != "colour" or meaning.value in DRAWN)
 
 
-def _alone(piece: Piece, words: Lexicon) -> Iterator[Word]:
+def _alone(piece: Token, words: Lexicon) -> Iterator[Word]:
     """A word that is no entry: a compound, a typo, or unknown."""
     start, end, form = piece
     if words.language == "de" and (parts := compound(form, words.entries)):

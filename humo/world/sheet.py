@@ -164,12 +164,12 @@ def write_sample(path: str | Path, clip: Clip) -> Path:
         ValueError: if the path does not end in .mp4 or its folder does not exist.
     """
     plan = clip.plan
-    told = {"caption": clip.caption(np.random.default_rng(plan.seed)), "sentence": plan.sentence}
+    metadata = {"caption": clip.caption(np.random.default_rng(plan.seed)), "sentence": plan.sentence}
     return write_video(
         check_video_path(path),
         clip.frames,
         FPS,
         (clip.waveform, SAMPLE_RATE),
-        metadata={**told, "voice": plan.voice.name},
+        metadata={**metadata, "voice": plan.voice.name},
         scale=2 * max(1, 256 // clip.frames.shape[1]),  # even, for yuv420p wants even sides
     )

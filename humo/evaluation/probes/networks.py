@@ -69,7 +69,7 @@ class ProbeSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ProbeOutput:
     """What the probes see in a clip.
 
     Attributes:
@@ -92,7 +92,7 @@ class Reading:
         return OPTIONS[attribute][int(self.shares[attribute].argmax())]
 
 
-def stack_features(readings: Sequence[Reading]) -> np.ndarray:
+def stack_features(readings: Sequence[ProbeOutput]) -> np.ndarray:
     """Features of clips for a Frechet distance, (clips, 352) float64."""
     return np.stack([reading.features for reading in readings]).astype(np.float64)
 
@@ -174,7 +174,7 @@ class Probes(nn.Module):
         self.accuracy: dict[str, Any] = {}
 
     @torch.no_grad()
-    def read(self, frames: np.ndarray, batch_size: int = 128) -> Reading:
+    def read(self, frames: np.ndarray, batch_size: int = 128) -> ProbeOutput:
         """Reads a clip.
 
         Args:
@@ -187,7 +187,7 @@ class Probes(nn.Module):
         shares["motion"] = self.motion(read["places"][None, ::MOTION_STRIDE])[0].softmax(-1).numpy()
         openness, width = read["mouth"].numpy().T
         features = read["features"].mean(0).numpy()
-        return Reading(read["face"].sigmoid().numpy(), openness, width, shares, features, measure_grain(frames))
+        return ProbeOutput(read["face"].sigmoid().numpy(), openness, width, shares, features, measure_grain(frames))
 
     def save(self, folder: Path, settings: ProbeSettings) -> None:
         """Writes probes.safetensors and probes.json."""

@@ -106,19 +106,19 @@ def run_bench(
     lacking = _check(names, instruments, tell)
     ready = [name for name in names if name not in lacking]
     out.mkdir(parents=True, exist_ok=True)
-    told: dict[str, Any] = {"bench": bench.name, "steps": steps, "guidance": guidance}
+    settings: dict[str, Any] = {"bench": bench.name, "steps": steps, "guidance": guidance}
     if videos is None:
-        told["model"] = preset
+        settings["model"] = preset
         made = _generate(cases, out / "videos", preset, memory, steps, guidance, tell)
     else:
-        told["model"] = f"Given videos of {videos.name}"
+        settings["model"] = f"Given videos of {videos.name}"
         made = find_videos(cases, videos)
     missing = [case.id for case in cases if case.id not in made]
     if missing:
         tell(f"{len(missing)} of {len(cases)} videos are not there: {', '.join(missing[:5])}.")
     judgement = judge(made, cases, ready, instruments, out, lambda name, case: tell(f"{name}: {case}"))
     judgement.left_out = lacking | judgement.left_out
-    return write_report(out, judgement, cases, told, missing)
+    return write_report(out, judgement, cases, settings, missing)
 
 
 def find_videos(cases: list[BenchCase], folder: Path) -> dict[str, Path]:

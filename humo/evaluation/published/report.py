@@ -53,7 +53,7 @@ def write_report(
     folder: Path,
     judgement: Judgement,
     cases: Sequence[BenchCase],
-    told: Mapping[str, Any],
+    settings: Mapping[str, Any],
     missing: Sequence[str] = (),
 ) -> Path:
     """Write report.json and report.md.
@@ -62,7 +62,7 @@ def write_report(
         folder: must exist.
         judgement: what the instruments said.
         cases: of the bench.
-        told: about the run, plain data; `model` and `bench` head the report.
+        settings: about the run, plain data; `model` and `bench` head the report.
         missing: ids without a video.
 
     Returns:
@@ -70,7 +70,7 @@ def write_report(
     """
     table = summarize(judgement, cases)
     report = {
-        "run": dict(told),
+        "run": dict(settings),
         "modes": table,
         "left_out": judgement.left_out,
         "missing_videos": list(missing),
@@ -82,8 +82,8 @@ def write_report(
     write_json(folder / "report.json", report)
     parts = [
         "# Bench\n",
-        f"{told.get('model', 'Given videos')} on {told.get('bench', 'a bench')}: {len(cases) - len(missing)} of "
-        f"{len(cases)} videos. In brackets: 95 % bootstrap intervals over videos; after a slash: videos measured.\n",
+        f"{settings.get('model', 'Given videos')} on {settings.get('bench', 'a bench')}: {len(cases) - len(missing)} "
+        f"of {len(cases)} videos. In brackets: 95 % bootstrap intervals over videos; after a slash: videos measured.\n",
         "\n## By mode\n",
         _mode_table(table),
         *(_task_table(title, mode, published, table) for title, mode, published in TASKS),

@@ -166,8 +166,8 @@ def cut_pieces(
     while len(pieces) < num_pieces and any(waiting):
         pieces += [more.pop(0) for more in waiting if more][: num_pieces - len(pieces)]
     if len(pieces) < 2:
-        told = f" ({left_out[0].rstrip('.')})" if left_out else ""
-        raise ValueError(f"{len(pieces)} of {len(recordings)} recordings can be measured{told}: give two or more.")
+        cause = f" ({left_out[0].rstrip('.')})" if left_out else ""
+        raise ValueError(f"{len(pieces)} of {len(recordings)} recordings can be measured{cause}: give two or more.")
     return pieces, left_out
 
 

@@ -29,7 +29,7 @@ from humo.finetuning.dataset.rows import MASK, Row, RowTable
 from humo.finetuning.dataset.settings import PrepareSettings
 from humo.finetuning.dataset.shards import NULL_TEXT, claim, is_done, tensor_name, write_index, write_unit
 from humo.pipeline import HuMoPipeline
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 from humo.system.processes import follow_parent
 
 AHEAD = 2
@@ -81,7 +81,7 @@ def prepare_dataset(
     described = {"name": table.folder.name, "rows": len(table), "face_masks": has_masks}
     claim(out, {"settings": asdict(settings), "model": describe(pipe), "table": described}, writer)
     if not (out / NULL_TEXT).is_file():
-        with replaced(out / NULL_TEXT, writer) as part:
+        with atomic_write(out / NULL_TEXT, writer) as part:
             save_file({"text": encoder.null_text()}, part)
     todo = (
         (index, rows)

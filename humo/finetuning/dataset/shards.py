@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from humo.loading.published.shards import read_json
-from humo.system.files import replaced, write_json, write_text
+from humo.system.files import atomic_write, write_json, write_text
 
 FORMAT = 1
 """Of the folder; another one is refused."""
@@ -55,7 +55,7 @@ def write_unit(folder: Path, index: int, tensors: Mapping[str, Tensor], facts: M
     file = unit_file(folder, index)
     shard = file.with_suffix(".safetensors")
     if tensors:
-        with replaced(shard) as part:
+        with atomic_write(shard) as part:
             save_file(dict(tensors), part, metadata={"format": "pt"})
     size = shard.stat().st_size if tensors else 0
     write_json(file, {"unit": index, "file": shard.name if tensors else None, "bytes": size, **facts}, indent=1)

@@ -58,7 +58,7 @@ from humo.loading.published.sources import (
 )
 from humo.sampling import make_scheduler
 from humo.system.digests import digest_pieces
-from humo.system.files import alone, replaced, write_json
+from humo.system.files import atomic_write, exclusive_lock, write_json
 from humo.transformer import HuMoTransformer3DModel
 
 logger = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ def convert(
         done += num_bytes
         on_bytes(done, total)
 
-    with alone(out / LOCK, f"Another process is converting into {out.name}: waiting for it."):
+    with exclusive_lock(out / LOCK, f"Another process is converting into {out.name}: waiting for it."):
         # 2. Another process may have been here in the meantime; who loads what it finished must not be disturbed
         _check_out(out, record)
         if (out / INDEX).is_file() and not was_finished:
@@ -187,7 +187,7 @@ def convert(
         with torch.device("meta"):
             HuMoTransformer3DModel(**matched.config).save_config(out / "transformer")
         if extra:
-            with replaced(out / EXTRA) as temporary:
+            with atomic_write(out / EXTRA) as temporary:
                 save_file({name: tensor.read().clone() for name, tensor in extra.items()}, temporary)
 
         # 5. The parts around it
@@ -347,14 +347,14 @@ def _link_or_copy(file: Path, folder: Path) -> None:
         os.link(file, temporary)
         os.replace(temporary, target)
     except OSError:  # another disk, or one that knows no links
-        with replaced(target) as copied:
+        with atomic_write(target) as copied:
             shutil.copyfile(file, copied)
         os.utime(target, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
 
 
 def _copy(file: Path, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    with replaced(folder / file.name) as temporary:
+    with atomic_write(folder / file.name) as temporary:
         shutil.copyfile(file, temporary)
 
 

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from humo.loading.published.pth import can_be_mapped
-from humo.system.files import read_object, replaced, write_json
+from humo.system.files import atomic_write, read_object, write_json
 
 SHARD_BYTES = 2_000_000_000
 """Largest shard that is written: what a conversion holds in memory."""
@@ -208,7 +208,7 @@ def write_shards(
         file = folder / f"{stem}{part}.safetensors"
         shard = {name: tensors[name] for name in names}
         if not is_finished(file, shard, source):
-            with replaced(file) as temporary:
+            with atomic_write(file) as temporary:
                 loaded = {name: _own(tensor.read()) for name, tensor in shard.items()}
                 save_file(loaded, temporary, metadata={"format": "pt", "source": source})
                 del loaded

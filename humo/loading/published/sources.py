@@ -28,7 +28,7 @@ import huggingface_hub
 from huggingface_hub.errors import DryRunError, HfHubHTTPError, HTTPError
 
 from humo.loading.published.shards import shards_of_index
-from humo.system.files import alone
+from humo.system.files import exclusive_lock
 
 logger = logging.getLogger(__name__)
 TRANSFORMER, WAN, WHISPER = "HuMo", "Wan2.1-T2V-1.3B-Diffusers", "whisper-large-v3"
@@ -262,7 +262,7 @@ def download(preset: Preset, cache: Path | None = None, endpoint: str | None = N
         ValueError: if the Hub cannot be reached or the disk is too small.
     """
     lock = _cache(cache) / ".locks" / f"humo-{preset.name}.lock"
-    with alone(lock, f"Another process is downloading the published {preset.name}: waiting for it."):
+    with exclusive_lock(lock, f"Another process is downloading the published {preset.name}: waiting for it."):
         return find_downloaded(preset, cache) or _download(preset, cache, endpoint)
 
 
@@ -291,9 +291,7 @@ def gigabytes(num_bytes: float) -> str:
     return f"{num_bytes:.0f} bytes"
 
 
-def _snapshot_download(
-    repository: Repository, cache: Path | None, endpoint: str | None, dry_run: bool = False
-) -> Any:
+def _snapshot_download(repository: Repository, cache: Path | None, endpoint: str | None, dry_run: bool = False) -> Any:
     return huggingface_hub.snapshot_download(
         repository.name,
         revision=repository.revision,

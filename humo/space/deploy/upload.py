@@ -49,16 +49,16 @@ def check_tree(spacefile: Spacefile, root: Path = ROOT) -> None:
     Raises:
         ValueError: in one sentence, naming the file.
     """
-    told, hashes = spacefile.model.files, hash_weights(spacefile, root)
-    for name in sorted({*told, *hashes}):
+    stored, hashes = spacefile.model.files, hash_weights(spacefile, root)
+    for name in sorted({*stored, *hashes}):
         field = f"the {NAME}'s model.files.{name}"
         if name not in hashes:
             raise ValueError(f"{spacefile.model.path} lacks {name}, {field}: fetch it again, or {REFRESH}.")
-        if name not in told:
+        if name not in stored:
             raise ValueError(
                 f"{spacefile.model.path} has {name} but there is no {field.removeprefix('the ')}: {REFRESH}."
             )
-        if told[name] != hashes[name]:
+        if stored[name] != hashes[name]:
             raise ValueError(f"{spacefile.model.path}/{name} has another SHA-256 than {field} says: {REFRESH}.")
     readme = (root / "README.md").read_text(encoding="utf-8")
     if with_front_matter(readme, spacefile) != readme:

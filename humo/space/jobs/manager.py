@@ -51,7 +51,7 @@ class JobManager:
         Raises:
             ValueError: in one sentence, if this visitor's job or too many others are under way.
         """
-        self.make_way(visitor)
+        self.preempt(visitor)
         with self._lock:
             self._jobs = {key: job for key, job in self._jobs.items() if not job.is_over}
             if visitor in self._jobs:
@@ -63,11 +63,11 @@ class JobManager:
             self._queue.join(job)
             return job
 
-    def make_way(self, visitor: str | None) -> None:
+    def preempt(self, visitor: str | None) -> None:
         """End a visitor's quick look, if there is one, and wait for its end: at the most a step."""
         with self._lock:
             last = self._jobs.get(visitor)
-        if last is not None and last.gives_way:
+        if last is not None and last.is_preemptible:
             last.end()
 
     def _most_together(self, task: Task) -> int:

@@ -34,7 +34,7 @@ ZERO_GPU_BYTES = 48 * 10**9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Served:
+class LoadedModel:
     """The model that serves."""
 
     pipe: HuMoPipeline
@@ -65,7 +65,7 @@ def folder_of(wanted: str) -> Path | None:
     return None if wanted in LARGE else MINI_FOLDER if wanted == MINI else Path(wanted)
 
 
-def load_served(wanted: str = MINI, device: torch.device | str | None = None) -> Served:
+def load_model(wanted: str = MINI, device: torch.device | str | None = None) -> LoadedModel:
     """Load the model, or mini where a large one cannot be loaded. Takes seconds, or much longer for a large one.
 
     Args:
@@ -108,7 +108,7 @@ def memory_preset(num_bytes: int) -> str:
     return fitting[-1]
 
 
-def _load(wanted: str, device: torch.device | str | None, note: str) -> Served:
+def _load(wanted: str, device: torch.device | str | None, note: str) -> LoadedModel:
     from humo.checkpoints import load
     from humo.loading.fast_form import make_fast
 
@@ -118,10 +118,10 @@ def _load(wanted: str, device: torch.device | str | None, note: str) -> Served:
             pipe.fast_form = make_fast(pipe, folder)
         except ValueError as error:  # of a model trained further, say: full quality is served all the same
             logging.getLogger(__name__).warning("No quick looks: %s", error)
-    return Served(pipe=pipe, name=_name(wanted), device=pipe.device.type, note=note)
+    return LoadedModel(pipe=pipe, name=_name(wanted), device=pipe.device.type, note=note)
 
 
-def _load_large(wanted: str, device: torch.device | str | None) -> Served:
+def _load_large(wanted: str, device: torch.device | str | None) -> LoadedModel:
     import torch
 
     from humo.checkpoints import load
@@ -132,7 +132,7 @@ def _load_large(wanted: str, device: torch.device | str | None) -> Served:
     memory = None
     if kind == "cuda":
         memory = memory_preset(ZERO_GPU_BYTES if is_zero_gpu() else torch.cuda.mem_get_info()[1])
-    return Served(pipe=load(wanted, device=kind, memory=memory), name=wanted, device=kind, note="")
+    return LoadedModel(pipe=load(wanted, device=kind, memory=memory), name=wanted, device=kind, note="")
 
 
 def _name(wanted: str) -> str:

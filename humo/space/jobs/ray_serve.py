@@ -33,7 +33,7 @@ from humo.space.jobs.batching import Batches
 from humo.space.jobs.job import Model, Moment, Task
 from humo.space.jobs.model_choice import VARIABLE, wanted_model
 from humo.space.jobs.request import Defaults
-from humo.space.jobs.served_model import Serving
+from humo.space.jobs.served_model import ServedModel
 from humo.space.jobs.task import MakeVideos
 from humo.space.jobs.transfer import Payload, pack, unpack_back, unpack_here
 from humo.space.jobs.zerogpu import stream
@@ -65,7 +65,7 @@ class Settings(BaseModel, extra="forbid"):
 
 @dataclass(frozen=True)
 class About:
-    """What the page has to know of the model behind a deployment; see `humo.space.jobs.served_model.Serving`."""
+    """What the page has to know of the model behind a deployment; see `humo.space.jobs.served_model.ServedModel`."""
 
     SERVING: ClassVar = ("name", "defaults", "fingerprint", "notice", "device", "has_fast")
 
@@ -79,29 +79,29 @@ class About:
     places: int
     """Replicas at the most."""
 
-    def serving(self) -> Serving:
+    def serving(self) -> ServedModel:
         """The model as the page knows it; the workers have it, so there is nothing to load."""
-        return Serving(**{name: getattr(self, name) for name in self.SERVING}, model=Model(lambda: None))
+        return ServedModel(**{name: getattr(self, name) for name in self.SERVING}, model=Model(lambda: None))
 
 
 class Replica:
     """One copy of the model."""
 
     def __init__(self, settings: Settings) -> None:
-        self._serving = Serving.open(wanted_model({VARIABLE: settings.model}))
+        self._serving = ServedModel.open(wanted_model({VARIABLE: settings.model}))
         self._places, self._pipe = settings.replicas, self._serving.model.get()
 
     def about(self) -> About:
         """Tell what it serves."""
-        told = {name: getattr(self._serving, name) for name in About.SERVING}
-        return About(**told, batches=Batches.of_pipeline(self._pipe), places=self._places)
+        values = {name: getattr(self._serving, name) for name in About.SERVING}
+        return About(**values, batches=Batches.of_pipeline(self._pipe), places=self._places)
 
     async def moments(self, sent: Payload) -> AsyncIterator[tuple[bool, Any]]:
         """Run a task; what it tells comes as parcels, a refusal as (True, its sentence)."""
         loop = asyncio.get_running_loop()
         with tempfile.TemporaryDirectory(prefix="humo-replica-") as folder:
             task, files = unpack_here(sent, Path(folder))
-            values = stream(lambda tell: task.run(self._pipe, tell))
+            values = stream(lambda report: task.run(self._pipe, report))
             try:
                 while (value := await loop.run_in_executor(None, next, values, _END)) is not _END:
                     yield False, pack(value, files)

@@ -120,7 +120,7 @@ class VideoRequest:
         return read_call(pipe, **self._arguments())
 
     @property
-    def kind(self) -> Hashable:
+    def batch_key(self) -> Hashable:
         """Equal for requests whose videos have the same shape and can be made together.
 
         Raises:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from humo.space.temporary import made_again
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def unpack_back(payload: Payload, sent: Payload) -> Any:
             raise ValueError("the worker told of a file that it was not asked for: please try again.")
         places.append(Path(name))
         if data is not None and sent.files[sent.paths.index(name)] is None:
-            with replaced(made_again(places[-1])) as part:
+            with atomic_write(made_again(places[-1])) as part:
                 part.write_bytes(data)
     return _Unpacker(payload.content, places).load()
 

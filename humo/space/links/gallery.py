@@ -102,8 +102,8 @@ def _current(store: ReadOnlyStore, id: str, example: Example, fingerprint: str) 
             store.file(id, name)
     except ValueError:
         return None
-    told = (fingerprint, example.mode, example.prompt, example.seed)
-    if told != (record.fingerprint, record.settings.mode, record.settings.prompt, record.settings.seed):
+    facts = (fingerprint, example.mode, example.prompt, example.seed)
+    if facts != (record.fingerprint, record.settings.mode, record.settings.prompt, record.settings.seed):
         return None
     with tempfile.TemporaryDirectory(prefix="humo-gallery-") as work:
         inputs = write_inputs(_request(example), record.seconds, Path(work))

@@ -100,7 +100,7 @@ class Record:
         return ("picture",) * lacks_picture + ("voice",) * lacks_voice
 
     @property
-    def told(self) -> str:
+    def missing_note(self) -> str:
         """A sentence about the missing inputs; empty if none is missing."""
         if not self.missing:
             return ""

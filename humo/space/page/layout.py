@@ -146,8 +146,8 @@ def settings(defaults: Defaults) -> Settings:
             own = defaults.guidance["rule"]
             info = "How text, picture and voice are weighed against each other. Each rule sets its own scales."
             rule = gr.Dropdown(rule_choices(own), value=own, label="Guidance rule", info=info, elem_id="rule")
-            told = rule_note(defaults)
-            note = gr.HTML(html.note(told), visible=bool(told), elem_id="rule-note")
+            status = rule_note(defaults)
+            note = gr.HTML(html.note(status), visible=bool(status), elem_id="rule-note")
             scales = {}
             for name, label, info, low, high, step in SCALES:
                 value = defaults.scale(name)
@@ -190,12 +190,12 @@ def sharing(is_lasting: bool) -> Sharing:
             gr.HTML(texts.NOT_LASTING)
         share = gr.Button("Share: make a link", size="md", elem_id="share")
         link = gr.HTML(visible=False, js_on_load=html.COPY, elem_id="link")
-        told = gr.HTML(visible=False)
+        status = gr.HTML(visible=False)
         token = gr.Textbox(
             label="Key that deletes the link", info=texts.KEY, visible=False, interactive=False, elem_id="token"
         )
         delete = gr.Button("Delete the link", size="sm", visible=False, elem_id="delete")
-    return Sharing(group, keeps, share, link, token, delete, told, gr.State(None))
+    return Sharing(group, keeps, share, link, token, delete, status, gr.State(None))
 
 
 def opened() -> Opened:
@@ -226,7 +226,7 @@ def looking() -> Looking:
     with gr.Accordion("Look inside", open=False, visible=False, elem_id="inside") as group:
         gr.HTML(texts.INSIDE)
         look = gr.Button("Look inside this video", size="md", elem_id="look")
-        told = gr.HTML(visible=False)
+        status = gr.HTML(visible=False)
         with gr.Column(visible=False) as shown:
             with gr.Row():
                 step = gr.Slider(1, 2, value=1, step=1, label="Step", elem_id="inside-step")
@@ -236,7 +236,7 @@ def looking() -> Looking:
                 for name, title in texts.VIEWS.items():
                     with gr.Tab(title):
                         pictures[name] = gr.HTML(elem_id=f"inside-{name}")
-    return Looking(group, look, told, shown, step, frame, pictures, gr.State(None))
+    return Looking(group, look, status, shown, step, frame, pictures, gr.State(None))
 
 
 def comparing() -> Comparing:
@@ -244,7 +244,7 @@ def comparing() -> Comparing:
     with gr.Accordion("Compare two schedules", open=False, visible=False, elem_id="compare") as group:
         gr.HTML(texts.COMPARE)
         compare = gr.Button("Make it with both", size="md", elem_id="compare-run")
-        told = gr.HTML(visible=False)
+        status = gr.HTML(visible=False)
         video = gr.Video(visible=False, show_label=False, buttons=["download"], interactive=False, elem_id="both")
         words = gr.HTML(visible=False)
-    return Comparing(group, compare, told, video, words)
+    return Comparing(group, compare, status, video, words)

@@ -143,7 +143,7 @@ class Sharing(_Group):
     link: gr.HTML
     token: gr.Textbox
     delete: gr.Button
-    told: gr.HTML
+    status: gr.HTML
     id: gr.State
     """Id of the link, or None."""
 
@@ -173,7 +173,7 @@ class Looking:
 
     group: gr.Accordion
     look: gr.Button
-    told: gr.HTML
+    status: gr.HTML
     """How far it is."""
     shown: gr.Column
     step: gr.Slider
@@ -185,7 +185,7 @@ class Looking:
 
     def parts(self) -> list[gr.components.Component]:
         """All that a look changes."""
-        return [self.look, self.told, self.shown, self.step, self.frame, *self.pictures.values(), self.inside]
+        return [self.look, self.status, self.shown, self.step, self.frame, *self.pictures.values(), self.inside]
 
 
 @dataclass(frozen=True)
@@ -194,14 +194,14 @@ class Comparing:
 
     group: gr.Accordion
     compare: gr.Button
-    told: gr.HTML
+    status: gr.HTML
     """How far it is."""
     video: gr.Video
     words: gr.HTML
 
     def parts(self) -> list[gr.components.Component]:
         """All that a comparison changes."""
-        return [self.compare, self.told, self.video, self.words]
+        return [self.compare, self.status, self.video, self.words]
 
 
 @dataclass(frozen=True)

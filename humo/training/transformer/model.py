@@ -17,7 +17,7 @@ from transformers import UMT5EncoderModel
 from humo.focus import FaceMaskPredictor, face_mask_loss, mask_iou
 from humo.layers.linear_velocity import noisy_variance
 from humo.requests.prompt_cache import encode_tokens
-from humo.training.autoencoder.learning import cosine_with_warmup
+from humo.training.autoencoder.training import cosine_with_warmup
 from humo.training.precision import mixed_precision
 from humo.training.transformer.attention import TrainingAttnProcessor
 from humo.training.transformer.batches import Batch

@@ -11,7 +11,7 @@ from humo.training.pace import Pace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoopSettings:
-    """How the model's training runs; what it learns from is said by `BatchSettings` and the stages."""
+    """How the model's training runs; what it learns from is said by `VoiceBatchSettings` and the stages."""
 
     steps: int | None = 6000
     """Training steps in all; a resumed run may ask for more. None trains for some minutes."""

@@ -92,8 +92,8 @@ class _Identity(Metric):
     @classmethod
     def _read(cls, weights: Weights) -> Self:
         reader = weights.once("face reader", lambda: FaceReader(load_detector(weights)))
-        details, told = read_published(weights.state_dict(cls.file))
-        return cls(reader, weights.fill(FaceNetwork(**details), cls.file, told), weights.device)
+        details, state_dict = read_published(weights.state_dict(cls.file))
+        return cls(reader, weights.fill(FaceNetwork(**details), cls.file, state_dict), weights.device)
 
     def measure(self, video: Video, case: BenchCase) -> float:
         """0 to 1; NaN if no reference has a face."""

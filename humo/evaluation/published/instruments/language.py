@@ -95,11 +95,11 @@ class Judge:
         """
         shown = self.pictures([Image.fromarray(frame) for frame in frames], return_tensors="pt")
         counts = shown["image_grid_thw"].prod(-1) // self.pictures.merge_size**2
-        told = self.tokenizer(write_prompt(question, counts.tolist()), return_tensors="pt").input_ids
-        is_picture = (told == self.model.config.image_token_id).int()
+        input_ids = self.tokenizer(write_prompt(question, counts.tolist()), return_tensors="pt").input_ids
+        is_picture = (input_ids == self.model.config.image_token_id).int()
         inputs = {
-            "input_ids": told,
-            "attention_mask": torch.ones_like(told),
+            "input_ids": input_ids,
+            "attention_mask": torch.ones_like(input_ids),
             "mm_token_type_ids": is_picture,
             "pixel_values": shown["pixel_values"].to(self.model.dtype),
             "image_grid_thw": shown["image_grid_thw"],
@@ -110,7 +110,7 @@ class Judge:
             do_sample=False,
             pad_token_id=self.tokenizer.pad_token_id,
         )
-        return self.tokenizer.decode(made[0, told.shape[1] :], skip_special_tokens=True)
+        return self.tokenizer.decode(made[0, input_ids.shape[1] :], skip_special_tokens=True)
 
 
 def write_prompt(question: str, counts: list[int]) -> str:
@@ -175,10 +175,10 @@ class _Judged(Metric):
     def _read(cls, weights: Weights) -> Self:
         return cls(weights.once("judge", lambda: load_judge(weights)))
 
-    def ask(self, video: Video, template: str, **told: str) -> str:
+    def ask(self, video: Video, template: str, **input_ids: str) -> str:
         """The judge's answer about the video's frames; the template is filled with their `count` and what is told."""
         frames = video.frames[looks(len(video.frames), FRAMES)]
-        return self.judge.ask(frames, template.format(count=len(frames), **told))
+        return self.judge.ask(frames, template.format(count=len(frames), **input_ids))
 
 
 class TextAlignment(_Judged):

@@ -43,8 +43,8 @@ class ImageQuality(Metric):
 
     @classmethod
     def _read(cls, weights: Weights) -> ImageQuality:
-        told = {rename(name): value for name, value in weights.state_dict(SPAQ).items()}
-        return cls(weights.fill(Musiq(), SPAQ, told), weights.device)
+        state_dict = {rename(name): value for name, value in weights.state_dict(SPAQ).items()}
+        return cls(weights.fill(Musiq(), SPAQ, state_dict), weights.device)
 
     @torch.no_grad()
     def measure(self, video: Video, case: BenchCase) -> float:

@@ -71,8 +71,8 @@ def check_rate(info: VideoInfo, min_fps: float) -> None:
         Drop: if it is unknown, slower than `min_fps` or faster than `MAX_FPS`.
     """
     if not min_fps <= info.fps <= MAX_FPS:
-        told = f"{info.fps:g} frames a second" if info.fps else "unknown"
-        raise Drop("frame rate", told)
+        found = f"{info.fps:g} frames a second" if info.fps else "unknown"
+        raise Drop("frame rate", found)
 
 
 def read_frames(path: Path, height: int, width: int, max_frames: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from humo.media import read_picture, read_sound
 from humo.space.examples import Example
 from humo.space.jobs.limits import READERS
 from humo.space.jobs.request import Defaults, Mode, frames_of
-from humo.space.jobs.served_model import Serving
+from humo.space.jobs.served_model import ServedModel
 from humo.space.links.settings import read_settings
 from humo.space.page import html
 from humo.space.page.curves import schedule_svg
@@ -28,7 +28,7 @@ from humo.timing import FPS
 from humo.wording.vocabulary import add_words
 
 
-def checker(read: Callable[[str], object]) -> Callable[[str | None], Any]:
+def on_upload(read: Callable[[str], object]) -> Callable[[str | None], Any]:
     """Looks at an upload at once, and takes it out again with a sentence if it is no good."""
 
     def check(path: str | None) -> Any:
@@ -56,7 +56,7 @@ def write_caption(*fields: str) -> str:
         return dense_caption(*(field or "" for field in fields))
 
 
-def filler(example: Example, inputs: Inputs, settings: Settings) -> Callable[[], View]:
+def on_example(example: Example, inputs: Inputs, settings: Settings) -> Callable[[], View]:
     """Fills an example in."""
 
     def fill() -> View:
@@ -72,13 +72,13 @@ def filler(example: Example, inputs: Inputs, settings: Settings) -> Callable[[],
     return fill
 
 
-def shower(defaults: Defaults) -> Callable[[str | None, str], Any]:
+def on_picture(defaults: Defaults) -> Callable[[str | None, str], Any]:
     """Shows a picture as the model sees it in a size of the menu."""
 
     return lambda path, size: _shown(read_picture, path, lambda it: seen_html(it, *defaults.read_size(size)))
 
 
-def hearer(defaults: Defaults) -> Callable[[str | None], Any]:
+def on_sound(defaults: Defaults) -> Callable[[str | None], Any]:
     """Shows a sound as the model hears it."""
 
     return lambda path: _shown(read_sound, path, lambda it: heard_html(it, defaults.longest_by_sound))
@@ -88,11 +88,11 @@ def _shown(read: Callable[[str], Any], path: str | None, as_html: Callable[[Any]
     """The update of a view of an upload, which is hidden where there is none."""
     try:
         return gr.update(visible=False) if path is None else gr.update(value=as_html(read(path)), visible=True)
-    except ValueError:  # told by `checker`
+    except ValueError:  # told by `on_upload`
         return gr.update(visible=False)
 
 
-def speaker(folder: Path, defaults: Defaults) -> Callable[[str, str, float], str]:
+def on_speak(folder: Path, defaults: Defaults) -> Callable[[str, str, float], str]:
     """Makes a voice say a sentence; the sound's path."""
     longest = None if defaults.max_frames is None else defaults.max_frames / FPS
 
@@ -103,13 +103,13 @@ def speaker(folder: Path, defaults: Defaults) -> Callable[[str, str, float], str
     return speak
 
 
-def rule_chooser(settings: Settings) -> Callable[[str], View]:
+def on_rule(settings: Settings) -> Callable[[str], View]:
     """Shows the scales that a rule has, at the values it comes with."""
 
     def choose(rule: str) -> View:
         defaults = settings.defaults.with_rule(rule)
-        told = rule_note(defaults)
-        view: View = {settings.note: gr.update(value=html.note(told), visible=bool(told))}
+        note = rule_note(defaults)
+        view: View = {settings.note: gr.update(value=html.note(note), visible=bool(note))}
         for name, slider in settings.scales.items():
             value = defaults.scale(name)
             view[slider] = gr.update(visible=False) if value is None else gr.update(visible=True, value=value)
@@ -118,12 +118,12 @@ def rule_chooser(settings: Settings) -> Callable[[str], View]:
     return choose
 
 
-def chooser(mode: Mode) -> Callable[[], str]:
+def on_tab(mode: Mode) -> Callable[[], str]:
     """Tells which tab is open."""
     return lambda: mode.key
 
 
-def drawer(settings: Settings) -> Callable[[dict], str]:
+def on_schedule(settings: Settings) -> Callable[[dict], str]:
     """Draws the schedule that the settings give."""
 
     def draw(values: dict) -> str:
@@ -133,7 +133,7 @@ def drawer(settings: Settings) -> Callable[[dict], str]:
     return draw
 
 
-def restorer(page: Parts) -> Callable[[str | None], View]:
+def on_restore(page: Parts) -> Callable[[str | None], View]:
     """Puts the settings of a video that was made here back; its picture and voice are not in it."""
 
     def restore(path: str | None) -> View:
@@ -150,7 +150,7 @@ def restorer(page: Parts) -> Callable[[str | None], View]:
     return restore
 
 
-def estimator(inputs: Inputs, settings: Settings, serving: Serving) -> Callable[[dict], str]:
+def on_estimate(inputs: Inputs, settings: Settings, serving: ServedModel) -> Callable[[dict], str]:
     """Tells how long the video will take, once one has been made."""
 
     longest = serving.defaults.longest_by_sound

@@ -70,7 +70,7 @@ def follow(job: Job) -> Iterator[Progress]:
         raise as_toast(ValueError(progress.error))
 
 
-def generator(
+def on_generate(
     inputs: Inputs, page: Parts, cleared: View, backend: Backend, is_fast: bool
 ) -> Callable[[dict, gr.Request], Iterator[View]]:
     """The event of a tab's Generate button, or of that for a quick look.
@@ -90,7 +90,8 @@ def generator(
             job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
         yield {**cleared, **_first_view(job, ask, page.settings, page.panel), **rest(starts)}
         for progress in follow(job):
-            if progress.phase is Phase.DONE and not is_fast and not progress.company:  # a batch tells of no single one
+            is_alone = not progress.num_others  # a batch tells of no single one
+            if progress.phase is Phase.DONE and not is_fast and is_alone:
                 backend.serving.learn(progress.result, progress.elapsed - progress.loading)
             view = _view(progress, ask, page)
             if progress.phase.is_over:
@@ -100,7 +101,7 @@ def generator(
     return make
 
 
-def live_looker(
+def on_live(
     inputs: Inputs, page: Parts, cleared: View, admission: Admission
 ) -> Callable[[dict, gr.Request], Iterator[View]]:
     """The event of every change of a tab while it is live: a quick look takes the place of the last video.
@@ -134,7 +135,7 @@ def rest(buttons: Sequence[gr.Button], is_resting: bool = True) -> View:
     return {button: gr.update(interactive=not is_resting) for button in buttons}
 
 
-def stopper(manager: JobManager) -> Callable[[gr.Request], None]:
+def on_stop(manager: JobManager) -> Callable[[gr.Request], None]:
     """The event of Stop."""
 
     def stop(request: gr.Request) -> None:

@@ -30,9 +30,9 @@ class LookInside:
 
     request: VideoRequest
 
-    def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> Inside:
+    def run(self, pipe: HuMoPipeline, report: Callable[[Moment], None]) -> Inside:
         """Make it and keep what the network did."""
-        return look_inside(pipe, self.request, lambda *part: tell(Moment(*part)))
+        return look_inside(pipe, self.request, lambda *part: report(Moment(*part)))
 
     def seconds(self, pipe: HuMoPipeline) -> float:
         """Expected time on a GPU: a pass of the network more at each step, several at three, and decoding."""
@@ -46,26 +46,26 @@ class Compare:
     request: VideoRequest
     path: Path
 
-    def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> Comparison:
+    def run(self, pipe: HuMoPipeline, report: Callable[[Moment], None]) -> Comparison:
         """Make both."""
-        return compare(pipe, self.request, self.path, lambda *part: tell(Moment(*part)))
+        return compare(pipe, self.request, self.path, lambda *part: report(Moment(*part)))
 
     def seconds(self, pipe: HuMoPipeline) -> float:
         """Expected time on a GPU."""
         return 2 * expected_seconds(pipe, self.request)
 
 
-def looker(page: Parts, admission: Admission) -> Callable[..., Iterator[View]]:
+def on_look_inside(page: Parts, admission: Admission) -> Callable[..., Iterator[View]]:
     """The event of Look inside."""
 
     def look(made: Made | None, request: gr.Request) -> Iterator[View]:
-        for view, inside in _run(made, LookInside, page.views.told, page, admission, request):
+        for view, inside in _run(made, LookInside, page.views.status, page, admission, request):
             yield view if inside is None else {**view, **_opened(page.views, inside)}
 
     return look
 
 
-def comparer(page: Parts, admission: Admission) -> Callable[..., Iterator[View]]:
+def on_compare(page: Parts, admission: Admission) -> Callable[..., Iterator[View]]:
     """The event of Compare."""
     comparing = page.other
 
@@ -73,7 +73,7 @@ def comparer(page: Parts, admission: Admission) -> Callable[..., Iterator[View]]
         def task(asked: VideoRequest) -> Task:
             return Compare(asked, admission.manager.new_path(f"humo-two-schedules-{asked.seed}"))
 
-        for view, both in _run(made, task, comparing.told, page, admission, request):
+        for view, both in _run(made, task, comparing.status, page, admission, request):
             if both is not None:
                 view |= {
                     comparing.video: gr.update(value=str(both.path), visible=True),
@@ -85,7 +85,7 @@ def comparer(page: Parts, admission: Admission) -> Callable[..., Iterator[View]]
     return start
 
 
-def turner(views: Looking) -> Callable[[Inside | None, int, int], list[str]]:
+def on_turn(views: Looking) -> Callable[[Inside | None, int, int], list[str]]:
     """The event of the sliders: the pictures at another step and frame."""
 
     def turn(inside: Inside | None, step: int, frame: int) -> list[str]:
@@ -98,7 +98,7 @@ def turner(views: Looking) -> Callable[[Inside | None, int, int], list[str]]:
 
 def cleared(views: Looking, comparing: Comparing) -> View:
     """Updates for a new video, into which nobody has looked yet."""
-    hidden = (views.told, views.shown, comparing.told, comparing.video, comparing.words)
+    hidden = (views.status, views.shown, comparing.status, comparing.video, comparing.words)
     return {
         **{widget: gr.update(visible=False) for widget in hidden},
         views.look: gr.update(visible=True),
@@ -110,7 +110,7 @@ def cleared(views: Looking, comparing: Comparing) -> View:
 def _run(
     made: Made | None,
     task: Callable[[VideoRequest], Task],
-    told: gr.HTML,
+    status: gr.HTML,
     page: Parts,
     admission: Admission,
     request: gr.Request,
@@ -122,9 +122,9 @@ def _run(
         asked = made.repeated()
         job = admission.start(request, asked, lambda: task(asked))
     starts = page.starts()
-    yield {told: gr.update(value=html.progress(job.progress), visible=True), **rest(starts)}, None
+    yield {status: gr.update(value=html.progress(job.progress), visible=True), **rest(starts)}, None
     for progress in follow(job):
-        view: View = {told: gr.update(value=html.progress(progress), visible=progress.phase is not Phase.DONE)}
+        view: View = {status: gr.update(value=html.progress(progress), visible=progress.phase is not Phase.DONE)}
         if progress.phase.is_over:
             view |= rest(starts, False)
         yield view, progress.result

@@ -38,7 +38,7 @@ class DrawnPerson:
     is_from_picture: bool
 
 
-def picture_reader(inputs: Inputs, settings: Settings, photographs: Photographs) -> Callable[[dict, gr.Request], View]:
+def on_picture(inputs: Inputs, settings: Settings, photographs: Photographs) -> Callable[[dict, gr.Request], View]:
     """The event of another picture: a photograph is drawn, a drawing stays as it is.
 
     Args:
@@ -57,7 +57,7 @@ def picture_reader(inputs: Inputs, settings: Settings, photographs: Photographs)
             with READERS:
                 picture = read_picture(path)
                 is_known = is_drawing(picture)
-        except ValueError:  # told by `filling.checker`
+        except ValueError:  # told by `filling.on_upload`
             return _without_person(inputs)
         if is_known:
             shown = {inputs.maker.as_is: gr.update(value=True, visible=True)}
@@ -69,8 +69,8 @@ def picture_reader(inputs: Inputs, settings: Settings, photographs: Photographs)
     return read
 
 
-def as_is_chooser(inputs: Inputs, settings: Settings) -> Callable[[dict], View]:
-    """The event of the box that shows the model the picture itself; arguments as of `picture_reader`."""
+def on_as_is(inputs: Inputs, settings: Settings) -> Callable[[dict], View]:
+    """The event of the box that shows the model the picture itself; arguments as of `on_picture`."""
 
     def choose(values: dict) -> View:
         path = values[inputs.image]
@@ -83,8 +83,8 @@ def as_is_chooser(inputs: Inputs, settings: Settings) -> Callable[[dict], View]:
     return choose
 
 
-def chooser(inputs: Inputs) -> Callable[[dict, gr.EventData], View]:
-    """The event of pressed buttons of the person maker; arguments as of `picture_reader`."""
+def on_tile(inputs: Inputs) -> Callable[[dict, gr.EventData], View]:
+    """The event of pressed buttons of the person maker; arguments as of `on_picture`."""
 
     def choose(values: dict, pressed: gr.EventData) -> View:
         person = values[inputs.maker.person]
@@ -97,8 +97,8 @@ def chooser(inputs: Inputs) -> Callable[[dict, gr.EventData], View]:
     return choose
 
 
-def surpriser(inputs: Inputs) -> Callable[[dict], View]:
-    """The event of Surprise me: anybody whom the world can draw; arguments as of `picture_reader`."""
+def on_surprise(inputs: Inputs) -> Callable[[dict], View]:
+    """The event of Surprise me: anybody whom the world can draw; arguments as of `on_picture`."""
 
     def surprise(values: dict) -> View:
         rng = np.random.default_rng(secrets.randbits(64))
@@ -107,7 +107,7 @@ def surpriser(inputs: Inputs) -> Callable[[dict], View]:
     return surprise
 
 
-def maker_opener(inputs: Inputs) -> Callable[[dict], View]:
+def on_maker(inputs: Inputs) -> Callable[[dict], View]:
     """The event of the opened person maker: only then are its drawings made."""
 
     def show(values: dict) -> View:

@@ -30,7 +30,7 @@ _TOLD = ("host", "proto")
 _DELETED = "The link is deleted: it opens nothing any more."
 
 
-def sharer(sharing: Sharing, backend: Backend) -> Callable[[Made | None, bool, gr.Request], View]:
+def on_share(sharing: Sharing, backend: Backend) -> Callable[[Made | None, bool, gr.Request], View]:
     """The event of Share: keeps the video and shows its link and the token that deletes it."""
 
     def make_link(made: Made | None, keeps_inputs: bool, request: gr.Request) -> View:
@@ -45,7 +45,7 @@ def sharer(sharing: Sharing, backend: Backend) -> Callable[[Made | None, bool, g
             sharing.id: record.id,
             sharing.token: gr.update(value=token, visible=True),
             sharing.delete: gr.update(visible=True),
-            sharing.told: gr.update(visible=False),
+            sharing.status: gr.update(visible=False),
             sharing.share: gr.update(visible=False),
             sharing.keeps_inputs: gr.update(visible=False),
         }
@@ -53,13 +53,13 @@ def sharer(sharing: Sharing, backend: Backend) -> Callable[[Made | None, bool, g
     return make_link
 
 
-def deleter(sharing: Sharing, backend: Backend) -> Callable[[str, str], View]:
+def on_delete(sharing: Sharing, backend: Backend) -> Callable[[str, str], View]:
     """The event of Delete beside a new link: takes its id and the key that was shown."""
 
     def delete(id: str, key: str) -> View:
         _delete(backend, id, key)
         return {
-            sharing.told: gr.update(value=html.note(_DELETED), visible=True),
+            sharing.status: gr.update(value=html.note(_DELETED), visible=True),
             sharing.link: gr.update(visible=False),
             sharing.token: gr.update(value="", visible=False),
             sharing.delete: gr.update(visible=False),
@@ -68,7 +68,7 @@ def deleter(sharing: Sharing, backend: Backend) -> Callable[[str, str], View]:
     return delete
 
 
-def opened_deleter(opened: Opened, backend: Backend) -> Callable[[str | None, str], View]:
+def on_delete_opened(opened: Opened, backend: Backend) -> Callable[[str | None, str], View]:
     """The event of Delete on an opened link: takes the key that was shown when it was made."""
 
     def delete(id: str | None, key: str) -> View:
@@ -90,7 +90,7 @@ def cleared(sharing: Sharing) -> View:
         sharing.link: gr.update(visible=False),
         sharing.token: gr.update(value="", visible=False),
         sharing.delete: gr.update(visible=False),
-        sharing.told: gr.update(visible=False),
+        sharing.status: gr.update(visible=False),
         sharing.share: gr.update(visible=True),
         sharing.keeps_inputs: gr.update(value=False, visible=True),
     }
@@ -108,12 +108,12 @@ def page_address(request: gr.Request, root: str | None = None) -> str:
         return root
     origin = request.headers.get("origin") or ""
     if not origin.startswith("http"):  # "null", from a frame that hides it
-        told = {name: (request.headers.get(f"x-forwarded-{name}") or "").partition(",")[0].strip() for name in _TOLD}
-        origin = f"{told['proto'] or 'http'}://{told['host'] or request.headers.get('host', '')}"
+        status = {name: (request.headers.get(f"x-forwarded-{name}") or "").partition(",")[0].strip() for name in _TOLD}
+        origin = f"{status['proto'] or 'http'}://{status['host'] or request.headers.get('host', '')}"
     return origin + root
 
 
-def opener(page: Parts, backend: Backend) -> Callable[[gr.Request], View]:
+def on_open(page: Parts, backend: Backend) -> Callable[[gr.Request], View]:
     """The event of the page's loading: shows the generation that `?g=` names, if it names one."""
 
     def open_link(request: gr.Request) -> View:
@@ -125,7 +125,7 @@ def opener(page: Parts, backend: Backend) -> Callable[[gr.Request], View]:
     return open_link
 
 
-def gallery_opener(page: Parts, backend: Backend, records: Sequence[Record]) -> Callable[[gr.SelectData], View]:
+def on_gallery(page: Parts, backend: Backend, records: Sequence[Record]) -> Callable[[gr.SelectData], View]:
     """The event of a click on a picture of the gallery."""
 
     def open_example(selected: gr.SelectData) -> View:
@@ -158,11 +158,11 @@ def show(page: Parts, backend: Backend, id: str) -> View:
     return view
 
 
-def _nothing(opened: Opened, title: str, told: str) -> View:
+def _nothing(opened: Opened, title: str, why: str) -> View:
     """Updates that show a sentence where a generation would be."""
     hidden = {each: gr.update(value=None, visible=False) for each in (opened.video, opened.image, opened.audio)}
     return hidden | {
-        opened.title: f'<h2 class="humo-title">{title}</h2><p role="alert">{escaping.escape(html.sentence(told))}</p>',
+        opened.title: f'<h2 class="humo-title">{title}</h2><p role="alert">{escaping.escape(html.sentence(why))}</p>',
         opened.facts: "",
         opened.remix: gr.update(visible=False),
         opened.removal: gr.update(visible=False),
@@ -170,7 +170,7 @@ def _nothing(opened: Opened, title: str, told: str) -> View:
     }
 
 
-def closer(page: Parts) -> Callable[[], View]:
+def on_close(page: Parts) -> Callable[[], View]:
     """The event of Make your own: back to the page that makes videos."""
 
     def close() -> View:
@@ -179,14 +179,14 @@ def closer(page: Parts) -> Callable[[], View]:
     return close
 
 
-def remixer(page: Parts, backend: Backend) -> Callable[[str | None], View]:
+def on_remix(page: Parts, backend: Backend) -> Callable[[str | None], View]:
     """The event of Remix: tab, inputs and settings as they were, ready to be changed."""
 
     def remix(id: str | None) -> View:
         with toasts():
             record = backend.store.read(id)
             given = _inputs(backend, record)
-        return closer(page)() | restored(record.settings, given, page.modes, page.tabs, page.settings)
+        return on_close(page)() | restored(record.settings, given, page.modes, page.tabs, page.settings)
 
     return remix
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 from humo.timing import SAMPLE_RATE
 from humo.training.audio_encoder.voices.matching import matching_times
 from humo.training.audio_encoder.voices.sentences import voice_sentence
@@ -164,7 +164,7 @@ def _path(folder: Path, number: int) -> Path:
 
 def _write_shard(folder: Path, voices: list[str], number: int) -> Path:
     made = (make_sentence(seed, voices) for seed in range(number * SHARD, (number + 1) * SHARD))
-    told, arrays = [], {}
+    rows, arrays = [], {}
 
     def keep(array: np.ndarray) -> int:
         arrays[f"a{len(arrays)}"] = array
@@ -176,17 +176,17 @@ def _write_shard(folder: Path, voices: list[str], number: int) -> Path:
                 [each.name, keep(each.samples), keep(each.times), keep(each.base_times), keep(each.pauses)]
                 for each in sentence.others
             ]
-            told.append([sentence.text, keep(sentence.samples), list(sentence.phonemes), others])
+            rows.append([sentence.text, keep(sentence.samples), list(sentence.phonemes), others])
     path = _path(folder, number)
-    with replaced(path) as part, part.open("wb") as file:
-        np.savez(file, told=np.array(json.dumps(told)), **arrays)
+    with atomic_write(path) as part, part.open("wb") as file:
+        np.savez(file, rows=np.array(json.dumps(rows)), **arrays)
     return path
 
 
 def _read_shard(path: Path) -> list[Sentence]:
     with np.load(path) as arrays:
         kept = {name: arrays[name] for name in arrays.files}
-    told = json.loads(str(kept["told"]))
+    rows = json.loads(str(kept["rows"]))
     return [
         Sentence(
             text,
@@ -197,7 +197,7 @@ def _read_shard(path: Path) -> list[Sentence]:
                 for name, own, times, base, pauses in others
             ),
         )
-        for text, wave, phonemes, others in told
+        for text, wave, phonemes, others in rows
     ]
 
 

@@ -14,7 +14,7 @@ SPEECH_LEVEL = 0.08
 """Root mean square of the voices, of what sounds in them."""
 
 
-def spoil(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def degrade(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A voice (samples,) in another colour, a room, a telephone, clipped, in noise or music, at another level."""
     sound = _colour(waveform, rng) if rng.random() < 0.5 else waveform
     if rng.random() < 0.3:
