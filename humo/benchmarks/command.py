@@ -86,10 +86,10 @@ def _measure_waiting(preset: str, seconds: float, json_path: Path | None) -> Non
     from humo.benchmarks.waiting import describe_waiting, measure_waiting
     from humo.space.jobs.model_choice import load_model
 
-    crowds = measure_waiting(load_model(preset).pipe, seconds=seconds)
-    typer.echo(describe_waiting(crowds))
+    measured = measure_waiting(load_model(preset).pipe, seconds=seconds)
+    typer.echo(describe_waiting(measured))
     if json_path is not None:
-        write_json(json_path, [asdict(crowd) for crowd in crowds])
+        write_json(json_path, [asdict(each) for each in measured])
 
 
 def _measure_clip(

@@ -78,37 +78,37 @@ def measure_waiting(
         waiting: how many at a time.
         batch: the largest one.
         seconds: of each video.
-        rounds: of all of it, of which the fastest counts for each crowd, for a machine has slower minutes.
+        rounds: of all of it, of which the fastest counts for each number of jobs, for a machine has slower minutes.
     """
     forms = ("full quality", "quick look")[: 1 if pipe.fast_form is None else 2]
-    crowds = [
+    asked_for = [
         (form, count, most) for form in forms for count in waiting for most in ((1,) if count == 1 else (1, batch))
     ]
     fastest: dict[tuple[str, int, int], WaitingTimes] = {}
     with tempfile.TemporaryDirectory(prefix="humo-waiting-") as folder:
         request = _request(Path(folder), seconds)
         for _ in range(rounds):
-            for form, count, most in crowds:
+            for form, count, most in asked_for:
                 asked = replace(request, is_fast=form == "quick look")
                 manager = JobManager(Model(lambda: pipe), DiskQuota(Path(folder), 1 << 30), batches=Batches(most, most))
                 times = _time(manager, asked, count)
-                crowd = WaitingTimes(form, min(most, count), count, fmean(times), max(times))
-                fastest[form, count, most] = min(crowd, fastest.get((form, count, most), crowd), key=_last)
-    return [fastest[crowd] for crowd in crowds]
+                measured = WaitingTimes(form, min(most, count), count, fmean(times), max(times))
+                fastest[form, count, most] = min(measured, fastest.get((form, count, most), measured), key=_last)
+    return [fastest[each] for each in asked_for]
 
 
-def _last(crowd: WaitingTimes) -> float:
-    return crowd.last
+def _last(times: WaitingTimes) -> float:
+    return times.last
 
 
-def describe_waiting(crowds: Sequence[WaitingTimes]) -> str:
+def describe_waiting(measured: Sequence[WaitingTimes]) -> str:
     """A table in markdown."""
     head = ("video", "waiting", "made together", "videos a minute", "mean wait, s", "all done, s")
     return markdown_table(
         head,
         (
             (each.form, each.waiting, each.batch, f"{each.per_minute:.0f}", f"{each.mean:.1f}", f"{each.last:.1f}")
-            for each in crowds
+            for each in measured
         ),
     )
 

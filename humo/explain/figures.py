@@ -3,7 +3,7 @@
 - `Trace` is an `on_step` callback that keeps, step by step, the weights that guidance used, the predicted clean latents
   and the face mask that the network expects.
 - `schedule` tells the weights of a rule before anything runs.
-- `senses` asks the network the same question with one sense taken away, and shows what that sense did.
+- `condition_effects` asks the network the same question without one condition, and shows what that one did.
 - `sound_map` tells where in the frame the audio attention adds something.
 
 Every figure has words: `describe_...` gives what the picture shows as a table in markdown, for who cannot see it.
@@ -127,17 +127,17 @@ class Trace:
         return _decode(self.pipeline, self.clean[step], wanted)
 
 
-# 3. What each sense did
+# 3. What each condition did
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionEffects:
-    """The predicted clean video with everything shown, and with one sense taken away at a time.
+    """The predicted clean video with everything shown, and with one condition taken away at a time.
 
     Attributes:
         frames: with everything, (frames, height, width, 3) uint8.
-        without: sense: the same without it.
-        change: sense: mean absolute difference per pixel in levels of 255, (frames, height, width).
+        without: condition: the same without it.
+        change: condition: mean absolute difference per pixel in levels of 255, (frames, height, width).
     """
 
     frames: np.ndarray
@@ -163,7 +163,7 @@ def condition_effects(
         wanted: frames of the video to look at, counted from 0; None for all.
 
     Returns:
-        The senses that are given; text always is.
+        The conditions that are given; text always is.
     """
     full = Branch(True, conditions.references is not None, conditions.audio is not None)
     shown = [name for name in CONDITIONS if getattr(full, name)]
@@ -177,7 +177,7 @@ def condition_effects(
 
 
 def describe_condition_effects(seen: ConditionEffects) -> str:
-    """How much each sense changed, and where, as a table."""
+    """How much each condition changed, and where, as a table."""
     rows = ((name, f"{change.mean():.1f}", in_shares(peak(change.mean(0)))) for name, change in seen.change.items())
     return markdown_table(("sense", "mean change of 255", "strongest (across, down)"), rows)
 

@@ -155,7 +155,7 @@ class Job:
     """A task on its way; `humo.space.jobs.queue.JobQueue` carries it."""
 
     def __init__(self, task: Task) -> None:
-        """Prepare a job; it begins when it joins a line.
+        """Prepare a job; it begins when it joins a queue.
 
         Args:
             task: what to do.

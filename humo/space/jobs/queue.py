@@ -1,6 +1,6 @@
-"""The line that jobs wait in, and the devices that carry them: one job at a time each, or a few alike as one batch.
+"""The queue of jobs, and the devices that carry them: one job at a time each, or a few alike as one batch.
 
-The line is ours and not Gradio's, whose cancel frees a place while the cancelled function still computes: here the
+The queue is ours and not Gradio's, whose cancel frees a place while the cancelled function still computes: here the
 next job starts only when a device is really free. Jobs of one kind that wait together are done together where that
 makes more videos an hour (`humo.space.jobs.batching`), in the order of their coming.
 """

@@ -3,7 +3,7 @@
     serve run --name humo humo.space.jobs.ray_serve:build model=mini replicas=2      # where Ray runs
     python app.py --ray                                                     # on a machine of the same cluster
 
-The page keeps the line; as many jobs, or batches, are at work as there may be replicas, and Ray starts and ends
+The page keeps the queue; as many jobs, or batches, are at work as there may be replicas, and Ray starts and ends
 replicas as they are needed. A replica that dies in the middle of a job takes nothing with it: files travel with the
 job and come back with its result, so another one begins it again, with the same seed where the visitor chose one.
 
@@ -97,7 +97,7 @@ class Replica:
         return About(**values, batches=Batches.of_pipeline(self._pipe), places=self._places)
 
     async def moments(self, sent: Payload) -> AsyncIterator[tuple[bool, Any]]:
-        """Run a task; what it tells comes as parcels, a refusal as (True, its sentence)."""
+        """Run a task; what it tells comes as payloads, a refusal as (True, its sentence)."""
         loop = asyncio.get_running_loop()
         with tempfile.TemporaryDirectory(prefix="humo-replica-") as folder:
             task, files = unpack_here(sent, Path(folder))

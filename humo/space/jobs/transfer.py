@@ -1,6 +1,6 @@
 """Tasks and results that travel to another machine with the files whose paths stand in them. Ours.
 
-Parcels go between the page and its own workers alone, over Ray, which pickles all that it carries.
+Payloads go between the page and its own workers alone, over Ray, which pickles all that it carries.
 """
 
 from __future__ import annotations
