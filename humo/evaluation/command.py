@@ -59,8 +59,8 @@ def evaluate(
     if bench is not None:
         from humo.evaluation.published.command import run_bench
 
-        summary = run_bench(bench, out, preset=preset, steps=steps, guidance=guidance, tell=_tell)
-        typer.echo(str(summary))
+        path = run_bench(bench, out, preset=preset, steps=steps, guidance=guidance, tell=_tell)
+        typer.echo(str(path))
         return
     wanted = _read_modes(modes)
     found = _find_recordings(voices, recordings, music)

@@ -3,7 +3,7 @@
 - `Trace` is an `on_step` callback that keeps, step by step, the weights that guidance used, the predicted clean latents
   and the face mask that the network expects.
 - `schedule` tells the weights of a rule before anything runs.
-- `senses` asks the network the same question with one sense taken away, and shows what that sense did.
+- `condition_effects` asks the network the same question with one condition taken away, and shows what that did.
 - `sound_map` tells where in the frame the audio attention adds something.
 
 Every figure has words: `describe_...` gives what the picture shows as a table in markdown, for who cannot see it.
