@@ -223,7 +223,7 @@ def denoise(
             transformer, latents, timestep, weights, conditions, batch_branches, window, index, memory
         )
         before = latents
-        latents = scheduler.step(velocity, scheduler.timesteps[index], latents, return_dict=False)[0]  # type: ignore[arg-type]
+        latents = scheduler.step(velocity, scheduler.timesteps[index], latents, return_dict=False)[0]  # type: ignore[arg-type]  # any Tensor will do
         if on_step is not None:
             on_step(
                 StepState(

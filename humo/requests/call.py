@@ -140,7 +140,7 @@ def read_references(
         ValueError: if one cannot be read.
     """
     if not image or not config.draws_photographs or as_is:
-        return [read_picture(picture) for picture in image], list(prompts), None  # type: ignore[arg-type]
+        return [read_picture(picture) for picture in image], list(prompts), None  # type: ignore[arg-type]  # refuses a portrait
     from humo.portrait.photographs import draw_photographs  # the world, of which other models know nothing
 
     return draw_photographs(image, prompts, notes, config.default_height)

@@ -74,7 +74,7 @@ def check_number(name: str, value: object, lowest: float, highest: float) -> Non
     Raises:
         ValueError: if it is none, or outside; NaN is within none.
     """
-    if not isinstance(value, Real) or isinstance(value, bool) or not lowest <= value <= highest:  # type: ignore[operator]
+    if not isinstance(value, Real) or isinstance(value, bool) or not lowest <= value <= highest:  # type: ignore[operator]  # a Real has an order
         raise ValueError(f"{name} is {short(value)}: it must be a number from {lowest:g} to {highest:g}.")
 
 

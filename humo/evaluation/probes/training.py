@@ -129,7 +129,7 @@ def _accuracy(logits: Tensor, labels: Tensor) -> float:
 
 
 def _train_frame_probe(probes: Probes, examples: Examples, empty: Tensor, settings: ProbeSettings) -> None:
-    network = probes.frame.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = probes.frame.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch takes it
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.steps + 1, pct_start=0.1
