@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from humo.checkpoints import load as load
     from humo.focus import FaceMaskPredictor as FaceMaskPredictor
     from humo.pipeline import HuMoPipeline as HuMoPipeline
-    from humo.pipeline import HuMoPipelineOutput as HuMoPipelineOutput
+    from humo.requests.call import HuMoPipelineOutput as HuMoPipelineOutput
     from humo.sampling import StopGeneration as StopGeneration
     from humo.transformer import HuMoTransformer3DModel as HuMoTransformer3DModel
 

@@ -14,7 +14,7 @@ from importlib import import_module
 
 import typer
 
-from humo.system.caches import temporary_place
+from humo.system.command_line import as_app, run
 
 COMMANDS = {
     "generate": ("humo.generate:generate", "make a video from text, pictures and sound"),
@@ -51,26 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
     if name not in COMMANDS:
         typer.echo(f"Error: there is no command {name!r}: use {', '.join(COMMANDS)}.", err=True)
         return 2
-    try:
-        temporary_place()  # sounds are decoded through it
-        return _command(name)(rest, prog_name=f"python -m humo {name}", standalone_mode=True) or 0
-    except ValueError as error:
-        is_alone = os.environ.get("WORLD_SIZE", "1") == "1"
-        who = "" if is_alone else f"[process {os.environ.get('RANK', '0')}] "
-        typer.echo(f"{who}Error: {error}", err=True)
-        return 2
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
+    is_alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    who = "" if is_alone else f"[process {os.environ.get('RANK', '0')}] "
+    return run(_command(name), rest, f"python -m humo {name}", who)
 
 
 def _command(name: str) -> typer.Typer:
     module, function = COMMANDS[name][0].split(":")
     command = getattr(import_module(module), function)
-    if isinstance(command, typer.Typer):
-        return command
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
-    return app
+    return command if isinstance(command, typer.Typer) else as_app(command)
 
 
 def _overview() -> str:

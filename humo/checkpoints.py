@@ -25,11 +25,7 @@ from humo.layers.step_caches import read_cache, use_cache
 from humo.loading.fast_form import make_fast
 from humo.loading.memory import default_dtype as default_dtype
 from humo.loading.memory import place, plan_for
-from humo.loading.published.keys import (
-    infer_transformer_config,
-    load_published_transformer,
-    rename_published_key,
-)
+from humo.loading.published.keys import infer_transformer_config, load_published_transformer
 from humo.loading.published.shards import check_weights, read_json
 from humo.loading.published.sources import PRESETS, Preset, check_download, download, find_downloaded, gigabytes
 from humo.pipeline import HuMoPipeline
@@ -45,7 +41,6 @@ __all__ = [
     "infer_transformer_config",
     "load",
     "load_published_transformer",
-    "rename_published_key",
 ]
 
 MINI = Path(__file__).resolve().parent.parent / "assets" / "humo-mini"
@@ -292,10 +287,10 @@ def from_wan(wan: WanTransformer3DModel, form: Literal["1.7B", "17B"] = "1.7B", 
     """
     if form not in ("1.7B", "17B"):
         raise ValueError(f"There is no form {form!r}: give '1.7B' or '17B'.")
-    latent_channels = wan.config.out_channels
-    if wan.config.in_channels != latent_channels:
+    latent_channels = wan.config["out_channels"]
+    if wan.config["in_channels"] != latent_channels:
         raise ValueError(
-            f"The Wan model has {wan.config.in_channels} input channels for {latent_channels} of the latents: "
+            f"The Wan model has {wan.config['in_channels']} input channels for {latent_channels} of the latents: "
             "give a text-to-video Wan2.1."
         )
     shared = "patch_size num_attention_heads attention_head_dim in_channels out_channels text_dim freq_dim"

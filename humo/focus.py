@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.cache_utils import CacheMixin
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
@@ -67,9 +68,9 @@ class FaceMaskPredictor(ModelMixin, ConfigMixin):
         Raises:
             ValueError: if the number of tensors or of tokens does not fit.
         """
-        if len(attended) != self.config.num_blocks:
+        if len(attended) != self.config["num_blocks"]:
             raise ValueError(
-                f"attended has {len(attended)} tensors but the head reads {self.config.num_blocks} blocks: "
+                f"attended has {len(attended)} tensors but the head reads {self.config['num_blocks']} blocks: "
                 "build it with num_blocks of the transformer's last blocks, at most 4."
             )
         if attended[0].shape[1] != math.prod(grid):
@@ -77,7 +78,7 @@ class FaceMaskPredictor(ModelMixin, ConfigMixin):
                 f"attended has {attended[0].shape[1]} tokens but grid {tuple(grid)} needs {math.prod(grid)}."
             )
         logits = sum(readout(states) for readout, states in zip(self.readouts, attended, strict=True))
-        logits = (logits / len(attended)).unflatten(2, tuple(self.config.patch_size)).unflatten(1, tuple(grid))
+        logits = (logits / len(attended)).unflatten(2, tuple(self.config["patch_size"])).unflatten(1, tuple(grid))
         return logits.permute(0, 1, 4, 2, 5, 3, 6).flatten(5, 6).flatten(3, 4).flatten(1, 2)
 
 
@@ -113,6 +114,18 @@ class MaskKeeper:
         is_last = state.index == state.num_steps - 1
         if self.best is None and (state.sigma <= MASK_SIGMA or is_last):
             self.best = state.face_mask(self.focus_head)[0].cpu().numpy()
+
+
+def check_masks(name: str, focus_head: FaceMaskPredictor | None, transformer: CacheMixin) -> None:
+    """Refuse masks, asked for under a name, that a pipeline's two models cannot tell.
+
+    Raises:
+        ValueError: if there is no focus head, or a step cache leaves out blocks that it reads.
+    """
+    if focus_head is None:
+        raise ValueError(f"{name} needs a focus head but this model has none: leave it out.")
+    if transformer.is_cache_enabled:
+        raise ValueError(f"{name} needs every block of every step: turn the step cache off.")
 
 
 def face_mask_loss(logits: Tensor, target: Tensor) -> Tensor:

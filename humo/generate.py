@@ -21,6 +21,7 @@ from humo.guidance import RULES
 from humo.loading.memory_presets import PRESETS
 from humo.media import Sound, check_video_path, read_sound
 from humo.space.jobs.request import Defaults, VideoRequest
+from humo.system.command_line import silence_libraries
 from humo.system.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_whole
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def generate(
     _check_numbers(sizes, seed, scales)
     texts = _read_prompts(prompt, prompts)
     if plan:
-        sound = _given(None if audio is None else read_sound(audio), "--plan")
-        typer.echo(_cut_list(_plan(sound, preset, frames), texts))
+        given = _given(None if audio is None else read_sound(audio), "--plan")
+        typer.echo(_cut_list(_plan(given, preset, frames), texts))
         return
     if not texts:
         raise ValueError("No prompt is given: describe with --prompt who and what is to be seen.")
@@ -105,7 +106,7 @@ def generate(
 
     pipe = _load(preset, None if memory is None else memory.value, fast, cache)
     _check_enlarged(height or pipe.config.default_height, width or pipe.config.default_width, enlarge)
-    settings = {
+    settings: dict[str, Any] = {
         "num_inference_steps": steps,
         "guidance": _guidance(pipe, guidance, scales),
         "seed": seed,
@@ -114,16 +115,16 @@ def generate(
         "width": width,
     }
     is_main = _is_main()
-    if is_main and (told := _estimate(pipe, settings, frames, len(image or ()), sound, cuts, memory)):
-        typer.echo(told, err=True)
+    if is_main and (estimate := _estimate(pipe, settings, frames, len(image or ()), sound, cuts, memory)):
+        typer.echo(estimate, err=True)
     with tqdm(unit="step", desc="generating", file=sys.stderr, disable=not is_main) as bar:
-        if cuts is None:
+        if cuts is None or shots is None or sound is None:
             request = VideoRequest(
                 prompt=texts[0], images=tuple(image or ()), audio=sound, num_frames=frames, as_is=as_is, **settings
             )
-            video = request.run(pipe, on_step=partial(_advance, bar))
+            video: Any = request.run(pipe, on_step=partial(_advance, bar))
         else:
-            from humo.shots.making import make_shots
+            from humo.shots.generation import make_shots
 
             show = partial(_advance_shot, bar, len(cuts))
             video = make_shots(
@@ -163,9 +164,9 @@ def _check_numbers(sizes: dict[str, int | None], seed: int | None, scales: dict[
             raise ValueError(f"{name} must be 1 or more but is {value}.")
     if seed is not None:
         check_seed(seed)
-    for name, value in scales.items():
-        if value is not None:
-            check_number(f"guidance {name}", value, *(TIMESTEPS if name == "switch" else SCALES))
+    for name, scale in scales.items():
+        if scale is not None:
+            check_number(f"guidance {name}", scale, *(TIMESTEPS if name == "switch" else SCALES))
 
 
 def _check_enlarged(height: int, width: int, enlarge: int) -> None:
@@ -185,7 +186,7 @@ def _given(sound: Sound | None, option: str) -> Sound:
 
 def _plan(sound: Sound, preset: str, frames: int | None) -> list[Shot]:
     """Cut a sound into shots that the model can make."""
-    from humo.shots.making import longest_shot, plan_shots
+    from humo.shots.generation import longest_shot, plan_shots
 
     longest = longest_shot(_config(preset))
     if frames is not None and frames > longest:
@@ -208,7 +209,7 @@ def _config(preset: str) -> dict[str, Any]:
 
 def _cut_list(cuts: list[Shot], texts: list[str]) -> str:
     """The shots as a table."""
-    from humo.shots.making import prompt_of_each
+    from humo.shots.generation import prompt_of_each
     from humo.timing import FPS
 
     each = prompt_of_each(texts or [""], len(cuts))
@@ -250,7 +251,7 @@ def _estimate(
         frames = max(cut.num_frames_made for cut in cuts)
     elif frames is None:
         frames = choose_num_frames(sound, pipe.config, [])
-    told = estimate_run(
+    estimate = estimate_run(
         pipe,
         settings["height"] or pipe.config.default_height,
         settings["width"] or pipe.config.default_width,
@@ -262,7 +263,7 @@ def _estimate(
         guidance=settings["guidance"],
         num_processes=_num_processes(),
     )
-    return told if told is None or cuts is None else f"{told} That is the longest of {len(cuts)} shots."
+    return estimate if estimate is None or cuts is None else f"{estimate} That is the longest of {len(cuts)} shots."
 
 
 def _advance(bar: tqdm, state: StepState) -> None:
@@ -288,13 +289,9 @@ def _is_main() -> bool:
 
 def _load(preset: str, memory: str | None, fast: bool, cache: str | None) -> HuMoPipeline:
     """The pipeline, without the libraries' own progress bars; of several processes each on its own device."""
-    import diffusers  # these take seconds, and a wrong call is refused before
-    import transformers
+    from humo.checkpoints import load  # this takes seconds, and a wrong call is refused before
 
-    from humo.checkpoints import load
-
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
+    silence_libraries()
     if _num_processes() == 1:
         return load(preset, memory=memory, fast=fast, cache=cache)
     if cache is not None:  # each process would judge by its own share of the video

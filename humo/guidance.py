@@ -213,9 +213,9 @@ class paper:  # noqa: N801
 
     def scales(self, timestep: float) -> tuple[float, float, float]:
         """Scale of text, picture and sound at a timestep in [0, 1000]."""
-        is_early = self.early is not None and timestep > self.switch
-        scales = self.early if is_early else (self.text, self.image, self.audio)
-        return tuple(scale_at(scale, timestep) for scale in scales)
+        early = self.early if timestep > self.switch else None
+        text, image, audio = early or (self.text, self.image, self.audio)
+        return scale_at(text, timestep), scale_at(image, timestep), scale_at(audio, timestep)
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,7 @@ def read_rule(guidance: Rule | Mapping[str, Any]) -> Rule:
     return guidance
 
 
-def check_rule(rule: Rule) -> None:
+def check_rule(rule: Any) -> None:
     """Refuse numbers that guidance cannot have; a rule or a scale of your own is your own matter.
 
     Raises:
@@ -344,7 +344,7 @@ def _check_value(name: str, value: Any) -> None:
         check_number(f"guidance {name}", value, *SCALES)
 
 
-def _describe(item: Any, kind: str, classes: Mapping[str, type]) -> dict[str, Any]:
+def _describe(item: Any, kind: str, classes: Mapping[str, type[Any]]) -> dict[str, Any]:
     name = type(item).__name__
     if classes.get(name) is not type(item):
         return {kind: "custom", "text": repr(item)}

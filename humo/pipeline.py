@@ -35,12 +35,13 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
 
 from humo.audio import encode_audio, window_audio
-from humo.focus import FaceMaskPredictor, MaskKeeper
+from humo.focus import FaceMaskPredictor, MaskKeeper, check_masks
 from humo.guidance import Rule
 from humo.layers.decoding import OnFrames, decode_frames
 from humo.layers.loras import LoraLoader
 from humo.layers.step_caches import describe_cache
 from humo.layers.windows import LEEWAY
+from humo.media import Sound
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
 from humo.requests.call import Call, HuMoPipelineOutput, Picture, read_call
 from humo.requests.checks import Request
@@ -89,6 +90,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
     fast_form: HuMoPipeline | None = None
     """The same model distilled (`humo.loading.fast_form`), where somebody has put it here."""
     _optional_components = ["focus_head"]
+    config: Any  # diffusers' FrozenDict: its entries are attributes too
 
     def __init__(
         self,
@@ -153,7 +155,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         prompt: str,
         negative_prompt: str | None = None,
         image: Picture | Sequence[Picture] | None = None,
-        audio: str | Path | tuple[np.ndarray, int] | None = None,
+        audio: str | Path | tuple[np.ndarray, int] | Sound | None = None,
         num_frames: int | None = None,
         height: int | None = None,
         width: int | None = None,
@@ -204,16 +206,14 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             seed,
             as_is,
         )
-        if return_masks and self.focus_head is None:
-            raise ValueError("return_masks needs a focus head but this model has none: leave it out.")
-        if return_masks and self.transformer.is_cache_enabled:
-            raise ValueError("return_masks needs every block of every step: turn the step cache off.")
+        if return_masks:
+            check_masks("return_masks", self.focus_head, self.transformer)
         masks = MaskKeeper(self.focus_head) if return_masks else None
-        output = self.make_together([call], _call_each(masks, on_step), on_frames and [on_frames])[0]
+        output = self.generate_batch([call], _call_each(masks, on_step), on_frames and [on_frames])[0]
         return output if masks is None else replace(output, masks=masks.best)
 
     @torch.no_grad()
-    def make_together(
+    def generate_batch(
         self,
         calls: Sequence[Call],
         on_step: Callable[[StepState], None] | None = None,
@@ -242,8 +242,10 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             )
         try:
             # 1. Encode what was given
-            told = [self.encode_conditions(call.read_request, call.pictures, call.heard, call.notes) for call in calls]
-            conditions = join_conditions(told)
+            separate = [
+                self.encode_conditions(call.read_request, call.pictures, call.heard, call.notes) for call in calls
+            ]
+            conditions = join_conditions(separate)
             noise = torch.cat([self._draw_noise(call.request, conditions.num_references) for call in calls])
             self.maybe_free_model_hooks()  # under model offload only a next encoder would send one away; it may not run
 
@@ -261,7 +263,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             )
 
             # 3. Decode
-            tells = on_frames or [None] * len(calls)
+            tells: Sequence[OnFrames | None] = on_frames or [None] * len(calls)
             videos = [decode_frames(one[None], self.vae, tell) for one, tell in zip(latents, tells, strict=True)]
         finally:
             self.maybe_free_model_hooks()  # also when stopped: nothing stays on the GPU
@@ -318,7 +320,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         """Encode text, pictures and sound, with nulls where there are none.
 
         Args:
-            request: what is asked for, `num_frames` settled.
+            request: what is asked for.
             pictures: references, possibly none; at least one slot is kept for them, as released.
             waveform: mono, 16 kHz, as long as the video, (samples,); None without sound.
             notes: told what was decided.

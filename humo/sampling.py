@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,11 +72,11 @@ class Conditions:
         return replace(self, guidance=guidance_scalars(rule, sigma, next_sigma))
 
 
-def join_conditions(told: Sequence[Conditions]) -> Conditions:
+def join_conditions(parts: Sequence[Conditions]) -> Conditions:
     """The conditions of several videos of equal shape as one batch."""
-    joined = {}
+    joined: dict[str, Any] = {}
     for each in fields(Conditions):
-        values = [getattr(one, each.name) for one in told]
+        values = [getattr(one, each.name) for one in parts]
         joined[each.name] = torch.cat(values) if isinstance(values[0], Tensor) else values[0]
     return Conditions(**joined)
 
@@ -169,7 +170,7 @@ def set_timesteps(scheduler: Scheduler, num_inference_steps: int) -> None:
     if num_inference_steps < 1:
         raise ValueError(f"num_inference_steps must be 1 or more but is {num_inference_steps}.")
     sigmas = np.linspace(FIRST_SIGMA, 0.0, num_inference_steps + 1)[:-1]
-    scheduler.set_timesteps(num_inference_steps, sigmas=sigmas)
+    scheduler.set_timesteps(num_inference_steps, sigmas=sigmas)  # type: ignore[arg-type]  # arrays are taken too
 
 
 @torch.no_grad()
@@ -222,7 +223,7 @@ def denoise(
             transformer, latents, timestep, weights, conditions, batch_branches, window, index, memory
         )
         before = latents
-        latents = scheduler.step(velocity, scheduler.timesteps[index], latents, return_dict=False)[0]
+        latents = scheduler.step(velocity, scheduler.timesteps[index], latents, return_dict=False)[0]  # type: ignore[arg-type]
         if on_step is not None:
             on_step(
                 StepState(
@@ -272,14 +273,13 @@ def guided_velocity(
     """
     num_video = latents.shape[2] - conditions.num_references
     windows = plan_windows(num_video, window or num_video)
-    run = _run_batched if batch_branches else _run_in_turn
+    groups = [list(weights)] if batch_branches else [[branch] for branch in weights]
     memory = memory or ConditionMemory(max_bytes=0)
     parts = []
     for number, place in enumerate(windows):
-        part = _cut(latents, place, num_video)
-        told = conditions.window(place)
-        velocities = run(transformer, part, timestep, list(weights), told, str(number), step_index, memory)
-        parts.append(sum(w * v.float() for w, v in zip(weights.values(), velocities, strict=True)))
+        run = partial(_run, transformer, _cut(latents, place, num_video), timestep, conditions.window(place))
+        velocities = [each for group in groups for each in run(group, str(number), step_index, memory)]
+        parts.append(sum((w * v.float() for w, v in zip(weights.values(), velocities, strict=True)), torch.zeros(())))
     video = [part[:, :, : place.stop - place.start] for part, place in zip(parts, windows, strict=True)]
     references = [part[:, :, part.shape[2] - conditions.num_references :] for part in parts]
     return torch.cat([blend_windows(video, windows), torch.stack(references).mean(0)], dim=2)
@@ -320,55 +320,39 @@ def branch_inputs(
         conditions.black_video,
     )
     silence = (batch_size, num_frames, config.audio_window, config.audio_bands, config.audio_channels)
-    like = {"device": latents.device, "dtype": transformer.dtype}
+    like = torch.empty((), device=latents.device, dtype=transformer.dtype)
     text = conditions.text if branch.text else conditions.negative_text
-    told = {}
+    audio = conditions.audio if branch.audio else None
+    extra = {}
     if conditions.guidance is not None:
-        told["guidance"] = torch.tensor([conditions.guidance] * batch_size, device=latents.device)
+        extra["guidance"] = torch.tensor([conditions.guidance] * batch_size, device=latents.device)
     return {
-        **told,
-        "hidden_states": hidden_states.to(**like),
+        **extra,
+        "hidden_states": hidden_states.to(like),
         "timestep": torch.full((batch_size,), timestep, dtype=torch.float32, device=latents.device),
-        "encoder_hidden_states": text.to(**like),
-        "audio_hidden_states": conditions.audio.to(**like) if branch.audio else torch.zeros(silence, **like),
+        "encoder_hidden_states": text.to(like),
+        "audio_hidden_states": like.new_zeros(silence) if audio is None else audio.to(like),
     }
 
 
-def _run_in_turn(
+def _run(
     transformer: HuMoTransformer3DModel,
     latents: Tensor,
     timestep: float,
-    branches: Sequence[Branch],
     conditions: Conditions,
+    branches: Sequence[Branch],
     place: str,
     step_index: int | None,
     memory: ConditionMemory,
-) -> list[Tensor]:
-    velocities = []
-    for branch in branches:
-        # A cache that met another condition under the same name would hand out that condition's residual.
-        with transformer.cache_context(f"{branch.name}/{place}", step_index=step_index):
-            inputs = branch_inputs(transformer, latents, timestep, branch, conditions)
-            velocities.append(transformer(**inputs, return_dict=False, memory=memory.of([branch], place))[0])
-    return velocities
-
-
-def _run_batched(
-    transformer: HuMoTransformer3DModel,
-    latents: Tensor,
-    timestep: float,
-    branches: Sequence[Branch],
-    conditions: Conditions,
-    place: str,
-    step_index: int | None,
-    memory: ConditionMemory,
-) -> list[Tensor]:
+) -> Sequence[Tensor]:
+    """Velocities of branches that are run as one batch."""
     inputs = [branch_inputs(transformer, latents, timestep, branch, conditions) for branch in branches]
     stacked = {name: torch.cat([each[name] for each in inputs]) for name in inputs[0]}
     name = "+".join(branch.name for branch in branches)
+    # A cache that met another condition under the same name would hand out that condition's residual.
     with transformer.cache_context(f"{name}/{place}", step_index=step_index):
         velocity = transformer(**stacked, return_dict=False, memory=memory.of(branches, place))[0]
-    return list(velocity.chunk(len(branches)))
+    return velocity.chunk(len(branches))
 
 
 @torch.no_grad()

@@ -79,7 +79,7 @@ class HuMoTransformerOutput(BaseOutput):
     """
 
     sample: Tensor
-    attended: tuple[Tensor, ...] | None = None
+    attended: tuple[Tensor, ...] | Any = None
 
 
 class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterMixin, CacheMixin, AttentionMixin):
@@ -117,6 +117,7 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
             `humo.layers.guidance_embedding`).
     """
 
+    config: Any  # diffusers' FrozenDict: its entries are attributes too
     _supports_gradient_checkpointing = True
     _no_split_modules = ["HuMoTransformerBlock"]
     _repeated_blocks = ["HuMoTransformerBlock"]
@@ -207,7 +208,7 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
         return_dict: bool = True,
         guidance: Tensor | None = None,
         memory: KeyValueMemory | None = None,
-    ) -> HuMoTransformerOutput | tuple[Tensor, ...]:
+    ) -> HuMoTransformerOutput | tuple[Any, ...]:
         """Predict the velocity.
 
         Args:
@@ -246,14 +247,14 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
         memory = KeyValueMemory() if memory is None or self.is_cache_enabled else memory
         unread = encoder_hidden_states[:, :1] if memory.text else encoder_hidden_states  # the embedder wants a token
         temb, timestep_proj, text, _ = self.condition_embedder(timestep, unread)
-        if guidance is not None:
+        if guidance is not None and self.guidance_embedder is not None:
             temb, timestep_proj = self.guidance_embedder.add(guidance, temb, self.condition_embedder)
         timestep_proj = timestep_proj.unflatten(1, (6, -1))
         audio = None if memory.audio else self.audio_projection(audio_hidden_states)  # (b, f, a, audio_dim)
         audio_mask = self._audio_mask(grid, hidden_states.device) if self.num_shares > 1 else None
 
         # 3. Blocks
-        attended, texts, audios = (), [], []
+        attended, texts, audios = tuple[Tensor, ...](), list[Tensor](), list[Tensor]()
         first_attended = len(self.blocks) - NUM_ATTENDED_BLOCKS if return_attended else len(self.blocks)
         for index, block in enumerate(self.blocks):
             is_attended = index >= first_attended
@@ -284,7 +285,7 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
             return (sample, attended) if return_attended else (sample,)
         return HuMoTransformerOutput(sample=sample, attended=attended if return_attended else None)
 
-    def _run_block(self, block: HuMoTransformerBlock, *arguments: Any) -> Any:
+    def _run_block(self, block: nn.Module, *arguments: Any) -> Any:
         if torch.is_grad_enabled() and self.gradient_checkpointing:
             return self._gradient_checkpointing_func(block, *arguments)
         return block(*arguments)
@@ -293,18 +294,18 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
     def num_shares(self) -> int:
         """Processes over which the tokens are split (`humo.layers.context_parallel`)."""
         config = None if self._parallel_config is None else self._parallel_config.context_parallel_config
-        return 1 if config is None else config.ring_degree * config.ulysses_degree
+        return 1 if config is None else (config.ring_degree or 1) * (config.ulysses_degree or 1)
 
-    def _gather(self, tokens: Tensor, grid: tuple[int, int, int]) -> Tensor:
+    def _gather(self, tokens: Tensor, grid: torch.Size) -> Tensor:
         """All tokens (b, n, c) from this process' share of them."""
         return self.gather_tokens(tokens, math.prod(grid), self.num_shares)
 
-    def _audio_mask(self, grid: tuple[int, int, int], device: torch.device) -> Tensor:
+    def _audio_mask(self, grid: torch.Size, device: torch.device) -> Tensor:
         """What each token of this process may hear, (1, 1, n, f*a)."""
         frame_index = self.frame_index(grid[0], grid[1] * grid[2], device)
         return frame_mask(frame_index, grid[0], self.config.audio_tokens)
 
-    def _unpatchify(self, tokens: Tensor, grid: tuple[int, int, int]) -> Tensor:
+    def _unpatchify(self, tokens: Tensor, grid: torch.Size) -> Tensor:
         """(b, n, patch volume * c) -> (b, c, f, h, w)."""
         tokens = tokens.unflatten(2, (*self.config.patch_size, -1)).unflatten(1, tuple(grid))
         return tokens.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
@@ -344,6 +345,6 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
                 f"audio_hidden_states has {audio.shape[1]} frames but hidden_states has {size[0]}: "
                 "append one zero frame per reference image."
             )
-        if self.num_shares > 1:
+        if self._parallel_config and (split := self._parallel_config.context_parallel_config):
             num_tokens = math.prod(size) // math.prod(config.patch_size)
-            check_tokens(self._parallel_config.context_parallel_config, num_tokens)
+            check_tokens(split, num_tokens)

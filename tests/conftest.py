@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests; the tiny components themselves are in `tiny.py`."""
+"""Fixtures shared by the tests; the tiny components themselves are in `support/tiny.py`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from humo.pipeline import HuMoPipeline
 
-collect_ignore = [] if find_spec("moviepy") else ["test_moviepy.py"]
+collect_ignore = [] if find_spec("moviepy") else ["media/test_moviepy.py"]
 """moviepy, an extra, brings an older Pillow than a plain install: `.ci/run` adds it at the end, for these tests."""
 
 torch.set_num_threads(1)  # tiny tensors: more threads only wait for one another

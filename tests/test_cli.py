@@ -25,7 +25,7 @@ from humo.media import read_sound
 from humo.pipeline import HuMoPipeline
 from humo.shots.cuts import Shot
 from humo.space.jobs.request import Defaults
-from humo.space.links.restore import read_settings
+from humo.space.links.settings import read_settings
 from humo.system.fast_form_config import SUFFIX
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b
 

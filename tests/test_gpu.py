@@ -20,7 +20,7 @@ from humo.requests.prompt_cache import PromptCache, release_text_encoder
 from humo.sampling import StepState
 from humo.training.transformer.batches import BatchSettings, fill_batch, plan_batch
 from humo.training.transformer.data import ClipData
-from humo.training.transformer.loop import load_hearing, load_reading
+from humo.training.transformer.loop import load_audio_encoder, load_text_encoder
 from humo.training.transformer.model import ModelSettings, Trainer, make_mini
 from humo.training.transformer.stages import further_stages
 
@@ -137,12 +137,12 @@ def test_layerwise_casting_rests_in_a_byte_and_stays_close(whole: np.ndarray):
 def test_a_training_on_the_gpu_is_near_the_cpus(tmp_path: Path):
     """The same batch, the same model: the losses of a step, compiled or not."""
     folder = tiny.training_folder(tmp_path, num_clips=4, seconds=1)
-    tokenizer, text_encoder = load_reading(folder)
+    tokenizer, text_encoder = load_text_encoder(folder)
     stage = replace(further_stages()[0], latent_frames=(3,))
     losses = []
     for device, is_compiled in (("cpu", False), (DEVICE, False), (DEVICE, True)):
         torch.manual_seed(0)
-        data = ClipData(folder / "data", *load_hearing(folder), device)
+        data = ClipData(folder / "data", *load_audio_encoder(folder), device)
         model = make_mini([1.0] * 8, 16, text_encoder, layers=2)
         trainer = Trainer(model, ModelSettings(), device)
         if is_compiled:

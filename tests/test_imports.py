@@ -82,6 +82,23 @@ def test_no_room_is_crowded() -> None:
     assert crowds.pop("humo") <= MOST_ON_TOP
     assert {folder: number for folder, number in crowds.items() if number > MOST_FILES} == {}
     assert all((folder / "__init__.py").read_text(encoding="utf-8").startswith('"""') for folder in folders)
+    rooms = [ROOT / "humo" / room / "__init__.py" for room in ROOMS if (ROOT / "humo" / room).is_dir()]
+    assert [str(room) for room in rooms if "may import" not in room.read_text(encoding="utf-8").lower()] == []
+
+
+def test_the_tests_lie_in_the_same_rooms() -> None:
+    """A room of one file is tested on top; what is no room's: hostile inputs, the lessons, data and helpers."""
+    tests, others = ROOT / "tests", {"abuse", "lessons", "support"}
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")} - {Path(".")}
+    missing = [
+        str(folder) for folder in folders if folder.parts[0] not in others and not (ROOT / "humo" / folder).is_dir()
+    ]
+    assert missing == [] and {str(folder) for folder in folders} >= {*_folders_of_rooms()}
+    assert len(list(tests.glob("test_*.py"))) <= 20
+
+
+def _folders_of_rooms() -> set[str]:
+    return {room for room in ROOMS if (ROOT / "humo" / room).is_dir()}
 
 
 def test_a_circle_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def imported_packages(path: Path) -> set[str]:
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names.add(node.module.split(".")[0])
-    folders = {path.parent, ROOT / "tests"} if ROOT / "tests" in path.parents else {path.parent}
+    folders = {path.parent, ROOT / "tests" / "support"} if ROOT / "tests" in path.parents else {path.parent}
     ours = {"humo", "app", "notebooks", *(file.stem for folder in folders for file in folder.glob("*.py"))}
     return names - set(sys.stdlib_module_names) - ours
 
@@ -115,7 +115,7 @@ def test_figures_come_from_the_reports():
 
 
 def test_it_begins_with_what_the_model_makes():
-    front_matter = r"---\n(?:.+\n)+---\n\n"  # which tests/test_spacefile.py compares with the Spacefile
+    front_matter = r"---\n(?:.+\n)+---\n\n"  # which tests/space/deploy/test_spacefile.py compares with the Spacefile
     assert re.match(front_matter + r"!\[[^\]]{20,}\]\(assets/humo-mini/[\w-]+\.webp\)\n", README)
 
 

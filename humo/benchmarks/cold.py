@@ -6,8 +6,9 @@ import re
 import subprocess
 import sys
 import time
-from collections import Counter
 from dataclasses import dataclass
+
+from humo.system.tables import markdown_table
 
 _LINE = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)")
 SHOWN = ("torch", "transformers", "diffusers", "peft", "humo")
@@ -43,16 +44,15 @@ def read_import_times(log: str, total: float) -> ColdStart:
         log: its lines, others between them.
         total: seconds of the whole process.
     """
-    seconds: Counter[str] = Counter()
+    seconds = dict.fromkeys((*SHOWN, "others"), 0.0)
     for micros, module in _LINE.findall(log):
         package = module.partition(".")[0]
         seconds[package if package in SHOWN else "others"] += int(micros) / 1e6
-    imports = {name: seconds[name] for name in (*SHOWN, "others")}
-    return ColdStart(total, imports, total - sum(imports.values()))
+    return ColdStart(total, seconds, total - sum(seconds.values()))
 
 
 def describe_cold_start(cold: ColdStart) -> str:
     """A table in markdown."""
     rows = [("whole", cold.total), *((f"import of {name}", value) for name, value in cold.imports.items())]
     rows.append(("weights, starting and ending Python", cold.rest))
-    return "\n".join(["| part | s |", "|---|---|", *(f"| {name} | {value:.1f} |" for name, value in rows)])
+    return markdown_table(("part", "s"), ((name, f"{value:.1f}") for name, value in rows))

@@ -7,12 +7,13 @@ needs no more than torch and diffusers on the machine with the GPU. All of this 
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from humo.system.files import write_json
 
 PAGE = Path(__file__).parents[2] / "app.py"
 """The page whose start is timed."""
@@ -78,17 +79,17 @@ def benchmark(
     else:
         result = _measure_clip(preset, seconds, steps, fast, clip, world, page, compare is not None)
     if json_path is not None:
-        json_path.write_text(json.dumps(result, indent=2) + "\n")
+        write_json(json_path, result)
 
 
 def _measure_waiting(preset: str, seconds: float, json_path: Path | None) -> None:
     from humo.benchmarks.waiting import describe_waiting, measure_waiting
-    from humo.space.jobs.model_choice import load_served
+    from humo.space.jobs.model_choice import load_model
 
-    crowds = measure_waiting(load_served(preset).pipe, seconds=seconds)
-    typer.echo(describe_waiting(crowds))
+    measured = measure_waiting(load_model(preset).pipe, seconds=seconds)
+    typer.echo(describe_waiting(measured))
     if json_path is not None:
-        json_path.write_text(json.dumps([asdict(crowd) for crowd in crowds], indent=2) + "\n")
+        write_json(json_path, [asdict(each) for each in measured])
 
 
 def _measure_clip(

@@ -22,20 +22,25 @@ from torch import Tensor
 from humo.benchmarks.instruments import matmul_rate, now, other_load, peak_memory
 from humo.benchmarks.plain import plain_step
 from humo.guidance import Branch, Weights, make_rule
-from humo.loading.estimates import GB, count_parameters, count_tokens, pass_bytes, pass_flops
+from humo.loading.estimates import (
+    GB,
+    MODELS,
+    TEXT_TOKENS,
+    TYPICAL_TIMESTEP,
+    count_parameters,
+    count_tokens,
+    pass_bytes,
+    pass_flops,
+)
 from humo.sampling import Conditions, guided_velocity
 from humo.timing import check_num_frames, count_latents
-from humo.transformer import HuMoTransformer3DModel, humo_1_7b, humo_17b
+from humo.transformer import HuMoTransformer3DModel
 
-MODELS = {"1.7B": (humo_1_7b, "published_1_7b"), "17B": (humo_17b, "published_17b")}
-"""Config and guidance rule by preset."""
 RELEASED_BRANCHES = {
     "1.7B": [Branch(True, True, True), Branch(True, False, True), Branch(True, False, False)],
     "17B": [],
 }
 """Branches that the published code runs at every step, whatever their weight; ours leaves out those of weight 0."""
-TIMESTEP = 500.0
-TEXT_TOKENS = 512
 GPU_SQUARE, CPU_SQUARE = 8192, 1024
 """Side of the matrix product that counts as the ceiling."""
 
@@ -78,7 +83,7 @@ def measure_model(
     load_before = other_load()
     transformer = random_transformer({**make_config(), **changes}, device, dtype)
     latents, conditions = random_conditions(transformer, num_frames, height, width)
-    weights = make_rule({"rule": rule_name})(TIMESTEP)
+    weights = make_rule({"rule": rule_name})(TYPICAL_TIMESTEP)
     latent_frames = latents.shape[2]
     tokens = count_tokens(latent_frames, height, width)
     flops = pass_flops(transformer.config, latent_frames, tokens, TEXT_TOKENS)
@@ -104,11 +109,11 @@ def measure_model(
         },
         "ceiling": {"side": side, "flops_per_second": ceiling},
     }
-    arguments = (transformer, latents, TIMESTEP, weights, conditions)
+    arguments = (transformer, latents, TYPICAL_TIMESTEP, weights, conditions)
     plain = None
     if compare == "plain":
         all_weights = {**dict.fromkeys(RELEASED_BRANCHES[preset], 0.0), **weights}
-        released = (transformer, latents, TIMESTEP, all_weights, conditions)
+        released = (transformer, latents, TYPICAL_TIMESTEP, all_weights, conditions)
         plain = _time_step(plain_step, released, flops, ceiling, repeats)
     if compile_blocks:  # only now, so that the plain way ran without
         transformer.compile_repeated_blocks()

@@ -13,13 +13,15 @@ All of this file is ours, in our own words, after reading the released code (`mo
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from humo.guidance import Weights
 from humo.sampling import Conditions, branch_inputs
-from humo.transformer import HuMoTransformer3DModel, HuMoTransformerBlock
+from humo.transformer import HuMoTransformer3DModel
 
 ROPE_BASE = 10_000.0
 
@@ -80,7 +82,7 @@ def plain_pass(
 
 
 def _plain_block(
-    block: HuMoTransformerBlock, tokens: Tensor, text: Tensor, sound: Tensor, modulation: Tensor, turns: Tensor
+    block: Any, tokens: Tensor, text: Tensor, sound: Tensor, modulation: Tensor, turns: Tensor
 ) -> Tensor:
     """One block on the float32 stream (b, n, d)."""
     shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (block.scale_shift_table.float() + modulation).chunk(6, dim=1)
@@ -111,7 +113,7 @@ def _linear(x: Tensor, layer: nn.Linear) -> Tensor:
     return F.linear(x, layer.weight.float(), layer.bias.float())
 
 
-def _layer_norm(tokens: Tensor, norm: nn.Module) -> Tensor:
+def _layer_norm(tokens: Tensor, norm: Any) -> Tensor:
     """In float32, result float32; without a norm the tokens themselves."""
     if isinstance(norm, nn.Identity):
         return tokens.float()
@@ -119,12 +121,12 @@ def _layer_norm(tokens: Tensor, norm: nn.Module) -> Tensor:
     return F.layer_norm(tokens.float(), norm.normalized_shape, weight, bias, norm.eps)
 
 
-def _rms_norm(x: Tensor, norm: nn.RMSNorm) -> Tensor:
+def _rms_norm(x: Tensor, norm: Any) -> Tensor:
     wide = x.float()
     return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + norm.eps)).type_as(x) * norm.weight
 
 
-def _attend(attn: nn.Module, queries: Tensor, keys: Tensor, turns: Tensor | None = None) -> Tensor:
+def _attend(attn: Any, queries: Tensor, keys: Tensor, turns: Tensor | None = None) -> Tensor:
     """Attention of (b, n, d) to (b, m, c), keys and values made anew, (b, n, d)."""
     q = _rms_norm(attn.to_q(queries), attn.norm_q).unflatten(2, (attn.heads, -1))
     k = _rms_norm(attn.to_k(keys), attn.norm_k).unflatten(2, (attn.heads, -1))

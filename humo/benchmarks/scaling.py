@@ -13,6 +13,7 @@ from humo.benchmarks.instruments import now
 from humo.evaluation.cases import make_cases
 from humo.evaluation.generation import generate_batch, settings_for
 from humo.pipeline import HuMoPipeline
+from humo.system.tables import markdown_table
 
 LENGTHS = (1.0, 2.0, 4.0)
 """Seconds; beyond what the model was trained on a clip is made of windows."""
@@ -67,12 +68,9 @@ def measure_scaling(
 
 def describe_scaling(points: Sequence[Point]) -> str:
     """A table in markdown, shares within each axis beside the seconds."""
-    rows, first = [], {}
+    rows, first = [], dict[str, float]()
     for point in points:
         whole = first.setdefault(point.axis, point.seconds)
-        rows.append(
-            f"| {point.axis} | {point.value:g} | {point.seconds:.2f} | {point.seconds / whole:.2f} | "
-            f"{60 / point.seconds:.0f} |"
-        )
-    head = "| axis | value | a clip, s | to the first | clips a minute |"
-    return "\n".join([head, "|---|---|---|---|---|", *rows])
+        shares = f"{point.seconds / whole:.2f}", f"{60 / point.seconds:.0f}"
+        rows.append((point.axis, f"{point.value:g}", f"{point.seconds:.2f}", *shares))
+    return markdown_table(("axis", "value", "a clip, s", "to the first", "clips a minute"), rows)

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -20,6 +20,7 @@ from humo.space.jobs.manager import JobManager
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import MakeVideo
 from humo.space.temporary import DiskQuota
+from humo.system.tables import markdown_table
 
 WAITING = (1, 2, 4, 8)
 BATCH = 4
@@ -27,7 +28,7 @@ ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class WaitingTimes:
     """One measurement.
 
     Attributes:
@@ -56,7 +57,7 @@ class _Hold:
 
     is_free: threading.Event
 
-    def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> bool:
+    def run(self, pipe: HuMoPipeline, report: Callable[[Moment], None]) -> bool:
         return self.is_free.wait(60)
 
     def seconds(self, pipe: HuMoPipeline) -> float:
@@ -69,7 +70,7 @@ def measure_waiting(
     batch: int = BATCH,
     seconds: float = 2.0,
     rounds: int = ROUNDS,
-) -> list[Crowd]:
+) -> list[WaitingTimes]:
     """Let jobs of equal shape wait, and time them: one after the other, and as batches.
 
     Args:
@@ -77,45 +78,47 @@ def measure_waiting(
         waiting: how many at a time.
         batch: the largest one.
         seconds: of each video.
-        rounds: of all of it, of which the fastest counts for each crowd, for a machine has slower minutes.
+        rounds: of all of it, of which the fastest counts for each number of jobs, for a machine has slower minutes.
     """
     forms = ("full quality", "quick look")[: 1 if pipe.fast_form is None else 2]
-    crowds = [
+    asked_for = [
         (form, count, most) for form in forms for count in waiting for most in ((1,) if count == 1 else (1, batch))
     ]
-    fastest: dict[tuple[str, int, int], Crowd] = {}
+    fastest: dict[tuple[str, int, int], WaitingTimes] = {}
     with tempfile.TemporaryDirectory(prefix="humo-waiting-") as folder:
         request = _request(Path(folder), seconds)
         for _ in range(rounds):
-            for form, count, most in crowds:
-                asked = VideoRequest(**request, is_fast=form == "quick look")
+            for form, count, most in asked_for:
+                asked = replace(request, is_fast=form == "quick look")
                 manager = JobManager(Model(lambda: pipe), DiskQuota(Path(folder), 1 << 30), batches=Batches(most, most))
                 times = _time(manager, asked, count)
-                crowd = Crowd(form, min(most, count), count, fmean(times), max(times))
-                fastest[form, count, most] = min(crowd, fastest.get((form, count, most), crowd), key=_last)
-    return [fastest[crowd] for crowd in crowds]
+                measured = WaitingTimes(form, min(most, count), count, fmean(times), max(times))
+                fastest[form, count, most] = min(measured, fastest.get((form, count, most), measured), key=_last)
+    return [fastest[each] for each in asked_for]
 
 
-def _last(crowd: Crowd) -> float:
-    return crowd.last
+def _last(times: WaitingTimes) -> float:
+    return times.last
 
 
-def describe_waiting(crowds: Sequence[Crowd]) -> str:
+def describe_waiting(measured: Sequence[WaitingTimes]) -> str:
     """A table in markdown."""
-    head = "| video | waiting | made together | videos a minute | mean wait, s | all done, s |"
-    rows = [
-        f"| {each.form} | {each.waiting} | {each.batch} | {each.per_minute:.0f} | {each.mean:.1f} | {each.last:.1f} |"
-        for each in crowds
-    ]
-    return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+    head = ("video", "waiting", "made together", "videos a minute", "mean wait, s", "all done, s")
+    return markdown_table(
+        head,
+        (
+            (each.form, each.waiting, each.batch, f"{each.per_minute:.0f}", f"{each.mean:.1f}", f"{each.last:.1f}")
+            for each in measured
+        ),
+    )
 
 
-def _request(folder: Path, seconds: float) -> dict[str, object]:
+def _request(folder: Path, seconds: float) -> VideoRequest:
     given = example_inputs(seconds)
     given["image"].save(folder / "picture.png")
     soundfile.write(folder / "voice.wav", *given["audio"])
-    files = {"images": (folder / "picture.png",), "audio": folder / "voice.wav"}
-    return {"prompt": given["prompt"], **files, "seed": 0, "as_is": True}
+    images, audio = (folder / "picture.png",), folder / "voice.wav"
+    return VideoRequest(prompt=given["prompt"], images=images, audio=audio, seed=0, as_is=True)
 
 
 def _time(manager: JobManager, request: VideoRequest, count: int) -> list[float]:

@@ -9,7 +9,7 @@ attributes is measured by `python -m humo evaluate` with the same options. All o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from humo.loading.fast_form import make_fast
 from humo.pipeline import HuMoPipeline
 from humo.sampling import denoise, set_timesteps
 from humo.system.fast_form_config import has_fast
+from humo.system.tables import markdown_table
 
 QUIET_BELOW = 750.0
 """Timestep from which the way with fewer branches follows text, picture and sound unamplified, in one pass a step."""
@@ -155,15 +156,12 @@ def _psnr(made: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
 
 def describe_ways(ways: Sequence[Way]) -> str:
     """A table in markdown."""
-    rows = [
-        f"| {way.name} | {way.steps} | {way.seconds:.2f} | {way.share:.2f} | "
-        f"{'the same' if way.psnr == float('inf') else f'{way.psnr:.1f}'} |"
-        for way in ways
-    ]
-    head = "| way | steps | denoising, s | share of the exact way | PSNR of the latents to it, dB |"
-    return "\n".join([head, "|---|---|---|---|---|", *rows])
+    head = ("way", "steps", "denoising, s", "share of the exact way", "PSNR of the latents to it, dB")
+    price = ("the same" if way.psnr == float("inf") else f"{way.psnr:.1f}" for way in ways)
+    rows = [(way.name, way.steps, f"{way.seconds:.2f}", f"{way.share:.2f}", next(price)) for way in ways]
+    return markdown_table(head, rows)
 
 
 def plain_numbers(ways: Sequence[Way]) -> list[dict[str, Any]]:
     """For JSON, which knows no infinity."""
-    return [asdict(replace(way, psnr=None if way.psnr == float("inf") else way.psnr)) for way in ways]
+    return [asdict(way) | {"psnr": None if way.psnr == float("inf") else way.psnr} for way in ways]

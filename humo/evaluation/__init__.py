@@ -1,6 +1,6 @@
 """Evaluation: probes that read the world's people, held-out cases, figures and the report. Ours.
 
-`python -m humo evaluate` runs all of it.
+`python -m humo evaluate` runs all of it. May import both trainings and what they import; only benchmarks import it.
 """
 
 from humo.evaluation.cases import Case, make_cases

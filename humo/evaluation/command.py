@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from humo.evaluation.cases import Case
-    from humo.evaluation.probes.networks import Reading
+    from humo.evaluation.probes.networks import ProbeOutput
     from humo.evaluation.voices.recordings import Recording
 
 Scale = Annotated[float | None, typer.Option(help="Guidance; default: the model's own.")]
@@ -59,8 +59,7 @@ def evaluate(
     if bench is not None:
         from humo.evaluation.published.command import run_bench
 
-        told = run_bench(bench, out, preset=preset, steps=steps, guidance=guidance, tell=_tell)
-        typer.echo(str(told))
+        typer.echo(str(run_bench(bench, out, preset=preset, steps=steps, guidance=guidance, tell=_tell)))
         return
     wanted = _read_modes(modes)
     found = _find_recordings(voices, recordings, music)
@@ -96,7 +95,7 @@ def evaluate(
         return
     sheets: list[str] = []
 
-    def show(mode: str, cases: list[Case], made: list[np.ndarray], readings: list[Reading]) -> None:
+    def show(mode: str, cases: list[Case], made: list[np.ndarray], readings: list[ProbeOutput]) -> None:
         sheets.append(write_sheet(out / f"{mode}.webp", cases, made, readings, mode).name)
         write_samples(out / "samples", cases, made, mode)
 
@@ -131,7 +130,7 @@ def _music_of(folder: Path | None) -> Callable[[np.random.Generator, int], np.nd
     return make_music if folder is None else read_music(folder)
 
 
-def _tell_voices(figures: dict, left_out: list[str], out: Path) -> None:
+def _tell_voices(figures: dict[str, Any], left_out: list[str], out: Path) -> None:
     from humo.evaluation.voices.report import voice_summary, write_voices
 
     for reason in left_out:
@@ -154,7 +153,7 @@ def _read_modes(text: str) -> tuple[str, ...]:
     return wanted
 
 
-def _read_guidance(text: str | None, default: dict, scales: dict[str, float | None]) -> dict:
+def _read_guidance(text: str | None, default: dict[str, Any], scales: dict[str, float | None]) -> dict[str, Any]:
     """The rule as plain data: the given one or the default, with the given scales in it."""
     from humo.guidance import make_rule, parse_rule
 

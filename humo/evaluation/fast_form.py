@@ -16,6 +16,7 @@ from humo.evaluation.cases import make_cases
 from humo.evaluation.generation import generate_batch, settings_for
 from humo.loading.fast_form import make_fast
 from humo.pipeline import HuMoPipeline
+from humo.system.tables import markdown_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def compare_forms(
     fast, cases = make_fast(pipe, folder), make_cases(num_videos, 0, "validation", num_frames)
     forms = {"exact": pipe, "fast": fast}
     tried = [("exact", pipe.config.default_num_inference_steps), *((form, n) for form in forms for n in steps)]
-    truth, told, whole = None, [], 1.0
+    truth, comparisons, whole = None, [], 1.0
     for form, number in tried:
         maker = forms[form]
         start = time.perf_counter()
@@ -60,12 +61,11 @@ def compare_forms(
             truth, whole = made, seconds
         error = np.square(made.astype(np.float32) - truth).mean()
         psnr = float(10 * np.log10(255**2 / error)) if error else float("inf")
-        told.append(Comparison(form, number, psnr, seconds / whole))
-    return told
+        comparisons.append(Comparison(form, number, psnr, seconds / whole))
+    return comparisons
 
 
 def describe_comparisons(comparisons: Sequence[Comparison]) -> str:
     """A table in markdown."""
-    rows = [f"| {each.form} | {each.steps} | {each.psnr:.1f} | {each.ratio:.2f} |" for each in comparisons]
-    head = "| form | steps | PSNR to the exact path, dB | time, as a share of its |"
-    return "\n".join([head, "|---|---|---|---|", *rows])
+    rows = ((each.form, each.steps, f"{each.psnr:.1f}", f"{each.ratio:.2f}") for each in comparisons)
+    return markdown_table(("form", "steps", "PSNR to the exact path, dB", "time, as a share of its"), rows)

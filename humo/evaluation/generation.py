@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +21,8 @@ from humo.references import decode_latents, to_frames
 from humo.requests import noise
 from humo.requests.checks import Request, check_request
 from humo.sampling import Conditions, StepState, denoise, join_conditions
-from humo.system.files import replaced
+from humo.system.digests import digest_data
+from humo.system.files import atomic_write
 from humo.system.fingerprint import fingerprint_pipeline
 from humo.timing import count_latents
 
@@ -169,7 +169,7 @@ def _key(maker: str, pipe: HuMoPipeline, case: Case, mode: str, settings: Genera
     told += [dict(pipe.scheduler.config), pipe.config.default_negative_prompt, describe_cache(pipe.transformer)]
     if "A" in mode:
         told.append(hashlib.sha256(case.clip.waveform.tobytes()).hexdigest())
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return digest_data(told)[:16]
 
 
 def _read(path: Path) -> np.ndarray:
@@ -179,5 +179,5 @@ def _read(path: Path) -> np.ndarray:
 
 def _write(path: Path | None, frames: np.ndarray) -> None:
     if path is not None:
-        with replaced(path) as part, part.open("wb") as file:
+        with atomic_write(path) as part, part.open("wb") as file:
             np.savez_compressed(file, frames=frames)

@@ -9,12 +9,14 @@ import numpy as np
 
 from humo.evaluation import metrics
 from humo.evaluation.cases import Case
-from humo.evaluation.probes.networks import OPTIONS, Reading
+from humo.evaluation.probes.networks import OPTIONS, ProbeOutput
 
 Hits = list[dict[str, bool]]
 
 
-def judge(cases: Sequence[Case], readings: Sequence[Reading], real: Sequence[Reading], mode: str) -> dict[str, Any]:
+def judge(
+    cases: Sequence[Case], readings: Sequence[ProbeOutput], real: Sequence[ProbeOutput], mode: str
+) -> dict[str, Any]:
     """Figures of one mode.
 
     Args:
@@ -36,7 +38,8 @@ def judge(cases: Sequence[Case], readings: Sequence[Reading], real: Sequence[Rea
     figures |= _followed("text", cases, readings, real, lambda case: case.named(mode))
     if "I" in mode:
         shown = [index for index, case in enumerate(cases) if case.is_unnamed]
-        some_cases, some, some_real = ([items[index] for index in shown] for items in (cases, readings, real))
+        some_cases = [cases[index] for index in shown]
+        some, some_real = ([items[index] for index in shown] for items in (readings, real))
         figures |= _followed("identity", some_cases, some, some_real, Case.identity)
         strangers = some[1:] + some[:1]
         figures["identity_shuffled"] = metrics.share(_hits(some_cases, strangers, Case.identity))
@@ -49,8 +52,8 @@ def judge(cases: Sequence[Case], readings: Sequence[Reading], real: Sequence[Rea
 def _followed(
     name: str,
     cases: Sequence[Case],
-    readings: Sequence[Reading],
-    real: Sequence[Reading],
+    readings: Sequence[ProbeOutput],
+    real: Sequence[ProbeOutput],
     asked: Callable[[Case], Sequence[str]],
 ) -> dict[str, Any]:
     """Share of asked attributes that are read, as a fraction of the share on renders of the same cases."""
@@ -78,14 +81,14 @@ def _fraction(hits: Hits, ceiling: Hits) -> float:
     return metrics.share(hits) / best if best > 0 else float("nan")
 
 
-def _hits(cases: Sequence[Case], readings: Sequence[Reading], asked: Callable[[Case], Sequence[str]]) -> Hits:
+def _hits(cases: Sequence[Case], readings: Sequence[ProbeOutput], asked: Callable[[Case], Sequence[str]]) -> Hits:
     return [
         {name: reading.label(name) == case.truth(name) for name in asked(case)}
         for case, reading in zip(cases, readings, strict=True)
     ]
 
 
-def judge_mouths(cases: Sequence[Case], readings: Sequence[Reading]) -> dict[str, Any]:
+def judge_mouths(cases: Sequence[Case], readings: Sequence[ProbeOutput]) -> dict[str, Any]:
     """Lip sync of the cases in which somebody speaks, with both controls, for openness and width.
 
     Returns:
@@ -109,7 +112,7 @@ def judge_mouths(cases: Sequence[Case], readings: Sequence[Reading]) -> dict[str
         loud = metrics.sync_scores([metrics.loudness(clip.waveform, len(clip.frames)) for clip, _ in pairs], truths)
         figures[f"{key}_lag"] = lag
         figures[key] = float(own.mean())
-        figures[f"{key}_interval"] = metrics.interval(lambda index, own=own: float(own[index].mean()), len(own))
+        figures[f"{key}_interval"] = metrics.interval(lambda index: float(own[index].mean()), len(own))  # noqa: B023
         controls = {shift: metrics.off_diagonal(matrix) for shift, matrix in scores.items()}
         figures[f"{key}_shuffled"] = float(max(control.mean() for control in controls.values()))
         figures[f"{key}_loudness"] = float(np.diag(loud[metrics.best_lag(loud)]).mean())

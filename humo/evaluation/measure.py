@@ -16,13 +16,13 @@ from humo.evaluation.cases import MODES, Case, make_cases
 from humo.evaluation.generation import GenerationSettings, generate
 from humo.evaluation.judging import judge
 from humo.evaluation.masks import mask_iou_by_noise
-from humo.evaluation.probes.networks import Probes, Reading, stack_features
+from humo.evaluation.probes.networks import ProbeOutput, Probes, stack_features
 from humo.layers.step_caches import describe_cache
 from humo.pipeline import HuMoPipeline
 from humo.references import decode_latents, encode_video, to_frames, to_pixels
 from humo.system.fingerprint import fingerprint_pipeline
 
-OnVideos = Callable[[str, list[Case], list[np.ndarray], list[Reading]], None]
+OnVideos = Callable[[str, list[Case], list[np.ndarray], list[ProbeOutput]], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +107,7 @@ def _cases(
         return make_cases(num, seed, settings.split, generation.num_frames, generation.size, has_second, bar.update)
 
 
-def _read_all(probes: Probes, videos: Sequence[np.ndarray], name: str) -> list[Reading]:
+def _read_all(probes: Probes, videos: Sequence[np.ndarray], name: str) -> list[ProbeOutput]:
     return [probes.read(frames) for frames in _bar(videos, name)]
 
 

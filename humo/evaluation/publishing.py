@@ -15,6 +15,8 @@ from humo.checkpoints import load
 from humo.evaluation.report import FIGURES
 from humo.evaluation.seeds import cases_in_words, figure_cell
 from humo.evaluation.voices.report import SECTION, kept_voices, voice_table
+from humo.system.files import write_json, write_text
+from humo.system.tables import markdown_table
 from humo.training.run import NOT_RECORDED, Run
 
 SHARD = "15MB"
@@ -63,7 +65,7 @@ def _drop_source_paths(path: Path) -> None:
     """transformers and diffusers note where a model was loaded from; that folder is nobody's business."""
     config = json.loads(path.read_text())
     kept = {name: value for name, value in config.items() if name not in ("_name_or_path", "name_or_path")}
-    path.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n")
+    write_json(path, kept, sort_keys=True)
 
 
 def training_record(out: Path) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def training_record(out: Path) -> dict[str, Any]:
     of a training that this one started from (`humo.training.transformer.start`) do.
     """
     parts, clips = {}, 0
-    for part in ("codec", "hearing", "reading", "model", "refining", "voices"):
+    for part in ("autoencoder", "audio_encoder", "text_encoder", "transformer", "decoder", "voices"):
         path = out / part / "log.jsonl"
         if path.exists():
             lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -115,7 +117,7 @@ def write_card(folder: Path, report_folder: Path | None) -> Path:
             report = kept_voices(folder, report["settings"].get("model", "")) | report
         elif (folder / "report.json").exists():
             report = json.loads((folder / "report.json").read_text()) | report
-        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        write_json(folder / "report.json", report)
         for path in sorted(report_folder.glob("*.webp")):
             shutil.copy(path, folder / path.name)
     record = json.loads((folder / "training.json").read_text())
@@ -129,36 +131,34 @@ def write_card(folder: Path, report_folder: Path | None) -> Path:
     for sheet in sorted(folder.glob("*.webp")):
         parts.append(f"\n### {sheet.stem}\n\n![Reference, frames and mouth curves of held-out cases]({sheet.name})\n")
     card = folder / "README.md"
-    card.write_text("\n".join(parts))
+    write_text(card, "\n".join(parts))
     return card
 
 
 def _training_text(record: dict[str, Any]) -> str:
-    lines = [
-        f"Trained on {record['clips']} rendered clips.\n",
-        "| part | parameters | steps | hours | machine | last figures |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows = []
     sizes = record.get("parameters", {})
     names = {
-        "codec": ("vae",), "hearing": ("audio_encoder",), "reading": ("text_encoder",),
-        "model": ("transformer", "focus_head"), "refining": ("vae",), "voices": ("audio_encoder",),
+        "autoencoder": ("vae",), "audio_encoder": ("audio_encoder",), "text_encoder": ("text_encoder",),
+        "transformer": ("transformer", "focus_head"), "decoder": ("vae",), "voices": ("audio_encoder",),
     }  # fmt: skip
     for part, figures in record["parts"].items():
         millions = sum(sizes.get(name, 0) for name in names[part]) / 1e6
         rest = ", ".join(f"{k} {v:g}" for k, v in figures.items() if k not in ("machines", "hours", "step"))
         first, *later = figures["machines"].items()
         machines = "; ".join([first[1], *(f"from step {step} on {name}" for step, name in later)])
-        lines.append(f"| {part} | {millions:.1f} M | {figures['step']} | {figures['hours']} | {machines} | {rest} |")
-    return "\n".join(lines) + "\n"
+        rows.append((part, f"{millions:.1f} M", figures["step"], figures["hours"], machines, rest))
+    head = ("part", "parameters", "steps", "hours", "machine", "last figures")
+    return f"Trained on {record['clips']} rendered clips.\n\n{markdown_table(head, rows)}\n"
 
 
 def _figures_text(report: dict[str, Any]) -> str:
     modes = report["modes"]
-    lines = ["| | " + " | ".join(modes) + " | |", "|---" * (len(modes) + 2) + "|"]
-    for title, name, meaning in FIGURES:
-        if any(cells := [figure_cell(report, mode, name) for mode in modes]):
-            lines.append(f"| {title} | " + " | ".join(cells) + f" | {meaning} |")
+    rows = (
+        (title, *cells, meaning)
+        for title, name, meaning in FIGURES
+        if any(cells := [figure_cell(report, mode, name) for mode in modes])
+    )
     masks = ", ".join(f"{timestep}: {value:.2f}" for timestep, value in report["mask_iou"].items())
     distances = ", ".join(f"{name}: {value:.2f}" for name, value in report["frechet"].items())
     parts = [
@@ -166,7 +166,7 @@ def _figures_text(report: dict[str, Any]) -> str:
         f"Overlap (IoU) of the predicted with the true face mask, by timestep: {masks}.",
         f"Frechet distance of the probes' features to other real clips (renders: real against real): {distances}.",
     ]
-    return "\n".join(lines) + "\n\n" + "\n\n".join(parts) + "\n"
+    return "\n\n".join([markdown_table(("", *modes, ""), rows), *parts]) + "\n"
 
 
 def publish(out: Path, target: Path) -> Path:
@@ -178,11 +178,11 @@ def publish(out: Path, target: Path) -> Path:
         ValueError: if the training has not written a pipeline yet.
     """
     if not (out / "pipeline" / "model_index.json").exists():
-        raise ValueError(f"{out} has no pipeline yet: run `python -m humo train model` first.")
+        raise ValueError(f"{out} has no pipeline yet: run `python -m humo train transformer` first.")
     target.mkdir(parents=True, exist_ok=True)
     for old in [target / "report.json", *target.glob("*.webp")]:
         old.unlink(missing_ok=True)
     record = training_record(out)
     record["parameters"] = publish_pipeline(out / "pipeline", target)
-    (target / "training.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_json(target / "training.json", record)
     return write_card(target, None)

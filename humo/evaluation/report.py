@@ -12,11 +12,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from humo.evaluation.cases import Case
-from humo.evaluation.probes.networks import Reading
-from humo.evaluation.rounding import rounded
+from humo.evaluation.probes.networks import ProbeOutput
+from humo.evaluation.rounding import rounded, with_interval
 from humo.evaluation.seeds import spread_table
 from humo.evaluation.voices.report import kept_voices
 from humo.media import write_video
+from humo.system.files import write_json, write_text
+from humo.system.tables import markdown_table
 from humo.timing import FPS, SAMPLE_RATE
 
 SHEET_ROWS = 6
@@ -53,29 +55,29 @@ def write_report(report: dict[str, Any], folder: Path, sheets: Sequence[str] = (
     Returns:
         Path of report.md.
     """
-    told = rounded(report) | kept_voices(folder, report["settings"].get("model", ""))
-    (folder / "report.json").write_text(json.dumps(told, indent=2) + "\n")
+    figures = rounded(report) | kept_voices(folder, report["settings"].get("model", ""))
+    write_json(folder / "report.json", figures)
     parts = [
         "# Evaluation\n",
-        _settings_text(told),
+        _settings_text(figures),
         "\n## Generated videos\n",
-        _mode_table(told),
+        _mode_table(figures),
         "\n## Face masks, Frechet distance\n",
-        _other_figures(told),
-        *_spread_section(told),
+        _other_figures(figures),
+        *_spread_section(figures),
         "\n## By attribute\n",
-        _attribute_table(told),
+        _attribute_table(figures),
         "\n## The probes themselves, on held-out renders\n",
-        probe_table(told["probes"]),
+        probe_table(figures["probes"]),
     ]
     parts += [f"\n## {name.removesuffix('.webp')}\n\n![contact sheet]({name})\n" for name in sheets]
     path = folder / "report.md"
-    path.write_text("\n".join(parts))
+    write_text(path, "\n".join(parts))
     return path
 
 
 def write_sheet(
-    path: Path, cases: Sequence[Case], videos: Sequence[np.ndarray], readings: Sequence[Reading], mode: str
+    path: Path, cases: Sequence[Case], videos: Sequence[np.ndarray], readings: Sequence[ProbeOutput], mode: str
 ) -> Path:
     """Draws a contact sheet: reference, frames, and the mouth's true and read openness; the caption below.
 
@@ -121,10 +123,8 @@ def write_samples(folder: Path, cases: Sequence[Case], videos: Sequence[np.ndarr
 def probe_table(accuracy: dict[str, Any]) -> str:
     """Accuracy of the probes as a Markdown table."""
     columns = [name for name in ("renders", "codec") if name in accuracy]
-    lines = [f"| {accuracy['clips']} clips | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for name in accuracy["renders"]:
-        lines.append(f"| {name} | " + " | ".join(f"{accuracy[column][name]:.3f}" for column in columns) + " |")
-    return "\n".join(lines) + "\n"
+    rows = ((name, *(f"{accuracy[column][name]:.3f}" for column in columns)) for name in accuracy["renders"])
+    return markdown_table((f"{accuracy['clips']} clips", *columns), rows) + "\n"
 
 
 def summary(mode: str, figures: dict[str, Any]) -> str:
@@ -133,7 +133,7 @@ def summary(mode: str, figures: dict[str, Any]) -> str:
     return f"{mode:<4}" + "  ".join(f"{name} {figures[name]:z.2f}" for name in names if name in figures)
 
 
-def _draw_curve(draw: ImageDraw.ImageDraw, corner: tuple[int, int], curve: np.ndarray, colour: tuple) -> None:
+def _draw_curve(draw: ImageDraw.ImageDraw, corner: tuple[int, int], curve: np.ndarray, colour: tuple[int, ...]) -> None:
     left, top = corner
     x = left + 4 + np.arange(len(curve)) * (CELL - 8) / max(1, len(curve) - 1)
     y = top + CELL - 10 - np.clip(curve, -0.05, 1.1) * (CELL - 24)
@@ -158,19 +158,13 @@ def _spread_section(report: dict[str, Any]) -> list[str]:
 
 def _mode_table(report: dict[str, Any]) -> str:
     columns = {**report["modes"], **report["ceilings"]}
-    lines = ["| | " + " | ".join(columns) + " | |", "|---" * (len(columns) + 2) + "|"]
-    for title, key, meaning in FIGURES:
-        if any(key in figures for figures in columns.values()):
-            cells = " | ".join(_cell(figures, key) for figures in columns.values())
-            lines.append(f"| {title} | {cells} | {meaning} |")
-    return "\n".join(lines) + "\n\nColumns renders and codec: the real clips, as drawn and through the video codec.\n"
-
-
-def _cell(figures: dict[str, Any], key: str) -> str:
-    if key not in figures:
-        return ""
-    bounds = figures.get(f"{key}_interval")
-    return f"{figures[key]:z.2f}" + (f" ({bounds[0]:.2f}–{bounds[1]:.2f})" if bounds else "")
+    rows = (
+        (title, *(with_interval(figures, key) for figures in columns.values()), meaning)
+        for title, key, meaning in FIGURES
+        if any(key in figures for figures in columns.values())
+    )
+    figures = "Columns renders and codec: the real clips, as drawn and through the video codec."
+    return f"{markdown_table(('', *columns, ''), rows)}\n\n{figures}\n"
 
 
 def _other_figures(report: dict[str, Any]) -> str:
@@ -179,20 +173,21 @@ def _other_figures(report: dict[str, Any]) -> str:
         if report.get(key):
             levels = report[key]
             lines += [f"\nIoU of the focus head's face mask on real clips, {title}, by timestep (1000 is noise):\n"]
-            lines += ["| " + " | ".join(levels) + " |", "|---" * len(levels) + "|"]
-            lines += ["| " + " | ".join(f"{value:.2f}" for value in levels.values()) + " |"]
+            lines.append(_one_row(levels))
     distances = report["frechet"]
     lines += ["\nFrechet distance of the probes' features to other real clips (renders: real against real):\n"]
-    lines += ["| " + " | ".join(distances) + " |", "|---" * len(distances) + "|"]
-    lines += ["| " + " | ".join(f"{value:.2f}" for value in distances.values()) + " |"]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, _one_row(distances)]) + "\n"
+
+
+def _one_row(figures: dict[str, float]) -> str:
+    return markdown_table(figures, [[f"{value:.2f}" for value in figures.values()]])
 
 
 def _attribute_table(report: dict[str, Any]) -> str:
-    lines = ["| mode | figure | attribute | generated | renders | clips |", "|---|---|---|---|---|---|"]
-    for mode, figures in report["modes"].items():
-        for figure in ("text", "identity"):
-            for name, row in figures.get(f"{figure}_by_attribute", {}).items():
-                values = f"{row['generated']:.2f} | {row['renders']:.2f} | {row['clips']}"
-                lines.append(f"| {mode} | {figure} | {name} | {values} |")
-    return "\n".join(lines) + "\n"
+    rows = (
+        (mode, figure, name, f"{row['generated']:.2f}", f"{row['renders']:.2f}", row["clips"])
+        for mode, figures in report["modes"].items()
+        for figure in ("text", "identity")
+        for name, row in figures.get(f"{figure}_by_attribute", {}).items()
+    )
+    return markdown_table(("mode", "figure", "attribute", "generated", "renders", "clips"), rows) + "\n"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from humo.system.tables import markdown_table
+
 SPREAD = ("sync", "sync_shuffled", "sync_loudness", "width_sync", "text", "identity", "faces", "grain")
 
 
@@ -24,18 +26,16 @@ def spread_of(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
         names = [name for name in (*SPREAD, "frechet") if all(name in figures for figures in every)]
         modes[mode] = {name: _spread([figures[name] for figures in every]) for name in names}
     mask = [report["mask_iou"]["500"] for report in reports if "500" in report["mask_iou"]]
-    told = {"seeds": [report["settings"]["seed"] for report in reports], "modes": modes}
-    return told | ({"mask_iou_500": _spread(mask)} if len(mask) == len(reports) else {})
+    spread = {"seeds": [report["settings"]["seed"] for report in reports], "modes": modes}
+    return spread | ({"mask_iou_500": _spread(mask)} if len(mask) == len(reports) else {})
 
 
 def spread_table(spread: dict[str, Any]) -> str:
     """Means ± standard deviations as a Markdown table."""
     modes = spread["modes"]
     names = [name for name in (*SPREAD, "frechet") if any(name in figures for figures in modes.values())]
-    lines = ["| | " + " | ".join(modes) + " |", "|---" * (len(modes) + 1) + "|"]
-    for name in names:
-        cells = (_cell(figures.get(name)) for figures in modes.values())
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    rows = ((name, *(_cell(figures.get(name)) for figures in modes.values())) for name in names)
+    lines = [markdown_table(("", *modes), rows)]
     if "mask_iou_500" in spread:
         lines.append(f"\nOverlap of the masks at timestep 500: {_cell(spread['mask_iou_500'])}.")
     return "\n".join(lines) + "\n"

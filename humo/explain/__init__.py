@@ -1,1 +1,4 @@
-"""What happens inside a generation, as data, figures and words: the page and the lessons show the same."""
+"""What happens inside a generation, as data, figures and words: the page and the lessons show the same.
+
+May import the pipeline and what stands below it.
+"""

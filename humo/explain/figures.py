@@ -3,7 +3,7 @@
 - `Trace` is an `on_step` callback that keeps, step by step, the weights that guidance used, the predicted clean latents
   and the face mask that the network expects.
 - `schedule` tells the weights of a rule before anything runs.
-- `senses` asks the network the same question with one sense taken away, and shows what that sense did.
+- `condition_effects` asks the network the same question without one condition, and shows what that one did.
 - `sound_map` tells where in the frame the audio attention adds something.
 
 Every figure has words: `describe_...` gives what the picture shows as a table in markdown, for who cannot see it.
@@ -18,24 +18,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from humo.explain.overlays import describe_masks as describe_masks
-from humo.explain.overlays import grey_frame, peak, stretch
+from humo.explain.overlays import in_shares, peak
 from humo.explain.overlays import mask_overlay as mask_overlay
 from humo.explain.schedules import BRANCH_COLOURS, make_schedule
 from humo.explain.schedules import COLOURS as COLOURS
 from humo.explain.schedules import Schedule as Schedule
 from humo.explain.schedules import describe_schedule as describe_schedule
 from humo.explain.schedules import schedule as schedule
+from humo.focus import check_masks
 from humo.guidance import Branch, Weights
 from humo.layers.windows import blend_windows, plan_windows
 from humo.references import decode_latents, to_frames
 from humo.sampling import Conditions, StepState, branch_inputs
+from humo.system.tables import markdown_table
 from humo.timing import count_latents, round_up
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from humo.transformer import HuMoTransformer3DModel
 
 _HATCHES = {"TA": "//", "TI": "\\\\", "T": "..", "I": "xx"}
-SENSES = ("text", "image", "audio")
+CONDITIONS = ("text", "image", "audio")
 
 
 # 1. The schedule
@@ -53,12 +55,20 @@ SENSES = ("text", "image", "audio")
 
 def draw_schedule(shown: Schedule) -> Figure:
     """Stacked weights over the steps: what adds above zero, what is subtracted below."""
-    figure, axes = _figure(7, 3.2)
+    from matplotlib.figure import Figure  # half a second, and only whoever draws needs it
+
+    figure = Figure(figsize=(7, 3.2), dpi=110, layout="constrained")
+    axes = figure.subplots()
     steps = np.arange(len(shown.timesteps))
     above, below = np.zeros(len(steps)), np.zeros(len(steps))
     for name, weights in zip(shown.branches, shown.weights.T, strict=True):
         bottom = np.where(weights >= 0, above, below)
-        look = {"color": BRANCH_COLOURS[name], "hatch": _HATCHES.get(name), "edgecolor": "white", "label": name}
+        look: dict[str, Any] = {
+            "color": BRANCH_COLOURS[name],
+            "hatch": _HATCHES.get(name),
+            "edgecolor": "white",
+            "label": name,
+        }
         axes.bar(steps, weights, bottom=bottom, width=0.85, **look)
         above, below = above + weights.clip(min=0), below + weights.clip(max=0)
     axes.axhline(0, color="0.2", linewidth=0.8)
@@ -66,7 +76,7 @@ def draw_schedule(shown: Schedule) -> Figure:
     axes.set_xticks(steps[::every], [f"{timestep:.0f}" for timestep in shown.timesteps[::every]])
     axes.set_xlabel("timestep (1000 is noise)")
     axes.set_ylabel("weight of the branch")
-    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False}
+    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False}
     axes.legend(title="shown to the network", ncols=len(shown.branches), fontsize=8, **place)
     axes.use_sticky_edges = False  # a bar of weight zero would otherwise keep the margin away from where it stands
     axes.margins(y=0.1)
@@ -95,10 +105,8 @@ class Trace:
     """Probability of the face at each step, (f, g, g) float32."""
 
     def __post_init__(self) -> None:
-        if self.masks and self.pipeline.focus_head is None:
-            raise ValueError("masks needs a focus head but this model has none: leave it out.")
-        if self.masks and self.pipeline.transformer.is_cache_enabled:
-            raise ValueError("masks needs every block of every step: turn the step cache off.")
+        if self.masks:
+            check_masks("masks", self.pipeline.focus_head, self.pipeline.transformer)
 
     def __call__(self, state: StepState) -> None:
         """Keeps a step."""
@@ -119,17 +127,17 @@ class Trace:
         return _decode(self.pipeline, self.clean[step], wanted)
 
 
-# 3. What each sense did
+# 3. What each condition did
 
 
 @dataclass(frozen=True, slots=True)
-class Senses:
-    """The predicted clean video with everything shown, and with one sense taken away at a time.
+class ConditionEffects:
+    """The predicted clean video with everything shown, and with one condition taken away at a time.
 
     Attributes:
         frames: with everything, (frames, height, width, 3) uint8.
-        without: sense: the same without it.
-        change: sense: mean absolute difference per pixel in levels of 255, (frames, height, width).
+        without: condition: the same without it.
+        change: condition: mean absolute difference per pixel in levels of 255, (frames, height, width).
     """
 
     frames: np.ndarray
@@ -138,13 +146,13 @@ class Senses:
 
 
 @torch.no_grad()
-def senses(
+def condition_effects(
     pipeline: HuMoPipeline,
     latents: Tensor,
     timestep: float,
     conditions: Conditions,
     wanted: Sequence[int] | None = None,
-) -> Senses:
+) -> ConditionEffects:
     """What text, picture and voice each make of the same noise.
 
     Args:
@@ -155,43 +163,23 @@ def senses(
         wanted: frames of the video to look at, counted from 0; None for all.
 
     Returns:
-        The senses that are given; text always is.
+        The conditions that are given; text always is.
     """
     full = Branch(True, conditions.references is not None, conditions.audio is not None)
-    shown = [name for name in SENSES if getattr(full, name)]
-    asked = {name: Branch(**{other: getattr(full, other) and other != name for other in SENSES}) for name in shown}
+    shown = [name for name in CONDITIONS if getattr(full, name)]
+    asked = {name: Branch(**{other: getattr(full, other) and other != name for other in CONDITIONS}) for name in shown}
     clean = [_predict(pipeline, latents, timestep, branch, conditions) for branch in (full, *asked.values())]
     # Only now, after all passes: network and codec may take turns on the GPU.
     video, *others = (_decode(pipeline, each, wanted) for each in clean)
     without = dict(zip(shown, others, strict=True))
     change = {name: np.abs(video.astype(np.int16) - other).mean(-1) for name, other in without.items()}
-    return Senses(video, without, change)
+    return ConditionEffects(video, without, change)
 
 
-def describe_senses(seen: Senses) -> str:
-    """How much each sense changed, and where, as a table."""
-    lines = ["| sense | mean change of 255 | strongest (across, down) |", "|---|---|---|"]
-    for name, change in seen.change.items():
-        across, down = peak(change.mean(0))
-        lines.append(f"| {name} | {change.mean():.1f} | {across:.0%}, {down:.0%} |")
-    return "\n".join(lines)
-
-
-def draw_senses(seen: Senses, frame: int) -> Figure:
-    """One frame: with everything, and for each sense without it and what it changed."""
-    figure, axes = _figure(2.1 * (1 + len(seen.change)), 4.4, rows=2, columns=1 + len(seen.change))
-    axes[0, 0].imshow(seen.frames[frame])
-    axes[0, 0].set_title("everything shown")
-    axes[1, 0].axis("off")
-    for column, (name, change) in enumerate(seen.change.items(), start=1):
-        axes[0, column].imshow(seen.without[name][frame])
-        axes[0, column].set_title(f"without {name}", color=COLOURS[name])
-        axes[1, column].imshow(change[frame], cmap="magma", vmin=0, vmax=max(30.0, float(change.max())))
-        axes[1, column].set_title(f"what {name} did")
-    for each in axes.flat:
-        each.set_xticks([])
-        each.set_yticks([])
-    return figure
+def describe_condition_effects(seen: ConditionEffects) -> str:
+    """How much each condition changed, and where, as a table."""
+    rows = ((name, f"{change.mean():.1f}", in_shares(peak(change.mean(0)))) for name, change in seen.change.items())
+    return markdown_table(("sense", "mean change of 255", "strongest (across, down)"), rows)
 
 
 def _predict(
@@ -200,8 +188,8 @@ def _predict(
     """Predicted clean latents of the video, (1, z, f, h, w)."""
     windows = _windows(pipeline, latents, conditions)
     parts = [
-        _run(pipeline, part, timestep, branch, told)[:, :, : place.stop - place.start]
-        for place, part, told in _cut(latents, conditions, windows)
+        _run(pipeline, part, timestep, branch, windowed)[:, :, : place.stop - place.start]
+        for place, part, windowed in _cut(latents, conditions, windows)
     ]
     return latents[:, :, : windows[-1].stop] - timestep / 1000 * blend_windows(parts, windows)
 
@@ -234,39 +222,17 @@ def sound_map(pipeline: HuMoPipeline, latents: Tensor, timestep: float, conditio
     branch = Branch(True, conditions.references is not None, True)
     _, *patch = pipeline.transformer.config.patch_size
     grid = -1, latents.shape[3] // patch[0], latents.shape[4] // patch[1]
-    for place, part, told in _cut(latents, conditions, windows):
+    for place, part, windowed in _cut(latents, conditions, windows):
         with _audio_shares(pipeline.transformer) as shares:
-            _run(pipeline, part, timestep, branch, told)
+            _run(pipeline, part, timestep, branch, windowed)
         parts.append(torch.stack(shares, dim=1).unflatten(2, grid)[:, :, : place.stop - place.start])
     return blend_windows(parts, windows)[0].cpu().numpy()
 
 
 def describe_sound_map(maps: np.ndarray) -> str:
     """How much the audio attention adds in each block, and where, as a table."""
-    lines = ["| block | mean share added | strongest (across, down) |", "|---|---|---|"]
-    for block, each in enumerate(maps, start=1):
-        across, down = peak(each.mean(0))
-        lines.append(f"| {block} | {each.mean():.1%} | {across:.0%}, {down:.0%} |")
-    return "\n".join(lines)
-
-
-def draw_sound_map(frames: np.ndarray, maps: np.ndarray, frame: int) -> Figure:
-    """One frame in grey with what the audio attention adds in green: all blocks, then each, from least to most.
-
-    Args:
-        frames: the video, (frames, height, width, 3) uint8.
-        maps: of `sound_map`.
-        frame: of the video, counted from 0.
-    """
-    grey, place = grey_frame(frames[frame]), latent_of(frame)
-    shown = {"all blocks": maps.mean(0)[place], **{f"block {n}": each[place] for n, each in enumerate(maps, start=1)}}
-    figure, axes = _figure(1.7 * min(7, len(shown)), 1.9 * -(-len(shown) // 7), -(-len(shown) // 7), min(7, len(shown)))
-    for each in axes.flat:
-        each.axis("off")
-    for each, (title, values) in zip(axes.flat, shown.items(), strict=False):
-        each.imshow(mask_overlay(grey, stretch(values), 0.9, COLOURS["audio"]))
-        each.set_title(title, fontsize=9)
-    return figure
+    rows = ((block, f"{each.mean():.1%}", in_shares(peak(each.mean(0)))) for block, each in enumerate(maps, start=1))
+    return markdown_table(("block", "mean share added", "strongest (across, down)"), rows)
 
 
 def latent_of(frame: int) -> int:
@@ -281,7 +247,7 @@ def _audio_shares(transformer: HuMoTransformer3DModel) -> Iterator[list[Tensor]]
     def keep(module: torch.nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
         shares.append(output.float().norm(dim=-1) / args[0].float().norm(dim=-1).clamp_min(1e-6))
 
-    handles = [block.audio_attn.register_forward_hook(keep) for block in transformer.blocks]
+    handles = [block.get_submodule("audio_attn").register_forward_hook(keep) for block in transformer.blocks]
     try:
         yield shares
     finally:
@@ -310,10 +276,3 @@ def _run(pipeline: HuMoPipeline, latents: Tensor, timestep: float, branch: Branc
 
 def _decode(pipeline: HuMoPipeline, latents: Tensor, wanted: Sequence[int] | None) -> np.ndarray:
     return to_frames(decode_latents(latents.to(pipeline._execution_device), pipeline.vae, wanted)[0])
-
-
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, np.ndarray]:
-    from matplotlib.figure import Figure  # half a second, and only whoever draws needs it
-
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    return figure, figure.subplots(rows, columns)

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from humo.explain.schedules import COLOURS
+from humo.system.tables import markdown_table
 
 
 def mask_overlay(
@@ -65,13 +66,18 @@ def share_on(values: np.ndarray, mask: np.ndarray) -> float:
     return float((wide * (mask > 0.5)).sum() / (wide.sum() or 1.0))
 
 
-def describe_masks(masks: Sequence[np.ndarray], timesteps: Sequence[float]) -> str:
+def describe_masks(masks: Sequence[np.ndarray], timesteps: Sequence[float] | np.ndarray) -> str:
     """Where the face was expected, step by step, as a table: share of the frame, and its middle."""
-    lines = ["| timestep | share of the frame | middle (across, down) |", "|---|---|---|"]
-    for timestep, mask in zip(timesteps, masks, strict=True):
-        across, down = middle(mask.mean(0))
-        lines.append(f"| {timestep:.0f} | {mask.mean():.0%} | {across:.0%}, {down:.0%} |")
-    return "\n".join(lines)
+    rows = (
+        (f"{timestep:.0f}", f"{mask.mean():.0%}", in_shares(middle(mask.mean(0))))
+        for timestep, mask in zip(timesteps, masks, strict=True)
+    )
+    return markdown_table(("timestep", "share of the frame", "middle (across, down)"), rows)
+
+
+def in_shares(place: tuple[float, float]) -> str:
+    """A place as shares of width and height in words."""
+    return "{:.0%}, {:.0%}".format(*place)
 
 
 def middle(mask: np.ndarray) -> tuple[float, float]:

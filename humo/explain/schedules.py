@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from humo.guidance import FIRST_SIGMA, NUM_TIMESTEPS, Rule, Weights
+from humo.system.tables import markdown_table
 
 COLOURS = {"text": "#0072B2", "image": "#D55E00", "audio": "#009E73", "null": "#8C8C8C", "mask": "#7B3294"}
 """Colour of each concept, safe for the colour-blind; the lessons and the page use the same."""
@@ -110,10 +111,11 @@ def make_schedule(timesteps: Sequence[float], weights: Sequence[Weights]) -> Sch
 
 def describe_schedule(shown: Schedule) -> str:
     """The schedule as a table; steps with the same weights share a row."""
-    lines = ["| timestep | " + " | ".join(shown.branches) + " |", "|---" * (1 + len(shown.branches)) + "|"]
+    rows = []
     starts = [0, *shown.changes, len(shown.timesteps)]
     for start, end in zip(starts, starts[1:], strict=False):
         first, last = shown.timesteps[start], shown.timesteps[end - 1]
         place = f"{first:.0f}" if end - start == 1 else f"{first:.0f} to {last:.0f}"
-        lines.append(f"| {place} | " + " | ".join(f"{weight:g}" for weight in shown.weights[start].round(3)) + " |")
-    return "\n".join([*lines, "", f"{shown.passes} passes of the network in {len(shown.timesteps)} steps."])
+        rows.append((place, *(f"{weight:g}" for weight in shown.weights[start].round(3))))
+    told = f"{shown.passes} passes of the network in {len(shown.timesteps)} steps."
+    return f"{markdown_table(('timestep', *shown.branches), rows)}\n\n{told}"

@@ -8,7 +8,8 @@
 The same command goes on where a run stopped. `accelerate launch` takes the machines too (--num_machines,
 --machine_rank, --main_process_ip); `--out` then lies on a disk that all of them see. Without GPUs it starts one process
 only: several come by `torchrun --nproc_per_node 2 -m humo finetune --cpu ...`. `tensorboard --logdir OUT/logs` shows
-the log. Mini's own training, from nothing, is in `humo.training`.
+the log. Mini's own training, from nothing, is in `humo.training`, of which it
+may import the stages and the loop's tools, besides what stands below both.
 
 | module | what it holds |
 |---|---|

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,28 +19,16 @@ import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
-from humo.finetuning.model import FinetuneModel, learned
+from humo.finetuning.model import learned
 from humo.finetuning.settings import RUNTIME, FinetuneSettings
 from humo.finetuning.sharding import split_like, write_tensors
-from humo.loading.published.shards import StoredTensor, open_safetensors, read_json, write_json
+from humo.loading.published.shards import StoredTensor, open_safetensors, read_json
+from humo.system.files import write_json
 
 FORMAT = 1
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 _STATE = "state.json"
 _REMEDY = "remove this state, so that the one before it is taken"
-
-
-def fingerprint(model: FinetuneModel) -> int:
-    """A number for the frozen weights, by which a resumed run knows that it begins from the same model.
-
-    Looks at the beginning of every tensor, on the CPU, before the model is split.
-    """
-    value = 0
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            value = zlib.crc32(name.encode(), value)
-            value = zlib.crc32(parameter.data.flatten()[:64].float().numpy().tobytes(), value)
-    return value
 
 
 def find_states(folder: Path) -> list[Path]:
@@ -121,7 +108,7 @@ def check_state(state: Mapping[str, Any], settings: FinetuneSettings, num_proces
         state: from `read_state`.
         settings: of this run.
         num_processes: of this run.
-        mark: `fingerprint` of this run's model.
+        mark: `humo.system.fingerprint.fingerprint_frozen` of this run's model.
 
     Raises:
         ValueError: if settings, processes or the frozen weights differ; the sentence names the first difference.

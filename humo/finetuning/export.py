@@ -23,8 +23,8 @@ from humo.finetuning.model import FinetuneModel, is_lora, learned, plain_name
 from humo.finetuning.settings import FinetuneSettings
 from humo.finetuning.sharding import whole, write_tensors
 from humo.finetuning.source import RECORD, NullVideo
-from humo.loading.published.shards import write_json
 from humo.pipeline import HuMoPipeline
+from humo.system.files import write_json
 
 _STEM = "diffusion_pytorch_model"
 
@@ -49,7 +49,7 @@ def export(
         record: plain values for finetune.json.
         is_main: whether this process writes.
     """
-    inner: FinetuneModel = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+    inner: Any = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
     tensors = _averaged(inner, average)
     transformer = {k.removeprefix("transformer."): v for k, v in tensors.items() if k.startswith("transformer.")}
     base = {plain_name(name): tensor for name, tensor in transformer.items() if not is_lora(name)}

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
-from humo.finetuning.checkpoint import check_state, find_states, fingerprint, load_state, read_state, save_state
+from humo.finetuning.checkpoint import check_state, find_states, load_state, read_state, save_state
 from humo.finetuning.dataset.batch import TrainingBatch
 from humo.finetuning.export import export
 from humo.finetuning.model import (
@@ -27,16 +27,17 @@ from humo.finetuning.model import (
 from humo.finetuning.objective import (
     check_batch,
     count_faces,
-    draw_chance,
+    draw_random,
     flow_loss,
+    make_model_inputs,
     on_grid,
-    pose,
     shared_focus_loss,
 )
 from humo.finetuning.processes import is_split, loads_nothing
 from humo.finetuning.settings import FinetuneSettings, paper_stage
 from humo.finetuning.source import NullVideo, Source, load_focus_head, load_transformer
 from humo.focus import mask_iou
+from humo.system.fingerprint import fingerprint_frozen
 from humo.training.run import Run
 from humo.training.transformer.stages import audio_share
 
@@ -88,7 +89,7 @@ class Finetuning:
         self.config = transformer.config
         needs_null = self.config.in_channels != self.config.out_channels
         self.null_video = NullVideo(source) if needs_null else None
-        self.frozen = _from_main(accelerator, fingerprint(model) if accelerator.is_main_process else None)
+        self.frozen = _from_main(accelerator, fingerprint_frozen(model) if accelerator.is_main_process else None)
         self.num_parameters = sum(p.numel() for p in model.parameters())
         self.num_learned = sum(p.numel() for p in learned(model).values())
         self.held_bytes = _held_bytes(model, settings) // (accelerator.num_processes if is_split(accelerator) else 1)
@@ -155,21 +156,21 @@ class Finetuning:
         """Loss of a batch in this process, and its parts."""
         device, settings = self.accelerator.device, self.settings
         first = self.accelerator.process_index * settings.batch_size
-        chance = draw_chance(batch, settings, share, number, first).to(device)
+        draws = draw_random(batch, settings, share, number, first).to(device)
         batch = batch.to(device)
         black = None
         if self.null_video is not None:
-            _, _, num_latents, rows, columns = chance.noise.shape
+            _, _, num_latents, rows, columns = draws.noise.shape
             black = self.null_video(num_latents, rows, columns, device)
-        question = pose(batch, chance, self.config.in_channels, settings, black)
+        inputs = make_model_inputs(batch, draws, self.config.in_channels, settings, black)
         with self.accelerator.autocast():
-            predicted, logits = self.model(*question.inputs())
-        flow = flow_loss(predicted, question.velocity)
+            predicted, logits = self.model(*inputs.arguments())
+        flow = flow_loss(predicted, inputs.velocity)
         parts = {"flow": flow.detach()}
         loss = flow
         if logits is not None:
             logits = logits[:, : batch.latents.shape[2]]
-            face = on_grid(question.face, logits)
+            face = on_grid(inputs.face, logits)
             num_faces = float(self.accelerator.reduce(count_faces(face), "sum"))
             focus = shared_focus_loss(logits, face, num_faces, self.accelerator.num_processes)
             loss = flow + settings.focus_weight * focus

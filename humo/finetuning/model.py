@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from humo.finetuning.settings import FinetuneSettings, paper_stage
 from humo.focus import FaceMaskPredictor
+from humo.layers.block import HuMoTransformerBlock
 from humo.training.transformer.stages import trainable_names
-from humo.transformer import HuMoTransformer3DModel, HuMoTransformerBlock
+from humo.transformer import HuMoTransformer3DModel
 
 LORA_TARGETS = r"blocks\.\d+\.attn1\.(to_q|to_k|to_v|to_out\.0)"
 """Layers of the self-attention that LoRA is laid on; its two norms stay as they are. Ours."""
@@ -45,12 +46,11 @@ class FinetuneModel(nn.Module):
         Returns:
             Velocity (b, z, f, h, w), and logits of the mask for all frames, references included (b, f, h, w), or None.
         """
-        has_focus = self.focus_head is not None
         output = self.transformer(
-            hidden_states, timestep, encoder_hidden_states, audio_hidden_states, return_attended=has_focus
+            hidden_states, timestep, encoder_hidden_states, audio_hidden_states, return_attended=bool(self.focus_head)
         )
         velocity = output.sample.clone()  # FSDP warns of a view, on which its hook could be lost
-        if not has_focus:
+        if self.focus_head is None:
             return velocity, None
         patch = self.transformer.config.patch_size
         grid = tuple(length // step for length, step in zip(hidden_states.shape[2:], patch, strict=True))

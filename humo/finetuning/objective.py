@@ -29,7 +29,7 @@ from humo.references import assemble_input
 
 
 @dataclass(frozen=True, slots=True)
-class Chance:
+class RandomDraws:
     """What chance decided for each clip of a batch."""
 
     noise: Tensor
@@ -43,13 +43,13 @@ class Chance:
     hears: Tensor
     """Whether the sound is heard, the sync task, (b,), bool."""
 
-    def to(self, device: torch.device | str) -> Chance:
+    def to(self, device: torch.device | str) -> RandomDraws:
         """The same on a device."""
-        return Chance(*(getattr(self, field.name).to(device) for field in fields(self)))
+        return RandomDraws(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ModelInputs:
     """A batch as the network is asked it, and the answer."""
 
     hidden_states: Tensor
@@ -65,7 +65,7 @@ class Question:
     face: Tensor
     """Face mask of the clips that count in the focus loss, zero in others, (b, k, h, w)."""
 
-    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def arguments(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The first arguments of the transformer, in its order."""
         return self.hidden_states, self.timestep, self.encoder_hidden_states, self.audio_hidden_states
 
@@ -73,7 +73,7 @@ class Question:
 def with_slot(batch: TrainingBatch) -> TrainingBatch:
     """A batch whose clips have at least one place for a reference, as at inference; an added one holds the null.
 
-    Its `shows_image` must then be false, which `draw_chance` sees to.
+    Its `shows_image` must then be false, which `draw_random` sees to.
     """
     if batch.references.shape[2] > 0:
         return batch
@@ -81,9 +81,9 @@ def with_slot(batch: TrainingBatch) -> TrainingBatch:
     return replace(batch, references=references, audio=F.pad(batch.audio, (0, 0, 0, 0, 0, 0, 0, 1)))
 
 
-def draw_chance(
+def draw_random(
     batch: TrainingBatch, settings: FinetuneSettings, audio_share: float, number: int, first: int
-) -> Chance:
+) -> RandomDraws:
     """Draw noise, noise levels and dropped conditions.
 
     Args:
@@ -101,7 +101,7 @@ def draw_chance(
     has_image = batch.references.shape[2] > 0
     drawn = [_draw_clip(shape, settings, audio_share, (number, first + place)) for place in range(len(batch))]
     noise, sigma, shows_text, shows_image, hears = zip(*drawn, strict=True)
-    return Chance(
+    return RandomDraws(
         torch.stack(noise),
         torch.stack(sigma),
         torch.tensor(shows_text),
@@ -126,13 +126,13 @@ def _draw_clip(
     return noise, sigma, dice_text >= settings.text_dropout, dice_image >= dropout, hears
 
 
-def pose(
+def make_model_inputs(
     batch: TrainingBatch,
-    chance: Chance,
+    draws: RandomDraws,
     in_channels: int,
     settings: FinetuneSettings,
     black_video: Tensor | None = None,
-) -> Question:
+) -> ModelInputs:
     """Put a batch and what chance decided into the network's input, with the velocity to be predicted.
 
     In the 1.7B form the references lie clean in the latents at every pass, so their velocity does not count. In the 17B
@@ -140,7 +140,7 @@ def pose(
 
     Args:
         batch: from the loader.
-        chance: from `draw_chance` for this batch, on its device.
+        draws: from `draw_random` for this batch, on its device.
         in_channels: of the transformer.
         settings: of the training.
         black_video: latents of the null video (1, z, f, h, w) on the same device; 17B form only.
@@ -152,17 +152,17 @@ def pose(
     num_references = batch.references.shape[2]
     is_first_form = in_channels == batch.latents.shape[1]
     null = torch.zeros_like(batch.references) if black_video is None else black_video[:, :, -num_references:]
-    references = torch.where(_wide(chance.shows_image, 5), batch.references, null)
-    clean, sigma = torch.cat([batch.latents, references], dim=2), _wide(chance.sigma, 5)
-    noisy = (1 - sigma) * clean + sigma * chance.noise
+    references = torch.where(_wide(draws.shows_image, 5), batch.references, null)
+    clean, sigma = torch.cat([batch.latents, references], dim=2), _wide(draws.sigma, 5)
+    noisy = (1 - sigma) * clean + sigma * draws.noise
     num_counted = batch.latents.shape[2] + (0 if is_first_form else num_references)
-    counts = torch.ones_like(chance.hears) if settings.focus_on_silent else chance.hears
-    return Question(
+    counts = torch.ones_like(draws.hears) if settings.focus_on_silent else draws.hears
+    return ModelInputs(
         hidden_states=assemble_input(noisy, in_channels, num_references, references, black_video),
-        timestep=1000.0 * chance.sigma,
-        encoder_hidden_states=torch.where(_wide(chance.shows_text, 3), batch.text, batch.null_text),
-        audio_hidden_states=batch.audio * _wide(chance.hears, 5),
-        velocity=(chance.noise - clean)[:, :, :num_counted],
+        timestep=1000.0 * draws.sigma,
+        encoder_hidden_states=torch.where(_wide(draws.shows_text, 3), batch.text, batch.null_text),
+        audio_hidden_states=batch.audio * _wide(draws.hears, 5),
+        velocity=(draws.noise - clean)[:, :, :num_counted],
         face=batch.face * _wide(counts, 4),
     )
 

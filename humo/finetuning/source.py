@@ -201,7 +201,7 @@ def _part(folder: Path) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _as_humo(loaded: nn.Module, form: str, **audio: Any) -> HuMoTransformer3DModel:
+def _as_humo(loaded: Any, form: Any, **audio: Any) -> HuMoTransformer3DModel:
     return loaded if isinstance(loaded, HuMoTransformer3DModel) else from_wan(loaded, form, **audio)
 
 

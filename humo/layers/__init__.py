@@ -1,4 +1,4 @@
 """What the networks are built of: block, audio attention, caches, autoencoder, windows, shares for several GPUs.
 
-Imports guidance, timing and nothing above.
+May import guidance, timing and nothing above them.
 """

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -55,8 +56,8 @@ class ResidualBlock(nn.Module):
         convolution = nn.Conv3d if dims == 3 else nn.Conv2d
         self.conv1 = convolution(channels, channels, 3, padding=1)
         self.conv2 = convolution(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        for parameter in self.conv2.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv2(F.silu(self.conv1(F.silu(x))))
@@ -109,7 +110,7 @@ class PixelDecoder(nn.Module):
         for level, (blocks, double) in enumerate(zip(self.stages, self.doublings, strict=True)):
             if level == 3:
                 hidden = hidden + self.look(sketch.flatten(0, 1).to(hidden.dtype))
-            for block in blocks:
+            for block in blocks.children():
                 hidden = block(hidden)
             hidden = F.pixel_shuffle(double(hidden), 2)
         return hidden.unflatten(0, (num_videos, -1)).transpose(1, 2)
@@ -146,7 +147,7 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         self.components = nn.Conv3d(3, z_dim, (TIME, SPACE // 2, SPACE // 2), stride=(TIME, SPACE // 2, SPACE // 2))
         self.decoder = PixelDecoder(z_dim, tuple(widths), tuple(depths))
 
-    def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple:
+    def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | Any:
         """Encodes videos.
 
         Args:
@@ -169,7 +170,7 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         latents = ExactLatents(self.components(half.to(self.components.weight.dtype)))
         return AutoencoderKLOutput(latent_dist=latents) if return_dict else (latents,)
 
-    def decode(self, z: Tensor, return_dict: bool = True, frames: Sequence[int] | None = None) -> DecoderOutput | tuple:
+    def decode(self, z: Tensor, return_dict: bool = True, frames: Sequence[int] | None = None) -> DecoderOutput | Any:
         """Decodes latents.
 
         Args:
@@ -201,7 +202,7 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
 
     def sketch(self, z: Tensor) -> Tensor:
         """The video at half resolution by the inverse of the linear encoder, (b, 3, 4k, 8h, 8w) for (b, c, k, h, w)."""
-        weight, bias = self.components.weight, self.components.bias
+        weight, bias = self.components.weight, self.components.get_parameter("bias")
         centred = z.to(weight.dtype) - bias.view(1, -1, 1, 1, 1)
         return F.conv_transpose3d(centred, weight, stride=self.components.stride)
 
@@ -218,5 +219,5 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
     def _statistics(self, like: Tensor) -> list[Tensor]:
         return [
             torch.tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1, 1)
-            for values in (self.config.latents_mean, self.config.latents_std)
+            for values in (self.config["latents_mean"], self.config["latents_std"])
         ]

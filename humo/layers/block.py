@@ -40,7 +40,7 @@ class HuMoTransformerBlock(WanTransformerBlock):
         self, dim: int, ffn_dim: int, num_heads: int, audio_dim: int, cross_attn_norm: bool, eps: float
     ) -> None:
         super().__init__(dim, ffn_dim, num_heads, cross_attn_norm=cross_attn_norm, eps=eps)
-        self.attn2.set_processor(KeyValueAttnProcessor())
+        self.attn2.set_processor(KeyValueAttnProcessor())  # type: ignore[arg-type]  # diffusers' union leaves Wan's out
         self.audio_attn = AudioCrossAttention(dim, num_heads, audio_dim, eps)
 
     def forward(

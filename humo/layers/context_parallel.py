@@ -167,11 +167,12 @@ def check_tokens(config: ContextParallelConfig, num_tokens: int) -> None:
     Raises:
         ValueError: if they do not divide where they must, or there are fewer than processes.
     """
-    world_size = config.ulysses_degree * config.ring_degree
-    is_uneven = config.ulysses_degree > 1 and config.ring_degree > 1 and num_tokens % world_size
+    ulysses, ring = config.ulysses_degree or 1, config.ring_degree or 1
+    world_size = ulysses * ring
+    is_uneven = ulysses > 1 and ring > 1 and num_tokens % world_size
     if is_uneven or num_tokens < world_size:
         raise ValueError(
-            f"The video's {num_tokens} tokens cannot be shared by {config.ulysses_degree} x {config.ring_degree} "
+            f"The video's {num_tokens} tokens cannot be shared by {ulysses} x {ring} "
             f"processes (ulysses x ring): use ulysses={world_size} or ring={world_size} alone, or another size."
         )
 

@@ -43,7 +43,7 @@ def decode_frames(latents: Tensor, vae: Any, on_frames: OnFrames | None = None) 
         on_frames(frames)
         return frames
 
-    def tell(decoder: nn.Module, given: tuple, decoded: Tensor) -> None:  # what a hook returns would be decoded further
+    def tell(decoder: nn.Module, given: tuple[Any, ...], decoded: Tensor) -> None:  # a result would be decoded further
         on_frames(to_frames(decoded[0].float()))
 
     with vae.decoder.register_forward_hook(tell):

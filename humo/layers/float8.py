@@ -17,6 +17,7 @@ from torch import nn
 
 _FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 _RESTS = "The transformer's weights rest in float8"
+_like: Any = wraps  # as a type it makes no methods
 
 
 def check_takes_lora(model: nn.Module) -> None:
@@ -60,30 +61,30 @@ def check_can_be_saved(model: nn.Module) -> None:
         )
 
 
-class WeightsGuard:
+class WeightsGuard(ModelMixin, PeftAdapterMixin):
     """A model that looks at its weights before it is saved or changed; to be named before `ModelMixin`."""
 
-    @wraps(ModelMixin.save_pretrained)
+    @_like(ModelMixin.save_pretrained)
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         check_can_be_saved(self)
         super().save_pretrained(*args, **kwargs)
 
-    @wraps(PeftAdapterMixin.load_lora_adapter)
+    @_like(PeftAdapterMixin.load_lora_adapter)
     def load_lora_adapter(self, *args: Any, **kwargs: Any) -> None:
         check_takes_lora(self)
         super().load_lora_adapter(*args, **kwargs)
 
-    @wraps(PeftAdapterMixin.add_adapter)
+    @_like(PeftAdapterMixin.add_adapter)
     def add_adapter(self, *args: Any, **kwargs: Any) -> None:
         check_takes_lora(self)
         super().add_adapter(*args, **kwargs)
 
-    @wraps(PeftAdapterMixin.fuse_lora)
+    @_like(PeftAdapterMixin.fuse_lora)
     def fuse_lora(self, *args: Any, **kwargs: Any) -> None:
         check_takes_sum(self)
         super().fuse_lora(*args, **kwargs)
 
-    @wraps(PeftAdapterMixin.unfuse_lora)
+    @_like(PeftAdapterMixin.unfuse_lora)
     def unfuse_lora(self, *args: Any, **kwargs: Any) -> None:
         check_takes_sum(self)
         super().unfuse_lora(*args, **kwargs)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import torch
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from diffusers.models.transformers.transformer_wan import WanTimeTextImageEmbedding
 from torch import Tensor, nn
 
 from humo.guidance import Rule
@@ -43,7 +44,7 @@ class GuidanceEmbedding(nn.Module):
         waves = self.wave((scalars.float() * units).flatten()).unflatten(0, scalars.shape).flatten(1)
         return self.mlp(waves.to(self.mlp.linear_1.weight.dtype))
 
-    def add(self, scalars: Tensor, temb: Tensor, embedder: nn.Module) -> tuple[Tensor, Tensor]:
+    def add(self, scalars: Tensor, temb: Tensor, embedder: WanTimeTextImageEmbedding) -> tuple[Tensor, Tensor]:
         """The timestep's embedding (b, dim) with the scalars in it, and `embedder`'s projection of it."""
         temb = temb + self(scalars).to(temb.dtype)
         return temb, embedder.time_proj(embedder.act_fn(temb))

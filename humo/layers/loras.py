@@ -57,6 +57,8 @@ _OPTIONS = (
 class LoraLoader(WanLoraLoaderMixin):
     """A pipeline's LoRAs; to be named before `DiffusionPipeline`."""
 
+    transformer: Any
+
     def load_lora_weights(
         self,
         pretrained_model_name_or_path_or_dict: str | Path | Mapping[str, Tensor],
@@ -117,7 +119,7 @@ def check_lora(source: str | Path | Mapping[str, Tensor]) -> None:
         raise ValueError(f"The LoRA {Path(source).name} does not exist: give the path of a file.")
 
 
-def read_lora(given: Mapping[str, Tensor], transformer: nn.Module) -> dict[str, Tensor]:
+def read_lora(given: Mapping[str, Tensor], transformer: Any) -> dict[str, Tensor]:
     """Read a LoRA of any of the namings above; what is left out is logged.
 
     Args:
@@ -134,7 +136,7 @@ def read_lora(given: Mapping[str, Tensor], transformer: nn.Module) -> dict[str, 
     layers = _layers_of(transformer)
     underscored = {name.replace(".", "_"): name for name in layers}
     found: dict[str, dict[str, Tensor]] = defaultdict(dict)
-    left_out = {}
+    left_out: dict[str, Tensor] = {}
     for key, value in given.items():
         if not isinstance(key, str) or not isinstance(value, Tensor | float | int):
             raise ValueError(f"The LoRA holds {key!r}, a {type(value).__name__}: give tensors by name.")
@@ -144,14 +146,15 @@ def read_lora(given: Mapping[str, Tensor], transformer: nn.Module) -> dict[str, 
             )
         match = _KEY.match(key)
         name = None if match is None else _our_name(match["layer"], layers, underscored)
+        kind = "" if match is None else str(match.lastgroup)
         if name is None:
             left_out[key] = torch.as_tensor(value)
-        elif match.lastgroup in found[name]:
-            raise ValueError(f"The LoRA holds the {match.lastgroup} of {name} twice, the second time as {key!r}.")
+        elif kind in found[name]:
+            raise ValueError(f"The LoRA holds the {kind} of {name} twice, the second time as {key!r}.")
         else:
-            found[name][match.lastgroup] = torch.as_tensor(value).detach().cpu().float()
-    changed = {name: _read_layer(name, parts, layers[name], transformer) for name, parts in found.items()}
-    changed = {name: parts for name, parts in changed.items() if parts is not None}
+            found[name][kind] = torch.as_tensor(value).detach().cpu().float()
+    read = {name: _read_layer(name, parts, layers[name], transformer) for name, parts in found.items()}
+    changed = {name: parts for name, parts in read.items() if parts is not None}
     if not changed:
         first = f" (its first key is {next(iter(given))!r})" if given else ""
         raise ValueError(f"The LoRA changes no layer of this model{first}: give one that was made for Wan2.1 or HuMo.")
@@ -159,7 +162,7 @@ def read_lora(given: Mapping[str, Tensor], transformer: nn.Module) -> dict[str, 
     return _written(changed, layers)
 
 
-def _fetch(source: str | Path | Mapping[str, Tensor], options: Mapping[str, Any]) -> tuple[Mapping, dict | None]:
+def _fetch(source: str | Path | Mapping[str, Tensor], options: Mapping[str, Any]) -> tuple[Mapping[str, Tensor], Any]:
     """The tensors of a file, and what diffusers' or peft's metadata say of their scale."""
     if isinstance(source, Mapping):
         return source, None
@@ -178,9 +181,9 @@ def _fetch(source: str | Path | Mapping[str, Tensor], options: Mapping[str, Any]
         ) from None
 
 
-def _layers_of(transformer: nn.Module) -> dict[str, nn.Module]:
+def _layers_of(transformer: nn.Module) -> dict[str, nn.Linear | nn.Conv3d]:
     """The layers that a LoRA can change, by name; under an earlier LoRA too."""
-    layers = {}
+    layers: dict[str, nn.Linear | nn.Conv3d] = {}
     for name, module in transformer.named_modules():
         base = module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
         if isinstance(base, nn.Linear | nn.Conv3d) and ".base_layer" not in name and ".lora_" not in name:
@@ -192,14 +195,14 @@ def _our_name(given: str, layers: Mapping[str, Any], underscored: Mapping[str, s
     """Our name of a layer in any notation; None if the model has none such."""
     if prefix := next((each for each in _UNDERSCORED if given.startswith(each)), None):
         flat = given.removeprefix(prefix)
-        return underscored.get(flat) or underscored.get(rename_published_layer(flat, "_"))
+        return underscored.get(flat) or underscored.get(rename_published_layer(flat, "_") or "")
     while prefix := next((each for each in _PREFIXES if given.startswith(each)), None):
         given = given.removeprefix(prefix)
     return given if given in layers else name if (name := rename_published_layer(given)) in layers else None
 
 
 def _read_layer(
-    name: str, parts: Mapping[str, Tensor], layer: nn.Module, transformer: nn.Module
+    name: str, parts: Mapping[str, Tensor], layer: nn.Linear | nn.Conv3d, transformer: Any
 ) -> tuple[Tensor, Tensor, Tensor | None] | None:
     """Down (rank, columns), up (rows, rank) with the scale in it, and the bias (rows,); None if nothing is changed."""
     if ("down" in parts) != ("up" in parts):
@@ -227,7 +230,7 @@ def _read_layer(
     if any(bias.shape != (rows,) for bias in biases):
         raise ValueError(f"The LoRA's bias of {name} is {tuple(biases[0].shape)} but {(rows,)} is wanted: {_OTHER}.")
     down, up = torch.cat([down for down, _ in pairs]), torch.cat([up for _, up in pairs], dim=1)
-    return down, up, sum(biases) if biases else None
+    return down, up, sum(biases, torch.zeros(())) if biases else None
 
 
 def _matrix(tensor: Tensor, name: str) -> Tensor:
@@ -256,7 +259,7 @@ def _check_shapes(name: str, down: Tensor, up: Tensor, rows: int, columns: int) 
 
 
 def _written(
-    changed: Mapping[str, tuple[Tensor, Tensor, Tensor | None]], layers: Mapping[str, nn.Module]
+    changed: Mapping[str, tuple[Tensor, Tensor, Tensor | None]], layers: Mapping[str, nn.Linear | nn.Conv3d]
 ) -> dict[str, Tensor]:
     """The layers under diffusers' names. peft gives a bias to all of them or to none."""
     has_bias = any(bias is not None for _, _, bias in changed.values())

@@ -32,20 +32,6 @@ _PROJECTION = r"(\.attn\d?)\.([qkvo])\.(weight|bias)$"
 _PROJECTION_NAMES = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0"}
 
 
-def rename_published_key(key: str) -> str:
-    """Translate one key of the released checkpoints into ours.
-
-    Raises:
-        ValueError: if the key is none of HuMo's.
-    """
-    renamed = our_name(key)
-    if renamed is None:
-        raise ValueError(
-            f"The key {key!r} is not one of a published HuMo transformer: give that model's own state dict."
-        )
-    return renamed
-
-
 def rename_published_layer(layer: str, separator: str = ".") -> str | None:
     """Translate the name of one layer, which is its keys without ".weight".
 

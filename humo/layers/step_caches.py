@@ -49,7 +49,7 @@ def read_cache(name: str) -> CacheConfig:
     if not 2 <= value <= 10:
         raise ValueError(f"The cache {name!r} has no whole number of steps from 2 to 10: use for example {kind}:3.")
     return TaylorSeerCacheConfig(
-        cache_interval=value,
+        cache_interval=int(value),
         disable_cache_before_step=WARM_UP,
         max_order=1,
         taylor_factors_dtype=torch.float32,

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from humo.guidance import make_rule
+from humo.loading.published.sources import ENCODERS
+from humo.system.tables import markdown_table
 from humo.timing import count_latents
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b, humo_17b
 
@@ -32,15 +34,11 @@ if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
 
 GB = 10**9
+MODELS = {"1.7B": (humo_1_7b, "published_1_7b"), "17B": (humo_17b, "published_17b")}
+"""Config and guidance rule by preset."""
 TEXT_TOKENS = 512
-TEXT_PARAMETERS = 5_680_910_336
-"""Of umT5-xxl's encoder."""
 TEXT_EMBEDDING_PARAMETERS = 256_384 * 4096
-"""Of its largest layer, the table of tokens."""
-AUDIO_PARAMETERS = 636_968_960
-"""Of Whisper large-v3's encoder."""
-VAE_PARAMETERS = 126_892_531
-"""Of Wan2.1's video codec, which stays float32."""
+"""Of the largest layer of umT5-xxl's encoder, the table of tokens."""
 DECODE_BYTES_PER_PIXEL = 19_400
 """Alive at once while AutoencoderKLWan decodes in float32, per pixel of a frame, any length (it goes latent frame by
 latent frame); counted over the tensors of its true size with diffusers 0.42.1, at 256x256 and 480x832."""
@@ -146,10 +144,9 @@ def sizes_of_preset(preset: str) -> Sizes:
     Raises:
         ValueError: if it is another name.
     """
-    published = {"1.7B": (humo_1_7b, "published_1_7b"), "17B": (humo_17b, "published_17b")}
-    if preset not in published:
-        raise ValueError(f"There are no sizes for {preset!r}: give {' or '.join(published)}, or a loaded pipeline.")
-    make_config, rule = published[preset]
+    if preset not in MODELS:
+        raise ValueError(f"There are no sizes for {preset!r}: give {' or '.join(MODELS)}, or a loaded pipeline.")
+    make_config, rule = MODELS[preset]
     with torch.device("meta"):
         transformer = HuMoTransformer3DModel(**make_config())
     return Sizes(
@@ -157,10 +154,8 @@ def sizes_of_preset(preset: str) -> Sizes:
         config=transformer.config,
         transformer=count_parameters(transformer),
         blocks=count_parameters(transformer.blocks),
-        text_encoder=TEXT_PARAMETERS,
         text_embedding=TEXT_EMBEDDING_PARAMETERS,
-        audio_encoder=AUDIO_PARAMETERS,
-        vae=VAE_PARAMETERS,
+        **ENCODERS,
         guidance={"rule": rule},
         size_multiple=16,
     )
@@ -326,13 +321,13 @@ def table(rows: Mapping[str, Mapping[str, Plan]], sizes: tuple[tuple[int, int, i
     """
     heads = [f"{width}x{height}, {frames} frames" for height, width, frames in sizes]
     titles = ["model", "memory", "how", "host", *(f"{head}: {what}" for head in heads for what in ("GPU", "50 steps"))]
-    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
+    lines = []
     for memory, plans in rows.items():
         for model, plan in plans.items():
             all_sizes = [estimate(sizes_of_preset(model), *size, plan) for size in sizes]
             cells = [model, memory, plan.describe(), f"{all_sizes[0].host / GB:.0f} GB"]
             for each in all_sizes:
                 cells += [f"{each.peak / GB:.1f} GB", f"{each.seconds(50, tflops) / 60:.0f} min"]
-            lines.append("| " + " | ".join(cells) + " |")
+            lines.append(cells)
     note = f"Estimates, for text, picture and sound, at {tflops:g} TFLOP/s reached by the passes; host: weights there."
-    return "\n".join([*lines, "", note])
+    return f"{markdown_table(titles, lines)}\n\n{note}"

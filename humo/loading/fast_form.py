@@ -65,7 +65,8 @@ def merged_transformer(teacher: HuMoTransformer3DModel, path: Path) -> HuMoTrans
                 parameters[name].copy_(value)
             elif name.endswith(DOWN):
                 layer = name.removesuffix(DOWN)
-                parameters[f"{layer}.weight"] += (stored[f"{layer}{UP}"] @ value).to(parameters[f"{layer}.weight"])
+                weight = parameters[f"{layer}.weight"]
+                weight.add_((stored[f"{layer}{UP}"] @ value).to(weight))
     except (OSError, KeyError, RuntimeError, SafetensorError):
         model = path.parent.parent.name
         raise ValueError(f"{model}'s fast form is damaged or another model's: fetch the folder again.") from None

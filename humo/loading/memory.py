@@ -50,8 +50,9 @@ from humo.loading.estimates import (
     sizes_of_preset,
     table,
 )
-from humo.loading.memory_presets import PRESETS, SMALL, Plan, plan_for
-from humo.requests.prompt_cache import PromptCache, fingerprint
+from humo.loading.memory_presets import PRESETS, SMALL, Plan, fits, plan_for
+from humo.requests.prompt_cache import PromptCache
+from humo.system.fingerprint import fingerprint_text_encoder
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -70,8 +71,6 @@ __all__ = [
 
 TABLE_SIZES = ((480, 832, 97), (720, 1280, 97))
 """(height, width, frames) of the table of estimates."""
-TOLERANCE = 0.9
-"""A GPU sold as 24 GB may report a little less: it counts as one from this share on."""
 
 
 def default_dtype(device: torch.device | None = None) -> torch.dtype:
@@ -111,7 +110,7 @@ def place(pipeline: HuMoPipeline, device: torch.device | str, memory: str | None
 
 def _check_room(pipeline: HuMoPipeline, total: int, memory: str | None) -> None:
     """Refuses a preset larger than the GPU of `total` bytes, and a whole model that does not fit."""
-    if memory is not None and int(memory.removesuffix("GB")) * GB * TOLERANCE > total:
+    if memory is not None and not fits(memory, total):
         raise ValueError(f"memory={memory!r} is more than this GPU's {total / GB:.0f} GB: give a smaller preset.")
     models = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     needed = sum(parameter.nbytes for model in models for parameter in model.parameters())
@@ -135,7 +134,7 @@ def apply_plan(pipeline: HuMoPipeline, device: torch.device | str, plan: Plan) -
     """
     device = torch.device(device)
     if plan.cache_prompts and pipeline.text_encoder is not None:
-        pipeline.prompt_cache = PromptCache(fingerprint(pipeline.text_encoder))
+        pipeline.prompt_cache = PromptCache(fingerprint_text_encoder(pipeline.text_encoder))
     if plan.layerwise_casting:  # before the hooks that move the weights, so that they move the small ones
         pipeline.transformer.enable_layerwise_casting(
             storage_dtype=torch.float8_e4m3fn, compute_dtype=pipeline.transformer.dtype
@@ -223,9 +222,8 @@ def estimate_run(
     )
 
 
-def _sizes(pipeline_or_preset: HuMoPipeline | str) -> Sizes:
-    is_name = isinstance(pipeline_or_preset, str)
-    return sizes_of_preset(pipeline_or_preset) if is_name else sizes_of_pipeline(pipeline_or_preset)
+def _sizes(model: HuMoPipeline | str) -> Sizes:
+    return sizes_of_preset(model) if isinstance(model, str) else sizes_of_pipeline(model)
 
 
 def estimate_table(tflops: float = ASSUMED_TFLOPS) -> str:

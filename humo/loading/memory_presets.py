@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 SMALL, LARGE = 5 * 10**8, 6 * 10**9
 """Parameters of a transformer below which nothing needs saving, and from which it is treated as the 17B model."""
+_TOLERANCE = 0.9
+"""A GPU sold as 24 GB may report a little less: it counts as one from this share on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +68,11 @@ PRESETS: dict[str, dict[str, Plan]] = {
 }
 """Plan by memory and model; weights are bfloat16, the codec's float32. Chosen so that 480x832 with 97 frames fits by
 `humo.loading.estimates` (a test holds them to it), with the cheapest switches that do."""
+
+
+def fits(preset: str, num_bytes: int) -> bool:
+    """Whether a GPU with so many bytes of memory is as large as a memory preset says."""
+    return int(preset.removesuffix("GB")) * 10**9 * _TOLERANCE <= num_bytes
 
 
 def plan_for(memory: str | None, num_parameters: int) -> Plan:

@@ -9,6 +9,8 @@ Notable choices (all ours):
   the command line and the library show it as it is.
 - A sound is decoded once, as long as its file stays the same.
 - A video says in its own metadata that it is AI-generated.
+
+May import system and timing.
 """
 
 from humo.media.kinds import kind_of as kind_of

@@ -22,7 +22,7 @@ import psutil
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from humo.media.delays import cut_delay, cut_filling, opus_delay, vorbis_lengths
-from humo.media.headers import mended
+from humo.media.headers import repair_header
 from humo.media.kinds import begin_of
 from humo.media.parts import begins_of_parts, cut_out
 
@@ -100,7 +100,7 @@ def decode_sound(path: Path, kind: str, seconds: float, most_samples: int) -> De
     joined = _decode_parts(path, kind, seconds, most_samples, begins) if len(begins) > 1 else None
     if joined is not None:
         return joined
-    with mended(path, kind) as whole:
+    with repair_header(path, kind) as whole:
         return _decode(whole, kind, seconds, most_samples)
 
 
@@ -122,13 +122,13 @@ def _decode_parts(path: Path, kind: str, seconds: float, most_samples: int, begi
 
 def _decode(path: Path, kind: str, seconds: float, most_samples: int, form: Sequence[str] = ()) -> Decoded:
     arguments = path, kind, seconds, most_samples, form
-    samples, rate, told = _run(*arguments, _CHAINS.get(kind, _CHAIN))
-    found, begin = _CODEC.search(told), _START.search(told)
+    samples, rate, messages = _run(*arguments, _CHAINS.get(kind, _CHAIN))
+    found, begin = _CODEC.search(messages), _START.search(messages)
     codec, start = found[1] if found else None, float(begin[1]) if begin else 0.0
     if kind == "WEBM" and codec == "opus" and 0 < start < 0.2:
         delay = opus_delay(path)
         if delay is not None and abs(start - delay / 48_000) > _WRONG_OPUS:
-            samples, rate, told = _run(*arguments, "anull", *_UNCUT)
+            samples, rate, messages = _run(*arguments, "anull", *_UNCUT)
             samples = samples[delay:]
     if kind == "CAF" and codec == "alac":  # whose last packet is short; ffmpeg 9.0 cuts it once more
         samples, rate, _ = _run(*arguments, "anull", *_UNCUT)
@@ -139,17 +139,17 @@ def _decode(path: Path, kind: str, seconds: float, most_samples: int, form: Sequ
         elif length - _MISJUDGED_VORBIS <= len(samples) < length:
             uncut = _run(*arguments, "anull", *_UNCUT)[0][block // 2 :]
             samples = uncut[:length] if len(uncut) >= length else samples
-    if _GAVE_UP in told and len(samples) < rate * _promised(told) / 2:
+    if _GAVE_UP in messages and len(samples) < rate * promised_seconds(messages) / 2:
         samples = samples[:0]
     if codec and len(samples):
-        late = _lateness(told, start)
-        is_told = late > 0 or _DELAY.search(told) is not None or (kind == "MP3" and start > 0)
+        late = _lateness(messages, start)
+        is_told = late > 0 or _DELAY.search(messages) is not None or (kind == "MP3" and start > 0)
         samples = cut_filling(cut_delay(samples, rate, codec, is_told), path, kind)
         if kind in _UNSEEN:
             silence = min(round(late * rate), most_samples // samples.shape[1])
             samples = np.pad(samples, ((silence, 0), (0, 0)))
-    has_decoder = codec != "none" and not _NO_DECODER.search(told)
-    return Decoded(samples, rate, codec, has_decoder, bool(_FAULT.search(told)))
+    has_decoder = codec != "none" and not _NO_DECODER.search(messages)
+    return Decoded(samples, rate, codec, has_decoder, bool(_FAULT.search(messages)))
 
 
 def _run(
@@ -177,15 +177,15 @@ def _run(
         return samples, rate, _read_log(log)
 
 
-def _lateness(told: str, start: float) -> float:
+def _lateness(messages: str, start: float) -> float:
     """Seconds by which the sound begins after the file does."""
-    found = _SOUND_START.search(told)
+    found = _SOUND_START.search(messages)
     return max(0.0, float(found[1]) - start) if found else 0.0
 
 
-def _promised(told: str) -> float:
-    """Seconds that the file says to last; 0 if it does not."""
-    found = _LENGTH.search(told)
+def promised_seconds(messages: str) -> float:
+    """Seconds that a file lasts by its header, from what ffmpeg said; 0 if it does not say."""
+    found = _LENGTH.search(messages)
     return 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3]) if found else 0.0
 
 
@@ -193,9 +193,9 @@ def _read_log(log: IO[bytes]) -> str:
     """What ffmpeg said at first and at last."""
     length = log.seek(0, 2)
     log.seek(0)
-    told = log.read(_MOST_TOLD)
+    messages = log.read(_MOST_TOLD)
     log.seek(max(log.tell(), length - _MOST_TOLD))
-    return (told + log.read()).decode("utf-8", "replace")
+    return (messages + log.read()).decode("utf-8", "replace")
 
 
 def _read_au(file: IO[bytes]) -> tuple[np.ndarray, int]:

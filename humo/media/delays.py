@@ -57,9 +57,9 @@ def _delay(rate: int, codec: str, is_told: bool) -> int:
 
 def cut_filling(samples: np.ndarray, path: Path, kind: str) -> np.ndarray:
     """Cut off with what the last block of a WAV was filled up, which its chunk "fact" tells."""
-    told = _read_fact(path) if kind == "WAV" else 0
-    is_filling = 0 < told < len(samples) <= told + 4096
-    return samples[:told] if is_filling else samples
+    num_samples = _read_fact(path) if kind == "WAV" else 0
+    is_filling = 0 < num_samples < len(samples) <= num_samples + 4096
+    return samples[:num_samples] if is_filling else samples
 
 
 def _read_fact(path: Path) -> int:

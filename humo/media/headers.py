@@ -22,7 +22,7 @@ _UNKNOWN = (0, 2**32 - 1, 2**31 - 1, -1, 2**63 - 1)
 
 
 @contextmanager
-def mended(path: Path, kind: str) -> Iterator[Path]:
+def repair_header(path: Path, kind: str) -> Iterator[Path]:
     """The file, or a copy of it with the sizes that its header leaves out, for as long as it is needed.
 
     Args:

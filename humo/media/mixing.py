@@ -30,5 +30,5 @@ def mix_to_mono(samples: np.ndarray) -> tuple[np.ndarray, str | None]:
     number = int(power.argmax())
     if samples.shape[1] >= _SURROUND and 10 * np.log10(power.max() / power[_CENTRE]) <= _NEAR_DB:
         number = _CENTRE
-    told = f"Mixed together, the {samples.shape[1]} channels lose the voice: the model hears number {number + 1} alone."
-    return np.ascontiguousarray(samples[:, number]), told
+    note = f"Mixed together, the {samples.shape[1]} channels lose the voice: the model hears number {number + 1} alone."
+    return np.ascontiguousarray(samples[:, number]), note

@@ -152,8 +152,8 @@ def _check_tags(tags: Mapping[int, Any], name: str) -> None:
     bits = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
     is_apart = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == _PLANES and bits > 8
     if is_apart or (_is_signed(tags) and bits <= 8):
-        told = f"{bits} bits a colour in separate planes" if is_apart else f"signed numbers of {bits} bits"
-        raise _Refused(f"{name} is a TIFF of {told}, which we cannot decode: save it as PNG.")
+        form = f"{bits} bits a colour in separate planes" if is_apart else f"signed numbers of {bits} bits"
+        raise _Refused(f"{name} is a TIFF of {form}, which we cannot decode: save it as PNG.")
 
 
 def _is_signed(tags: Mapping[int, Any]) -> bool:
@@ -184,7 +184,8 @@ def _to_srgb(picture: Image.Image, profile: bytes | None, gamma: float | None = 
     if profile and picture.mode in ("RGB", "CMYK", "L"):
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            return ImageCms.profileToProfile(picture, source, _SRGB, outputMode="RGB")
+            if changed := ImageCms.profileToProfile(picture, source, _SRGB, outputMode="RGB"):
+                return changed
         except (ImageCms.PyCMSError, OSError):
             pass
     picture = picture.convert("RGB")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from humo.media.decoding import DEMUXERS, Decoded, decode_sound
+from humo.media.file_cache import FileCache, file_stamp
 from humo.media.kinds import existing_file, kind_of
 from humo.media.mixing import mix_to_mono
-from humo.media.remembered import Remembered, mark_of
 from humo.system.ranges import short
 from humo.timing import SAMPLE_RATE
 
@@ -62,7 +62,7 @@ class Sound:
         return replace(self, waveform=self.waveform.copy(), original=self.original.copy())
 
 
-_READ: Remembered[Sound] = Remembered(most=16, most_bytes=64 << 20)
+_READ: FileCache[Sound] = FileCache(most=16, most_bytes=64 << 20)
 """A minute of stereo at 48 kHz takes 27 MB; what lasts two and a half is not kept."""
 
 
@@ -91,7 +91,7 @@ def read_sound(sound: str | Path | tuple[Any, Any] | Mapping[str, Any] | Sound) 
     if not isinstance(sound, str | Path):
         raise ValueError(f"sound is a {type(sound).__name__}: give the path of a file, or (samples, rate).")
     path = existing_file(sound, "sound")
-    mark, name = mark_of(path), f"sound {path.name}"
+    mark, name = file_stamp(path), f"sound {path.name}"
     if known := _READ.find(mark):
         return known.copy()
     try:
@@ -155,7 +155,7 @@ def _read_mapping(sound: Mapping[str, Any]) -> Sound:
     return _read_pair((sound["array"], sound["sampling_rate"]))
 
 
-def _read_pair(pair: tuple | list) -> Sound:
+def _read_pair(pair: tuple[Any, ...] | list[Any]) -> Sound:
     if len(pair) != 2:
         raise ValueError(f"sound is a {type(pair).__name__} of {len(pair)} things: {_GIVE}.")
     samples, rate = pair
@@ -189,15 +189,15 @@ def _read_samples(samples: np.ndarray, rate: int) -> Sound:
 
 
 def _checked(samples: np.ndarray, rate: int, name: str) -> Sound:
-    _check_size(*samples.shape, rate, name)
+    _check_size(len(samples), samples.shape[1], rate, name)
     _check_numbers(samples, name)
     peak = np.abs(samples).max()
     if peak < SILENCE:
         raise ValueError(f"{name} is silent: give one in which somebody speaks.")
     if peak > LOUDEST:
         raise ValueError(f"{name} is {peak:.0e} times too loud, its samples must be within ±1: save it as 16-bit WAV.")
-    heard, told = mix_to_mono(samples)
-    return Sound(_resample(heard, rate), samples, rate, notes=() if told is None else (told,))
+    heard, note = mix_to_mono(samples)
+    return Sound(_resample(heard, rate), samples, rate, notes=() if note is None else (note,))
 
 
 def _check_numbers(samples: np.ndarray, name: str) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, Any, cast
 
 import numpy as np
 from imageio_ffmpeg import get_ffmpeg_exe
@@ -23,7 +24,7 @@ def write_video(
     frames: np.ndarray,
     fps: float = 25,
     audio: tuple[np.ndarray, int] | None = None,
-    metadata: dict | None = None,
+    metadata: dict[str, Any] | None = None,
     scale: int = 1,
 ) -> Path:
     """Write an mp4 that every browser plays: H.264, yuv420p, BT.709, index at the front, AAC sound.
@@ -64,14 +65,19 @@ def write_video(
 
 
 def check_video_path(path: str | Path) -> Path:
-    """Check where a video shall go, before minutes are spent on making it.
+    """Check where a video shall go, before minutes are spent on making it, as `check_target`."""
+    return check_target(path, "video", ".mp4")
+
+
+def check_target(path: str | Path, what: str, ending: str) -> Path:
+    """Check where a file shall go.
 
     Raises:
-        ValueError: if the name does not end in .mp4, or the folder does not exist or cannot be written.
+        ValueError: if the name has not that ending, or the folder does not exist or cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".mp4":
-        raise ValueError(f"the video's name {path.name} must end in .mp4.")
+    if path.suffix.lower() != ending:
+        raise ValueError(f"the {what}'s name {path.name} must end in {ending}.")
     if path.is_dir() or not path.parent.is_dir() or not is_writable(path.parent.absolute()):
         raise ValueError(f"{path} cannot be written: choose a file name in a folder that exists and can be written.")
     return path
@@ -85,20 +91,20 @@ def _encode(options: list[str], frames: np.ndarray, log: Path) -> None:
     """
     command = [get_ffmpeg_exe(), "-hide_banner", "-v", "error", "-y", *options]
     with (
-        open(log, "w+", encoding="utf-8", errors="replace") as told,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=told) as process,
+        open(log, "w+", encoding="utf-8", errors="replace") as errors,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors) as process,
     ):
         try:
-            with suppress(BrokenPipeError), process.stdin as pipe:  # broken if it ended early: the log says why
+            with suppress(BrokenPipeError), cast(IO[bytes], process.stdin) as pipe:  # it ended early: see its log
                 for frame in frames:
-                    pipe.write(np.ascontiguousarray(frame))
+                    pipe.write(np.ascontiguousarray(frame).data)
             process.wait()
         except BaseException:  # somebody stops us
             process.kill()
             raise
         if process.returncode != 0:
-            told.seek(0)
-            lines = told.read().split("\n")
+            errors.seek(0)
+            lines = errors.read().split("\n")
             reason = next((line for line in reversed(lines) if line), f"it ended with code {process.returncode}")
             reason = re.sub(r"^\[.*?\] ", "", reason).rstrip(".").replace(f"{log.parent}{os.sep}", "")
             raise OSError(f"the video encoder failed: {reason}.")
@@ -118,33 +124,16 @@ def _write_samples(path: Path, audio: tuple[np.ndarray, int] | None) -> list[str
     return ["-f", "f32le", "-ar", str(rate), "-ac", str(channels), "-i", str(path)]
 
 
-def _encoder_options(width: int, height: int, metadata: dict | None) -> list[str]:
+def _encoder_options(width: int, height: int, metadata: dict[str, Any] | None) -> list[str]:
     # The matrix is named: players guess BT.601 or BT.709 by size, and a wrong guess shifts skin tones.
     picture = f"scale={width}:{height}:flags=lanczos:out_color_matrix=bt709:out_range=tv,format=yuv420p"
     picture += ",setparams=color_primaries=bt709:color_trc=bt709"
     options = [
-        "-c:v",
-        "libx264",
-        "-preset",
-        "veryfast",  # half the time of "medium", which is x264's own, for files of the same size
-        "-vf",
-        picture,
-        "-colorspace",
-        "bt709",
-        "-color_primaries",
-        "bt709",
-        "-color_trc",
-        "bt709",
-        "-crf",
-        "17",
-        "-c:a",
-        "aac",
-        "-b:a",
-        "160k",
-        "-movflags",
-        "+faststart",
-        "-metadata",
-        f"comment={AI_NOTICE}",
+        *("-c:v", "libx264"),
+        *("-preset", "veryfast"),  # half the time of "medium", which is x264's own, for files of the same size
+        *("-vf", picture, "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-crf", "17"),
+        *("-c:a", "aac", "-b:a", "160k"),
+        *("-movflags", "+faststart", "-metadata", f"comment={AI_NOTICE}"),
     ]
     if metadata:
         options += ["-metadata", f"description={json.dumps(metadata, ensure_ascii=False, default=str)}"]

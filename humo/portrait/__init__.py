@@ -3,6 +3,7 @@
 mini knows drawn people only: a photograph makes dark smears. So a photograph is read first, drawn as the world draws
 people, and the drawing is what mini sees. All of this is ours. The names below are imported when they are first used:
 reading needs OpenCV, and what draws needs numba.
+May import wording, world and media.
 """
 
 from __future__ import annotations

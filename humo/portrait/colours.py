@@ -11,7 +11,7 @@ import numpy as np
 
 from humo.portrait.portrait import Seen
 
-_WEIGHTS = np.float32([0.64, 1.44, 1.44])
+_WEIGHTS = np.array([0.64, 1.44, 1.44], np.float32)
 """Of lightness, a and b: lightness counts less, for light and shade change it."""
 _PARTS = 4
 """Colours of an area that gets a name."""
@@ -34,7 +34,7 @@ def common_colours(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarr
     values = np.ascontiguousarray(values[:: max(1, len(values) // _MOST)], np.float32)
     cv2.setRNGSeed(0)
     ends = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 10, 1.0)
-    _, labels, found = cv2.kmeans(values, count, None, ends, 2, cv2.KMEANS_PP_CENTERS)
+    _, labels, found = cv2.kmeans(values, count, np.empty((len(values), 1), np.int32), ends, 2, cv2.KMEANS_PP_CENTERS)
     counts = np.bincount(labels.ravel(), minlength=count)
     order = np.argsort(-counts, kind="stable")
     return found[order], counts[order] / len(values)
@@ -50,7 +50,7 @@ def name_area(values: np.ndarray, name: Callable[[np.ndarray], str]) -> Seen:
     shares: dict[str, float] = {}
     for colour, share in zip(*common_colours(values, _PARTS), strict=True):
         shares[name(colour)] = shares.get(name(colour), 0.0) + float(share)
-    best = max(shares, key=shares.get)
+    best = max(shares, key=shares.__getitem__)
     return Seen(best, min(1.0, shares[best]))
 
 

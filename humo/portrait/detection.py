@@ -27,7 +27,7 @@ _SAME = 0.3
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Found:
+class Detection:
     """A face as the detector sees it."""
 
     box: np.ndarray
@@ -43,7 +43,7 @@ class Found:
         return float(self.box[2] - self.box[0])
 
 
-def look_closer(picture: np.ndarray) -> Iterator[tuple[int, list[Found]]]:
+def look_closer(picture: np.ndarray) -> Iterator[tuple[int, list[Detection]]]:
     """The faces of a picture, in one look after the other, each at smaller parts of it.
 
     Args:
@@ -71,12 +71,12 @@ def _squares(height: int, width: int, side: int) -> Iterator[tuple[int, int]]:
     return ((int(left), int(top)) for top in starts[0] for left in starts[1])
 
 
-def _shifted(found: list[Found], left: int, top: int) -> list[Found]:
+def _shifted(found: list[Detection], left: int, top: int) -> list[Detection]:
     shift = np.array([left, top], np.float32)
-    return [Found(each.box + np.tile(shift, 2), each.eyes + shift, each.score) for each in found]
+    return [Detection(each.box + np.tile(shift, 2), each.eyes + shift, each.score) for each in found]
 
 
-def _look(picture: np.ndarray) -> list[Found]:
+def _look(picture: np.ndarray) -> list[Detection]:
     """The faces that one look finds, in pixels of the picture."""
     side = DETECTOR.side
     scale = side / max(picture.shape[:2])
@@ -90,7 +90,7 @@ def _look(picture: np.ndarray) -> list[Found]:
     points = values.reshape(-1, 8, 2).copy()  # centre, size, then six points of which the eyes are the first
     points[:, [0, 2, 3]] += _anchors()[:, None] * side
     return [
-        Found((corners - [*(left, top) * 2]) / scale, (eyes - (left, top)) / scale, score)
+        Detection((corners - [*(left, top) * 2]) / scale, (eyes - (left, top)) / scale, score)
         for corners, eyes, score in _blend(points[scores > _SURE], scores[scores > _SURE])
     ]
 
@@ -125,9 +125,9 @@ def overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     return shared / np.maximum(areas[0] + areas[1] - shared, 1e-6)
 
 
-def _one_each(found: list[Found]) -> list[Found]:
+def _one_each(found: list[Detection]) -> list[Detection]:
     """Each face once, though several looks may have found it; the largest first."""
-    kept: list[Found] = []
+    kept: list[Detection] = []
     for each in sorted(found, key=lambda face: -face.score):
         if not kept or overlap(each.box, np.stack([other.box for other in kept])).max() < _SAME:
             kept.append(each)

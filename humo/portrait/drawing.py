@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -52,9 +54,9 @@ def draw_portrait(portrait: Portrait, size: int = 128) -> Image.Image:
 
 def draw_cast(portrait: Portrait) -> tuple[Person, Setting]:
     """Person and setting of the world, with `QUIET` values for what was not seen."""
-    seen = {**QUIET, "gender": likely_gender(portrait), **portrait.attributes}
+    seen: dict[str, Any] = {**QUIET, "gender": likely_gender(portrait), **portrait.attributes, **portrait.proportions}
     outside = {name: seen.pop(name) for name in ("garment", "colour", "background")}
-    person = Person(**seen, **portrait.proportions)
+    person = Person(**seen)
     return person, Setting(**outside, pattern=PATTERN, framing=FRAMING, position=POSITION, motion="still")
 
 

@@ -34,10 +34,10 @@ def is_drawing(picture: Image.Image | str | Path) -> bool:
     small = read_picture(picture)
     small.thumbnail((_SIDE, _SIDE))
     pixels = np.asarray(small, np.float32).reshape(-1, 3)
-    walls = [_share(pixels, shade * np.float32(wall)) for wall in BACKGROUNDS.values() for shade in (1, _PATTERN)]
+    walls = [_share(pixels, shade * np.array(wall, "f4")) for wall in BACKGROUNDS.values() for shade in (1, _PATTERN)]
     return max(walls) >= _LEAST_BACKGROUND and max(_share(pixels, skin) for skin in SKINS.values()) >= _LEAST_SKIN
 
 
-def _share(pixels: np.ndarray, colour: np.ndarray | tuple) -> float:
+def _share(pixels: np.ndarray, colour: np.ndarray | tuple[int, ...]) -> float:
     """Share of the pixels (n, 3) that have nearly this colour."""
-    return float((np.abs(pixels - np.float32(colour)) <= _NEAR).all(1).mean())
+    return float((np.abs(pixels - np.asarray(colour, np.float32)) <= _NEAR).all(1).mean())

@@ -15,7 +15,7 @@ from functools import cache, cached_property
 import cv2
 import numpy as np
 
-from humo.portrait.detection import Found
+from humo.portrait.detection import Detection
 from humo.portrait.networks import LANDMARKS, PERSON, run
 
 WIDTH = 96
@@ -132,7 +132,7 @@ class Face:
         return to_lab(warp(self.source, affine, size)), self.points * factor + shift
 
 
-def lay_upright(picture: np.ndarray, found: Found) -> Face:
+def lay_upright(picture: np.ndarray, found: Detection) -> Face:
     """Find the landmarks of a face and lay it upright.
 
     Args:
@@ -146,8 +146,8 @@ def lay_upright(picture: np.ndarray, found: Found) -> Face:
     logit, mesh = run(LANDMARKS, warp(picture, np.column_stack([turn, shift]), (side, side)))
     points = (mesh.reshape(468, 3)[:, :2] - shift) @ np.linalg.inv(turn).T
     left, right = points[list(LEFT_EYE)].mean(0), points[list(RIGHT_EYE)].mean(0)
-    high = np.linalg.norm(points[FOREHEAD] - points[CHIN])
-    wide = max(np.linalg.norm(points[RIGHT] - points[LEFT]), _UPRIGHT * high, 1.0)
+    high = float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
+    wide = max(float(np.linalg.norm(points[RIGHT] - points[LEFT])), _UPRIGHT * high, 1.0)
     turn = _levelling(right - left, WIDTH / wide)
     affine = np.column_stack([turn, np.array(EYES) - turn @ (left + right) / 2])
     return Face(picture, affine, points @ turn.T + affine[:, 2], float(logit.ravel()[0]))

@@ -31,7 +31,8 @@ _LIP, _HAIR = 6, 16
 _GUESSED = 0.4
 """How sure a guess is."""
 _BRIDGE, _BETWEEN_BROWS, _NOSE_SIDE = 168, 9, 197
-_PARTS = {
+_Pairs = tuple[tuple[int, int], ...]
+_PARTS: dict[str, tuple[_Pairs, _Pairs, float, float, float]] = {
     "face_width": (((LEFT, RIGHT),), ((FOREHEAD, CHIN),), 0.826, 0.034, 0.07),
     "nose_size": (((129, 358),), ((LEFT, RIGHT),), 0.299, 0.019, 0.2),
     "eye_distance": (((33, 263), (133, 362)), ((LEFT, RIGHT),) * 2, 0.466, 0.017, 0.08),
@@ -59,10 +60,10 @@ def read_glasses(face: Face) -> Seen:
         return Seen("sunglasses", 0.8)
     rims = []
     for outer, inner, lid in _EYE_PARTS:
-        thirds = np.linspace(*sorted((spot[outer, 0], spot[inner, 0])), 4)
+        thirds = np.linspace(spot[[outer, inner], 0].min(), spot[[outer, inner], 0].max(), 4)
         below = spot[lid, 1] + 6, spot[lid, 1] + 44
         rims += [_strongest(bars, (thirds[i], thirds[i + 1]), below) for i in range(3)]
-    contrast, depth = np.mean([rim for rim, _ in rims]), np.median([row for _, row in rims])
+    contrast, depth = float(np.mean([rim for rim, _ in rims])), np.median([row for _, row in rims])
     if contrast <= _RIM:
         return Seen("none", _sure(_RIM - contrast, 2))
     return Seen("round" if depth > _DEEP else "square", _sure(contrast - _RIM, 2))
@@ -132,7 +133,7 @@ def read_eyes(face: Face) -> Seen:
     rings, away = [], np.hypot(*(np.mgrid[0:64, 0:64] - 32))
     for outer, inner, _ in _EYE_PARTS:
         corners = face.points[[outer, inner]]
-        lab, spot = face.zoom(corners.mean(0), (64, 64), 64 / max(1.0, np.linalg.norm(corners[0] - corners[1])))
+        lab, spot = face.zoom(corners.mean(0), (64, 64), 64 / max(1.0, float(np.linalg.norm(corners[0] - corners[1]))))
         eye = fill(np.zeros((64, 64), np.uint8), spot[_RIMS[outer]])
         ring = lab[(away > 5) & (away < 12) & (eye > 0)]
         rings.append(ring[np.argsort(ring[:, 0])[len(ring) // 4 : int(0.85 * len(ring))]])
@@ -150,7 +151,7 @@ def read_proportions(face: Face) -> dict[str, float]:
     }
 
 
-def _quotient(face: Face, over: tuple, under: tuple) -> float:
+def _quotient(face: Face, over: _Pairs, under: _Pairs) -> float:
     """Lengths between pairs of landmarks, divided by others."""
     return sum(face.distance(*pair) for pair in over) / max(1e-6, sum(face.distance(*pair) for pair in under))
 

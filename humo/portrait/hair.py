@@ -68,8 +68,8 @@ def find_hair(face: Face) -> np.ndarray:
         other = np.where(y > chin_y + 0.25 * WIDTH, np.minimum(other, clothes), other)
     face_itself = (cv2.erode(oval.astype(np.uint8), np.ones((4, 4))) > 0) & (y > EYES[1] - 16)
     mask = (person & (hair < other) & (hair < 26) & ~face_itself).astype(np.uint8)
-    mask = cv2.morphologyEx(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((2, 2))), cv2.MORPH_CLOSE, np.ones((3, 3)))
-    _, pieces = cv2.connectedComponents(mask)
+    opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((2, 2)))
+    _, pieces = cv2.connectedComponents(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, np.ones((3, 3))))
     return np.isin(pieces, np.setdiff1d(pieces[crown], 0))
 
 
@@ -95,8 +95,8 @@ def name_hair(lab: np.ndarray) -> Seen:
     light, chroma, hue = lightness_chroma_hue(lab)
     if chroma > 16 and 250 < hue < 320:
         return Seen("blue", 0.8)
-    scores = {name: weights[0] + float(lab @ np.float32(weights[1:])) for name, weights in _COLOURS.items()}
-    best = max(scores, key=scores.get)
+    scores = {name: weights[0] + float(lab @ np.array(weights[1:], np.float32)) for name, weights in _COLOURS.items()}
+    best = max(scores, key=scores.__getitem__)
     return Seen(best, float(1 / sum(np.exp(score - scores[best]) for score in scores.values())))
 
 

@@ -35,7 +35,7 @@ def draw_photographs(
     seen = [picture if isinstance(picture, Portrait) else _read(read_picture(picture), notes) for picture in pictures]
     portraits = [each for each in seen if isinstance(each, Portrait)]
     if not portraits:
-        return seen, list(prompts), None
+        return [each for each in seen if not isinstance(each, Portrait)], list(prompts), None
     from humo.portrait.drawing import draw_portrait  # a compiler, which drawings do not need
 
     shown = [draw_portrait(each, size) if isinstance(each, Portrait) else each for each in seen]

@@ -90,7 +90,8 @@ class Portrait:
         """
         sure = {name: value for name, value in self.sure.items() if name not in attributes}
         sure |= {name: 1.0 for name, value in attributes.items() if value is not None}
-        return replace(self, **attributes, sure=sure)
+        changes: dict[str, Any] = {**attributes, "sure": sure}
+        return replace(self, **changes)
 
     def to_plain(self) -> dict[str, Any]:
         """The portrait as plain data, for JSON."""
@@ -125,6 +126,6 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_box(face: object) -> bool:
+def _is_box(face: Any) -> bool:
     is_four = isinstance(face, tuple) and len(face) == 4 and all(_is_number(side) for side in face)
     return is_four and face[0] < face[2] and face[1] < face[3]

@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image
 
 from humo.media import read_picture
-from humo.portrait.detection import LARGE, Found, look_closer
+from humo.portrait.clothes import read_background, read_clothes
+from humo.portrait.detection import LARGE, Detection, look_closer
 from humo.portrait.face import Face, lay_upright
 from humo.portrait.features import read_beard, read_eyes, read_gender, read_glasses, read_proportions, read_skin
 from humo.portrait.hair import find_hair, read_hair
-from humo.portrait.outside import read_background, read_clothes
 from humo.portrait.portrait import Portrait
 
 LONGEST = 1280
@@ -55,13 +55,13 @@ def read_portrait(picture: Image.Image | str | Path) -> Portrait:
             f"The face in the picture is {where.width * scale:.0f} pixels wide, at least {LEAST_WIDTH} are needed: "
             "give a larger picture of the person."
         )
-    box = tuple(float(side) * scale for side in where.box)
-    return _read(face, box, len(faces) - 1)
+    left, top, right, bottom = (float(side) * scale for side in where.box)
+    return _read(face, (left, top, right, bottom), len(faces) - 1)
 
 
-def find_people(picture: np.ndarray) -> list[tuple[Found, Face]]:
+def find_people(picture: np.ndarray) -> list[tuple[Detection, Face]]:
     """People's faces in a picture, RGB uint8 (h, w, 3), the largest first, at most `MOST_FACES`."""
-    faces: list[tuple[Found, Face]] = []
+    faces: list[tuple[Detection, Face]] = []
     for side, found in look_closer(picture):
         laid = [(each, lay_upright(picture, each)) for each in found[:MOST_FACES]]
         people = [(each, face) for each, face in laid if face.is_human]
@@ -71,7 +71,7 @@ def find_people(picture: np.ndarray) -> list[tuple[Found, Face]]:
     return faces
 
 
-def _read(face: Face, box: tuple[float, ...], others: int) -> Portrait:
+def _read(face: Face, box: tuple[float, float, float, float], others: int) -> Portrait:
     mask = find_hair(face)
     hair = read_hair(face, mask)
     beard = read_beard(face)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
-from diffusers import DiffusionPipeline
 from PIL import Image
 
 from humo.guidance import Rule, describe_rule, read_rule
@@ -118,8 +117,8 @@ class HuMoPipelineOutput:
 
 def list_pictures(image: Picture | Sequence[Picture] | None) -> list[Picture]:
     """The references of a call as a list."""
-    is_list = isinstance(image, Sequence) and not isinstance(image, str)
-    return list(image) if is_list else [] if image is None else [image]
+    many = () if image is None else image
+    return list(many) if isinstance(many, Sequence) and not isinstance(many, str) else [many]
 
 
 def read_references(
@@ -141,7 +140,7 @@ def read_references(
         ValueError: if one cannot be read.
     """
     if not image or not config.draws_photographs or as_is:
-        return [read_picture(picture) for picture in image], list(prompts), None
+        return [read_picture(picture) for picture in image], list(prompts), None  # type: ignore[arg-type]
     from humo.portrait.photographs import draw_photographs  # the world, of which other models know nothing
 
     return draw_photographs(image, prompts, notes, config.default_height)
@@ -163,7 +162,7 @@ def read_texts(
     """
     if not config.rewords_prompts:
         return list(requests), [request.prompt for request in requests]
-    from humo.wording.telling import reword  # the world, of which other models know nothing
+    from humo.wording.rewording import reword  # the world, of which other models know nothing
 
     read = reword([request.prompt for request in requests], notes)
     if reads_negative:
@@ -175,11 +174,11 @@ def read_texts(
 
 
 def read_call(
-    pipe: DiffusionPipeline,
+    pipe: Any,
     prompt: str,
     negative_prompt: str | None = None,
     image: Picture | Sequence[Picture] | None = None,
-    audio: str | Path | tuple[np.ndarray, int] | None = None,
+    audio: str | Path | tuple[np.ndarray, int] | Sound | None = None,
     num_frames: int | None = None,
     height: int | None = None,
     width: int | None = None,
@@ -191,12 +190,12 @@ def read_call(
     """Read and check what a call of the pipeline asks for; arguments as of `HuMoPipeline.__call__`.
 
     Returns:
-        What `HuMoPipeline.make_together` takes.
+        What `HuMoPipeline.generate_batch` takes.
 
     Raises:
         ValueError: if an input is not allowed; the sentence says what to do.
     """
-    config, notes = pipe.config, []
+    config, notes = pipe.config, list[str]()
     image = list_pictures(image)
     rule = read_rule(config.default_guidance if guidance is None else guidance)
     request = make_request(
@@ -213,8 +212,8 @@ def read_call(
     check_request(request, config, pipe.size_multiple)
     if negative_prompt and pipe.transformer.config.guidance_embeds:
         notes.append("The fast model does not read the negative prompt.")
-    (request,), read = read_texts(config, [request], notes, not pipe.transformer.config.guidance_embeds)
-    pictures, (read,), portrait = read_references(config, image, read, notes, as_is)
+    (request,), prompts = read_texts(config, [request], notes, not pipe.transformer.config.guidance_embeds)
+    pictures, (read,), portrait = read_references(config, image, prompts, notes, as_is)
     sound = None if audio is None else hear_sound(audio, config, notes)
     if num_frames is None:
         request = replace(request, num_frames=choose_num_frames(sound, config, notes))

@@ -26,8 +26,8 @@ class Request:
     """What not to see."""
     num_images: int
     """Reference pictures."""
-    num_frames: int | None
-    """Video frames; None for the length of the sound, or the default."""
+    num_frames: int
+    """Video frames; the default where a sound has yet to tell them."""
     height: int
     """Pixels."""
     width: int
@@ -57,17 +57,17 @@ def make_request(
     Raises:
         ValueError: if a number is none that can be asked for.
     """
-    given = {
+    given: dict[str, Any] = {
         "negative_prompt": negative_prompt,
         "height": height,
         "width": width,
         "num_inference_steps": num_inference_steps,
+        "num_frames": num_frames,
     }
     filled = {name: config[f"default_{name}"] if value is None else value for name, value in given.items()}
-    numbers = {name: value for name, value in filled.items() if name != "negative_prompt"}
-    numbers |= {"seed": seed} if num_frames is None else {"seed": seed, "num_frames": num_frames}
+    numbers = {name: value for name, value in filled.items() if name != "negative_prompt"} | {"seed": seed}
     filled |= {name: read_whole(name, value) for name, value in numbers.items()}
-    return Request(**{"prompt": prompt, "num_images": num_images, "num_frames": None, **filled})
+    return Request(prompt=prompt, num_images=num_images, **filled)
 
 
 def check_request(request: Request, config: Any, size_multiple: int) -> None:
@@ -86,8 +86,7 @@ def check_request(request: Request, config: Any, size_multiple: int) -> None:
         raise ValueError(
             f"image has {request.num_images} pictures but this model takes at most {config.max_references}: give fewer."
         )
-    if request.num_frames is not None:
-        _check_num_frames(request.num_frames, config.max_frames)
+    _check_num_frames(request.num_frames, config.max_frames)
     _check_size(request, config.supported_sizes, size_multiple)
     if request.num_inference_steps < 1:
         raise ValueError(f"num_inference_steps must be 1 or more but is {request.num_inference_steps}.")

@@ -11,8 +11,6 @@ All of this file is ours.
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -26,7 +24,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from humo.system.caches import user_cache
-from humo.system.files import replaced
+from humo.system.digests import digest_data
+from humo.system.files import atomic_write
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 FOLDER = user_cache() / "humo" / "prompts"
 MAX_FILES = 512
 """At most 4 MiB each with the published text encoder, mostly a tenth of that."""
-SAMPLES = 8
-"""Values of each weight that enter the fingerprint."""
 
 
 def encode_tokens(text_encoder: PreTrainedModel, tokens: Tensor, attention_mask: Tensor) -> Tensor:
@@ -49,7 +46,7 @@ class PromptCache:
     """Features of prompts, one file each, the ones longest unused deleted first.
 
     Args:
-        fingerprint: of the text encoder, from `fingerprint`.
+        fingerprint: of the text encoder (`humo.system.fingerprint.fingerprint_text_encoder`).
         folder: where the files are.
         max_files: most files kept, at least 1.
 
@@ -85,15 +82,14 @@ class PromptCache:
 
     def path(self, text: str, length: int) -> Path:
         """File of a text's features."""
-        key = json.dumps([text, length, self.fingerprint])
-        return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
+        return self.folder / f"{digest_data([text, length, self.fingerprint])}.safetensors"
 
     def _write(self, path: Path, features: Tensor) -> None:
         """Writes whole or not at all; zeros at the end are not kept."""
         used = features[0].ne(0).any(dim=1).nonzero()
         num_tokens = 1 + int(used.max()) if len(used) else 0
         self.folder.mkdir(parents=True, exist_ok=True)
-        with replaced(path, by_several=True) as temporary:
+        with atomic_write(path, f".{os.getpid()}") as temporary:
             save_file({"features": features[:, :num_tokens].cpu().contiguous()}, temporary)
         self._delete_longest_unused()
 
@@ -102,7 +98,7 @@ class PromptCache:
         for file in self.folder.glob("*.safetensors"):
             with suppress(FileNotFoundError):
                 used_at[file] = file.stat().st_mtime_ns
-        for file in sorted(used_at, key=used_at.get)[: max(0, len(used_at) - self.max_files)]:
+        for file in sorted(used_at, key=used_at.__getitem__)[: max(0, len(used_at) - self.max_files)]:
             file.unlink(missing_ok=True)
 
 
@@ -115,27 +111,6 @@ def _read(path: Path) -> Tensor | None:
     except (SafetensorError, KeyError):
         path.unlink(missing_ok=True)
         return None
-
-
-def fingerprint(text_encoder: torch.nn.Module) -> str:
-    """Tell one text encoder from another without reading all of its weights.
-
-    Args:
-        text_encoder: any of transformers' models, on any device but meta.
-
-    Returns:
-        Hexadecimal digest of the config, and of names, shapes, number formats and a few values of all weights.
-    """
-    config = {
-        key: value
-        for key, value in text_encoder.config.to_dict().items()
-        if key not in ("_name_or_path", "transformers_version")
-    }
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    for name, weight in text_encoder.state_dict().items():
-        values = weight.flatten()[:: max(1, weight.numel() // SAMPLES)][:SAMPLES]
-        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype} {values.double().tolist()}".encode())
-    return digest.hexdigest()
 
 
 def release_text_encoder(pipeline: DiffusionPipeline, prompts: Iterable[str]) -> None:
@@ -154,7 +129,7 @@ def release_text_encoder(pipeline: DiffusionPipeline, prompts: Iterable[str]) ->
     if pipeline.prompt_cache is None:
         raise ValueError("The pipeline has no prompt cache: load it with a memory preset that keeps one.")
     with torch.no_grad():
-        for prompt in [*prompts, pipeline.config.default_negative_prompt]:
+        for prompt in [*prompts, pipeline.config["default_negative_prompt"]]:
             pipeline.encode_prompt(prompt)
     pipeline.register_modules(text_encoder=None)
     pipeline.maybe_free_model_hooks()  # the hooks of model offload hold the encoder: they are made anew without it

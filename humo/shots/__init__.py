@@ -1,1 +1,4 @@
-"""A sound of any length in shots: where it is cut, how the shots are made, and the folder that keeps them."""
+"""A sound of any length in shots: where it is cut, how the shots are made, and the folder that keeps them.
+
+May import the pipeline and what stands below it.
+"""

@@ -172,11 +172,10 @@ def _silences(waveform: np.ndarray) -> list[tuple[float, float]]:
     """
     from librosa import effects, feature
 
-    frame = {"frame_length": 4 * _HOP, "hop_length": _HOP}
-    rms = feature.rms(y=waveform, **frame)[0]
+    rms = feature.rms(y=waveform, frame_length=4 * _HOP, hop_length=_HOP)[0]
     loud = float(np.percentile(rms[rms > _EMPTY], _LOUD))
-    sounding = effects.split(waveform, top_db=SILENCE_DB, ref=loud, **frame) / SAMPLE_RATE
-    return find_pauses([(begin, end) for begin, end in sounding.tolist()], len(waveform) / SAMPLE_RATE)
+    sounding = effects.split(waveform, top_db=SILENCE_DB, ref=loud, frame_length=4 * _HOP, hop_length=_HOP)
+    return find_pauses([(begin, end) for begin, end in (sounding / SAMPLE_RATE).tolist()], len(waveform) / SAMPLE_RATE)
 
 
 def _cheapest_stops(costs: np.ndarray, min_frames: int, max_frames: int) -> list[int]:

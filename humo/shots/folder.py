@@ -11,69 +11,26 @@ For every shot:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from humo.media import write_video
 from humo.shots.cuts import Shot
-from humo.system.files import replaced
+from humo.system.files import atomic_write, read_object, write_json
 from humo.timing import FPS
-
-if TYPE_CHECKING:
-    from torch import nn
 
 MAX_METADATA = 60_000
 """Most characters of settings in an mp4: the encoder takes them as one argument, and systems limit its length."""
 PLAN = "shots.json"
 _PART = ".humo-"
-
-
-def fingerprint(settings: Mapping[str, Any], arrays: Iterable[np.ndarray]) -> str:
-    """Hash all that a shot's frames depend on.
-
-    Args:
-        settings: plain data.
-        arrays: sound and pictures.
-
-    Returns:
-        SHA-256 in hexadecimal digits.
-    """
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()
-
-
-def fingerprint_of_model(transformer: nn.Module, vae: nn.Module) -> str:
-    """Recognise a model cheaply: the transformer's settings, first layer, norms and adapters, and the codec.
-
-    Every training of ours changes norms (`humo.training.transformer.stages`, `humo.finetuning.model`), and memory
-    presets leave them in full precision, so that a run may go on with another preset. LoRA adapters are noticed as long
-    as they are not fused into the weights.
-
-    Args:
-        transformer: of a pipeline.
-        vae: of the same pipeline.
-
-    Returns:
-        SHA-256 in hexadecimal digits.
-    """
-    watched = [transformer.patch_embedding.weight]
-    watched += [value for name, value in transformer.named_parameters() if "lora_" in name or "norm" in name]
-    watched += list(vae.parameters())
-    values = [parameter.detach().flatten()[:64].bfloat16().float().cpu().numpy() for parameter in watched]
-    config = {key: value for key, value in transformer.config.items() if not key.startswith("_")}
-    return fingerprint({"config": config, "class": type(transformer).__name__}, values)
 
 
 class ShotFolder:
@@ -101,7 +58,7 @@ class ShotFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             for left in (*self.path.glob(_PART + "*"), *self.path.glob("shot*.part")):  # by a run that was killed
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
-            _write_json(self.path / PLAN, plan)
+            write_json(self.path / PLAN, plan, indent=1)
         except OSError as error:
             raise ValueError(
                 f"The folder {self.path.name} is not to be written ({error.strerror}): give another."
@@ -109,13 +66,13 @@ class ShotFolder:
 
     def seed(self) -> int | None:
         """Seed of the plan that the folder holds; None without one."""
-        plan = _read_json(self.path / PLAN)
+        plan = read_object(self.path / PLAN)
         seed = None if plan is None else plan.get("seed")
         return seed if isinstance(seed, int) else None
 
     def why_missing(self, shot: Shot, print_: str) -> str | None:
         """What is wrong with a saved shot: None if it is done, "" if it never was, else the end of a sentence."""
-        record = _read_json(self._file(shot, "json"))
+        record = read_object(self._file(shot, "json"))
         if record is None:
             return ""
         if record.get("fingerprint") != print_:
@@ -145,9 +102,10 @@ class ShotFolder:
         """
         record = self._file(shot, "json")
         record.unlink(missing_ok=True)  # of an older shot: from here to the end there is no whole one
-        _write_whole(self._file(shot, "npz"), lambda file: np.savez_compressed(file, frames=frames))
+        with atomic_write(self._file(shot, "npz")) as part, open(part, "wb") as file:
+            np.savez_compressed(file, frames=frames)
         write_video(self._file(shot, "mp4"), frames, FPS, audio, dict(settings))
-        _write_json(record, {**describe(shot), "settings": settings, "fingerprint": print_})
+        write_json(record, {**describe(shot), "settings": settings, "fingerprint": print_}, indent=1)
 
     def read_frames(self, shot: Shot) -> np.ndarray:
         """The frames of a saved shot, uint8 RGB (f, h, w, 3).
@@ -210,22 +168,3 @@ def _short(settings: Mapping[str, Any]) -> dict[str, Any]:
         return dict(settings)
     kept = {name: value for name, value in settings.items() if name != "prompt_read"}
     return {**kept, "prompt": f"see {PLAN}", "shots": [shot["start_frame"] for shot in settings["shots"]]}
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """The dictionary in a file; None if there is none, for what is not whole is made again."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, ensure_ascii=False, indent=1)
-    _write_whole(path, lambda file: file.write(text.encode()))
-
-
-def _write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    with replaced(path) as part, open(part, "wb") as file:
-        write(file)

@@ -1,1 +1,4 @@
-"""What the page needs besides its layout: requests, jobs on the one device, their HTML, the theme."""
+"""The page behind `app.py`: page/ what is seen, jobs/ who makes it, links/ records, inspect/ views, deploy/ the Hub.
+
+May import checkpoints, loading, explain, the pipeline and what stands below it; no training and no evaluation.
+"""

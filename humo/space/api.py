@@ -17,7 +17,7 @@ from humo.space.jobs.admission import Admission
 from humo.space.jobs.job import Phase
 from humo.space.jobs.request import MODES, Defaults, VideoRequest, frames_for
 from humo.space.jobs.task import MakeVideo
-from humo.space.page.events.generating import as_toast, follow
+from humo.space.page.events.generating import follow, toasts
 
 Answer = tuple[dict[str, Any] | None, dict[str, Any]]
 """The video once it is done, a `FileData` as a dictionary, and what is known: phase and step, at last all settings."""
@@ -44,15 +44,25 @@ def offer(admission: Admission, defaults: Defaults) -> None:
         guidance: dict[str, Any] | None,
         as_is: bool = False,
     ) -> Iterator[Answer]:
-        try:
+        with toasts():
             if seconds is not None:
                 seconds = admission.limits.check_seconds(seconds)
-            ask = _read(defaults, prompt, image, audio, seconds, seed, steps, guidance, as_is)
+            height, width = defaults.size
+            ask = VideoRequest(
+                prompt=prompt,
+                images=() if image is None else (_path(image, "image"),),
+                audio=None if audio is None else _path(audio, "audio"),
+                num_frames=None if seconds is None else frames_for(seconds, defaults.max_frames),
+                num_inference_steps=defaults.num_inference_steps if steps is None else steps,
+                guidance=defaults.guidance if guidance is None else guidance,
+                seed=seed,
+                height=height,
+                width=width,
+                as_is=as_is,
+            )
             if mode is not None:
                 _TITLES[mode].check(image, audio)
             job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path("humo")))
-        except ValueError as error:
-            raise as_toast(error) from None
         for progress in follow(job):
             if progress.phase is Phase.DONE:
                 result = progress.result
@@ -114,32 +124,6 @@ def offer(admission: Admission, defaults: Defaults) -> None:
 
     for endpoint in (text_image, text_audio, text_image_audio, generate):
         gr.api(endpoint, concurrency_limit=None)
-
-
-def _read(
-    defaults: Defaults,
-    prompt: str,
-    image: FileData | None,
-    audio: FileData | None,
-    seconds: float | None,
-    seed: int | None,
-    steps: int | None,
-    guidance: dict[str, Any] | None,
-    as_is: bool,
-) -> VideoRequest:
-    height, width = defaults.size
-    return VideoRequest(
-        prompt=prompt,
-        images=() if image is None else (_path(image, "image"),),
-        audio=None if audio is None else _path(audio, "audio"),
-        num_frames=None if seconds is None else frames_for(seconds, defaults.max_frames),
-        num_inference_steps=defaults.num_inference_steps if steps is None else steps,
-        guidance=defaults.guidance if guidance is None else guidance,
-        seed=seed,
-        height=height,
-        width=width,
-        as_is=as_is,
-    )
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def prepare() -> Path:
     Returns:
         The folder, which goes with the process.
     """
-    with wrong_told():
+    with exit_on_bad_input():
         _check_host(os.environ.get(_HOST, ""))
         if read_port(os.environ) is None:
             os.environ.pop(_PORT, None)  # an empty one, which gradio cannot read
@@ -44,7 +44,7 @@ def prepare() -> Path:
 
 
 @contextmanager
-def wrong_told() -> Iterator[None]:
+def exit_on_bad_input() -> Iterator[None]:
     """Where a page cannot start because of what it is given, print the sentence and end the process: exit code 2."""
     try:
         yield
@@ -103,16 +103,17 @@ def find_place(host: str | None, port: int | None) -> tuple[str, int]:
         if error is None:
             _ask_without_proxy(host)
             return f"[{host}]" if ":" in host else host, number
-        if error.errno != errno.EADDRINUSE:
+        refused = error
+        if refused.errno != errno.EADDRINUSE:
             break
     other = f"name another one, as `--port` or in {_PORT}"
-    if error.errno == errno.EADDRINUSE:
+    if refused.errno == errno.EADDRINUSE:
         taken = f"Port {asked} is" if asked is not None else f"The ports from {ports[0]} to {ports[-1]} are all"
         raise ValueError(f"{taken} taken by another program: end that one, or {other}.")
-    if error.errno == errno.EACCES:
+    if refused.errno == errno.EACCES:
         raise ValueError(f"This user may not serve at port {number}: {other}, from 1024 on.")
     raise ValueError(
-        f"The page cannot be served at {host} ({error.strerror}): `--host` and {_HOST} take an address of this "
+        f"The page cannot be served at {host} ({refused.strerror}): `--host` and {_HOST} take an address of this "
         "computer, as 127.0.0.1 for itself alone or 0.0.0.0 for others too."
     )
 

@@ -19,7 +19,7 @@ class Photographs:
             folder: of the uploads; files elsewhere are left alone.
         """
         self._folder = folder.resolve()
-        self._visits: dict[str, set[Path]] = {}
+        self._visits: dict[str | None, set[Path]] = {}
         self._lock = threading.Lock()
 
     def add(self, visit: str | None, path: str | Path) -> None:

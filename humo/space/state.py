@@ -11,7 +11,7 @@ from humo.space.jobs.admission import Admission
 from humo.space.jobs.limits import Limits
 from humo.space.jobs.manager import JobManager
 from humo.space.jobs.model_choice import wanted_model
-from humo.space.jobs.served_model import Serving
+from humo.space.jobs.served_model import ServedModel
 from humo.space.links.location import RecordFolder, find_record_folder
 from humo.space.links.storage import GALLERY, FolderStore, ReadOnlyStore, Store, Stores
 from humo.space.temporary import DiskQuota
@@ -21,7 +21,7 @@ from humo.space.temporary import DiskQuota
 class Backend:
     """What the page's events work with."""
 
-    serving: Serving
+    serving: ServedModel
     admission: Admission
     gallery: Store
     store: Store
@@ -54,14 +54,14 @@ class Backend:
         if is_on_ray:
             serving, manager = _on_ray(quota)
         else:
-            serving = Serving.open(wanted_model({"HUMO_MODEL": model}) if model else wanted_model())
+            serving = ServedModel.open(wanted_model({"HUMO_MODEL": model}) if model else wanted_model())
             manager = JobManager(serving.model, quota)
         admission = Admission(manager, limits, [folder, EXAMPLES])
         store = Stores(gallery, FolderStore(home.folder))
         return cls(serving, admission, gallery, store, home, folder, read_examples())
 
 
-def _on_ray(quota: DiskQuota) -> tuple[Serving, JobManager]:
+def _on_ray(quota: DiskQuota) -> tuple[ServedModel, JobManager]:
     """The model that workers have, and the job manager whose work they do.
 
     Raises:

@@ -73,6 +73,12 @@ def _remove(folder: Path, lock: FileLock) -> None:
     lock.release(force=True)
 
 
+def made_again(path: Path) -> Path:
+    """A file's path, to write it now: its folder may have stayed empty for so long that a quota cleared it away."""
+    path.parent.mkdir(exist_ok=True)
+    return path
+
+
 class DiskQuota:
     """Keeps a folder below a size: its oldest files make room for new ones."""
 
@@ -107,7 +113,7 @@ class DiskQuota:
         for parent, folders, names in os.walk(self.folder):
             with suppress(OSError):  # gone meanwhile
                 if not folders and not names and time.time() - os.stat(parent).st_mtime > HOUR:
-                    os.rmdir(parent)  # its video is gone, or not finished; whoever writes it makes the folder anew
+                    os.rmdir(parent)  # its video is gone, or not finished: `made_again`
             for path in (Path(parent, name) for name in names):
                 if path not in self._kept:
                     with suppress(FileNotFoundError):  # gone meanwhile

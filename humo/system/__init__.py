@@ -1,1 +1,1 @@
-"""Files that are whole or not there, worker processes, caches, fingerprints. Imports none of the other rooms."""
+"""Whole files, worker processes, caches, fingerprints, tables, command lines. May import no other room."""

@@ -31,7 +31,7 @@ def settle_caches() -> None:
         return
     if "XDG_CACHE_HOME" in lacking and os.access(hub := cache / "huggingface", os.R_OK | os.X_OK):
         os.environ.setdefault("HF_HOME", str(hub))
-    os.environ.update({variable: str(own / variable.lower()) for variable in lacking})
+    os.environ.update({variable: str(own / variable.lower()) for variable in lacking if own})
 
 
 def user_cache() -> Path:

@@ -5,11 +5,13 @@ It imports none of the other modules, so that all of them can use it.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -19,7 +21,7 @@ _POLL = 0.2
 
 
 @contextmanager
-def replaced(file: Path, by_several: bool = False) -> Iterator[Path]:
+def atomic_write(file: Path, writer: str = "") -> Iterator[Path]:
     """Give a temporary name beside `file`; what is there in the end takes the final name, unless an error came.
 
     It is brought to the disk before, so that not even a power cut leaves half a file under the final name. What a
@@ -27,13 +29,12 @@ def replaced(file: Path, by_several: bool = False) -> Iterator[Path]:
 
     Args:
         file: the final name.
-        by_several: processes that hold no lock may write the file at once: each gets a temporary name of its own.
+        writer: tells apart processes that hold no lock and may write the file at once.
 
     Yields:
-        The temporary name, "NAME.part".
+        The temporary name, "NAMEWRITER.part".
     """
-    process = f".{os.getpid()}" if by_several else ""
-    temporary = file.with_name(f"{file.name}{process}.part")
+    temporary = file.with_name(f"{file.name}{writer}.part")
     try:
         yield temporary
         with temporary.open("rb+") as written:
@@ -43,13 +44,33 @@ def replaced(file: Path, by_several: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(file: Path, text: str, writer: str = "") -> None:
+    """Write a text as `atomic_write` does, in UTF-8."""
+    with atomic_write(file, writer) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(file: Path, value: Any, writer: str = "", indent: int = 2, sort_keys: bool = False) -> None:
+    """Write plain data as `atomic_write` does."""
+    write_text(file, json.dumps(value, indent=indent, sort_keys=sort_keys, ensure_ascii=False) + "\n", writer)
+
+
+def read_object(file: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None if there is none, or no whole one."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 @contextmanager
-def alone(lock: Path, told: str) -> Iterator[None]:
+def exclusive_lock(lock: Path, message: str) -> Iterator[None]:
     """Let in one process at a time; the others wait, as long as it takes. A process that dies lets the next one in.
 
     Args:
         lock: the lock's file; it and its folder are made, and stay.
-        told: a sentence for the log of who has to wait.
+        message: a sentence for the log of who has to wait.
 
     Raises:
         ValueError: if the lock's file cannot be written.
@@ -60,7 +81,7 @@ def alone(lock: Path, told: str) -> Iterator[None]:
         try:
             held.acquire(timeout=0)
         except Timeout:
-            logger.warning(told)
+            logger.warning(message)
             held.acquire(poll_interval=_POLL)
     except OSError as error:
         raise ValueError(f"{lock.parent} cannot be written ({error.strerror}): give another folder.") from None

@@ -13,5 +13,6 @@ def follow_parent() -> None:
 
 
 def _end_with_parent() -> None:
-    parent_process().join()
-    os._exit(0)
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(0)

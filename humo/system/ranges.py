@@ -38,7 +38,7 @@ def read_whole(name: str, value: object) -> int:
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise ValueError(f"{name} is {short(value)}: give a whole number.")
-    if name in MOST and abs(value) > MOST[name]:
+    if name in MOST and abs(int(value)) > MOST[name]:
         raise ValueError(f"{name} is {short(value)}: give a whole number of at most {MOST[name]:,}.")
     return int(value)
 
@@ -53,20 +53,35 @@ def check_seed(seed: int) -> None:
         raise ValueError(f"seed must be between 0 and 2**63 - 1 but is {short(seed)}.")
 
 
+def is_whole(value: object, lowest: int, highest: int) -> bool:
+    """Whether a value is one of Python's whole numbers within a range."""
+    return isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
+
+
+def check_whole(name: str, value: object, lowest: int, highest: int) -> None:
+    """Refuse what somebody chose if it is no whole number within a range.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if not is_whole(value, lowest, highest):
+        raise ValueError(f"{name} is {short(value)}: choose a whole number from {lowest} to {highest}.")
+
+
 def check_number(name: str, value: object, lowest: float, highest: float) -> None:
     """Refuse what is no number within a range.
 
     Raises:
         ValueError: if it is none, or outside; NaN is within none.
     """
-    if not isinstance(value, Real) or isinstance(value, bool) or not lowest <= value <= highest:
+    if not isinstance(value, Real) or isinstance(value, bool) or not lowest <= value <= highest:  # type: ignore[operator]
         raise ValueError(f"{name} is {short(value)}: it must be a number from {lowest:g} to {highest:g}.")
 
 
 def short(value: object) -> str:
     """A value of anybody's on one line, so that a sentence stays a sentence."""
     try:
-        told = repr(value)
+        text = repr(value)
     except ValueError:  # an integer of more digits than Python writes
         return "far too large"
-    return told if len(told) <= _LONGEST else f"{told[: _LONGEST - 3]}..."
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

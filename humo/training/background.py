@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ R = TypeVar("R")
 _AHEAD = 3
 
 
-def made_ahead(make: Callable[[int, S], R], first: int, settings: S) -> Iterator[R]:
+def prefetch(make: Callable[[int, S], R], first: int, settings: S) -> Generator[R]:
     """What `make(step, settings)` gives for the steps from `first` on, without an end.
 
     The process has one thread: a forked one that asked for more would wait for a thread pool that it has not got.
@@ -26,13 +26,14 @@ def made_ahead(make: Callable[[int, S], R], first: int, settings: S) -> Iterator
         first: number of the first step.
         settings: for `make`.
     """
-    with ProcessPoolExecutor(1, initializer=_begin) as maker:
+    with ProcessPoolExecutor(1, initializer=begin_alone) as maker:
         queue = [maker.submit(make, first + ahead, settings) for ahead in range(_AHEAD)]
         for step in itertools.count(first + _AHEAD):
             yield queue.pop(0).result()
             queue.append(maker.submit(make, step, settings))
 
 
-def _begin() -> None:
+def begin_alone() -> None:
+    """Begins a process of one thread, which ends with its parent."""
     follow_parent()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""`python -m humo train codec | hearing | reading | data | model | refine | voices | start | publish | card`."""
+"""`python -m humo train autoencoder | audio-encoder | text-encoder | data | transformer | decoder | voices | ...`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 train = typer.Typer(
     no_args_is_help=True,
-    help="Train the mini model from nothing: codec, hearing, reading, data, model, refine, voices, publish.",
+    help="Train the mini model from nothing, in the order of these commands.",
 )
 
 Folder = Annotated[Path, typer.Option(help="Folder of the whole training; each step keeps its own part in it.")]
@@ -26,11 +26,13 @@ Threads = Annotated[int, typer.Option(help="CPU threads; two trainings side by s
 
 
 @train.command()
-def codec(out: Folder = Path("runs/mini"), steps: int = 6000, threads: Threads = 2, save_every: int = 100) -> None:
-    """Fits the codec's principal components and trains its decoder."""
+def autoencoder(
+    out: Folder = Path("runs/mini"), steps: int = 6000, threads: Threads = 2, save_every: int = 100
+) -> None:
+    """Fits the autoencoder's principal components and trains its decoder."""
     from humo.layers.autoencoder import HuMoVideoCodec
-    from humo.training.autoencoder.learning import CodecSettings, fit_components
-    from humo.training.autoencoder.loop import train_codec
+    from humo.training.autoencoder.loop import train_autoencoder
+    from humo.training.autoencoder.training import AutoencoderSettings, fit_components
 
     def begin() -> HuMoVideoCodec:
         model = HuMoVideoCodec()
@@ -39,8 +41,8 @@ def codec(out: Folder = Path("runs/mini"), steps: int = 6000, threads: Threads =
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    settings = CodecSettings(steps=steps)
-    train_codec(begin, out / "codec", settings, save_every)
+    settings = AutoencoderSettings(steps=steps)
+    train_autoencoder(begin, out / "autoencoder", settings, save_every)
 
 
 @train.command()
@@ -55,61 +57,66 @@ def data(
 
     settings = DataSettings(num_clips=clips, clips_per_shard=shard)
     total = clips // settings.clips_per_shard
-    for index, path in enumerate(write_shards(out / "data", settings, out / "codec", workers)):
+    for index, path in enumerate(write_shards(out / "data", settings, out / "autoencoder", workers)):
         typer.echo(f"{index + 1}/{total} {path.name}", err=True)
 
 
 @train.command()
-def hearing(out: Folder = Path("runs/mini"), steps: int = 1500, threads: Threads = 2) -> None:
+def audio_encoder(out: Folder = Path("runs/mini"), steps: int = 1500, threads: Threads = 2) -> None:
     """Trains the audio encoder to read mouth shapes from speech; a matter of minutes."""
-    from humo.training.audio_encoder.learning import (
-        HearingSettings,
+    from humo.training.audio_encoder.training import (
+        AudioEncoderSettings,
         MouthReader,
         make_audio_encoder,
-        measure_hearing,
-        train_hearing,
+        measure_audio_encoder,
+        train_audio_encoder,
     )
     from humo.training.run import Run, machine_name
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    settings = HearingSettings(steps=steps)
-    run = Run(out / "hearing", steps)
+    settings = AudioEncoderSettings(steps=steps)
+    run = Run(out / "audio_encoder", steps)
     run.note_machine(0, machine_name("cpu"))
     extractor, encoder = make_audio_encoder(settings)
     reader = MouthReader(settings.width)
-    for step, loss in train_hearing(encoder, reader, settings):
+    for step, loss in train_audio_encoder(encoder, reader, settings):
         if step % 20 == 0:
             run.log(step, loss=loss)
-    run.log(steps, **measure_hearing(encoder, reader, settings))
+    run.log(steps, **measure_audio_encoder(encoder, reader, settings))
     encoder.save_pretrained(run.folder / "audio_encoder")
     extractor.save_pretrained(run.folder / "feature_extractor")
 
 
 @train.command()
-def reading(out: Folder = Path("runs/mini"), steps: int = 800, threads: Threads = 2) -> None:
+def text_encoder(out: Folder = Path("runs/mini"), steps: int = 800, threads: Threads = 2) -> None:
     """Trains the text encoder to read from a caption what it says; a matter of minutes."""
     from humo.training.run import Run, machine_name
-    from humo.training.text_encoder.learning import AttributeReader, ReadingSettings, measure_reading, train_reading
     from humo.training.text_encoder.model import make_text_encoder, make_tokenizer
+    from humo.training.text_encoder.training import (
+        AttributeReader,
+        TextEncoderSettings,
+        measure_text_encoder,
+        train_text_encoder,
+    )
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    run = Run(out / "reading", steps)
+    run = Run(out / "text_encoder", steps)
     run.note_machine(0, machine_name("cpu"))
     tokenizer = make_tokenizer()
     encoder = make_text_encoder(tokenizer)
     reader = AttributeReader(encoder.config.d_model)
-    for step, loss in train_reading(encoder, reader, tokenizer, ReadingSettings(steps=steps)):
+    for step, loss in train_text_encoder(encoder, reader, tokenizer, TextEncoderSettings(steps=steps)):
         if step % 20 == 0:
             run.log(step, loss=loss)
-    run.log(steps, **measure_reading(encoder, reader, tokenizer))
+    run.log(steps, **measure_text_encoder(encoder, reader, tokenizer))
     encoder.save_pretrained(run.folder / "text_encoder")
     tokenizer.save_pretrained(run.folder / "tokenizer")
 
 
 @train.command()
-def model(
+def transformer(
     out: Folder = Path("runs/mini"),
     steps: Annotated[int, typer.Option(help="In all; more than before goes on.", min=1)] = 6000,
     minutes: Annotated[float | None, typer.Option(help="Train for so long, in place of --steps.", min=0.01)] = None,
@@ -130,7 +137,8 @@ def model(
     sheet_every: Annotated[int, typer.Option(help="Steps between sample sheets; 0: none.", min=0)] = 600,
 ) -> None:
     """Trains transformer and focus head through the stages; writes a pipeline folder at the end."""
-    from humo.training.transformer.loop import LoopSettings, train_model
+    from humo.training.transformer.loop import train_transformer
+    from humo.training.transformer.rounds import LoopSettings
 
     torch.set_num_threads(threads)
     settings = LoopSettings(
@@ -138,11 +146,11 @@ def model(
         learning_rate=learning_rate, audio_share=audio_share, layers=layers, processes=processes,
         compile=compile_blocks, save_every=save_every, sheet_every=sheet_every,
     )  # fmt: skip
-    train_model(out, settings)
+    train_transformer(out, settings)
 
 
 @train.command()
-def refine(
+def decoder(
     out: Folder = Path("runs/mini"),
     clips: int = 1600,
     steps: int = 1200,
@@ -161,34 +169,34 @@ def refine(
         typer.Option(help="Gradient from a critic of blurred edges, 1: as much as all other; 0: no critic.", min=0.0),
     ] = 0.0,
 ) -> None:
-    """Teaches the decoder to draw cleanly from what the transformer makes, and gives it to the trained pipeline."""
+    """Trains the decoder on what the transformer makes, and gives it to the trained pipeline."""
     from humo.checkpoints import load
-    from humo.training.autoencoder.learning import deepen
-    from humo.training.autoencoder.loop import train_codec
-    from humo.training.decoder.learning import CODEC, RedrawnClips, RefiningSettings, write_redrawn
+    from humo.training.autoencoder.loop import train_autoencoder
+    from humo.training.autoencoder.training import deepen
+    from humo.training.decoder.training import CODEC, DecoderSettings, RedrawnClips, write_redrawn
     from humo.training.transformer.data import ClipData
-    from humo.training.transformer.loop import load_hearing
+    from humo.training.transformer.loop import load_audio_encoder
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     if not (out / "pipeline").exists():
-        raise ValueError(f"{out} has no pipeline: run `python -m humo train model` or `train start` first.")
+        raise ValueError(f"{out} has no pipeline: run `python -m humo train transformer` or `train start` first.")
     check_num_frames(frames, "frames")
-    if depths is not None and (out / "refining" / "state.pt").exists():
-        raise ValueError("depths are for the beginning of a refining, and this one goes on: leave them out.")
-    pipe, folder = load(out / "pipeline", device, torch.float32), out / "refining"
-    data = ClipData(out / "data", *load_hearing(out), device)
-    settings = RefiningSettings(tokens=tokens)
+    if depths is not None and (out / "decoder" / "state.pt").exists():
+        raise ValueError("depths are for the beginning of a training, and this one goes on: leave them out.")
+    pipe, folder = load(out / "pipeline", device, torch.float32), out / "decoder"
+    data = ClipData(out / "data", *load_audio_encoder(out), device)
+    settings = DecoderSettings(tokens=tokens)
     for index, path in enumerate(write_redrawn(pipe, data, folder, clips, settings)):
         typer.echo(f"{index + 1} {path.name}", err=True)
-    refining = replace(CODEC, steps=steps, critic=critic, batch_size=batch, num_frames=frames)
-    redrawn = RedrawnClips(folder, refining, workers, device)
+    training = replace(CODEC, steps=steps, critic=critic, batch_size=batch, num_frames=frames)
+    redrawn = RedrawnClips(folder, training, workers, device)
 
     def begin() -> HuMoVideoCodec:
         return deepen(pipe.vae.cpu(), [int(each) for each in depths.split(",")] if depths else pipe.vae.config.depths)
 
     batches = partial(redrawn.batches, own_share=settings.own_share)
-    refined = train_codec(begin, folder, refining, save_every, batches, redrawn.measure, device)
+    refined = train_autoencoder(begin, folder, training, save_every, batches, redrawn.measure, device)
     refined.save_pretrained(out / "pipeline" / "vae")
 
 
@@ -209,7 +217,7 @@ def voices(
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     if not (out / "pipeline").exists():
-        raise ValueError(f"{out} has no pipeline: run `python -m humo train model` or `train start` first.")
+        raise ValueError(f"{out} has no pipeline: run `python -m humo train transformer` or `train start` first.")
     for path in write_sentences(out / "voices" / SENTENCES, sentences, workers):
         typer.echo(path.name, err=True)
     student = train_voices(out, None if minutes else steps, minutes, save_every)
@@ -225,7 +233,8 @@ def start(
     from humo.training.transformer.start import start_from
 
     steps = start_from(model_folder, out)
-    typer.echo(f"{out}: codec at step {steps['codec']}, model at step {steps['model']}; ask both for more --steps.")
+    at = ", ".join(f"{part} at step {step}" for part, step in steps.items())
+    typer.echo(f"{out}: {at}; ask both for more --steps.")
 
 
 @train.command()

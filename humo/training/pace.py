@@ -24,7 +24,7 @@ class Pace:
     def __init__(self, first: int, steps: int | None, minutes: float | None = None, spent: float = 0.0) -> None:
         if (steps is None) == (minutes is None):
             raise ValueError("give either the steps at which a training ends or the minutes that it may take.")
-        self.first, self.steps, self._minutes = first, steps, minutes
+        self.first, self.steps, self._minutes = first, steps, minutes or 0.0
         self._begun = time.monotonic() - spent
 
     @property

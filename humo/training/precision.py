@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 
-def mixed_precision(device: str) -> AbstractContextManager:
+def mixed_precision(device: str) -> AbstractContextManager[object]:
     """Automatic mixed precision for a forward pass.
 
     On a CPU without instructions for bfloat16, matrix products in it are emulated and some thirty times slower than

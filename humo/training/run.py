@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 
 NOT_RECORDED = "not recorded"
 """Of a training's part that kept no note of its machine."""
@@ -56,7 +56,7 @@ class Run:
 
     def save(self, **state: Any) -> None:
         """Writes the state, so that a killed run leaves a whole file: this one or the one before."""
-        with replaced(self.folder / "state.pt") as part:
+        with atomic_write(self.folder / "state.pt") as part:
             torch.save(state, part)
 
     def machines(self) -> dict[str, str]:
@@ -67,18 +67,18 @@ class Run:
     def note_machine(self, step: int, machine: str) -> None:
         """Keeps on which machine the training goes on."""
         known = self.machines()
-        if machine != (list(known.values()) or [None])[-1]:
+        if machine != (list(known.values()) or [""])[-1]:
             before = known.get(str(step))  # where a training began once more, both have their part in it
             known[str(step)] = machine if before is None else f"{before}, then {machine}"
             (self.folder / "machines.json").write_text(json.dumps(known) + "\n")
 
     def log(self, step: int, **values: float | Tensor) -> None:
         """Appends a line to log.jsonl and shows progress with the time left."""
-        values = {name: float(value) for name, value in values.items()}
-        record = {"step": step, "time": round(time.time(), 1)} | {k: round(v, 5) for k, v in values.items()}
+        numbers = {name: float(value) for name, value in values.items()}
+        record = {"step": step, "time": round(time.time(), 1)} | {k: round(v, 5) for k, v in numbers.items()}
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
-        self._show(step, values)
+        self._show(step, numbers)
 
     def _show(self, step: int, values: dict[str, float]) -> None:
         now = time.monotonic()

@@ -1,4 +1,7 @@
-"""Words of one's own: what a visitor writes, in the words that the small model knows."""
+"""Words of one's own: what a visitor writes, in the words that the small model knows.
+
+May import the world alone, whose words these are.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from humo.wording.language.pieces import split
+from humo.wording.language.tokens import tokenize
 from humo.wording.words import Word
 from humo.world.captions import SYNONYMS
 
@@ -28,7 +28,7 @@ _JOINING = (
 OWN_WORDS = frozenset(
     piece.form
     for said in (*SYNONYMS, *(form for forms in SYNONYMS.values() for form in forms), _JOINING)
-    for piece in split(said)
+    for piece in tokenize(said)
 ) | {"purple", "yellow", "green", "brown", "tan", "pale", "bald"}
 """Every word that mini has seen."""
 

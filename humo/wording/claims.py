@@ -54,7 +54,7 @@ def make_claims(words: Sequence[Word], puts_after: bool) -> list[Claim]:
     """Every claim of a text, judged."""
     mark_negated(words)
     mark_persons(words)
-    claims = []
+    claims: list[Claim] = []
     for at, word in enumerate(words):
         if word.role in ("part", "fact", "pronoun"):
             claims += _of_thing(words, at)

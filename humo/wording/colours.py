@@ -112,7 +112,7 @@ def nearest(name: str, attribute: str) -> str | None:
     distances = {
         value: min(distance(to_lab(each), here) for each in tones) for value, tones in DRAWN[attribute].items()
     }
-    return min(distances, key=distances.get)
+    return min(distances, key=distances.__getitem__)
 
 
 def find(name: str) -> RGB | None:
@@ -123,7 +123,8 @@ def find(name: str) -> RGB | None:
     if tone not in _MIXED or not rest or (rgb := find(rest)) is None:
         return None
     target, share = _MIXED[tone]
-    return tuple(value + share * (target - value) for value in rgb)
+    red, green, blue = (value + share * (target - value) for value in rgb)
+    return red, green, blue
 
 
 _MIXED = {"light": (255, 0.45), "pale": (255, 0.55), "dark": (0, 0.45), "deep": (0, 0.3), "bright": (255, 0.0)}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from humo.wording.telling import tell
+from humo.wording.rewording import tell
 from humo.wording.understanding import understand
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from humo.wording.language.pieces import split
+from humo.wording.language.tokens import tokenize
 from humo.world.people import GARMENTS
 
 MOVEMENTS = "movements: nods, shakes the head, sways, holds still, talks, is silent"
@@ -36,7 +36,7 @@ _MOVES = (
 _BY_WORD = {
     piece.form: hint
     for words, hint in ((_WORN, CLOTHES), (_PLACES, BACKGROUNDS), (_MOVES, MOVEMENTS))
-    for piece in split(words)
+    for piece in tokenize(words)
 }
 _EYES = ("eye", "eyes", "augen", "yeux", "ojos")
 
@@ -50,7 +50,7 @@ def nearest_things(unknown: str) -> str:
     Returns:
         A few words; everything that can be drawn, where nothing is near.
     """
-    forms = [piece.form for piece in split(unknown)]
+    forms = [piece.form for piece in tokenize(unknown)]
     if any(form in _EYES for form in forms):
         return EYES
     for form in forms:

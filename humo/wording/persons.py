@@ -11,7 +11,7 @@ def mark_persons(words: Sequence[Word]) -> None:
     """Sets `person` of every word: 1 from another person on, until a pronoun goes back to the first."""
     gender, current = "", 0
     for at, word in enumerate(words):
-        said = dict(word.meaning.says).get("gender", "") if word.meaning else ""
+        said = dict(word.meaning.says).get("gender", "")
         if word.role == "part" and word.name == "person" and not word.is_negated:
             is_same_phrase = at > 0 and words[at - 1].phrase == word.phrase and words[at - 1].name == "person"
             if gender == "" and not _is_other(words, at):

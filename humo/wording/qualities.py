@@ -66,8 +66,8 @@ def _colour(value: str, part: str, is_near: bool) -> Said | None:
     if part == "person":
         return ("skin", _PEOPLE[value], False) if value in _PEOPLE else None
     if part == "beard":  # drawn in the colour of the hair
-        found = _colour(value, "hair", True)
-        return found and (found[0], found[1], True)
+        said = _colour(value, "hair", True)
+        return said and (said[0], said[1], True)
     if part not in _ATTRIBUTE:
         return None
     if value in OWN[part]:

@@ -121,8 +121,7 @@ def _spans(text: str, words: Sequence[Word], claims: Sequence[Claim]) -> list[Sp
         if span is None:
             continue
         last = spans[-1] if spans else None
-        is_next = last is not None and not text[last.end : span.start].strip(" -")
-        if is_next and span.kind == last.kind == "unknown":
+        if last and span.kind == last.kind == "unknown" and not text[last.end : span.start].strip(" -"):
             spans[-1] = Span(last.start, span.end, "unknown", "")
         elif last is not None and span.start < last.end:
             spans[-1] = replace(last, end=max(last.end, span.end))

@@ -156,12 +156,12 @@ def _before_noun(phrase: _Phrase) -> re.Pattern[str]:
 
 
 def _adjectives_start(phrase: _Phrase, text: str, noun: int) -> int:
-    return _before_noun(phrase).search(text, max(0, noun - _NEAR), noun).start()
+    return next(_before_noun(phrase).finditer(text, max(0, noun - _NEAR), noun)).start()
 
 
 def _joints_start(text: str, start: int) -> int:
     """Where the words that join a phrase to the sentence begin."""
-    return _JOINTS.search(text, max(0, start - _NEAR), start).start()
+    return next(_JOINTS.finditer(text, max(0, start - _NEAR), start)).start()
 
 
 def find_words(prompt: str) -> dict[str, str]:
@@ -230,7 +230,7 @@ def remove_words(prompt: str, group: str) -> str:
     if match is None:
         return prompt
     if group in _PHRASES[group].adjectives:
-        return splice(prompt, match.start(), _JOINED.match(prompt, match.end()).end(), "")
+        return splice(prompt, match.start(), next(_JOINED.finditer(prompt, match.end())).end(), "")
     return drop(prompt, *match.span())
 
 
@@ -257,7 +257,7 @@ def _style_hair(text: str, style: str) -> str:
         return splice(text, min([noun.start(), *(match.start() for match in old)]), noun.end(), NO_HAIR)
     text = f"{text[: noun.end()]} {BUN}{text[noun.end() :]}"
     was = _find(text, "hair_style")
-    return splice(text, was.start(), _JOINED.match(text, was.end()).end(), "") if was else text
+    return splice(text, was.start(), next(_JOINED.finditer(text, was.end())).end(), "") if was else text
 
 
 def _insert(text: str, phrase: _Phrase, new: str) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from humo.wording.language.forms import bare_arabic, compound, find_typo
 from humo.wording.language.lexicon import LATIN, LONGEST, Lexicon, detect, lexicon
-from humo.wording.language.meanings import Meaning, function
-from humo.wording.language.pieces import Piece, is_han, split
+from humo.wording.language.meanings import UNKNOWN, Meaning, function
+from humo.wording.language.tokens import Token, is_han, tokenize
 from humo.world.people import BACKGROUNDS, COLOURS
 
 _JOINED = re.compile(r"[\s'’\-–]*")
@@ -28,7 +28,7 @@ class Word:
         start: first character in the text.
         end: after the last one.
         form: folded.
-        meaning: None where it is unknown.
+        meaning: `UNKNOWN` where nobody knows it.
         phrase: number of its noun phrase; no two words that join others are in one.
         is_after_stop: whether a punctuation mark stands before it.
         is_negated: whether the text says that it is not so.
@@ -38,7 +38,7 @@ class Word:
     start: int
     end: int
     form: str
-    meaning: Meaning | None
+    meaning: Meaning
     phrase: int = -1
     is_after_stop: bool = False
     is_negated: bool = False
@@ -46,13 +46,13 @@ class Word:
 
     @property
     def role(self) -> str:
-        """As of its meaning; "unknown" without one."""
-        return "unknown" if self.meaning is None else self.meaning.role
+        """As of its meaning."""
+        return self.meaning.role
 
     @property
     def name(self) -> str:
-        """As of its meaning; empty without one."""
-        return "" if self.meaning is None else self.meaning.name
+        """As of its meaning."""
+        return self.meaning.name
 
     def joins(self, *kinds: str) -> bool:
         """Whether it is a function word of one of the kinds."""
@@ -61,7 +61,7 @@ class Word:
 
 def read_words(text: str) -> tuple[Lexicon, list[Word]]:
     """The words of a text and the language that they are in."""
-    pieces = split(text)
+    pieces = tokenize(text)
     words = lexicon(detect(pieces))
     if words.letters:
         pieces = [piece._replace(form=words.letters.get(piece.form, piece.form)) for piece in pieces]
@@ -73,7 +73,7 @@ def read_words(text: str) -> tuple[Lexicon, list[Word]]:
     return words, _merge_tones(text, found, words.puts_after)
 
 
-def _match(text: str, pieces: Sequence[Piece], words: Lexicon) -> Iterator[Word]:
+def _match(text: str, pieces: Sequence[Token], words: Lexicon) -> Iterator[Word]:
     """The longest entry at each place."""
     tables = [words] if words.language == "en" else [words, lexicon("en")]
     at = 0
@@ -95,7 +95,7 @@ def _match(text: str, pieces: Sequence[Piece], words: Lexicon) -> Iterator[Word]
             at += 1
 
 
-def _entry(pieces: Sequence[Piece], tables: Sequence[Lexicon]) -> list[Word]:
+def _entry(pieces: Sequence[Token], tables: Sequence[Lexicon]) -> list[Word]:
     """Words of an entry; none if there is no such entry."""
     start, end = pieces[0].start, pieces[-1].end
     forms = [piece.form for piece in pieces]
@@ -105,7 +105,7 @@ def _entry(pieces: Sequence[Piece], tables: Sequence[Lexicon]) -> list[Word]:
             meaning = table.entries[form]
             if table is not tables[0] and tables[0].language in LATIN and not _may_be_borrowed(form, meaning):
                 continue
-            return [Word(start, end, form, None if meaning.name == "unknown" else meaning)]
+            return [Word(start, end, form, UNKNOWN if meaning.name == "unknown" else meaning)]
         if table.language == "ar":
             for first in bare_arabic(forms[0]):
                 rest = [each if len(forms) == 1 else each.removeprefix("ال") for each in forms[1:]]
@@ -124,7 +124,7 @@ def _may_be_borrowed(form: str, meaning: Meaning) -> bool:
     return meaning.role != "pronoun" and len(form) >= 3 and (meaning.name != "colour" or meaning.value in DRAWN)
 
 
-def _alone(piece: Piece, words: Lexicon) -> Iterator[Word]:
+def _alone(piece: Token, words: Lexicon) -> Iterator[Word]:
     """A word that is no entry: a compound, a typo, or unknown."""
     start, end, form = piece
     if words.language == "de" and (parts := compound(form, words.entries)):
@@ -138,7 +138,7 @@ def _alone(piece: Piece, words: Lexicon) -> Iterator[Word]:
             yield Word(start, end, form, replace(meaning, is_near=True))
         return
     meant = find_typo(form, words.entries, words.not_typos) if words.language == "en" else None
-    yield Word(start, end, form, words.entries[meant] if meant else None)
+    yield Word(start, end, form, words.entries[meant] if meant else UNKNOWN)
 
 
 def _forget_names(text: str, words: Sequence[Word]) -> None:
@@ -149,7 +149,7 @@ def _forget_names(text: str, words: Sequence[Word]) -> None:
     for at in range(1, len(words)):
         is_inside = capitals[at] and not text[words[at].start : words[at].end].isupper()
         if is_inside and not _STOPS.search(text[words[at - 1].end : words[at].start]) and words[at].name in _NAMES:
-            words[at].meaning = None
+            words[at].meaning = UNKNOWN
 
 
 _NAMES = ("colour", "hair_colour", "hair")

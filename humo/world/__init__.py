@@ -3,7 +3,7 @@
 `plan_clip` draws who, where, what is said and with which voice; `render_clip` draws frames and speaks. It takes the
 place of HuMo's data pipeline for the mini model, and it is the only place that needs espeak-ng. The paper's data are
 real videos; this world is ours. The names below are imported when they are first used: the page reads the world's
-words and draws nothing.
+words and draws nothing. May import media, system and timing.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from humo.media import check_video_path
+from humo.media.video import check_target
+from humo.system.command_line import as_app, run
 
 
 def world(
@@ -27,10 +29,10 @@ def world(
     if sheet is None and clip is None and examples is None:
         raise ValueError("nothing is asked for: give --sheet, --clip or --examples.")
     from humo.world.examples import write_examples  # after --help, for drawing compiles first
-    from humo.world.sheet import check_sheet_path, sample_clips, write_sample, write_sheet
+    from humo.world.sheet import sample_clips, write_sample, write_sheet
 
     if sheet is not None:
-        sheet, clip = check_sheet_path(sheet), clip or sheet.with_suffix(".mp4")
+        sheet, clip = check_target(sheet, "sheet", ".png"), clip or sheet.with_suffix(".mp4")
     if clip is not None:
         clip = check_video_path(clip)
         rendered = sample_clips(seed, split, size, clips if sheet else 1, frames)
@@ -43,23 +45,8 @@ def world(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command.
-
-    Args:
-        arguments: without the program's name; None for those of the process.
-
-    Returns:
-        Exit code: 0, 2 for a wrong call.
-    """
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(world)
-    try:
-        return app(arguments, prog_name="python -m humo.world") or 0
-    except ValueError as error:
-        typer.echo(f"Error: {error}", err=True)
-        return 2
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
+    """Runs the command; arguments and exit code as of `humo.system.command_line.run`."""
+    return run(as_app(world), arguments, "python -m humo.world")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from humo.timing import SAMPLE_RATE
-from humo.world.speech import Speech, speak
+from humo.world.speech import speak
 
 if TYPE_CHECKING:
     from pocketsphinx import Decoder
@@ -61,8 +61,8 @@ class Phone:
     score: float
 
 
-def align_speech(waveform: np.ndarray, text: str) -> Speech:
-    """A recording with the times of its phonemes, as if espeak-ng had spoken it.
+def align(waveform: np.ndarray, text: str) -> tuple[Phone, ...]:
+    """The phones of a recording.
 
     Args:
         waveform: float mono at 16 kHz, (samples,).
@@ -72,11 +72,6 @@ def align_speech(waveform: np.ndarray, text: str) -> Speech:
         ValueError: if the text has no words or one that the dictionary lacks, the words cannot be found in the
             recording, or pocketsphinx is missing.
     """
-    return Speech(np.asarray(waveform, np.float32), as_phonemes(align(waveform, text)))
-
-
-def align(waveform: np.ndarray, text: str) -> tuple[Phone, ...]:
-    """The phones of the recording; arguments and errors as of `align_speech`."""
     words = spoken_words(text)
     if unknown := unknown_words(text):
         raise ValueError(f"the aligner's dictionary lacks {', '.join(unknown)}: spell numbers out, leave names aside.")

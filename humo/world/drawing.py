@@ -22,7 +22,7 @@ from humo.world.people import (
     Person,
     Setting,
 )
-from humo.world.shapes import Scene
+from humo.world.shapes import Colour, Scene, Value
 
 WHITE, DARK = (250, 250, 250), (38, 30, 34)
 
@@ -58,7 +58,7 @@ class FaceShapes(NamedTuple):
     eyes: int
 
 
-def shade(colour: tuple, factor: float) -> tuple:
+def shade(colour: Colour, factor: float) -> Colour:
     """A darker (factor < 1) or lighter (factor > 1) colour."""
     if factor <= 1:
         return tuple(value * factor for value in colour)
@@ -108,9 +108,8 @@ def draw_person(
         Indices of the shapes whose coverage gives the exact masks.
     """
     r = FRAMINGS[setting.framing] if radius is None else radius
-    x, y = (POSITIONS[setting.position], 0.50 - 0.25 * r) if centre is None else centre
-    x = x + pose.sway * r
-    y = y + 0.05 * r * pose.nod
+    left, top = (POSITIONS[setting.position], 0.50 - 0.25 * r) if centre is None else centre
+    x, y = left + pose.sway * r, top + 0.05 * r * pose.nod
     head = x + 0.06 * r * pose.turn
     _draw_hair_behind(scene, person, head, y, r)
     _draw_body(scene, person, setting, x, y, r)
@@ -128,7 +127,7 @@ def draw_person(
     return FaceShapes(face, mouth, eyes)
 
 
-def _draw_hair_behind(scene: Scene, person: Person, x, y, r: float) -> None:
+def _draw_hair_behind(scene: Scene, person: Person, x: Value, y: Value, r: float) -> None:
     colour, volume = shade(HAIR_COLOURS[person.hair_colour], 0.86), person.hair_volume
     if person.hair_style == "long":
         scene.box(x, y + 0.42 * r, 1.10 * r * volume, 1.22 * r, colour, corner=0.8 * r)
@@ -159,7 +158,7 @@ def _draw_hair_behind(scene: Scene, person: Person, x, y, r: float) -> None:
         scene.ellipse(x, y - 0.2 * r, 0.97 * r * person.face_width, 0.98 * r * volume, colour)
 
 
-def _draw_body(scene: Scene, person: Person, setting: Setting, x, y, r: float) -> None:
+def _draw_body(scene: Scene, person: Person, setting: Setting, x: Value, y: Value, r: float) -> None:
     skin, colour = SKINS[person.skin], COLOURS[setting.colour]
     dark = shade(colour, 0.72) if setting.colour != "black" else (84, 84, 92)
     broad = 1.0 if person.gender == "woman" else 1.16
@@ -205,21 +204,17 @@ def _draw_body(scene: Scene, person: Person, setting: Setting, x, y, r: float) -
             scene.box(x + side * 0.72 * r, top + 0.5 * r, 0.12 * r, 0.62 * r, colour)
 
 
-def _draw_head(scene: Scene, person: Person, x, y, r: float) -> int:
+def _draw_head(scene: Scene, person: Person, x: Value, y: Value, r: float) -> int:
     skin = SKINS[person.skin]
     for side in (-1, 1):
-        scene.ellipse(
-            x + side * 0.86 * r * person.face_width, y + 0.1 * r, 0.17 * r, 0.23 * r, shade(skin, 0.9)
-        )
+        scene.ellipse(x + side * 0.86 * r * person.face_width, y + 0.1 * r, 0.17 * r, 0.23 * r, shade(skin, 0.9))
     return scene.ellipse(x, y, 0.86 * r * person.face_width, 1.0 * r * person.face_height, skin)
 
 
-def _draw_cheeks_and_beard(scene: Scene, person: Person, face: int, x, y, r: float) -> None:
+def _draw_cheeks_and_beard(scene: Scene, person: Person, face: int, x: Value, y: Value, r: float) -> None:
     if person.gender == "woman":
         for side in (-1, 1):
-            scene.ellipse(
-                x + side * 0.5 * r, y + 0.32 * r, 0.2 * r, 0.13 * r, (236, 110, 110), alpha=0.35, clip=face
-            )
+            scene.ellipse(x + side * 0.5 * r, y + 0.32 * r, 0.2 * r, 0.13 * r, (236, 110, 110), alpha=0.35, clip=face)
     colour = shade(HAIR_COLOURS[person.hair_colour], 0.82)
     if person.beard == "beard":
         scene.box(x, y + 0.86 * r, 1.1 * r, 0.56 * r, colour, corner=0.4 * r, clip=face)
@@ -227,7 +222,7 @@ def _draw_cheeks_and_beard(scene: Scene, person: Person, face: int, x, y, r: flo
         scene.box(x, y + 0.30 * r * person.face_height, 0.4 * r, 0.10 * r, colour, corner=0.08 * r)
 
 
-def _draw_mouth(scene: Scene, person: Person, pose: Pose, x, y, r: float) -> None:
+def _draw_mouth(scene: Scene, person: Person, pose: Pose, x: Value, y: Value, r: float) -> None:
     """Lips around a dark opening with upper teeth and a tongue; openness and width are the visemes' own numbers."""
     wide = r * person.mouth_size * (0.22 + 0.22 * pose.width)
     high = r * person.mouth_size * (0.015 + 0.32 * pose.openness)
@@ -239,7 +234,7 @@ def _draw_mouth(scene: Scene, person: Person, pose: Pose, x, y, r: float) -> Non
     scene.ellipse(x, y + 0.95 * high, 0.62 * wide, 0.11 * r, (222, 104, 112), clip=opening)
 
 
-def _draw_eyes(scene: Scene, person: Person, pose: Pose, x, y, r: float) -> None:
+def _draw_eyes(scene: Scene, person: Person, pose: Pose, x: Value, y: Value, r: float) -> None:
     apart, size = 0.37 * r * person.eye_distance, person.eye_size * r
     open_ = 1.0 - 0.94 * pose.blink
     skin = SKINS[person.skin]
@@ -251,14 +246,12 @@ def _draw_eyes(scene: Scene, person: Person, pose: Pose, x, y, r: float) -> None
         scene.ellipse(eye_x, level, 0.205 * size, 0.165 * size * open_ + 0.022 * r, DARK)
         white = scene.ellipse(eye_x, level + 0.012 * r, 0.175 * size, 0.145 * size * open_, WHITE)
         pupil_x = eye_x + 0.06 * r * pose.gaze
-        scene.ellipse(
-            pupil_x, level + 0.01 * r, 0.112 * size, 0.112 * size, EYE_COLOURS[person.eye_colour], clip=white
-        )
+        scene.ellipse(pupil_x, level + 0.01 * r, 0.112 * size, 0.112 * size, EYE_COLOURS[person.eye_colour], clip=white)
         scene.ellipse(pupil_x, level + 0.01 * r, 0.06 * size, 0.06 * size, DARK, clip=white)
         scene.box(eye_x, level - 0.30 * r, 0.21 * r, thick * r, brow, corner=0.06 * r, angle=side * 0.12)
 
 
-def _draw_nose(scene: Scene, person: Person, x, y, r: float) -> None:
+def _draw_nose(scene: Scene, person: Person, x: Value, y: Value, r: float) -> None:
     scene.ellipse(
         x,
         y + 0.16 * r,
@@ -268,7 +261,7 @@ def _draw_nose(scene: Scene, person: Person, x, y, r: float) -> None:
     )
 
 
-def _draw_hair_front(scene: Scene, person: Person, face: int, x, y, r: float) -> None:
+def _draw_hair_front(scene: Scene, person: Person, face: int, x: Value, y: Value, r: float) -> None:
     colour = HAIR_COLOURS[person.hair_colour]
     top = y - 1.02 * r * person.face_height
     if person.hair_style in ("short", "bun"):
@@ -284,7 +277,7 @@ def _draw_hair_front(scene: Scene, person: Person, face: int, x, y, r: float) ->
         scene.ellipse(x, top + 0.0 * r, 0.95 * r, 0.42 * r, colour, clip=face)
 
 
-def _draw_glasses(scene: Scene, person: Person, x, y, r: float) -> None:
+def _draw_glasses(scene: Scene, person: Person, x: Value, y: Value, r: float) -> None:
     if person.glasses == "none":
         return
     apart, level = 0.37 * r * person.eye_distance, y - 0.11 * r
@@ -295,16 +288,14 @@ def _draw_glasses(scene: Scene, person: Person, x, y, r: float) -> None:
         scene.box(x + side * 0.74 * r, level - 0.05 * r, 0.14 * r, 0.035 * r, frame)
         if person.glasses == "sunglasses":
             scene.box(eye_x, level, 0.30 * r, 0.24 * r, frame, corner=0.14 * r)
-            scene.box(
-                eye_x - 0.08 * r, level - 0.09 * r, 0.09 * r, 0.035 * r, (150, 156, 170), corner=0.03 * r
-            )
+            scene.box(eye_x - 0.08 * r, level - 0.09 * r, 0.09 * r, 0.035 * r, (150, 156, 170), corner=0.03 * r)
         elif person.glasses == "round":
             scene.ellipse(eye_x, level, 0.285 * r, 0.285 * r, frame, stroke=0.075 * r)
         else:
             scene.box(eye_x, level, 0.29 * r, 0.23 * r, frame, corner=0.04 * r, stroke=0.075 * r)
 
 
-def draw_distractor(scene: Scene, face_colour: tuple, x: np.ndarray, y: np.ndarray, r: float) -> None:
+def draw_distractor(scene: Scene, face_colour: Colour, x: np.ndarray, y: np.ndarray, r: float) -> None:
     """Adds a balloon with a painted, silent face: it moves, looks like a face and has nothing to say."""
     scene.box(x, y + 2.2 * r, 0.03 * r, 1.4 * r, (120, 120, 120))
     scene.ellipse(x, y, r, 1.15 * r, face_colour)

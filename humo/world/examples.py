@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -30,7 +31,7 @@ class Portrait:
     """Of the files."""
     seed: int
     """Of the proportions and of the small turn of the head; 0 or more."""
-    looks: dict[str, str]
+    looks: dict[str, Any]
     """Attributes of `Person`."""
     setting: Setting
     """Of the picture."""
@@ -151,7 +152,7 @@ def write_examples(folder: str | Path) -> list[Path]:
     return written
 
 
-def _entries() -> list[dict]:
+def _entries() -> list[dict[str, Any]]:
     return [
         {
             "mode": mode,

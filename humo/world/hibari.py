@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.signal import resample_poly
 
+from humo.system.ranges import check_whole
 from humo.timing import SAMPLE_RATE
-from humo.world.speech import check_number
 
 PACE = 160
 """Words a minute at which it speaks of itself, on espeak-ng's scale: its sentences then last as long as espeak-ng's."""
@@ -41,7 +41,7 @@ def speak_english(text: str, rate: int = PACE, seed: int = 0) -> np.ndarray:
     Raises:
         ValueError: if hibari-tts is missing or the rate not as above.
     """
-    check_number("rate", rate, RATES)
+    check_whole("rate", rate, *RATES)
     voice = _voice()
     sound = voice(text.translate(_AS_TEXT), speed=rate / PACE, seed=seed)
     sound = resample_poly(sound, SAMPLE_RATE, voice.sample_rate).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,7 +86,7 @@ class Setting:
     motion: str
 
 
-def _pick(rng: np.random.Generator, options: tuple | dict, weights: tuple | None = None) -> str:
+def _pick(rng: np.random.Generator, options: Iterable[str], weights: Sequence[float] | None = None) -> str:
     names = tuple(options)
     return str(names[rng.choice(len(names), p=weights)])
 

@@ -18,6 +18,7 @@ ELLIPSE, BOX = 0, 1
 _FIELDS = 15  # kind, x, y, rx, ry, corner, cos, sin, stroke, red, green, blue, alpha, clip, fade
 
 Value = float | np.ndarray
+Colour = tuple[float, ...]
 
 
 class Scene:
@@ -31,11 +32,11 @@ class Scene:
         self.num_frames = num_frames
         self._rows: list[tuple[Value, ...]] = []
 
-    def ellipse(self, x: Value, y: Value, rx: Value, ry: Value, colour: tuple, **look: Value) -> int:
+    def ellipse(self, x: Value, y: Value, rx: Value, ry: Value, colour: Colour, **look: Value) -> int:
         """Adds an ellipse with centre (x, y) and radii (rx, ry); see `_add` for the look. Returns its index."""
         return self._add(ELLIPSE, x, y, rx, ry, colour, **look)
 
-    def box(self, x: Value, y: Value, rx: Value, ry: Value, colour: tuple, **look: Value) -> int:
+    def box(self, x: Value, y: Value, rx: Value, ry: Value, colour: Colour, **look: Value) -> int:
         """Adds a box with centre (x, y), half sides (rx, ry) and rounded corners. Returns its index."""
         return self._add(BOX, x, y, rx, ry, colour, **look)
 
@@ -46,12 +47,12 @@ class Scene:
         y: Value,
         rx: Value,
         ry: Value,
-        colour: tuple,
+        colour: Colour,
         corner: Value = 0.0,
         angle: Value = 0.0,
         stroke: Value = 0.0,
         alpha: Value = 1.0,
-        clip: int = -1,
+        clip: Value = -1,
         fade: Value = 0.0,
     ) -> int:
         """Adds a row to the table; all lengths are fractions of the side.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from humo.media import check_video_path, write_video
+from humo.media.video import check_target
 from humo.timing import FPS, SAMPLE_RATE
 from humo.world.clips import Clip, plan_clip, render_clip
 
@@ -81,7 +83,7 @@ class _Canvas:
         w, h = self.figure.get_size_inches()
         return self.figure.add_axes((x / w, (self.top - y - height) / h, width / w, height / h))
 
-    def write(self, x: float, y: float, text: str, **look: object) -> None:
+    def write(self, x: float, y: float, text: str, **look: Any) -> None:
         w, h = self.figure.get_size_inches()
         self.figure.text(x / w, (self.top - y) / h, text, **{"va": "baseline", "color": INK, "size": 8, **look})
 
@@ -150,22 +152,8 @@ def write_sheet(path: str | Path, clips: Sequence[Clip]) -> Path:
     Raises:
         ValueError: if the path does not end in .png, its folder does not exist, or there is no clip.
     """
-    path = check_sheet_path(path)
+    path = check_target(path, "sheet", ".png")
     draw_sheet(clips).savefig(path)
-    return path
-
-
-def check_sheet_path(path: str | Path) -> Path:
-    """Checks where a sheet shall go.
-
-    Raises:
-        ValueError: if the name does not end in .png or the folder does not exist.
-    """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"the sheet's name {path.name} must end in .png.")
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"{path} cannot be written: choose a file name in a folder that exists.")
     return path
 
 
@@ -176,12 +164,12 @@ def write_sample(path: str | Path, clip: Clip) -> Path:
         ValueError: if the path does not end in .mp4 or its folder does not exist.
     """
     plan = clip.plan
-    told = {"caption": clip.caption(np.random.default_rng(plan.seed)), "sentence": plan.sentence}
+    metadata = {"caption": clip.caption(np.random.default_rng(plan.seed)), "sentence": plan.sentence}
     return write_video(
         check_video_path(path),
         clip.frames,
         FPS,
         (clip.waveform, SAMPLE_RATE),
-        metadata={**told, "voice": plan.voice.name},
+        metadata={**metadata, "voice": plan.voice.name},
         scale=2 * max(1, 256 // clip.frames.shape[1]),  # even, for yuv420p wants even sides
     )

@@ -10,10 +10,12 @@ import _ctypes
 import ctypes
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.signal import resample_poly
 
+from humo.system.ranges import check_whole
 from humo.timing import SAMPLE_RATE
 
 VOICES = tuple(
@@ -48,9 +50,7 @@ class _Event(ctypes.Structure):
     ]
 
 
-_Callback = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
-)
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,7 @@ class _Synthesizer:
         try:
             import espeakng_loader
         except ImportError as error:
-            raise ValueError(
-                "speech needs the package espeakng-loader: pip install espeakng-loader"
-            ) from error
+            raise ValueError("speech needs the package espeakng-loader: pip install espeakng-loader") from error
         self._library = ctypes.cdll.LoadLibrary(espeakng_loader.get_library_path())
         data = str(espeakng_loader.get_data_path()).encode()
         self._rate = self._library.espeak_Initialize(_SYNCHRONOUS, 200, data, _PHONEME_EVENTS | _NO_EXIT)
@@ -96,16 +94,14 @@ class _Synthesizer:
         self._callback = _Callback(self._receive)
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def _receive(self, samples, count: int, events) -> int:
+    def _receive(self, samples: Any, count: int, events: Any) -> int:
         if samples and count > 0:
             self._samples.append(np.ctypeslib.as_array(samples, (count,)).copy())
         index = 0
         while events[index].type != _EVENT_END:
             event = events[index]
             if event.type == _EVENT_PHONEME:
-                self._phonemes.append(
-                    (event.audio_position / 1000.0, event.id.string.decode("utf-8", "ignore"))
-                )
+                self._phonemes.append((event.audio_position / 1000.0, event.id.string.decode("utf-8", "ignore")))
             index += 1
         return 0
 
@@ -121,17 +117,14 @@ class _Synthesizer:
         waveform = resample_poly(raw.astype(np.float32) / 32768.0, SAMPLE_RATE, self._rate)
         return Speech(waveform.astype(np.float32), tuple(self._phonemes))
 
-
     def close(self) -> None:
         """Unloads the library, and its state with it."""
         self._library.espeak_Terminate()
-        unload = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary  # the latter on Windows
+        unload = getattr(_ctypes, "FreeLibrary", None) or _ctypes.dlclose  # the former on Windows
         unload(self._library._handle)
 
 
-def speak(
-    text: str, voice: str = VOICES[0], rate: int = 165, pitch: int = 50, pitch_range: int = 50
-) -> Speech:
+def speak(text: str, voice: str = VOICES[0], rate: int = 165, pitch: int = 50, pitch_range: int = 50) -> Speech:
     """Speaks a text; the same call gives the same samples, whatever was spoken before.
 
     Args:
@@ -147,23 +140,12 @@ def speak(
     Raises:
         ValueError: if espeakng-loader is missing, the voice unknown or a number not as above.
     """
-    check_number("rate", rate, RATES)
-    check_number("pitch", pitch, PITCHES)
-    check_number("pitch_range", pitch_range, PITCHES)
+    check_whole("rate", rate, *RATES)
+    check_whole("pitch", pitch, *PITCHES)
+    check_whole("pitch_range", pitch_range, *PITCHES)
     with _ONE_AT_A_TIME:
         synthesizer = _Synthesizer()
         try:
             return synthesizer.speak(text, voice, rate, pitch, pitch_range)
         finally:
             synthesizer.close()
-
-
-def check_number(name: str, value: object, limits: tuple[int, int]) -> None:
-    """Refuses what a voice cannot do.
-
-    Raises:
-        ValueError: if the value is not a whole number within the limits.
-    """
-    low, high = limits
-    if not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"{name} is {value!r}: choose a whole number from {low} to {high}.")

@@ -288,5 +288,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))  # for `pages`, which pytest finds by itself
+    sys.path.insert(0, str(Path(__file__).parents[1] / "support"))  # for `pages`, which pytest finds by itself
     main()

@@ -14,8 +14,7 @@ from typing import Any, Self
 
 import httpx
 
-from humo.space.links.restore import read_settings
-from humo.space.links.settings import VideoSettings
+from humo.space.links.settings import VideoSettings, read_settings
 
 PATIENCE = 150.0
 """Seconds without a word after which a visitor is lost."""

@@ -30,14 +30,14 @@ def references_first(transformer: HuMoTransformer3DModel) -> Iterator[None]:
     """
     names = signature(HuMoTransformer3DModel.forward).bind
 
-    def before(module: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    def before(module: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         given = dict(names(module, *args, **kwargs).arguments)
         given.pop("self")
         given["hidden_states"] = given["hidden_states"].roll(1, dims=2)
         given["audio_hidden_states"] = given["audio_hidden_states"].roll(1, dims=1)
         return (), given
 
-    def after(module: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
+    def after(module: Any, args: Any, kwargs: dict[str, Any], output: Any) -> Any:
         frames = kwargs["hidden_states"].shape[2]
         values = output.to_tuple() if isinstance(output, HuMoTransformerOutput) else output
         sample = values[0].roll(-1, dims=2)
@@ -84,7 +84,7 @@ class HardGate:
     @contextmanager
     def on(self, transformer: HuMoTransformer3DModel) -> Iterator[HardGate]:
         """Gates the audio attention of every block."""
-        handles = [block.audio_attn.register_forward_hook(self._gate) for block in transformer.blocks]
+        handles = [block.get_submodule("audio_attn").register_forward_hook(self._gate) for block in transformer.blocks]
         try:
             yield self
         finally:
@@ -92,7 +92,7 @@ class HardGate:
             for handle in handles:
                 handle.remove()
 
-    def _gate(self, module: torch.nn.Module, args: tuple, output: Tensor) -> Tensor:
+    def _gate(self, module: torch.nn.Module, args: Any, output: Tensor) -> Tensor:
         if self.mask is None:
             return output
         branches = len(output) // len(self.mask)

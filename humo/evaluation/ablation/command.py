@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def ablate(
     out: Annotated[Path, typer.Option(help="Folder of the trainings and results.")] = Path("runs/ablation"),
-    training: Annotated[Path, typer.Option(help="Folder of mini's training: codec, hearing, reading, data.")] = Path(
+    training: Annotated[Path, typer.Option(help="Folder of mini's training: the encoders and data.")] = Path(
         "runs/mini"
     ),
     seeds: Annotated[int, typer.Option(help="Seeds of each variant.", min=1)] = 3,
@@ -51,7 +51,7 @@ def ablate(
     import torch  # after the cheap check, for it takes seconds
 
     from humo.checkpoints import load
-    from humo.evaluation.ablation.jobs import Workshop, load_material, run_jobs
+    from humo.evaluation.ablation.jobs import JobContext, load_material, run_jobs
     from humo.evaluation.ablation.record import Record
     from humo.evaluation.ablation.results import write_results
     from humo.evaluation.ablation.running import AblationSettings, train_base
@@ -68,11 +68,11 @@ def ablate(
     record = Record.open(out, settings, videos, frames, len(material.data), get_probes(place), device, start_weights)
     with record.clock():
         base = train_base(material, out, settings, device)
-    workshop = Workshop(
+    context = JobContext(
         training=training, out=out, base=base, probes=place, settings=settings, videos=videos, frames=frames,
         device=device, threads=threads,
     )  # fmt: skip
-    for job, by_rule in record.timed(run_jobs(_missing_jobs(record, wanted, seeds), workshop, workers)):
+    for job, by_rule in record.timed(run_jobs(_missing_jobs(record, wanted, seeds), context, workers)):
         for rule, figures in by_rule.items():
             record.add(_kept_as(job.name, rule), job.seed, figures)
         write_results(record.values, out)

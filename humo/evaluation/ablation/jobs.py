@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from humo.evaluation.ablation.measuring import Bench, make_bench, measure
+from humo.evaluation.ablation.measuring import EvaluationSet, make_evaluation_set, measure
 from humo.evaluation.ablation.running import AblationSettings, Material, load_variant, train_variant
 from humo.evaluation.ablation.variants import RULES, VARIANTS
 from humo.evaluation.probes.training import get_probes
@@ -24,7 +24,7 @@ Figures = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Workshop:
+class JobContext:
     """What all jobs share, as names and numbers that another process can be sent."""
 
     training: Path
@@ -56,12 +56,12 @@ class Job:
     rules: tuple[str, ...]
 
 
-def run_jobs(jobs: Sequence[Job], workshop: Workshop, workers: int) -> Iterator[tuple[Job, Figures]]:
+def run_jobs(jobs: Sequence[Job], context: JobContext, workers: int) -> Iterator[tuple[Job, Figures]]:
     """Runs jobs and yields each as it ends.
 
     Args:
         jobs: in the order in which they begin.
-        workshop: what they share.
+        context: what they share.
         workers: processes; with one, all run in this process.
 
     Raises:
@@ -69,10 +69,10 @@ def run_jobs(jobs: Sequence[Job], workshop: Workshop, workers: int) -> Iterator[
     """
     if workers == 1:
         for job in jobs:
-            yield job, run_job(job, workshop)
+            yield job, run_job(job, context)
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), follow_parent) as pool:
-        running = {pool.submit(run_job, job, workshop): job for job in jobs}
+        running = {pool.submit(run_job, job, context): job for job in jobs}
         failed = None
         for done in as_completed(running):
             if done.cancelled():
@@ -87,16 +87,18 @@ def run_jobs(jobs: Sequence[Job], workshop: Workshop, workers: int) -> Iterator[
         raise failed
 
 
-def run_job(job: Job, workshop: Workshop) -> Figures:
+def run_job(job: Job, context: JobContext) -> Figures:
     """Trains a variant with a seed, or goes on with it, and measures it with its rules."""
-    if workshop.threads is not None:
-        torch.set_num_threads(workshop.threads)
-    material, variant, settings = load_material(workshop.training), VARIANTS[job.name], workshop.settings
-    weights = train_variant(material, workshop.base, variant, job.seed, workshop.out, settings, workshop.device)
-    model = load_variant(material, weights, settings).to(workshop.device)
-    bench = _bench(workshop.probes, workshop.videos, job.seed, workshop.frames)
+    if context.threads is not None:
+        torch.set_num_threads(context.threads)
+    material, variant, settings = load_material(context.training), VARIANTS[job.name], context.settings
+    weights = train_variant(material, context.base, variant, job.seed, context.out, settings, context.device)
+    model = load_variant(material, weights, settings).to(context.device)
+    evaluation_set = _bench(context.probes, context.videos, job.seed, context.frames)
     masks = {rule: _MASK_CLIPS if rule == "adaptive" else 0 for rule in job.rules}  # guidance does not change them
-    return {rule: measure(material, model, variant, RULES[rule], bench, count) for rule, count in masks.items()}
+    return {
+        rule: measure(material, model, variant, RULES[rule], evaluation_set, count) for rule, count in masks.items()
+    }
 
 
 @lru_cache(maxsize=1)
@@ -106,5 +108,5 @@ def load_material(training: Path) -> Material:
 
 
 @lru_cache(maxsize=1)
-def _bench(probes: Path, videos: int, seed: int, frames: int) -> Bench:
-    return make_bench(get_probes(probes), videos, seed, frames, SIZE)
+def _bench(probes: Path, videos: int, seed: int, frames: int) -> EvaluationSet:
+    return make_evaluation_set(get_probes(probes), videos, seed, frames, SIZE)

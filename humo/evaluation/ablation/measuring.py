@@ -17,7 +17,7 @@ from humo.evaluation.cases import Case, make_cases
 from humo.evaluation.generation import GenerationSettings, generate_batch, settings_for
 from humo.evaluation.judging import judge
 from humo.evaluation.masks import mask_iou_by_noise
-from humo.evaluation.probes.networks import Probes, Reading, stack_features
+from humo.evaluation.probes.networks import ProbeOutput, Probes, stack_features
 from humo.pipeline import HuMoPipeline
 from humo.sampling import StepState
 from humo.training.transformer.loop import make_pipeline
@@ -30,7 +30,7 @@ _OTHER_SEED = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class EvaluationSet:
     """Cases and the readings of their renders, drawn once for all variants of a seed.
 
     Attributes:
@@ -41,17 +41,17 @@ class Bench:
     """
 
     cases: list[Case]
-    real: list[Reading]
+    real: list[ProbeOutput]
     features: np.ndarray
     probes: Probes
 
 
-def make_bench(probes: Probes, num_videos: int, seed: int, num_frames: int, size: int) -> Bench:
+def make_evaluation_set(probes: Probes, num_videos: int, seed: int, num_frames: int, size: int) -> EvaluationSet:
     """Draws a seed's held-out cases and reads their renders."""
     cases = make_cases(num_videos, seed, "test", num_frames, size)
     others = make_cases(num_videos, _OTHER_SEED + seed, "test", num_frames, size)
     real = [probes.read(case.clip.frames) for case in cases]
-    return Bench(cases, real, stack_features([probes.read(case.clip.frames) for case in others]), probes)
+    return EvaluationSet(cases, real, stack_features([probes.read(case.clip.frames) for case in others]), probes)
 
 
 def measure(
@@ -59,7 +59,7 @@ def measure(
     model: MiniModel,
     variant: Variant,
     rule: dict[str, Any],
-    bench: Bench,
+    evaluation_set: EvaluationSet,
     num_mask_clips: int,
 ) -> dict[str, float]:
     """Generates the bench's cases and judges them.
@@ -69,22 +69,24 @@ def measure(
         model: a trained variant.
         variant: how it was trained, for it generates in the same form.
         rule: of guidance, as plain data.
-        bench: cases.
+        evaluation_set: cases.
         num_mask_clips: real clips on which the mask predictor is measured; 0 for not.
 
     Returns:
         `FIGURES`; "mask_iou" at timestep 500, left out where the predictor was not trained or not asked for.
     """
     pipe = make_pipeline(material.folder, model, material.tokenizer).to(model.transformer.device)
-    settings = settings_for(pipe, len(bench.cases[0].clip.frames), guidance=rule)
+    settings = settings_for(pipe, len(evaluation_set.cases[0].clip.frames), guidance=rule)
     with changed(model, variant) as gate:
-        videos = _generate(pipe, bench.cases, settings, gate)
+        videos = _generate(pipe, evaluation_set.cases, settings, gate)
         figures: dict[str, float] = {}
         if num_mask_clips and variant.focus_weight > 0 and gate is None:
-            figures["mask_iou"] = mask_iou_by_noise(pipe, bench.cases[:num_mask_clips], settings, (500,))["500"]
-    readings = [bench.probes.read(frames) for frames in videos]
-    figures |= judge(bench.cases, readings, bench.real, MODE)
-    figures["frechet"] = metrics.frechet_distance(stack_features(readings), bench.features)
+            figures["mask_iou"] = mask_iou_by_noise(pipe, evaluation_set.cases[:num_mask_clips], settings, (500,))[
+                "500"
+            ]
+    readings = [evaluation_set.probes.read(frames) for frames in videos]
+    figures |= judge(evaluation_set.cases, readings, evaluation_set.real, MODE)
+    figures["frechet"] = metrics.frechet_distance(stack_features(readings), evaluation_set.features)
     return {name: round(float(figures[name]), 4) for name in FIGURES if name in figures}
 
 

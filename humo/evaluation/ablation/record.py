@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import sys
@@ -18,7 +17,8 @@ import torch
 from humo.evaluation.ablation.running import AblationSettings
 from humo.evaluation.ablation.variants import BASE, RULES, VARIANTS
 from humo.evaluation.probes.networks import Probes
-from humo.system.files import replaced
+from humo.system.digests import digest_data
+from humo.system.files import write_json
 from humo.system.fingerprint import fingerprint
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ T = TypeVar("T")
 def recipe() -> str:
     """Ten letters from all that is compared, so that results of other stages or scales are never mixed with these."""
     told = [[asdict(stage) for stage in BASE], {name: asdict(variant) for name, variant in VARIANTS.items()}, RULES]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:10]
+    return digest_data(told)[:10]
 
 
 @dataclass(slots=True)
@@ -120,5 +120,4 @@ class Record:
             yield result
 
     def _write(self) -> None:
-        with replaced(self.path) as part:
-            part.write_text(json.dumps(self.values, indent=2) + "\n")
+        write_json(self.path, self.values)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from humo.evaluation.ablation.variants import CAVEATS, CLAIMS, RULES, VARIANTS, Claim
+from humo.system.tables import markdown_table
 
 Runs = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Figures by name of the variant or rule, seed and figure; those of `full` are those of the adaptive rule too."""
@@ -63,12 +64,12 @@ def verdict(runs: Runs, claim: Claim) -> str:
 
 def table(runs: Runs, names: Sequence[str], shown: Sequence[str] = SHOWN) -> str:
     """Means and standard deviations over seeds as markdown."""
-    lines = ["| | " + " | ".join(shown) + " | seeds |", "|---" * (len(shown) + 2) + "|"]
+    rows = []
     for name in names:
         if by_seed := _figures_of(runs, name):
             cells = [_cell([figures[figure] for figures in by_seed.values() if figure in figures]) for figure in shown]
-            lines.append(f"| {name} | " + " | ".join(cells) + f" | {len(by_seed)} |")
-    return "\n".join(lines)
+            rows.append((name, *cells, len(by_seed)))
+    return markdown_table(("", *shown, "seeds"), rows)
 
 
 def write_results(record: dict[str, Any], folder: Path) -> Path:

@@ -15,11 +15,11 @@ from humo.evaluation.ablation.changes import GatedTrainer, HardGate, references_
 from humo.evaluation.ablation.start import take_weights, trained_weights
 from humo.evaluation.ablation.variants import BASE, Variant
 from humo.layers.autoencoder import HuMoVideoCodec
-from humo.system.files import alone, replaced
+from humo.system.files import atomic_write, exclusive_lock
 from humo.training.run import Run
 from humo.training.transformer.batches import Batch, BatchSettings, draw_batch
 from humo.training.transformer.data import ClipData
-from humo.training.transformer.loop import load_hearing, load_reading
+from humo.training.transformer.loop import load_audio_encoder, load_text_encoder
 from humo.training.transformer.model import MiniModel, ModelSettings, Trainer, make_mini
 from humo.training.transformer.stages import AUDIO, SELF_ATTENTION, Stage, stage_at
 
@@ -53,13 +53,13 @@ class Material:
     """What all trainings share: clips, tokenizer, frozen encoders.
 
     Args:
-        folder: of mini's training (`python -m humo train`), with codec, hearing, reading and data.
+        folder: of mini's training (`python -m humo train`), with autoencoder, audio and text encoder and data.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.tokenizer, self.text_encoder = load_reading(folder)
-        self.data = ClipData(folder / "data", *load_hearing(folder))
+        self.tokenizer, self.text_encoder = load_text_encoder(folder)
+        self.data = ClipData(folder / "data", *load_audio_encoder(folder))
 
     def make_model(self, layers: int, seed: int) -> MiniModel:
         """An untrained model of mini's sizes."""
@@ -75,7 +75,7 @@ def train_base(material: Material, folder: Path, settings: AblationSettings, dev
     """
     model = material.make_model(settings.layers, seed=0)
     if settings.start:
-        codec = HuMoVideoCodec.from_pretrained(material.folder / "codec")
+        codec = HuMoVideoCodec.from_pretrained(material.folder / "autoencoder")
         weights = trained_weights(settings.start, material.text_encoder, codec)
         take_weights(model, weights, anew=(SELF_ATTENTION, *AUDIO))
     planned = ModelSettings(learning_rate=settings.base_learning_rate, focus_weight=0.0)
@@ -134,7 +134,9 @@ def _train(
 ) -> Path:
     """Trains to the end, or finds that this was done."""
     weights = folder / "weights.safetensors"
-    with alone(folder / ".lock", f"Waiting for another process that trains {folder.name}."):  # of a killed run, say
+    with exclusive_lock(
+        folder / ".lock", f"Waiting for another process that trains {folder.name}."
+    ):  # of a killed run, say
         if weights.exists():
             return weights
         run = Run(folder, steps)
@@ -167,5 +169,5 @@ def _save_average(trainer: Trainer, path: Path) -> None:
         name: value.detach().cpu().contiguous().clone()
         for name, value in zip(names, trainer.ema.shadow_params, strict=True)
     }
-    with replaced(path) as part:
+    with atomic_write(path) as part:
         save_file(averages, part)

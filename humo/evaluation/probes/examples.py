@@ -115,7 +115,7 @@ def draw_empty(count: int, rng: np.random.Generator, size: int = SIDE) -> Tensor
     return to_bytes(shrink(np.stack(pictures)))
 
 
-def spoil_faces(frames: Tensor, generator: torch.Generator) -> Tensor:
+def corrupt_faces(frames: Tensor, generator: torch.Generator) -> Tensor:
     """Turns frames (n, 3, 64, 64) into ones without a face: noise, a strong blur, shuffled blocks, a mix of these."""
     kinds = torch.randint(0, 4, (len(frames),), generator=generator)
     spoiled = frames.clone()
@@ -133,7 +133,7 @@ def spoil_faces(frames: Tensor, generator: torch.Generator) -> Tensor:
     return spoiled
 
 
-def wear(frames: Tensor, generator: torch.Generator) -> Tensor:
+def degrade(frames: Tensor, generator: torch.Generator) -> Tensor:
     """Spoils frames (n, 3, 64, 64) in -1..1 a little, as codecs and networks do: blur, noise, coarse blocks, tint."""
     worn = frames.clone()
     for spoil, share in ((_blur, 0.35), (_quantise, 0.35), (_grain, 0.35), (_blocks, 0.25), (_tint, 0.5)):
@@ -172,11 +172,11 @@ def batches(examples: Examples, empty: Tensor, settings: ProbeSettings) -> Itera
         index = torch.randint(0, len(examples), (settings.batch_size - bare,), generator=generator)
         batch = examples.select(index)
         frames = to_unit(batch.frames)
-        frames[:faceless] = spoil_faces(frames[:faceless], generator)
+        frames[:faceless] = corrupt_faces(frames[:faceless], generator)
         _unlabel(batch, slice(0, faceless))
         chosen = torch.randint(0, len(empty), (bare,), generator=generator)
         more = batch.select(torch.zeros(bare, dtype=torch.int64))
-        batch = join([batch, more], wear(torch.cat([frames, to_unit(empty[chosen])]), generator))
+        batch = join([batch, more], degrade(torch.cat([frames, to_unit(empty[chosen])]), generator))
         yield batch
 
 

@@ -24,7 +24,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from humo.world.attributes import OPTIONS
+from humo.system.digests import digest_data
+from humo.system.files import write_json
+from humo.world.attributes import OPTIONS as OPTIONS
 
 FRAME_ATTRIBUTES = tuple(name for name in OPTIONS if name != "motion")
 PLACES = ("head x", "head y", "features x", "features y", "torso x", "head radius")
@@ -67,7 +69,7 @@ class ProbeSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ProbeOutput:
     """What the probes see in a clip.
 
     Attributes:
@@ -90,7 +92,7 @@ class Reading:
         return OPTIONS[attribute][int(self.shares[attribute].argmax())]
 
 
-def stack_features(readings: Sequence[Reading]) -> np.ndarray:
+def stack_features(readings: Sequence[ProbeOutput]) -> np.ndarray:
     """Features of clips for a Frechet distance, (clips, 352) float64."""
     return np.stack([reading.features for reading in readings]).astype(np.float64)
 
@@ -172,7 +174,7 @@ class Probes(nn.Module):
         self.accuracy: dict[str, Any] = {}
 
     @torch.no_grad()
-    def read(self, frames: np.ndarray, batch_size: int = 128) -> Reading:
+    def read(self, frames: np.ndarray, batch_size: int = 128) -> ProbeOutput:
         """Reads a clip.
 
         Args:
@@ -185,7 +187,7 @@ class Probes(nn.Module):
         shares["motion"] = self.motion(read["places"][None, ::MOTION_STRIDE])[0].softmax(-1).numpy()
         openness, width = read["mouth"].numpy().T
         features = read["features"].mean(0).numpy()
-        return Reading(read["face"].sigmoid().numpy(), openness, width, shares, features, measure_grain(frames))
+        return ProbeOutput(read["face"].sigmoid().numpy(), openness, width, shares, features, measure_grain(frames))
 
     def save(self, folder: Path, settings: ProbeSettings) -> None:
         """Writes probes.safetensors and probes.json."""
@@ -193,7 +195,7 @@ class Probes(nn.Module):
         tensors = {name: value.contiguous() for name, value in self.state_dict().items()}
         save_file(tensors, folder / "probes.safetensors")
         record = {"accuracy": self.accuracy, "settings": asdict(settings), "world": world_version()}
-        (folder / "probes.json").write_text(json.dumps(record, indent=2) + "\n")
+        write_json(folder / "probes.json", record)
 
     @classmethod
     def load(cls, folder: Path) -> Probes:
@@ -243,8 +245,7 @@ def probe_key(settings: ProbeSettings, codec: str = "none") -> str:
         settings: of the training.
         codec: fingerprint of the video codec through which training frames pass.
     """
-    told = json.dumps([asdict(settings), OPTIONS, world_version(), codec], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()[:10]
+    return digest_data([asdict(settings), OPTIONS, world_version(), codec])[:10]
 
 
 def world_version() -> str:

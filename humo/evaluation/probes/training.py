@@ -17,10 +17,10 @@ from humo.evaluation.probes.examples import (
     IGNORED,
     Examples,
     batches,
+    corrupt_faces,
     draw_empty,
     draw_examples,
     draw_track,
-    spoil_faces,
     to_unit,
     without_second,
 )
@@ -115,7 +115,7 @@ def _measure(probes: Probes, settings: ProbeSettings, codec: Any, count: int) ->
     bare = torch.cat(
         [
             to_unit(draw_empty(max(16, count // 8), np.random.default_rng(6))),
-            spoil_faces(to_unit(examples.frames[shown][: count // 2]), torch.Generator().manual_seed(1)),
+            corrupt_faces(to_unit(examples.frames[shown][: count // 2]), torch.Generator().manual_seed(1)),
         ]
     )
     figures["faces"] = round(float((read["face"][shown] > 0).float().mean()), 4)
@@ -129,7 +129,7 @@ def _accuracy(logits: Tensor, labels: Tensor) -> float:
 
 
 def _train_frame_probe(probes: Probes, examples: Examples, empty: Tensor, settings: ProbeSettings) -> None:
-    network = probes.frame.train().to(memory_format=torch.channels_last)
+    network = probes.frame.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=settings.steps + 1, pct_start=0.1

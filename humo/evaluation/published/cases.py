@@ -25,13 +25,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from humo.media import read_picture, read_sound
-from humo.system.ranges import LARGEST_SEED
+from humo.system.ranges import LARGEST_SEED, is_whole, short
 from humo.timing import check_num_frames
 
 BENCH = "bench.jsonl"
@@ -123,16 +124,16 @@ def _decode(raw: bytes, where: str) -> str:
 
 def _parse(line: str, where: str) -> dict[str, Any]:
     try:
-        told = json.loads(line, object_pairs_hook=_unique)
+        row = json.loads(line, object_pairs_hook=_unique)
     except _Repeated as error:
         raise ValueError(f"{where} has {error.args[0]!r} twice: keep one of them.") from None
     except (ValueError, RecursionError):  # a number of 5,000 digits is a ValueError, a thousand brackets the other
         raise ValueError(f"{where} is no JSON: write one object in braces, with double quotes.") from None
-    if not isinstance(told, dict):
+    if not isinstance(row, dict):
         raise ValueError(f"{where} is JSON but no object: write one in braces.")
-    if unknown := [key for key in told if key not in _KEYS]:
+    if unknown := [key for key in row if key not in _KEYS]:
         raise ValueError(f"{where} has the unknown key {unknown[0]!r}: use {', '.join(_KEYS)}.")
-    return told
+    return row
 
 
 class _Repeated(Exception):
@@ -141,39 +142,39 @@ class _Repeated(Exception):
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object whose keys occur once; which of two values was meant nobody can know."""
-    told: dict[str, Any] = {}
+    row: dict[str, Any] = {}
     for key, value in pairs:
-        if key in told:
+        if key in row:
             raise _Repeated(key)
-        told[key] = value
-    return told
+        row[key] = value
+    return row
 
 
-def _read_case(told: dict[str, Any], folder: Path, where: str) -> BenchCase:
-    name, mode, prompt = told.get("id"), told.get("mode"), told.get("prompt")
+def _read_case(row: dict[str, Any], folder: Path, where: str) -> BenchCase:
+    name, mode, prompt = row.get("id"), row.get("mode"), row.get("prompt")
     if not isinstance(name, str) or not _ID.fullmatch(name):
         raise ValueError(
-            f"{where} has the id {_short(name)}: give 1 to 80 letters, digits, '.', '_' or '-', no sign first."
+            f"{where} has the id {short(name)}: give 1 to 80 letters, digits, '.', '_' or '-', no sign first."
         )
     if mode not in MODES:
-        raise ValueError(f"{where} has the mode {_short(mode)}: use {', '.join(MODES)}.")
+        raise ValueError(f"{where} has the mode {short(mode)}: use {', '.join(MODES)}.")
     if not isinstance(prompt, str) or not 1 <= len(prompt.strip()) <= MAX_PROMPT:
         raise ValueError(f"{where} has no prompt of 1 to {MAX_PROMPT} characters: describe what is to be seen.")
     return BenchCase(
         id=name,
         prompt=prompt.strip(),
         mode=mode,
-        references=_read_references(told, mode, folder, where),
-        audio=_read_audio(told, mode, folder, where),
-        seed=_whole(told, "seed", LARGEST_SEED, where, default=zlib.crc32(name.encode())),
-        size=_read_size(told.get("size"), where),
-        frames=_read_frames(told, where),
-        questions=_read_questions(told.get("questions") or [], where),
+        references=_read_references(row, mode, folder, where),
+        audio=_read_audio(row, mode, folder, where),
+        seed=_whole(row, "seed", LARGEST_SEED, where, default=zlib.crc32(name.encode())),
+        size=_read_size(row.get("size"), where),
+        frames=_read_frames(row, where),
+        questions=_read_questions(row.get("questions") or [], where),
     )
 
 
-def _read_references(told: dict[str, Any], mode: str, folder: Path, where: str) -> tuple[Path, ...]:
-    names = told.get("references") or []
+def _read_references(row: dict[str, Any], mode: str, folder: Path, where: str) -> tuple[Path, ...]:
+    names = row.get("references") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f'{where} has references that are no list of paths: write ["picture.png"].')
     if bool(names) != ("I" in mode):
@@ -186,8 +187,8 @@ def _read_references(told: dict[str, Any], mode: str, folder: Path, where: str) 
     return paths
 
 
-def _read_audio(told: dict[str, Any], mode: str, folder: Path, where: str) -> Path | None:
-    name = told.get("audio")
+def _read_audio(row: dict[str, Any], mode: str, folder: Path, where: str) -> Path | None:
+    name = row.get("audio")
     if name is not None and not isinstance(name, str):
         raise ValueError(f"{where} has an audio that is no path: write one in double quotes.")
     if bool(name) != ("A" in mode):
@@ -211,11 +212,11 @@ def _inside(name: str, folder: Path, where: str) -> Path:
         path, root = (folder / name).resolve(), folder.resolve()
         is_inside, exists = path.is_relative_to(root), path.is_file()
     except (OSError, ValueError, RuntimeError):  # a zero byte, a name too long, a circle of links
-        raise ValueError(f"{where} names {_short(name)}, which no file can be called: correct the path.") from None
+        raise ValueError(f"{where} names {short(name)}, which no file can be called: correct the path.") from None
     if not is_inside:
-        raise ValueError(f"{where} names {_short(name)}, outside the bench folder: copy the file into it.")
+        raise ValueError(f"{where} names {short(name)}, outside the bench folder: copy the file into it.")
     if not exists:
-        raise ValueError(f"{where} names {_short(name)}, which is not there: check the path or add the file.")
+        raise ValueError(f"{where} names {short(name)}, which is not there: check the path or add the file.")
     return path
 
 
@@ -226,12 +227,12 @@ def _checked(read: Any, path: Path, where: str) -> None:
         raise ValueError(f"{where}: {error}") from None
 
 
-def _whole(told: dict[str, Any], key: str, largest: int, where: str, default: int) -> int:
-    value = told.get(key)
+def _whole(row: dict[str, Any], key: str, largest: int, where: str, default: int) -> int:
+    value = row.get(key)
     if value is None:
         return default
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
-        raise ValueError(f"{where} has the {key} {_short(value)}: give a whole number from 0 to {largest}.")
+    if not is_whole(value, 0, largest):
+        raise ValueError(f"{where} has the {key} {short(value)}: give a whole number from 0 to {largest}.")
     return value
 
 
@@ -239,35 +240,28 @@ def _read_size(value: Any, where: str) -> tuple[int, int] | None:
     if value is None:
         return None
     sides = value if isinstance(value, list) else []
-    is_whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
-    if len(sides) != 2 or not is_whole or any(side <= 0 or side % SIZE_MULTIPLE for side in sides):
-        raise ValueError(f"{where} has the size {_short(value)}: give [height, width] in multiples of {SIZE_MULTIPLE}.")
+    if len(sides) != 2 or not all(is_whole(side, 1, sys.maxsize) and side % SIZE_MULTIPLE == 0 for side in sides):
+        raise ValueError(f"{where} has the size {short(value)}: give [height, width] in multiples of {SIZE_MULTIPLE}.")
     return sides[0], sides[1]
 
 
-def _read_frames(told: dict[str, Any], where: str) -> int | None:
-    if told.get("frames") is None:
+def _read_frames(row: dict[str, Any], where: str) -> int | None:
+    if row.get("frames") is None:
         return None
-    frames = _whole(told, "frames", 100_000, where, default=1)
+    frames = _whole(row, "frames", 100_000, where, default=1)
     check_num_frames(frames, f"{where}: frames")
     return frames
 
 
-def _read_questions(told: Any, where: str) -> tuple[Question, ...]:
+def _read_questions(row: Any, where: str) -> tuple[Question, ...]:
     wanted = f'{where} has questions that cannot be read: write [{{"ask": "...", "answer": "yes"}}].'
-    if not isinstance(told, list):
+    if not isinstance(row, list):
         raise ValueError(wanted)
     questions = []
-    for one in told:
+    for one in row:
         if not isinstance(one, dict) or set(one) != {"ask", "answer"} or not isinstance(one["ask"], str):
             raise ValueError(wanted)
         if one["answer"] not in ("yes", "no") or not one["ask"].strip():
             raise ValueError(wanted)
         questions.append(Question(one["ask"].strip(), one["answer"]))
     return tuple(questions)
-
-
-def _short(value: Any) -> str:
-    """What was given, cut to a length that fits a sentence."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

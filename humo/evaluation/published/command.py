@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from humo.evaluation.published.instruments.registry import METRICS, metric_class, read_names
+from humo.system.command_line import silence_libraries
 
 if TYPE_CHECKING:
     from humo.evaluation.published.cases import BenchCase
@@ -97,7 +98,7 @@ def run_bench(
     from humo.evaluation.published.judging import judge
     from humo.evaluation.published.report import write_report
 
-    _silence_libraries()
+    silence_libraries()
     tell = tell or (lambda text: None)
     names = list(METRICS) if metrics is None else metrics
     cases = read_bench(bench)
@@ -105,19 +106,19 @@ def run_bench(
     lacking = _check(names, instruments, tell)
     ready = [name for name in names if name not in lacking]
     out.mkdir(parents=True, exist_ok=True)
-    told: dict[str, Any] = {"bench": bench.name, "steps": steps, "guidance": guidance}
+    settings: dict[str, Any] = {"bench": bench.name, "steps": steps, "guidance": guidance}
     if videos is None:
-        told["model"] = preset
+        settings["model"] = preset
         made = _generate(cases, out / "videos", preset, memory, steps, guidance, tell)
     else:
-        told["model"] = f"Given videos of {videos.name}"
+        settings["model"] = f"Given videos of {videos.name}"
         made = find_videos(cases, videos)
     missing = [case.id for case in cases if case.id not in made]
     if missing:
         tell(f"{len(missing)} of {len(cases)} videos are not there: {', '.join(missing[:5])}.")
     judgement = judge(made, cases, ready, instruments, out, lambda name, case: tell(f"{name}: {case}"))
     judgement.left_out = lacking | judgement.left_out
-    return write_report(out, judgement, cases, told, missing)
+    return write_report(out, judgement, cases, settings, missing)
 
 
 def find_videos(cases: list[BenchCase], folder: Path) -> dict[str, Path]:
@@ -139,7 +140,7 @@ def describe_needs(names: list[str]) -> str:
     from humo.evaluation.published.instruments.weights import describe, sources
     from humo.loading.published.sources import gigabytes
 
-    lines, files = [], {}
+    lines, files = list[str](), dict[str, Any]()
     for name in names:
         metric = metric_class(name)
         packages = [package.partition(":")[2] or package for package in metric.packages]
@@ -196,12 +197,3 @@ def _generate(
         tell(f"video {next(done)} of {len(cases)}: {case.id}{'' if is_new else ', there already'}")
 
     return generate_bench(pipe, cases, folder, Settings(num_inference_steps=steps, guidance=rule), show)
-
-
-def _silence_libraries() -> None:
-    """No progress bars of the libraries between ours."""
-    import diffusers
-    import transformers
-
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()

@@ -6,23 +6,17 @@ contents of its files, the settings. It is made again if any of these changes.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from humo.evaluation.published.cases import BenchCase
 from humo.pipeline import HuMoPipeline
-from humo.system.files import replaced
-
-_VALUES = 64
-"""Numbers of a tensor that enter a model's key."""
+from humo.system.digests import digest_data, digest_file
+from humo.system.files import read_object, write_json
+from humo.system.fingerprint import fingerprint_large_pipeline
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,70 +52,34 @@ def generate_bench(
         ValueError: if a case asks for what the model cannot do; the sentence names the case.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    maker = model_key(pipe)
+    maker = fingerprint_large_pipeline(pipe)
     videos = {}
     for case in cases:
         video, note = folder / f"{case.id}.mp4", folder / f"{case.id}.json"
         key = _key(maker, pipe, case, settings)
-        is_new = not (video.is_file() and _read_key(note) == key)
+        is_new = not (video.is_file() and (read_object(note) or {}).get("key") == key)
         if is_new:
             note.unlink(missing_ok=True)  # first, so that no note outlives its video
             start = time.perf_counter()
             _make(pipe, case, settings, video)
             told = {"key": key, "case": case.id, "seconds": round(time.perf_counter() - start, 1)}
-            with replaced(note) as part:
-                part.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+            write_json(note, told)
         videos[case.id] = video
         if show is not None:
             show(case, is_new)
     return videos
 
 
-def model_key(pipe: HuMoPipeline) -> str:
-    """Ten letters from every component with weights: names, shapes and sixty-four numbers of each tensor.
-
-    Not from every number, as `humo.system.fingerprint` does for mini: of the 17B that would be fifty gigabytes.
-    A training step changes all numbers of what it trains, so no trained model passes for another.
-    """
-    digest = hashlib.sha256()
-    for part, model in sorted(pipe.components.items()):
-        if isinstance(model, nn.Module):
-            for name, value in sorted(model.state_dict().items()):
-                digest.update(f"{part}.{name}{tuple(value.shape)}{value.dtype}".encode())
-                digest.update(_some(value).numpy().tobytes())
-    return digest.hexdigest()[:10]
-
-
-def _some(value: torch.Tensor) -> torch.Tensor:
-    """Evenly chosen numbers of a tensor, float32."""
-    flat = value.detach().flatten()
-    chosen = torch.linspace(0, max(0, len(flat) - 1), min(_VALUES, len(flat))).long().to(flat.device)
-    return flat[chosen].to("cpu", torch.float32)
-
-
 def digest_case(case: BenchCase) -> str:
     """A case with the contents of its files, whatever their names."""
     told = asdict(case) | {"references": [digest_file(path) for path in case.references]}
     told["audio"] = None if case.audio is None else digest_file(case.audio)
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-
-def digest_file(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest_data(told)
 
 
 def _key(maker: str, pipe: HuMoPipeline, case: BenchCase, settings: Settings) -> str:
     told = [maker, digest_case(case), asdict(settings), dict(pipe.scheduler.config), dict(pipe.config)]
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _read_key(note: Path) -> str | None:
-    try:
-        return json.loads(note.read_text(encoding="utf-8")).get("key")
-    except (OSError, ValueError, AttributeError):  # none, or half of one
-        return None
+    return digest_data(told)[:16]
 
 
 def _make(pipe: HuMoPipeline, case: BenchCase, settings: Settings, path: Path) -> None:

@@ -6,7 +6,6 @@ once is not judged again, and a changed video is.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +14,12 @@ from itertools import groupby
 from pathlib import Path
 
 from humo.evaluation.published.cases import BenchCase
-from humo.evaluation.published.generation import digest_case, digest_file
+from humo.evaluation.published.generation import digest_case
 from humo.evaluation.published.instruments.metric import Metric, applies, read_video
 from humo.evaluation.published.instruments.registry import metric_class
 from humo.evaluation.published.instruments.weights import Weights
-from humo.system.files import replaced
+from humo.system.digests import digest_data, digest_file
+from humo.system.files import write_json
 
 SCORES = "scores.json"
 VERSION = 1
@@ -86,11 +86,11 @@ def judge(
     judged = [case for case in cases if case.id in videos]
     store = _Store(folder / SCORES)
     result = Judgement()
-    told = {case.id: digest_file(videos[case.id]) + digest_case(case) for case in judged}
+    digests = {case.id: digest_file(videos[case.id]) + digest_case(case) for case in judged}
     for _, members in groupby(names, key=lambda name: metric_class(name).family):
         todo: dict[str, dict[str, str]] = {}
         for name in members:
-            keys = {case.id: _key(name, told[case.id]) for case in judged if applies(metric_class(name), case)}
+            keys = {case.id: _key(name, digests[case.id]) for case in judged if applies(metric_class(name), case)}
             if not keys:
                 result.left_out[name] = _no_case(name)
                 continue
@@ -99,7 +99,9 @@ def judge(
         loaded = _load([name for name, keys in todo.items() if keys], weights, result)
         for case in judged:
             asked = [metric for metric in loaded if case.id in todo[metric.name]]
-            video = read_video(videos[case.id]) if asked else None
+            if not asked:
+                continue
+            video = read_video(videos[case.id])
             for metric in asked:
                 value = metric.measure(video, case)
                 result.scores[metric.name][case.id] = value
@@ -127,9 +129,9 @@ def _no_case(name: str) -> str:
     return f"no judged case has {wanted or 'a video'}"
 
 
-def _key(name: str, told: str) -> str:
+def _key(name: str, digests: str) -> str:
     needs = [(file.path, file.url, file.sha256) for file in metric_class(name).needs]
-    return hashlib.sha256(json.dumps([VERSION, name, needs, told]).encode()).hexdigest()[:20]
+    return digest_data([VERSION, name, needs, digests])[:20]
 
 
 class _Store:
@@ -138,23 +140,22 @@ class _Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
+            digests = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            told = {}
+            digests = {}
         except (OSError, ValueError):
             raise ValueError(
                 f"{path.name} in {path.parent.name} is damaged: delete it, videos are judged anew."
             ) from None
-        self.told: dict[str, float | None] = told
+        self.digests: dict[str, float | None] = digests
 
     def get(self, key: str) -> float | None:
         """A score; None if there is none yet."""
-        if key not in self.told:
+        if key not in self.digests:
             return None
-        return math.nan if self.told[key] is None else self.told[key]
+        return math.nan if self.digests[key] is None else self.digests[key]
 
     def put(self, key: str, value: float) -> None:
         """Keep a score, on the disk at once."""
-        self.told[key] = None if math.isnan(value) else value
-        with replaced(self.path) as part:
-            part.write_text(json.dumps(self.told, indent=1) + "\n", encoding="utf-8")
+        self.digests[key] = None if math.isnan(value) else value
+        write_json(self.path, self.digests, indent=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ from humo.evaluation.published.cases import MODES, BenchCase
 from humo.evaluation.published.instruments.registry import METRICS, metric_class
 from humo.evaluation.published.judging import Judgement
 from humo.evaluation.published.paper_figures import ABLATION, LATER, SOURCE, TASKS, UNDEFINED
-from humo.system.files import replaced
+from humo.system.files import write_json, write_text
+from humo.system.tables import markdown_table
 
 ALL = "all"
 """Column of all modes together."""
@@ -53,7 +53,7 @@ def write_report(
     folder: Path,
     judgement: Judgement,
     cases: Sequence[BenchCase],
-    told: Mapping[str, Any],
+    settings: Mapping[str, Any],
     missing: Sequence[str] = (),
 ) -> Path:
     """Write report.json and report.md.
@@ -62,7 +62,7 @@ def write_report(
         folder: must exist.
         judgement: what the instruments said.
         cases: of the bench.
-        told: about the run, plain data; `model` and `bench` head the report.
+        settings: about the run, plain data; `model` and `bench` head the report.
         missing: ids without a video.
 
     Returns:
@@ -70,7 +70,7 @@ def write_report(
     """
     table = summarize(judgement, cases)
     report = {
-        "run": dict(told),
+        "run": dict(settings),
         "modes": table,
         "left_out": judgement.left_out,
         "missing_videos": list(missing),
@@ -79,12 +79,11 @@ def write_report(
             for name, scores in judgement.scores.items()
         },
     }
-    with replaced(folder / "report.json") as part:
-        part.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / "report.json", report)
     parts = [
         "# Bench\n",
-        f"{told.get('model', 'Given videos')} on {told.get('bench', 'a bench')}: {len(cases) - len(missing)} of "
-        f"{len(cases)} videos. In brackets: 95 % bootstrap intervals over videos; after a slash: videos measured.\n",
+        f"{settings.get('model', 'Given videos')} on {settings.get('bench', 'a bench')}: {len(cases) - len(missing)} "
+        f"of {len(cases)} videos. In brackets: 95 % bootstrap intervals over videos; after a slash: videos measured.\n",
         "\n## By mode\n",
         _mode_table(table),
         *(_task_table(title, mode, published, table) for title, mode, published in TASKS),
@@ -94,8 +93,7 @@ def write_report(
         _left_out(judgement.left_out, missing),
     ]
     path = folder / "report.md"
-    with replaced(path) as part:
-        part.write_text("\n".join(parts), encoding="utf-8")
+    write_text(path, "\n".join(parts))
     return path
 
 
@@ -104,11 +102,8 @@ def _mode_table(table: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     if not columns:
         return "Nothing was measured.\n"
     names = [name for name in METRICS if name in table[ALL]]
-    lines = ["| | " + " | ".join(columns) + " | meaning |", "|---" * (len(columns) + 2) + "|"]
-    for name in names:
-        cells = " | ".join(_cell(table[column].get(name)) for column in columns)
-        lines.append(f"| {name} | {cells} | {metric_class(name).meaning} |")
-    return "\n".join(lines) + "\n"
+    rows = ((name, *(_cell(table[each].get(name)) for each in columns), metric_class(name).meaning) for name in names)
+    return markdown_table(("", *columns, "meaning"), rows) + "\n"
 
 
 def _task_table(title: str, mode: str, published: Mapping[str, Mapping[str, float]], table: Mapping[str, Any]) -> str:
@@ -116,24 +111,17 @@ def _task_table(title: str, mode: str, published: Mapping[str, Mapping[str, floa
     lines = [
         f"\n## {title}: ours (mode {mode}) beside the paper\n",
         f"The paper's cases are not this bench's, so a difference may be the cases'. Paper: {SOURCE}.\n",
-        "| | ours | " + " | ".join(f"paper, {model}" for model in published) + " |",
-        "|---" * (len(published) + 2) + "|",
     ]
-    for name in names:
-        ours = _cell(table.get(mode, {}).get(name)) or "not measured"
-        theirs = " | ".join(f"{figures[name]:g}" for figures in published.values())
-        lines.append(f"| {name} | {ours} | {theirs} |")
-    return "\n".join(lines) + "\n"
+    ours = {name: _cell(table.get(mode, {}).get(name)) or "not measured" for name in names}
+    rows = ((name, ours[name], *(f"{figures[name]:g}" for figures in published.values())) for name in names)
+    head = ("", "ours", *(f"paper, {model}" for model in published))
+    return "\n".join([*lines, markdown_table(head, rows)]) + "\n"
 
 
 def _other_tables() -> str:
     names = list(next(iter(ABLATION.values())))
-    lines = ["| paper, MoCha's cases | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    lines += [
-        f"| {model} | " + " | ".join(f"{figures[name]:g}" for name in names) + " |"
-        for model, figures in ABLATION.items()
-    ]
-    lines += ["", "Listed by others for HuMo:", ""]
+    rows = ((model, *(f"{figures[name]:g}" for name in names)) for model, figures in ABLATION.items())
+    lines = [markdown_table(("paper, MoCha's cases", *names), rows), "", "Listed by others for HuMo:", ""]
     lines += [f"- {name} {figure:g}: {place}" for name, figure, place in LATER]
     return "\n".join(lines) + "\n"
 
@@ -152,9 +140,5 @@ def _cell(figure: Mapping[str, Any] | None) -> str:
         return f"nothing found / 0 of {figure['judged']}"
     bounds = figure["interval"]
     spread = f" ({bounds[0]:.3f}–{bounds[1]:.3f})" if bounds else ""
-    count = (
-        f"{figure['measured']}"
-        if figure["measured"] == figure["judged"]
-        else (f"{figure['measured']} of {figure['judged']}")
-    )
-    return f"{figure['mean']:.3f}{spread} / {count}"
+    others = "" if figure["measured"] == figure["judged"] else f" of {figure['judged']}"
+    return f"{figure['mean']:.3f}{spread} / {figure['measured']}{others}"

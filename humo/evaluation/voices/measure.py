@@ -20,7 +20,7 @@ from humo.evaluation import metrics
 from humo.evaluation.cases import Case, make_case
 from humo.evaluation.generation import GenerationSettings, generate
 from humo.evaluation.judging import judge_mouths
-from humo.evaluation.probes.networks import Probes, Reading
+from humo.evaluation.probes.networks import ProbeOutput, Probes
 from humo.evaluation.voices import degradations as spoiling
 from humo.evaluation.voices.recordings import BILABIALS, OPEN_VOWELS, Piece, Recording, cut_pieces, frames_of
 from humo.media import Sound
@@ -109,7 +109,7 @@ def evaluate_voices(
         bar.total = bar.n
     human = [_hear_piece(index, piece, settings.seed, generation.size) for index, piece in enumerate(pieces)]
 
-    def read(cases: Sequence[Case], title: str) -> list[Reading]:
+    def read(cases: Sequence[Case], title: str) -> list[ProbeOutput]:
         levelled = [_with_sound(case, _as_heard(case.clip.waveform, pipe.config.heard_level)) for case in cases]
         videos = generate(pipe, levelled, MODE, generation, folder, f"voices, {title}")
         return [probes.read(frames) for frames in videos]
@@ -134,7 +134,7 @@ def evaluate_voices(
     }, left_out
 
 
-def judge_voices(cases: Sequence[Case], heard: Sequence[Heard], readings: Sequence[Reading]) -> dict[str, Any]:
+def judge_voices(cases: Sequence[Case], heard: Sequence[Heard], readings: Sequence[ProbeOutput]) -> dict[str, Any]:
     """Lip sync with its controls, and how far the mouth is open at sounds that shut the lips and at open vowels.
 
     Args:
@@ -173,7 +173,7 @@ def share_above(higher: np.ndarray, lower: np.ndarray) -> float:
     return float((difference > 0).mean() + (difference == 0).mean() / 2)
 
 
-def _at(reading: Reading, frames: np.ndarray) -> np.ndarray:
+def _at(reading: ProbeOutput, frames: np.ndarray) -> np.ndarray:
     """Openness at frames with fractions."""
     return np.interp(frames, np.arange(len(reading.openness)), reading.openness)
 
@@ -208,8 +208,8 @@ def _render(plan: ClipPlan, speech: Speech, start: float, num_frames: int, size:
     waveform = speech.waveform[begin : begin + length]
     waveform = np.pad(waveform, (0, length - len(waveform)))
     ends = [later for later, _ in speech.phonemes[1:]] + [speech.duration]
-    told = zip(speech.phonemes, ends, strict=False)  # none of a silence
-    inside = tuple((max(time - start, 0.0), name) for (time, name), end in told if end > start)
+    timed = zip(speech.phonemes, ends, strict=False)  # none of a silence
+    inside = tuple((max(time - start, 0.0), name) for (time, name), end in timed if end > start)
     clip = render_clip(plan, num_frames, size, Speech(waveform, inside))
     openness, width = mouth_curves(speech.phonemes, speech.duration, start, num_frames)  # exact from the first frame on
     return replace(clip, openness=openness, width=width)
@@ -244,7 +244,7 @@ def _found(waveform: np.ndarray, text: str) -> tuple[Phone, ...]:
 
 
 def _pauses(
-    pieces: Sequence[Piece], human: Sequence[Heard], seed: int, read: Callable[[Sequence[Case]], list[Reading]]
+    pieces: Sequence[Piece], human: Sequence[Heard], seed: int, read: Callable[[Sequence[Case]], list[ProbeOutput]]
 ) -> dict[str, Any]:
     """How far the mouth is open in a pause between two words, while a room's noise goes on."""
     cases, places = [], []
@@ -269,14 +269,14 @@ def _between_words(piece: Piece) -> int:
         if before.index != after.index
     ]
     allowed = [end for end in ends if 1 <= end <= piece.num_frames - PAUSE_FRAMES]
-    return round(min(allowed, key=lambda end: abs(end - middle), default=middle))
+    return round(float(min(allowed, key=lambda end: abs(end - middle), default=middle)))
 
 
 def _music(
     human: Sequence[Heard],
     seed: int,
     music: spoiling.Music,
-    read: Callable[[Sequence[Case]], list[Reading]],
+    read: Callable[[Sequence[Case]], list[ProbeOutput]],
 ) -> dict[str, Any]:
     """How far the mouth is open while music plays and nobody speaks."""
     sounds = [music(_chance(seed, one.case.index), len(one.case.clip.waveform)) for one in human]

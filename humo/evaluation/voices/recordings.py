@@ -150,7 +150,7 @@ def cut_pieces(
         ValueError: if fewer than two pieces come out: no voice could be compared with another's.
     """
     order = _speaker_after_speaker(recordings, np.random.default_rng((31, seed)))
-    pieces, left_out = [], []
+    pieces, left_out = list[Piece](), list[str]()
     waiting: list[list[Piece]] = []
     for recording in order:
         if len(pieces) == num_pieces:
@@ -166,8 +166,8 @@ def cut_pieces(
     while len(pieces) < num_pieces and any(waiting):
         pieces += [more.pop(0) for more in waiting if more][: num_pieces - len(pieces)]
     if len(pieces) < 2:
-        told = f" ({left_out[0].rstrip('.')})" if left_out else ""
-        raise ValueError(f"{len(pieces)} of {len(recordings)} recordings can be measured{told}: give two or more.")
+        cause = f" ({left_out[0].rstrip('.')})" if left_out else ""
+        raise ValueError(f"{len(pieces)} of {len(recordings)} recordings can be measured{cause}: give two or more.")
     return pieces, left_out
 
 

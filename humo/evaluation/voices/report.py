@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from humo.evaluation.rounding import rounded
+from humo.evaluation.rounding import rounded, with_interval
+from humo.system.files import write_json, write_text
+from humo.system.tables import markdown_table
 
 SECTION = "voices"
 """Name of the figures in report.json."""
@@ -37,33 +39,28 @@ def write_voices(figures: dict[str, Any], folder: Path) -> Path:
     Returns:
         Path of voices.md.
     """
-    path = folder / "report.json"
-    report = json.loads(path.read_text()) if path.is_file() else {}
-    report[SECTION] = rounded(figures)
-    path.write_text(json.dumps(report, indent=2) + "\n")
+    report = _read_report(folder) | {SECTION: rounded(figures)}
+    write_json(folder / "report.json", report)
     page = folder / "voices.md"
-    page.write_text("# Human voices\n\n" + voice_table(report[SECTION]))
+    write_text(page, "# Human voices\n\n" + voice_table(report[SECTION]))
     return page
 
 
 def kept_voices(folder: Path, model: str) -> dict[str, Any]:
     """The section of an earlier report in a folder, as far as it is about the same model: {} or {"voices": ...}."""
-    path = folder / "report.json"
-    report = json.loads(path.read_text()) if path.is_file() else {}
-    figures = report.get(SECTION)
+    figures = _read_report(folder).get(SECTION)
     return {SECTION: figures} if figures and figures["settings"]["model"] == model else {}
 
 
 def voice_table(figures: dict[str, Any]) -> str:
     """All rows as a Markdown table, and what they mean."""
-    lines = ["| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for key, row in figures["by_voice"].items():
-        lines.append(f"| {NAMES[key]} | " + " | ".join(_cell(row, name) for name in COLUMNS) + " |")
-    for name, row in figures["by_change"].items():
-        lines.append(f"| people, {name} | " + " | ".join(_cell(row, column) for column in COLUMNS) + " |")
+    rows = {NAMES[key]: row for key, row in figures["by_voice"].items()}
+    rows |= {f"people, {name}": row for name, row in figures["by_change"].items()}
+    cells = ((name, *(with_interval(row, column) for column in COLUMNS)) for name, row in rows.items())
     human = figures["by_voice"]["human"]
     shut, wide = human.get("phones", (0, 0))
-    lines += [
+    lines = [
+        markdown_table(("", *COLUMNS.values()), cells),
         "",
         f"{human['pieces']} pieces of {figures['settings']['num_frames']} frames of {figures['speakers']} people, from "
         f"{figures['source']}; in brackets 95 % intervals over pieces. The truth of recordings are their phones by "
@@ -100,8 +97,6 @@ def voice_summary(name: str, row: dict[str, Any]) -> str:
     return f"{name:<28}" + "  ".join(cells)
 
 
-def _cell(row: dict[str, Any], name: str) -> str:
-    if name not in row:
-        return ""
-    bounds = row.get(f"{name}_interval")
-    return f"{row[name]:z.2f}" + (f" ({bounds[0]:z.2f}–{bounds[1]:z.2f})" if bounds else "")
+def _read_report(folder: Path) -> dict[str, Any]:
+    path = folder / "report.json"
+    return json.loads(path.read_text()) if path.is_file() else {}

@@ -25,7 +25,7 @@ def bucket_sizes(settings: PrepareSettings) -> list[tuple[int, int]]:
         (height, width) pairs, widest first, without doubles.
     """
     if settings.sizes is not None:
-        return [tuple(size) for size in settings.sizes]
+        return [(height, width) for height, width in settings.sizes]
     sizes = [_largest(ratio, settings.area, settings.multiple) for ratio in RATIOS]
     if settings.area == math.prod(PUBLISHED_SIZE) and settings.multiple == 16:
         sizes[0] = PUBLISHED_SIZE

@@ -35,7 +35,7 @@ def write_example(folder: Path, num_clips: int, num_frames: int = 49, size: int 
         ValueError: if pyarrow is missing.
     """
     clips: list[Clip] = []
-    captions: list[str] = []
+    captions: list[str | None] = []
     for name in (VIDEO, REFERENCE, MASK):
         (folder / name).mkdir(parents=True, exist_ok=True)
     while len(clips) < num_clips:

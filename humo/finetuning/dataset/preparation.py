@@ -29,7 +29,7 @@ from humo.finetuning.dataset.rows import MASK, Row, RowTable
 from humo.finetuning.dataset.settings import PrepareSettings
 from humo.finetuning.dataset.shards import NULL_TEXT, claim, is_done, tensor_name, write_index, write_unit
 from humo.pipeline import HuMoPipeline
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 from humo.system.processes import follow_parent
 
 AHEAD = 2
@@ -81,9 +81,8 @@ def prepare_dataset(
     described = {"name": table.folder.name, "rows": len(table), "face_masks": has_masks}
     claim(out, {"settings": asdict(settings), "model": describe(pipe), "table": described}, writer)
     if not (out / NULL_TEXT).is_file():
-        with replaced(out / f"{NULL_TEXT}{writer}") as part:
+        with atomic_write(out / NULL_TEXT, writer) as part:
             save_file({"text": encoder.null_text()}, part)
-        os.replace(out / f"{NULL_TEXT}{writer}", out / NULL_TEXT)
     todo = (
         (index, rows)
         for index, rows in table.units(settings.rows_per_unit)
@@ -165,11 +164,11 @@ class _Examiners:
                 yield index, (examine(row, self.folder, self.settings) for row in rows)
             return
         ahead: deque[tuple[int, bool, Row, Future[Examined]]] = deque()
-        rows = ((index, row is unit[-1], row) for index, unit in todo for row in unit)
-        while self._fill(ahead, rows):
-            yield ahead[0][0], self._unit(ahead, rows)
+        each = ((index, row is unit[-1], row) for index, unit in todo for row in unit)
+        while self._fill(ahead, each):
+            yield ahead[0][0], self._unit(ahead, each)
 
-    def _unit(self, ahead: deque, rows: Iterator[tuple[int, bool, Row]]) -> Iterator[Examined]:
+    def _unit(self, ahead: deque[Any], rows: Iterator[tuple[int, bool, Row]]) -> Iterator[Examined]:
         is_last = False
         while not is_last:
             self._fill(ahead, rows)
@@ -179,7 +178,7 @@ class _Examiners:
             except BrokenProcessPool:
                 yield self._alone(row, ahead)
 
-    def _fill(self, ahead: deque, rows: Iterator[tuple[int, bool, Row]]) -> bool:
+    def _fill(self, ahead: deque[Any], rows: Iterator[tuple[int, bool, Row]]) -> bool:
         while len(ahead) < AHEAD * self.workers:
             if (following := next(rows, None)) is None:
                 break
@@ -193,7 +192,7 @@ class _Examiners:
             self.pool = self._make_pool()
             return self.pool.submit(examine, row, self.folder, self.settings)
 
-    def _alone(self, row: Row, ahead: deque) -> Examined:
+    def _alone(self, row: Row, ahead: deque[Any]) -> Examined:
         """After a process died: this row once more with nobody beside it, then all others in a new pool."""
         self.pool.shutdown()
         self.pool = self._make_pool()

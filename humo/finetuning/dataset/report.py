@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from humo.finetuning.dataset.dropping import REASONS
-from humo.finetuning.dataset.shards import PREPARED, read_units, write_json, write_text
+from humo.finetuning.dataset.shards import PREPARED, read_units
 from humo.loading.published.shards import read_json
+from humo.system.files import write_json, write_text
+from humo.system.tables import markdown_table
 
 MILLION = 1_000_000
 PROCESSES = (1, 8, 64)
@@ -94,7 +96,7 @@ def _costs(samples: list[dict[str, Any]], units: list[dict[str, Any]]) -> dict[s
 
 def as_markdown(report: dict[str, Any]) -> str:
     """The report for people."""
-    rows, kept = report["rows"], report["kept"]
+    rows, kept, dropped = report["rows"], report["kept"], report["dropped"]
     lines = [
         f"# Preparation of {report['table']}",
         "",
@@ -103,51 +105,45 @@ def as_markdown(report: dict[str, Any]) -> str:
         "",
         "## Dropped",
         "",
-        "| reason | rows | what it means | for example |",
-        "|---|---|---|---|",
-        *(_reason_line(reason, facts) for reason, facts in report["dropped"].items()),
+        markdown_table(
+            ("reason", "rows", "what it means", "for example"),
+            ((reason, f"{facts['count']:,}", REASONS[reason], _example(facts)) for reason, facts in dropped.items()),
+        ),
         "",
         "## Buckets (frames, height, width, references)",
         "",
-        "| bucket | clips |",
-        "|---|---|",
-        *(f"| {shape} | {count:,} |" for shape, count in report["buckets"].items()),
+        markdown_table(("bucket", "clips"), ((shape, f"{count:,}") for shape, count in report["buckets"].items())),
         "",
         "## Scores (10th, 50th, 90th percentile of the kept clips)",
         "",
-        "| score | 10 % | 50 % | 90 % |",
-        "|---|---|---|---|",
-        *(f"| {name} | {' | '.join(f'{value:.3g}' for value in three)} |" for name, three in report["scores"].items()),
+        markdown_table(
+            ("score", "10 %", "50 %", "90 %"),
+            ((name, *(f"{value:.3g}" for value in three)) for name, three in report["scores"].items()),
+        ),
         "",
     ]  # fmt: skip
     return "\n".join(lines + (_cost_lines(report) if report["million"] else []))
 
 
-def _reason_line(reason: str, facts: dict[str, Any]) -> str:
+def _example(facts: dict[str, Any]) -> str:
     row = facts["examples"][0]
-    example = f"row {row['row']} ({row['key']}) {row['detail']}".replace("|", "/").replace("\n", " ").strip()
-    return f"| {reason} | {facts['count']:,} | {REASONS[reason]} | {example} |"
+    return f"row {row['row']} ({row['key']}) {row['detail']}".replace("|", "/").replace("\n", " ").strip()
 
 
 def _cost_lines(report: dict[str, Any]) -> list[str]:
     million, sizes = report["million"], report["bytes"]
     examine, encode = million["examine_core_hours"], million["encode_device_hours"]
     slowest = [max(encode, examine / max(1, *million["measured_workers"])) / number for number in PROCESSES]
-    times = [
-        f"| {stage}: {name} | {value:.3f} |"
-        for stage, part in report["seconds"].items()
-        for name, value in part.items()
-    ]
+    seconds = {f"{stage}: {name}": value for stage, part in report["seconds"].items() for name, value in part.items()}
     return [
         "## A clip",
         "",
-        "| part | bytes |",
-        "|---|---|",
-        *(f"| {name} | {round(value):,} |" for name, value in sizes.items()),
+        markdown_table(("part", "bytes"), ((name, f"{round(value):,}") for name, value in sizes.items())),
         "",
-        "| part | seconds for each kept clip (of a core; on a GPU of the clock) |",
-        "|---|---|",
-        *times,
+        markdown_table(
+            ("part", "seconds for each kept clip (of a core; on a GPU of the clock)"),
+            ((name, f"{value:.3f}") for name, value in seconds.items()),
+        ),
         "",
         "## A million clips, from these rates",
         "",

@@ -13,7 +13,6 @@ Tensors of a clip are named ROW.PART. Files appear whole or not at all.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from humo.loading.published.shards import read_json
-from humo.system.files import replaced
+from humo.system.files import atomic_write, write_json, write_text
 
 FORMAT = 1
 """Of the folder; another one is refused."""
@@ -56,29 +55,10 @@ def write_unit(folder: Path, index: int, tensors: Mapping[str, Tensor], facts: M
     file = unit_file(folder, index)
     shard = file.with_suffix(".safetensors")
     if tensors:
-        with replaced(shard) as part:
+        with atomic_write(shard) as part:
             save_file(dict(tensors), part, metadata={"format": "pt"})
     size = shard.stat().st_size if tensors else 0
-    write_json(file, {"unit": index, "file": shard.name if tensors else None, "bytes": size, **facts})
-
-
-def write_json(file: Path, value: Mapping[str, Any], writer: str = "") -> None:
-    """Write a JSON object, whole or not at all.
-
-    Args:
-        file: where to.
-        value: what.
-        writer: tells apart processes that may write the same file at once.
-    """
-    write_text(file, json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n", writer)
-
-
-def write_text(file: Path, text: str, writer: str = "") -> None:
-    """Write a text as `write_json` does."""
-    own = file.with_name(f".{file.name}{writer}")
-    with replaced(own) as part:
-        part.write_text(text, encoding="utf-8")
-    os.replace(own, file)
+    write_json(file, {"unit": index, "file": shard.name if tensors else None, "bytes": size, **facts}, indent=1)
 
 
 def read_units(folder: Path) -> list[dict[str, Any]]:

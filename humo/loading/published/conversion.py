@@ -18,7 +18,6 @@ Source: HuMo released code (`generate.py::configure_dit_model`) for the two layo
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import shutil
@@ -46,7 +45,6 @@ from humo.loading.published.shards import (
     open_safetensors,
     read_json,
     shards_of_index,
-    write_json,
     write_shards,
 )
 from humo.loading.published.sources import (
@@ -59,7 +57,8 @@ from humo.loading.published.sources import (
     gigabytes,
 )
 from humo.sampling import make_scheduler
-from humo.system.files import alone, replaced
+from humo.system.digests import digest_pieces
+from humo.system.files import atomic_write, exclusive_lock, write_json
 from humo.transformer import HuMoTransformer3DModel
 
 logger = logging.getLogger(__name__)
@@ -156,7 +155,7 @@ def convert(
     check_parts(preset, matched.config, encoder_config, sources)
     index = model_index(preset, sources)
     linked = files_to_link(sources)
-    mark = _fingerprint([*_weight_files(sources), *linked])
+    mark = digest_pieces(((file.name, file) for file in [*_weight_files(sources), *linked]), 2, 1 << 20)[:16]
     dtypes = {"dtype": _name(matched.stored), "published": _name(matched.published)}
     record = {"preset": preset.name, **dtypes, "source": mark}
     _check_out(out, record)
@@ -170,7 +169,7 @@ def convert(
         done += num_bytes
         on_bytes(done, total)
 
-    with alone(out / LOCK, f"Another process is converting into {out.name}: waiting for it."):
+    with exclusive_lock(out / LOCK, f"Another process is converting into {out.name}: waiting for it."):
         # 2. Another process may have been here in the meantime; who loads what it finished must not be disturbed
         _check_out(out, record)
         if (out / INDEX).is_file() and not was_finished:
@@ -188,7 +187,7 @@ def convert(
         with torch.device("meta"):
             HuMoTransformer3DModel(**matched.config).save_config(out / "transformer")
         if extra:
-            with replaced(out / EXTRA) as temporary:
+            with atomic_write(out / EXTRA) as temporary:
                 save_file({name: tensor.read().clone() for name, tensor in extra.items()}, temporary)
 
         # 5. The parts around it
@@ -199,7 +198,7 @@ def convert(
         for file in linked:
             _link_or_copy(file, out / file.parent.name)
             tell(file.stat().st_size)
-        write_json(out / INDEX, index)
+        write_json(out / INDEX, index, sort_keys=True)
     return out
 
 
@@ -307,19 +306,6 @@ def _weight_files(sources: Sources) -> list[Path]:
     return [*shards, *check_weights(sources.whisper)]
 
 
-def _fingerprint(files: list[Path]) -> str:
-    """A mark of the files' names, lengths, first and last mebibyte: enough to tell one download from another."""
-    mark, block = hashlib.sha256(), 1 << 20
-    for file in files:
-        size = file.stat().st_size
-        mark.update(f"{file.name} {size}\n".encode())
-        with file.open("rb") as opened:
-            mark.update(opened.read(block))
-            opened.seek(max(0, size - block))
-            mark.update(opened.read(block))
-    return mark.hexdigest()[:16]
-
-
 def _check_out(out: Path, record: dict[str, str]) -> None:
     """The folder to write is new, empty, or a conversion that may go on."""
     if out.is_file():
@@ -361,14 +347,14 @@ def _link_or_copy(file: Path, folder: Path) -> None:
         os.link(file, temporary)
         os.replace(temporary, target)
     except OSError:  # another disk, or one that knows no links
-        with replaced(target) as copied:
+        with atomic_write(target) as copied:
             shutil.copyfile(file, copied)
         os.utime(target, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
 
 
 def _copy(file: Path, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    with replaced(folder / file.name) as temporary:
+    with atomic_write(folder / file.name) as temporary:
         shutil.copyfile(file, temporary)
 
 

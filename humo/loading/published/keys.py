@@ -12,21 +12,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
 from humo.layers.published_names import our_name
-from humo.layers.published_names import rename_published_key as rename_published_key
+from humo.loading.published.shards import StoredTensor
 from humo.transformer import HuMoTransformer3DModel
 
 PUBLISHED_HEAD_DIM = 128
-
-
-class HasShape(Protocol):
-    """A tensor, or what stands for one that is still in its file."""
-
-    shape: tuple[int, ...]
+HasShape = Tensor | StoredTensor
 
 
 def infer_transformer_config(
@@ -91,7 +86,7 @@ def match_published_keys(
     pairs, unknown = {}, []
     for key in published:
         renamed = our_name(key)
-        if renamed in expected:
+        if renamed is not None and renamed in expected:
             pairs[renamed] = key
         else:
             unknown.append(key)

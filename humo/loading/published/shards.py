@@ -8,7 +8,6 @@ Source of the layout: safetensors' header and diffusers' naming of shards; the p
 
 from __future__ import annotations
 
-import json
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from humo.loading.published.pth import can_be_mapped
-from humo.system.files import replaced
+from humo.system.files import atomic_write, read_object, write_json
 
 SHARD_BYTES = 2_000_000_000
 """Largest shard that is written: what a conversion holds in memory."""
@@ -69,11 +68,8 @@ def read_json(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
     """
     if not path.is_file():
         raise ValueError(f"{place_of(path)} is missing: {remedy}.")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
+    value = read_object(path)
+    if value is None:
         raise ValueError(f"{place_of(path)} is damaged: {remedy}.")
     return value
 
@@ -109,7 +105,7 @@ def open_safetensors(file: Path, remedy: str = AGAIN) -> dict[str, StoredTensor]
     """
     if not file.name.endswith(".index.json"):
         return _open_one(file, remedy)
-    weight_map, tensors = None, {}
+    tensors: dict[str, StoredTensor] = {}
     for shard in shards_of_index(file, remedy):
         tensors |= _open_one(shard, remedy)
     weight_map = read_json(file, remedy)["weight_map"]
@@ -159,7 +155,7 @@ def open_pth(file: Path) -> dict[str, StoredTensor]:
                 f"The tensor {name!r} of {place_of(file)} is {_dtype_name(tensor.dtype)} but 16 to 64 bit floats are "
                 "wanted: give the published file."
             )
-    return {name: StoredTensor(tuple(t.shape), t.dtype, lambda t=t: t) for name, t in tensors.items()}
+    return {name: StoredTensor(tuple(t.shape), t.dtype, t.detach) for name, t in tensors.items()}
 
 
 def check_weights(folder: Path, remedy: str = AGAIN) -> list[Path]:
@@ -212,7 +208,7 @@ def write_shards(
         file = folder / f"{stem}{part}.safetensors"
         shard = {name: tensors[name] for name in names}
         if not is_finished(file, shard, source):
-            with replaced(file) as temporary:
+            with atomic_write(file) as temporary:
                 loaded = {name: _own(tensor.read()) for name, tensor in shard.items()}
                 save_file(loaded, temporary, metadata={"format": "pt", "source": source})
                 del loaded
@@ -225,7 +221,7 @@ def write_shards(
             stale.unlink()
     if len(plan) > 1:
         total = sum(tensor.nbytes for tensor in tensors.values())
-        write_json(index, {"metadata": {"total_size": total}, "weight_map": weight_map})
+        write_json(index, {"metadata": {"total_size": total}, "weight_map": weight_map}, sort_keys=True)
 
 
 def is_finished(file: Path, shard: Mapping[str, StoredTensor], source: str) -> bool:
@@ -243,12 +239,6 @@ def is_finished(file: Path, shard: Mapping[str, StoredTensor], source: str) -> b
             )
     except (SafetensorError, OSError):
         return False
-
-
-def write_json(file: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object as diffusers does, whole or not at all."""
-    with replaced(file) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _plan(tensors: Mapping[str, StoredTensor], max_bytes: int) -> list[list[str]]:

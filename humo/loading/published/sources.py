@@ -22,12 +22,13 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 from huggingface_hub.errors import DryRunError, HfHubHTTPError, HTTPError
 
 from humo.loading.published.shards import shards_of_index
-from humo.system.files import alone
+from humo.system.files import exclusive_lock
 
 logger = logging.getLogger(__name__)
 TRANSFORMER, WAN, WHISPER = "HuMo", "Wan2.1-T2V-1.3B-Diffusers", "whisper-large-v3"
@@ -89,7 +90,7 @@ class Sources:
     """Folder with config.json, preprocessor_config.json and the weights."""
 
 
-_HUMO = dict(
+_HUMO: dict[str, Any] = dict(
     name="bytedance-research/HuMo",
     revision="3a4a1610d399a5cbb932d54dc229944029803ff7",
     folder=TRANSFORMER,
@@ -120,7 +121,8 @@ _WHISPER = Repository(
     folder=WHISPER,
     files={"config.json": 1_272, "preprocessor_config.json": 340, "model.safetensors": 3_087_130_976},
 )
-_ENCODERS = {"text_encoder": 5_680_910_336, "audio_encoder": 636_972_800, "vae": 126_892_531}
+ENCODERS = {"text_encoder": 5_680_910_336, "audio_encoder": 636_968_960, "vae": 126_892_531}
+"""Parameters of umT5-xxl's encoder, of Whisper large-v3's, and of Wan2.1's video codec."""
 _OTHER_TOKENIZER_FILES = ("tokenizer/special_tokens_map.json", "tokenizer/spiece.model")
 _17B_INDEX = "HuMo-17B/humo.safetensors.index.json"
 _17B_PARAMETERS = 17_055_925_312
@@ -130,7 +132,7 @@ PRESETS = {
         name="1.7B",
         transformer="HuMo-1.7B/ema.pth",
         repositories=(Repository(**_HUMO, files={"HuMo-1.7B/ema.pth": 7_037_053_233}), _WAN, _WHISPER),
-        num_parameters={"transformer": 1_741_569_088, **_ENCODERS},
+        num_parameters={"transformer": 1_741_569_088, **ENCODERS},
     ),
     "17B": Preset(
         name="17B",
@@ -145,7 +147,7 @@ PRESETS = {
             _WAN,
             _WHISPER,
         ),
-        num_parameters={"transformer": _17B_PARAMETERS, **_ENCODERS},
+        num_parameters={"transformer": _17B_PARAMETERS, **ENCODERS},
         is_cpu_hopeless=True,
     ),
 }
@@ -220,7 +222,7 @@ def check_download(preset: Preset, cache: Path | None = None, endpoint: str | No
     try:
         for repository in preset.repositories if not answer else ():
             files = _snapshot_download(repository, cache, endpoint, dry_run=True)
-            num_bytes += sum(file.file_size for file in files if file.will_download)
+            num_bytes += sum(file.file_size or 0 for file in files if file.will_download)
     except DryRunError:
         answer = "cannot be reached"
     except HfHubHTTPError:
@@ -260,7 +262,7 @@ def download(preset: Preset, cache: Path | None = None, endpoint: str | None = N
         ValueError: if the Hub cannot be reached or the disk is too small.
     """
     lock = _cache(cache) / ".locks" / f"humo-{preset.name}.lock"
-    with alone(lock, f"Another process is downloading the published {preset.name}: waiting for it."):
+    with exclusive_lock(lock, f"Another process is downloading the published {preset.name}: waiting for it."):
         return find_downloaded(preset, cache) or _download(preset, cache, endpoint)
 
 
@@ -289,9 +291,7 @@ def gigabytes(num_bytes: float) -> str:
     return f"{num_bytes:.0f} bytes"
 
 
-def _snapshot_download(
-    repository: Repository, cache: Path | None, endpoint: str | None, dry_run: bool = False
-) -> list[huggingface_hub.DryRunFileInfo] | str:
+def _snapshot_download(repository: Repository, cache: Path | None, endpoint: str | None, dry_run: bool = False) -> Any:
     return huggingface_hub.snapshot_download(
         repository.name,
         revision=repository.revision,

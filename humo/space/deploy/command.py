@@ -29,12 +29,12 @@ from humo.space.deploy.spacefile import (
     with_front_matter,
 )
 from humo.space.deploy.upload import check_tree, collect_files, hash_weights, with_hashes
-from humo.system.files import replaced
+from humo.system.files import write_text
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-    from humo.space.deploy.hub import Tell
+    from humo.space.deploy.hub import Report
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +110,7 @@ def deploy(
     plan: Plan,
     api: HfApi,
     secrets: Mapping[str, str],
-    tell: Tell,
+    report: Report,
     run_within: float | None = None,
     answer_within: float | None = None,
     poll: float = 5.0,
@@ -122,7 +122,7 @@ def deploy(
         plan: of `make_plan`.
         api: the Hub's client, with a token.
         secrets: values by name, more than the plan needs allowed.
-        tell: told each line of the report.
+        report: told each line of the report.
         run_within: seconds for building and starting; None for the Spacefile's.
         answer_within: seconds for the health check; None for the Spacefile's.
         poll: seconds between two looks.
@@ -137,22 +137,22 @@ def deploy(
     from humo.space.deploy import hub
 
     file, space, env = plan.spacefile, plan.space, plan.spacefile.env
-    tell(f"Deploying to {space} as {hub.check_token(api)}.")
+    report(f"Deploying to {space} as {hub.check_token(api)}.")
     exists = hub.space_exists(api, space)
     hub.check_secrets(api, space, env.secrets, secrets, exists)
     settle_hardware = hub.change_hardware if exists else hub.create_space
-    settle_hardware(api, space, file, plan.hardware, plan.fallback, tell)
-    hub.mount_volumes(api, space, file.storage.volumes, tell)
-    hub.set_variables(api, space, env.variables, tell)
-    hub.set_secrets(api, space, env.secrets, secrets, tell)
-    commit = hub.commit_files(api, space, plan.files, tell)
+    settle_hardware(api, space, file, plan.hardware, plan.fallback, report)
+    hub.mount_volumes(api, space, file.storage.volumes, report)
+    hub.set_variables(api, space, env.variables, report)
+    hub.set_secrets(api, space, env.secrets, secrets, report)
+    commit = hub.commit_files(api, space, plan.files, report)
     checks = file.checks
     within = seconds(checks.run_within) if run_within is None else run_within
-    runtime = hub.wait_until_running(api, space, commit, within, tell, poll, settle)
+    runtime = hub.wait_until_running(api, space, commit, within, report, poll, settle)
     within = seconds(checks.timeout) if answer_within is None else answer_within
     url = hub.check_health(api, space, checks.url, checks.expect, within, min(poll, 2.0))
     page = f"{api.endpoint}/spaces/{space}"
-    tell(f"{url} answers {checks.expect}. The Space runs on {runtime.hardware}: {page}")
+    report(f"{url} answers {checks.expect}. The Space runs on {runtime.hardware}: {page}")
     return page
 
 
@@ -174,8 +174,7 @@ def refresh(root: Path = ROOT) -> list[str]:
     for name, make in made.items():
         old = (root / name).read_text(encoding="utf-8")
         if (new := make(old)) != old:
-            with replaced(root / name) as part:
-                part.write_text(new, encoding="utf-8")
+            write_text(root / name, new)
             changed.append(name)
     return changed
 

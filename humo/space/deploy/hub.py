@@ -1,7 +1,7 @@
 """What a deployment asks of the Hugging Face Hub, step by step.
 
 Every step looks first at what is there and changes only what differs, so that a deployment that was broken off goes on
-when it is started again. A step tells what it does in lines, through `tell`. Where the Spacefile has an answer to a
+when it is started again. A step tells what it does in lines, through `report`. Where the Spacefile has an answer to a
 refusal of the Hub, the refusal is told; everything else that goes wrong is a `ValueError` of one sentence. None of
 these holds a secret.
 
@@ -21,7 +21,7 @@ from huggingface_hub.utils import build_hf_headers, get_session
 
 from humo.space.deploy import spacefile
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 REFUSALS = (402, 403, 404)
 """Payment, permission, unknown: what the Hub answers where an account may not have something."""
 KEPT = {".gitattributes"}
@@ -115,7 +115,7 @@ def check_secrets(api: HfApi, space: str, names: tuple[str, ...], given: Mapping
 
 
 def create_space(
-    api: HfApi, space: str, file: spacefile.Spacefile, hardware: str, fallback: str | None, tell: Tell
+    api: HfApi, space: str, file: spacefile.Spacefile, hardware: str, fallback: str | None, report: Report
 ) -> None:
     """Make the Space, on the hardware or, where that is refused, on the fallback.
 
@@ -136,18 +136,18 @@ def create_space(
                 )
             except HfHubHTTPError as error:
                 if error.response.status_code == 409:
-                    tell(f"{space} is there already.")
+                    report(f"{space} is there already.")
                     return
                 if choice == choices[-1] or not is_refusal(error):
                     raise
-                tell(f"The Hub refuses {choice}, {reason(error)}.")
+                report(f"The Hub refuses {choice}, {reason(error)}.")
             else:
-                tell(f"Created {space} on {choice}.")
+                report(f"Created {space} on {choice}.")
                 return
 
 
 def change_hardware(
-    api: HfApi, space: str, file: spacefile.Spacefile, hardware: str, fallback: str | None, tell: Tell
+    api: HfApi, space: str, file: spacefile.Spacefile, hardware: str, fallback: str | None, report: Report
 ) -> None:
     """Put a Space that is there on the hardware or its fallback; where both are refused it stays where it is."""
     with in_one_sentence("Changing the hardware"):
@@ -161,11 +161,11 @@ def change_hardware(
             except HfHubHTTPError as error:
                 if not is_refusal(error):
                     raise
-                tell(f"The Hub refuses {choice}, {reason(error)}.")
+                report(f"The Hub refuses {choice}, {reason(error)}.")
             else:
-                tell(f"The Space goes from {present} to {choice}.")
+                report(f"The Space goes from {present} to {choice}.")
                 return
-    tell(f"The Space stays on {present}.")
+    report(f"The Space stays on {present}.")
 
 
 def _sleep_time(file: spacefile.Spacefile, hardware: str) -> int | None:
@@ -174,14 +174,14 @@ def _sleep_time(file: spacefile.Spacefile, hardware: str) -> int | None:
     return spacefile.seconds(duration) if duration and hardware == file.hardware.request else None
 
 
-def mount_volumes(api: HfApi, space: str, volumes: tuple[spacefile.Volume, ...], tell: Tell) -> None:
+def mount_volumes(api: HfApi, space: str, volumes: tuple[spacefile.Volume, ...], report: Report) -> None:
     """Make the owner's buckets, private, and mount them; without the optional ones where the Hub refuses them.
 
     Raises:
         ValueError: if the Hub refuses one that is not optional.
     """
     owner = space.partition("/")[0]
-    mounted = [volume for volume in volumes if _make_bucket(api, f"{owner}/{volume.source}", volume, tell)]
+    mounted = [volume for volume in volumes if _make_bucket(api, f"{owner}/{volume.source}", volume, report)]
     wanted = [
         Volume(type=volume.type, source=f"{owner}/{volume.source}", mount_path=volume.mount_path) for volume in mounted
     ]
@@ -193,20 +193,20 @@ def mount_volumes(api: HfApi, space: str, volumes: tuple[spacefile.Volume, ...],
         except HfHubHTTPError as error:
             if not is_refusal(error) or not all(volume.optional for volume in mounted):
                 raise
-            tell(f"The Hub refuses the volumes, {reason(error)}: the Space goes without them.")
+            report(f"The Hub refuses the volumes, {reason(error)}: the Space goes without them.")
             return
     for volume in wanted:
-        tell(f"Mounted the bucket {volume.source} at {volume.mount_path}.")
+        report(f"Mounted the bucket {volume.source} at {volume.mount_path}.")
 
 
-def _make_bucket(api: HfApi, bucket: str, volume: spacefile.Volume, tell: Tell) -> bool:
+def _make_bucket(api: HfApi, bucket: str, volume: spacefile.Volume, report: Report) -> bool:
     with in_one_sentence(f"Making the bucket {bucket}"):
         try:
             api.create_bucket(bucket, visibility="private", exist_ok=True)
         except HfHubHTTPError as error:
             if not (volume.optional and is_refusal(error)):
                 raise
-            tell(f"The Hub refuses the bucket {bucket}, {reason(error)}: the Space goes without {volume.mount_path}.")
+            report(f"The Hub refuses the bucket {bucket}, {reason(error)}: the Space goes without {volume.mount_path}.")
             return False
     return True
 
@@ -215,35 +215,35 @@ def _places(volumes: list[Volume] | None) -> set[tuple[str, str, str]]:
     return {(volume.type, volume.source, volume.mount_path) for volume in volumes or ()}
 
 
-def set_variables(api: HfApi, space: str, variables: Mapping[str, str], tell: Tell) -> None:
+def set_variables(api: HfApi, space: str, variables: Mapping[str, str], report: Report) -> None:
     """Set those that are missing or different; others that the Space has stay, and are told."""
     with in_one_sentence("Setting the variables"):
         present = api.get_space_variables(space)
         for name, value in variables.items():
             if name not in present or present[name].value != value:
                 api.add_space_variable(space, name, value)
-                tell(f"Set the variable {name}={value}.")
+                report(f"Set the variable {name}={value}.")
     if others := sorted(present.keys() - variables.keys()):
-        tell(f"Left alone variables that the Spacefile does not name: {', '.join(others)}.")
+        report(f"Left alone variables that the Spacefile does not name: {', '.join(others)}.")
 
 
-def set_secrets(api: HfApi, space: str, names: tuple[str, ...], given: Mapping[str, str], tell: Tell) -> None:
+def set_secrets(api: HfApi, space: str, names: tuple[str, ...], given: Mapping[str, str], report: Report) -> None:
     """Set those that are given; what they hold is never told."""
     for name in names:
         if name in given:
             with in_one_sentence(f"Setting the secret {name}", is_secret=True):
                 api.add_space_secret(space, name, given[name])
-            tell(f"Set the secret {name}.")
+            report(f"Set the secret {name}.")
 
 
-def commit_files(api: HfApi, space: str, files: Mapping[str, Path], tell: Tell) -> str:
+def commit_files(api: HfApi, space: str, files: Mapping[str, Path], report: Report) -> str:
     """Bring the Space's repository to exactly these files, in one commit, so that it is built once.
 
     Args:
         api: the Hub's client.
         space: owner/name.
         files: path there: file here.
-        tell: told what changes.
+        report: told what changes.
 
     Returns:
         The commit that the Space is to run; the present one if nothing differs.
@@ -256,14 +256,14 @@ def commit_files(api: HfApi, space: str, files: Mapping[str, Path], tell: Tell) 
             space, [*additions, *deletions], commit_message="Deploy with python -m humo deploy", repo_type="space"
         )
     size = sum(addition.upload_info.size for addition in additions)
-    tell(f"The Space has {len(files)} files of {size / 1e6:.1f} MB at commit {commit.oid[:8]}.")
+    report(f"The Space has {len(files)} files of {size / 1e6:.1f} MB at commit {commit.oid[:8]}.")
     if gone:
-        tell(f"Deleted {', '.join(gone)}.")
+        report(f"Deleted {', '.join(gone)}.")
     return commit.oid
 
 
 def wait_until_running(
-    api: HfApi, space: str, commit: str, within: float, tell: Tell, poll: float = 5.0, settle: float = 20.0
+    api: HfApi, space: str, commit: str, within: float, report: Report, poll: float = 5.0, settle: float = 20.0
 ) -> SpaceRuntime:
     """Wait for the Space to be built and started; one that rests is started.
 
@@ -272,7 +272,7 @@ def wait_until_running(
         space: owner/name.
         commit: what it is to run.
         within: seconds that it may take.
-        tell: told each stage.
+        report: told each stage.
         poll: seconds between two looks.
         settle: seconds for which a stage that looks final has to last, for the Hub notices a commit after moments.
 
@@ -282,14 +282,14 @@ def wait_until_running(
     Raises:
         ValueError: if the Space fails or takes longer.
     """
-    deadline, since, told, was_woken = time.monotonic() + within, 0.0, None, False
+    deadline, since, seen_stage, was_woken = time.monotonic() + within, 0.0, None, False
     while True:
         with in_one_sentence("Waiting for the Space"):
             runtime = api.get_space_runtime(space)
         now, stage, running = time.monotonic(), runtime.stage, runtime.raw.get("sha")
-        if stage != told:
-            tell(f"The Space is {stage}.")
-            since, told = now, stage
+        if stage != seen_stage:
+            report(f"The Space is {stage}.")
+            since, seen_stage = now, stage
         if stage == SpaceStage.RUNNING and running == commit:
             return runtime
         if stage not in _BUILDING and now - since >= settle:
@@ -298,7 +298,7 @@ def wait_until_running(
                 with in_one_sentence("Starting the Space"):
                     api.restart_space(space)
             elif stage != SpaceStage.RUNNING:
-                raise _failure(api, space, runtime, tell)
+                raise _failure(api, space, runtime, report)
             elif running is None:
                 return runtime
         if now > deadline:
@@ -306,12 +306,12 @@ def wait_until_running(
         time.sleep(poll)
 
 
-def _failure(api: HfApi, space: str, runtime: SpaceRuntime, tell: Tell) -> ValueError:
+def _failure(api: HfApi, space: str, runtime: SpaceRuntime, report: Report) -> ValueError:
     """The end of the log, told, and why the Space does not run."""
     is_build = runtime.stage in _BUILD_STAGES
     with suppress(HTTPError, OSError):  # without the log the sentence still says where it is
         for line in list(api.fetch_space_logs(space, build=is_build))[-LOG_LINES:]:
-            tell(f"  | {line.rstrip()}")
+            report(f"  | {line.rstrip()}")
     why = " ".join(str(runtime.raw.get("errorMessage") or "no reason given").split()).rstrip(".")
     log = f"{_page(api, space)}?logs={'build' if is_build else 'container'}"
     return ValueError(f"{space} is {runtime.stage} ({why}): mend what the log at {log} tells, and deploy again.")
@@ -341,7 +341,8 @@ def check_health(api: HfApi, space: str, path: str, expect: int, within: float, 
     with in_one_sentence("Asking where the Space is"):
         info = api.space_info(space)
     headers = build_hf_headers(token=api.token) if info.private else {}  # nobody else need know it
-    url, deadline, answer = f"{(info.host or '').rstrip('/')}{path}", time.monotonic() + within, None
+    url, deadline = f"{(info.host or '').rstrip('/')}{path}", time.monotonic() + within
+    answer: int | str | None = None
     while True:
         left = deadline - time.monotonic()
         try:

@@ -255,7 +255,7 @@ def _build(kind: type[T], data: Any, name: str) -> T:
 
 def _convert(hint: Any, value: Any, name: str) -> Any:
     """A value of the type that a field's class says."""
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return _build(hint, value, name)
     if value is None and type(None) in get_args(hint):
         return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from humo.space.deploy.spacefile import NAME, ROOT, Spacefile, with_front_matter
+from humo.system.digests import digest_file
 
 MAX_FILE_BYTES = 16 * 2**20
 """Of one file: the project's own limit, which keeps it easy to clone."""
@@ -49,16 +49,16 @@ def check_tree(spacefile: Spacefile, root: Path = ROOT) -> None:
     Raises:
         ValueError: in one sentence, naming the file.
     """
-    told, hashes = spacefile.model.files, hash_weights(spacefile, root)
-    for name in sorted({*told, *hashes}):
+    stored, hashes = spacefile.model.files, hash_weights(spacefile, root)
+    for name in sorted({*stored, *hashes}):
         field = f"the {NAME}'s model.files.{name}"
         if name not in hashes:
             raise ValueError(f"{spacefile.model.path} lacks {name}, {field}: fetch it again, or {REFRESH}.")
-        if name not in told:
+        if name not in stored:
             raise ValueError(
                 f"{spacefile.model.path} has {name} but there is no {field.removeprefix('the ')}: {REFRESH}."
             )
-        if told[name] != hashes[name]:
+        if stored[name] != hashes[name]:
             raise ValueError(f"{spacefile.model.path}/{name} has another SHA-256 than {field} says: {REFRESH}.")
     readme = (root / "README.md").read_text(encoding="utf-8")
     if with_front_matter(readme, spacefile) != readme:
@@ -69,7 +69,7 @@ def hash_weights(spacefile: Spacefile, root: Path = ROOT) -> dict[str, str]:
     """SHA-256 of every weights file of the model, by its path below the model's folder."""
     folder = root / spacefile.model.path
     files = sorted(folder.rglob("*.safetensors"))
-    return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {file.relative_to(folder).as_posix(): digest_file(file) for file in files}
 
 
 def with_hashes(text: str, hashes: Mapping[str, str]) -> str:

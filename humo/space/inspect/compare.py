@@ -18,10 +18,12 @@ from PIL import Image, ImageDraw, ImageFont
 from humo.explain.schedules import Schedule, schedule
 from humo.guidance import NUM_TIMESTEPS, TEXT_DROP, make_rule, scale_at, step
 from humo.media import write_video
-from humo.space.inspect.look_inside import Tell
+from humo.space.inspect.look_inside import Report
+from humo.space.temporary import made_again
 
 if TYPE_CHECKING:
-    from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
+    from humo.pipeline import HuMoPipeline
+    from humo.requests.call import HuMoPipelineOutput
     from humo.sampling import StepState
     from humo.space.jobs.request import VideoRequest
 
@@ -71,7 +73,7 @@ class Comparison:
 
 
 def compare(
-    pipe: HuMoPipeline, request: VideoRequest, path: Path, tell: Tell | None = None, pair: Pair | None = None
+    pipe: HuMoPipeline, request: VideoRequest, path: Path, report: Report | None = None, pair: Pair | None = None
 ) -> Comparison:
     """Make a request twice, one after the other.
 
@@ -79,7 +81,7 @@ def compare(
         pipe: makes the videos.
         request: what to make; without a seed one is drawn for both.
         path: the mp4 to write.
-        tell: told what is done, of how much, and what is going on, after every step; it may raise.
+        report: told what is done, of how much, and what is going on, after every step; it may raise.
         pair: the rules; by default those of `make_pair`.
 
     Returns:
@@ -87,7 +89,7 @@ def compare(
 
     Raises:
         ValueError: if the time-adaptive rule does not change where it is asked, or the request is not possible.
-        Stopped: if `tell` raised it.
+        Stopped: if `report` raised it.
     """
     request = replace(request, is_fast=False)
     pair = pair or make_pair(request.guidance or pipe.config.default_guidance, pipe.config.default_guidance)
@@ -95,11 +97,10 @@ def compare(
     takes: list[HuMoPipelineOutput] = []
     for number, guidance in enumerate((pair.constant, pair.adaptive)):
         seed = request.seed if not takes else takes[0].seed
-        takes.append(replace(request, guidance=guidance, seed=seed).run(pipe, _telling(tell, number)))
+        takes.append(replace(request, guidance=guidance, seed=seed).run(pipe, _telling(report, number)))
     left, right = takes
     settings = {**right.settings, "compared_with": pair.constant}
-    path.parent.mkdir(exist_ok=True)  # a folder that stays empty for long is cleared away
-    write_video(path, side_by_side(left.frames, right.frames), right.fps, right.audio, settings)
+    write_video(made_again(path), side_by_side(left.frames, right.frames), right.fps, right.audio, settings)
     difference = np.abs(left.frames.astype(np.int16) - right.frames).mean(axis=(1, 2, 3))
     return Comparison(path=path, pair=pair, seed=left.seed, schedules=schedules, difference=difference)
 
@@ -116,8 +117,8 @@ def make_pair(chosen: Mapping[str, Any], own: Mapping[str, Any]) -> Pair:
     """
     chosen, own = dict(chosen), dict(own)
     if _changes(chosen):
-        constant, told = _made_constant(chosen)
-        return Pair(constant, chosen, f"Constant means {told}: {_listed(constant)}.")
+        constant, source = _made_constant(chosen)
+        return Pair(constant, chosen, f"Constant means {source}: {_listed(constant)}.")
     if _changes(own):
         words = f"Constant means your rule: {_listed(chosen)}. Time-adaptive means the model's own rule, {own['rule']}."
         return Pair(chosen, own, words)
@@ -170,12 +171,12 @@ def _made_constant(guidance: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     names = [name for name in ("text", "image", "audio") if hasattr(rule, name)]
     scales = {name: _late(getattr(rule, name)) for name in names}
     is_ramp = any(callable(getattr(rule, name)) and not isinstance(getattr(rule, name), step) for name in names)
-    told = "the scales in the middle of its way" if is_ramp else "the scales after its switch throughout"
+    source = "the scales in the middle of its way" if is_ramp else "the scales after its switch throughout"
     if guidance["rule"] == "published_1_7b":
-        return {"rule": "published_1_7b", **scales}, told
+        return {"rule": "published_1_7b", **scales}, source
     if guidance["rule"] == "published_17b":  # from its switch on: 0 to TI by text - 2, then TIA
         scales = {"text": scales["text"] - TEXT_DROP, "image": scales["text"] - TEXT_DROP, "audio": scales["audio"]}
-    return {"rule": "constant", **scales}, told
+    return {"rule": "constant", **scales}, source
 
 
 def _late(scale: Any) -> float:
@@ -214,12 +215,12 @@ def _aligned(one: Schedule, other: Schedule) -> tuple[np.ndarray, np.ndarray]:
     return tables[0], tables[1]
 
 
-def _telling(tell: Tell | None, number: int) -> Callable[[StepState], None] | None:
-    if tell is None:
+def _telling(report: Report | None, number: int) -> Callable[[StepState], None] | None:
+    if report is None:
         return None
 
     def on_step(state: StepState) -> None:
         done = number * state.num_steps + state.index + 1
-        tell(done, 2 * state.num_steps, f"{_NAMES[number]}: step {state.index + 1} of {state.num_steps}")
+        report(done, 2 * state.num_steps, f"{_NAMES[number]}: step {state.index + 1} of {state.num_steps}")
 
     return on_step

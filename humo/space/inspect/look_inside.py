@@ -26,7 +26,7 @@ from humo.guidance import Rule, make_rule
 from humo.timing import count_latents
 
 if TYPE_CHECKING:
-    from humo.explain.figures import Senses, Trace
+    from humo.explain.figures import ConditionEffects, Trace
     from humo.pipeline import HuMoPipeline
     from humo.sampling import StepState
     from humo.space.jobs.request import VideoRequest
@@ -44,7 +44,7 @@ QUALITIES = (90, 60, 30)
 """Of the kept WebP pictures: the first at which one takes no more than `MAX_RATE` bytes a pixel, or the last."""
 MAX_RATE = 0.25
 
-Tell = Callable[[int, int, str], None]
+Report = Callable[[int, int, str], None]
 """Told what is done, of how much, and what comes next; it may raise `humo.space.jobs.job.Stopped`."""
 Film = tuple[bytes, ...]
 """A WebP picture for each kept frame."""
@@ -111,24 +111,24 @@ class Inside:
         return make_rule(self.settings["guidance"])
 
 
-def look_inside(pipe: HuMoPipeline, request: VideoRequest, tell: Tell | None = None) -> Inside:
+def look_inside(pipe: HuMoPipeline, request: VideoRequest, report: Report | None = None) -> Inside:
     """Run a request again and watch.
 
     Args:
         pipe: what made the video.
         request: of the video, with its seed.
-        tell: told how far it is, before every step and every decoding.
+        report: told how far it is, before every step and every decoding.
 
     Returns:
         What was seen.
 
     Raises:
         ValueError: if the request has no seed, for then it would be another video.
-        Stopped: if `tell` raised it.
+        Stopped: if `report` raised it.
     """
     if request.seed is None:
         raise ValueError("seed is missing: give the one of the finished video, or it would be another one.")
-    watch = _Watch(request.made_by(pipe), tell or _tell_nobody)
+    watch = _Watch(request.made_by(pipe), report or _report_nothing)
     output = request.run(pipe, on_step=watch)
     frame_numbers, latents = _kept_frames(len(output.frames))
     steps = spread(len(watch.trace.timesteps), MAX_STEPS)
@@ -153,7 +153,7 @@ class _Watch:
     """The callback of a watched run."""
 
     pipe: HuMoPipeline
-    tell: Tell
+    report: Report
     trace: Trace = field(init=False)
     looks: list[Look] = field(default_factory=list)
     looked: set[int] = field(default_factory=set)
@@ -163,13 +163,13 @@ class _Watch:
         from humo.explain.figures import Trace  # torch, which the page opens without
 
         self.trace = Trace(self.pipe, masks=self.pipe.focus_head is not None)
-        self.tell(0, 0, "Reading the request again")
+        self.report(0, 0, "Reading the request again")
 
     def __call__(self, state: StepState) -> None:
         if state.index == 0:
             self.looked = looked_steps(self.pipe.scheduler.timesteps.tolist())
             self.total = state.num_steps + min(state.num_steps, MAX_STEPS)
-        self.tell(state.index + 1, self.total, f"Step {state.index + 1} of {state.num_steps}")
+        self.report(state.index + 1, self.total, f"Step {state.index + 1} of {state.num_steps}")
         self.trace(state)
         if state.index in self.looked:
             self.looks.append(_look(self.pipe, state, self.trace.face_masks[-1] if self.trace.masks else None))
@@ -178,7 +178,7 @@ class _Watch:
         films = []
         for number, step in enumerate(steps, start=1):
             done = self.total - len(steps) + number
-            self.tell(done, self.total, f"Decoding what was predicted, {number} of {len(steps)}")
+            self.report(done, self.total, f"Decoding what was predicted, {number} of {len(steps)}")
             films.append(_film(self.trace.frames(step, frame_numbers)))
         return tuple(films)
 
@@ -193,7 +193,7 @@ def _look(pipe: HuMoPipeline, state: StepState, mask: np.ndarray | None) -> Look
 
     asked = pipe, state.noisy, state.timestep, state.conditions
     numbers, latents = _kept_frames(1 + 4 * (state.clean.shape[2] - 1))
-    seen = explain.senses(*asked, wanted=numbers)
+    seen = explain.condition_effects(*asked, wanted=numbers)
     sound, top, table = None, 0.0, ""
     if state.conditions.audio is not None:
         maps = explain.sound_map(*asked)
@@ -208,14 +208,14 @@ def _look(pipe: HuMoPipeline, state: StepState, mask: np.ndarray | None) -> Look
         change=change,
         change_top=change_top,
         mask=None if mask is None else _in_8_bits(mask[latents]),
-        change_table=explain.describe_senses(seen),
+        change_table=explain.describe_condition_effects(seen),
         sound=sound,
         sound_top=top,
         sound_table=table,
     )
 
 
-def _compact_change(seen: Senses) -> tuple[dict[str, Film], float]:
+def _compact_change(seen: ConditionEffects) -> tuple[dict[str, Film], float]:
     """The changes as shares of the largest, and that one."""
     top = max(float(values.max()) for values in seen.change.values())
     return {name: _film(_in_8_bits(values / (top or 1.0))) for name, values in seen.change.items()}, top
@@ -264,5 +264,5 @@ def _in_8_bits(values: np.ndarray) -> np.ndarray:
     return (values * 255).round().astype(np.uint8)
 
 
-def _tell_nobody(done: int, total: int, words: str) -> None:
+def _report_nothing(done: int, total: int, words: str) -> None:
     pass

@@ -179,7 +179,7 @@ def _levels(seen: Look, name: str, frame: int) -> np.ndarray:
 def _told(seen: Look, changes: dict[str, np.ndarray], where: str, top: float) -> str:
     amounts = {_NAMES[name]: float(change.mean()) for name, change in changes.items()}
     listed = ", ".join(f"{thing} {amount:.1f}" for thing, amount in amounts.items())
-    only = f" The {max(amounts, key=amounts.get)} changes most." if len(amounts) > 1 else ""
+    only = f" The {max(amounts, key=amounts.__getitem__)} changes most." if len(amounts) > 1 else ""
     return (
         f"The network is asked again {where} (timestep {seen.timestep:.0f}) with one sense taken away at a time. "
         f"Mean change per pixel in levels of 255, before guidance multiplies it: {listed}.{only} "

@@ -40,7 +40,7 @@ class Admission:
             ValueError: in one sentence, if the request or the visitor is over a limit, or the job manager is full.
         """
         self.limits.check(asked, self._uploads)
-        self.manager.make_way(visitor.session_hash)  # here, not in the gate, where all others would wait too
+        self.manager.preempt(visitor.session_hash)  # here, not in the gate, where all others would wait too
         return self._gate.start(self._client(visitor), lambda: self.manager.start(visitor.session_hash, task()))
 
     def count_link(self, visitor: gr.Request) -> None:

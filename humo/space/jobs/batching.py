@@ -38,4 +38,4 @@ class Batches:
 
     def most(self, task: Task) -> int:
         """The largest one of which a task may be part."""
-        return self.quick if getattr(task, "gives_way", False) else self.full
+        return self.quick if getattr(task, "is_preemptible", False) else self.full

@@ -1,4 +1,4 @@
-"""What visitors ask for, as jobs: they tell how far they are, and stop.
+"""What visitors ask for, as jobs: they report how far they are, and stop.
 
 The page only looks: it waits for a change of `Job.progress` and shows it. Stopping sets a flag, which is read at every
 step; nothing waits for it, for Gradio closes generators on its event loop. All ours.
@@ -64,22 +64,22 @@ class Moment:
 class Task(Protocol):
     """What a job does with the model: a video, a look inside one, a comparison. Can be pickled, its result as well."""
 
-    def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> Any:
-        """Do it. `tell` is to be called after every part; it may raise, and then everything is to end."""
+    def run(self, pipe: HuMoPipeline, report: Callable[[Moment], None]) -> Any:
+        """Do it. `report` is to be called after every part; it may raise, and then everything is to end."""
 
     def seconds(self, pipe: HuMoPipeline) -> float:
         """Expected time on a GPU, for one that is lent by the second."""
 
 
 @runtime_checkable
-class Sociable(Protocol):
+class Batchable(Protocol):
     """A task that others of its kind can be done with."""
 
     @property
-    def kind(self) -> Hashable:
+    def batch_key(self) -> Hashable:
         """Equal for tasks that fit together; None if it fits none."""
 
-    def together(self, others: Sequence[Task]) -> Task:
+    def as_batch(self, others: Sequence[Task]) -> Task:
         """This one and others as one task, which tells tuples: each one's moment, result or `ValueError`, or None."""
 
 
@@ -106,16 +106,16 @@ class Progress:
     """What the task returned, once the job is done."""
     error: str | None = None
     """One sentence, if the job failed."""
-    company: int = 0
+    num_others: int = 0
     """Jobs of others that are done together with this one, as one batch."""
 
 
 class Model:
     """A pipeline that is loaded once, in the background, and tried again if loading failed."""
 
-    def __init__(self, load: Callable[[], HuMoPipeline]) -> None:
+    def __init__(self, load: Callable[[], Any]) -> None:
         self._load = load
-        self._pipe: HuMoPipeline | None = None
+        self._pipe: Any = None
         self._error: Exception | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -155,7 +155,7 @@ class Job:
     """A task on its way; `humo.space.jobs.queue.JobQueue` carries it."""
 
     def __init__(self, task: Task) -> None:
-        """Prepare a job; it begins when it joins a line.
+        """Prepare a job; it begins when it joins a queue.
 
         Args:
             task: what to do.
@@ -184,14 +184,14 @@ class Job:
         return self.progress.phase.is_over
 
     @property
-    def gives_way(self) -> bool:
+    def is_preemptible(self) -> bool:
         """Whether the next job of the same visitor may end this one."""
-        return getattr(self.task, "gives_way", False)
+        return getattr(self.task, "is_preemptible", False)
 
     @cached_property
-    def kind(self) -> Hashable:
+    def batch_key(self) -> Hashable:
         """Equal for jobs that can be done together; None for one that cannot. May read a file, once."""
-        return self.task.kind if isinstance(self.task, Sociable) else None
+        return self.task.batch_key if isinstance(self.task, Batchable) else None
 
     def end(self) -> None:
         """Stop the job and wait until it is over."""
@@ -215,7 +215,7 @@ class Job:
                 self.progress = self._later()
             return self.progress
 
-    def tell(self, **changes: object) -> None:
+    def update(self, **changes: Any) -> None:
         """Change its progress; of a job that is over nothing changes any more."""
         with self._changed:
             if not self.is_over:
@@ -225,26 +225,26 @@ class Job:
     def begin(self) -> None:
         """Take note that the device is free for it."""
         self._started_at = time.monotonic()
-        self.tell(phase=Phase.LOADING, position=0)
+        self.update(phase=Phase.LOADING, position=0)
 
-    def prepare(self, company: int) -> None:
+    def prepare(self, num_others: int) -> None:
         """Take note that the model is there, and that so many others are done together with it."""
-        self.tell(phase=Phase.PREPARING, loading=time.monotonic() - self._started_at, company=company)
+        self.update(phase=Phase.PREPARING, loading=time.monotonic() - self._started_at, num_others=num_others)
 
     def take(self, value: Any) -> None:
         """Take what its task tells: a moment, at last a result, or the error of a task that has company."""
         if self.is_stopped:
-            self.tell(phase=Phase.STOPPED)
+            self.update(phase=Phase.STOPPED)
         elif isinstance(value, Moment):
             self._show(value)
         elif isinstance(value, ValueError):
             self.fail(str(value))
         elif value is not None:
-            self.tell(phase=Phase.DONE, result=value, seconds_left=0.0)
+            self.update(phase=Phase.DONE, result=value, seconds_left=0.0)
 
     def fail(self, error: str) -> None:
         """End with a sentence."""
-        self.tell(phase=Phase.FAILED, error=error)
+        self.update(phase=Phase.FAILED, error=error)
 
     def _later(self) -> Progress:
         elapsed, left = time.monotonic() - self._started_at, self.progress.seconds_left
@@ -259,7 +259,7 @@ class Job:
         else:
             per_step = (now - self._first_step_at) / (moment.step - 1)
         is_last = moment.step == moment.num_steps
-        self.tell(
+        self.update(
             phase=Phase.FINISHING if is_last else Phase.DENOISING,
             step=moment.step,
             num_steps=moment.num_steps,
@@ -273,6 +273,6 @@ def moments_of(model: Model) -> Run:
     """How a task is run here: its moments one after the other, and at last its result."""
 
     def moments(task: Task) -> Generator[Any]:
-        yield from stream(lambda tell: task.run(model.get(), tell))
+        yield from stream(lambda report: task.run(model.get(), report))
 
     return accelerate(moments, lambda task: task.seconds(model.get()))

@@ -12,16 +12,17 @@ import ipaddress
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from humo.media import Sound, read_picture, read_sound
 from humo.portrait import Portrait
 from humo.space.jobs.request import VideoRequest
 from humo.space.links.settings import MAX_TEXT, check_guidance, check_text
-from humo.system.ranges import LARGEST_SEED, short
+from humo.system.ranges import LARGEST_SEED, check_whole, short
 from humo.timing import FPS
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Limits:
         Raises:
             ValueError: if one of them is no whole number from 0 on; 0 jobs means no limit.
         """
-        given = {}
+        given: dict[str, Any] = {}
         for name in ("jobs_per_hour", "jobs_at_once", "trusted_proxies", "voice_seconds", "disk_mib"):
             text = environment.get(f"HUMO_{name.upper()}", "").strip()
             if text and not (text.isascii() and text.isdigit()):
@@ -121,7 +122,7 @@ class Limits:
         ):
             value = getattr(request, name)
             if value is not None:
-                _check_whole(name, value, lowest, highest)
+                check_whole(name, value, lowest, highest)
         if request.height and request.width and request.height * request.width > self.pixels:
             raise ValueError(
                 f"the video would have {request.height}x{request.width} pixels but at most {self.pixels:,} are allowed "
@@ -162,11 +163,6 @@ class Limits:
             )
 
 
-def _check_whole(name: str, value: object, lowest: int, highest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
-        raise ValueError(f"{name} is {short(value)}: choose a whole number from {lowest} to {highest}.")
-
-
 def client_of(peer: str | None, forwarded_for: str | None, trusted_proxies: int) -> str:
     """Name the client of a request by its address, as far as that can be trusted.
 
@@ -191,14 +187,6 @@ def client_of(peer: str | None, forwarded_for: str | None, trusted_proxies: int)
     return str(known)
 
 
-@dataclass(slots=True)
-class _Client:
-    """What a client has started, the oldest first."""
-
-    starts: list[float] = field(default_factory=list)
-    jobs: list[Job] = field(default_factory=list)
-
-
 class Hourly:
     """Counts what a client does within an hour, and refuses what is over the limit."""
 
@@ -220,17 +208,24 @@ class Hourly:
         Raises:
             ValueError: in one sentence, if that would be once too often.
         """
+        with self.granted(client):
+            pass
+
+    @contextmanager
+    def granted(self, client: str) -> Iterator[None]:
+        """Count a client as `count` does if what is done inside is not refused."""
         with self._lock:
             now = self._clock()
             recent = {name: [each for each in times if now - each < HOUR] for name, times in self._times.items()}
             self._times = {name: times for name, times in recent.items() if times}
-            times = self._times.setdefault(client, [])
+            times = self._times.get(client, [])
             if len(times) >= self._most:
                 minutes = max(1, round((HOUR - (now - times[0])) / 60))
                 raise ValueError(
                     f"{self._most} {self._what} an hour are granted here: please try again in {minutes} min."
                 )
-            times.append(now)
+            yield
+            self._times[client] = [*times, now]
 
 
 class Gate:
@@ -243,8 +238,10 @@ class Gate:
             limits: how many jobs.
             clock: tells seconds.
         """
-        self._limits, self._clock = limits, clock
-        self._clients: dict[str, _Client] = {}
+        hourly = limits.jobs_per_hour
+        self._hourly = None if hourly is None else Hourly(hourly, "videos", clock)
+        self._at_once = limits.jobs_at_once
+        self._jobs: dict[str, list[Job]] = {}
         self._lock = threading.Lock()
 
     def start(self, client: str, begin: Callable[[], AnyJob]) -> AnyJob:
@@ -261,28 +258,14 @@ class Gate:
             ValueError: in one sentence, if the client has too many, or as `begin` says.
         """
         with self._lock:
-            now = self._clock()
-            self._forget(now)
-            known = self._clients.get(client, _Client())
-            self._check(known, now)
-            job = begin()
-            known.starts.append(now)
-            known.jobs.append(job)
-            self._clients[client] = known
+            known = self._jobs.items()
+            running = {name: [job for job in jobs if not job.progress.phase.is_over] for name, jobs in known}
+            self._jobs = {name: jobs for name, jobs in running.items() if jobs}
+            own = self._jobs.get(client, [])
+            if self._at_once is not None and len(own) >= self._at_once:
+                videos = "1 video of yours is" if self._at_once == 1 else f"{self._at_once} videos of yours are"
+                raise ValueError(f"{videos} still being made: wait for one, or press Stop.")
+            with nullcontext() if self._hourly is None else self._hourly.granted(client):
+                job = begin()
+            self._jobs[client] = [*own, job]
             return job
-
-    def _forget(self, now: float) -> None:
-        """Drop what no longer counts, so that the memory does not grow with the number of clients ever seen."""
-        for known in self._clients.values():
-            known.starts = [start for start in known.starts if now - start < HOUR]
-            known.jobs = [job for job in known.jobs if not job.progress.phase.is_over]
-        self._clients = {client: known for client, known in self._clients.items() if known.starts or known.jobs}
-
-    def _check(self, known: _Client, now: float) -> None:
-        at_once, hourly = self._limits.jobs_at_once, self._limits.jobs_per_hour
-        if at_once is not None and len(known.jobs) >= at_once:
-            videos = "1 video of yours is" if at_once == 1 else f"{at_once} videos of yours are"
-            raise ValueError(f"{videos} still being made: wait for one, or press Stop.")
-        if hourly is not None and len(known.starts) >= hourly:
-            minutes = max(1, round((HOUR - (now - known.starts[-hourly])) / 60))
-            raise ValueError(f"{hourly} videos an hour are granted here: please try again in {minutes} min.")

@@ -38,10 +38,10 @@ class JobManager:
         self.quota = quota
         self._model, self._batches, self._max_jobs = model, batches, MAX_JOBS * places
         self._queue = JobQueue(model, run or moments_of(model), places, self._most_together)
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str | None, Job] = {}
         self._lock = threading.Lock()
 
-    def start(self, visitor: str, task: Task) -> Job:
+    def start(self, visitor: str | None, task: Task) -> Job:
         """Queue a visitor's task.
 
         Args:
@@ -51,7 +51,7 @@ class JobManager:
         Raises:
             ValueError: in one sentence, if this visitor's job or too many others are under way.
         """
-        self.make_way(visitor)
+        self.preempt(visitor)
         with self._lock:
             self._jobs = {key: job for key, job in self._jobs.items() if not job.is_over}
             if visitor in self._jobs:
@@ -63,17 +63,17 @@ class JobManager:
             self._queue.join(job)
             return job
 
-    def make_way(self, visitor: str) -> None:
+    def preempt(self, visitor: str | None) -> None:
         """End a visitor's quick look, if there is one, and wait for its end: at the most a step."""
         with self._lock:
             last = self._jobs.get(visitor)
-        if last is not None and last.gives_way:
+        if last is not None and last.is_preemptible:
             last.end()
 
     def _most_together(self, task: Task) -> int:
         return (self._batches or Batches.of_pipeline(self._model.get())).most(task)
 
-    def stop(self, visitor: str) -> None:
+    def stop(self, visitor: str | None) -> None:
         """Ask a visitor's job, if there is one, to end at its next step; returns at once."""
         with self._lock:
             job = self._jobs.get(visitor)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from humo.loading.memory_presets import PRESETS
+from humo.loading.memory_presets import PRESETS, fits
 from humo.space.jobs.zerogpu import is_zero_gpu
 from humo.system.fast_form_config import has_fast
 
@@ -31,12 +31,10 @@ LARGE = ("1.7B", "17B")
 MINI_FOLDER = Path(__file__).parents[3] / "assets" / "humo-mini"
 ZERO_GPU_BYTES = 48 * 10**9
 """Of the GPU that ZeroGPU lends; it cannot be asked before a call. Source: the Hub's documentation of 2026."""
-TOLERANCE = 0.9
-"""A GPU sold as 24 GB may report a little less: it counts as one from this share on, as in `humo.loading.memory`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Served:
+class LoadedModel:
     """The model that serves."""
 
     pipe: HuMoPipeline
@@ -67,7 +65,7 @@ def folder_of(wanted: str) -> Path | None:
     return None if wanted in LARGE else MINI_FOLDER if wanted == MINI else Path(wanted)
 
 
-def load_served(wanted: str = MINI, device: torch.device | str | None = None) -> Served:
+def load_model(wanted: str = MINI, device: torch.device | str | None = None) -> LoadedModel:
     """Load the model, or mini where a large one cannot be loaded. Takes seconds, or much longer for a large one.
 
     Args:
@@ -103,27 +101,27 @@ def memory_preset(num_bytes: int) -> str:
     Raises:
         ValueError: if it is smaller than the smallest.
     """
-    sizes = {name: int(name.removesuffix("GB")) * 10**9 for name in PRESETS}
-    fitting = [name for name, size in sizes.items() if size * TOLERANCE <= num_bytes]
+    fitting = [name for name in PRESETS if fits(name, num_bytes)]
     if not fitting:
-        raise ValueError(f"the GPU has {num_bytes / 1e9:.0f} GB and {next(iter(sizes))} are needed: take a larger one.")
-    return max(fitting, key=sizes.get)
+        least = next(iter(PRESETS))
+        raise ValueError(f"the GPU has {num_bytes / 1e9:.0f} GB and {least} are needed: take a larger one.")
+    return fitting[-1]
 
 
-def _load(wanted: str, device: torch.device | str | None, note: str) -> Served:
+def _load(wanted: str, device: torch.device | str | None, note: str) -> LoadedModel:
     from humo.checkpoints import load
     from humo.loading.fast_form import make_fast
 
     pipe = load(wanted, device=device)
-    if has_fast(folder := folder_of(wanted)):
+    if (folder := folder_of(wanted)) is not None and has_fast(folder):
         try:
             pipe.fast_form = make_fast(pipe, folder)
         except ValueError as error:  # of a model trained further, say: full quality is served all the same
             logging.getLogger(__name__).warning("No quick looks: %s", error)
-    return Served(pipe=pipe, name=_name(wanted), device=pipe.device.type, note=note)
+    return LoadedModel(pipe=pipe, name=_name(wanted), device=pipe.device.type, note=note)
 
 
-def _load_large(wanted: str, device: torch.device | str | None) -> Served:
+def _load_large(wanted: str, device: torch.device | str | None) -> LoadedModel:
     import torch
 
     from humo.checkpoints import load
@@ -134,7 +132,7 @@ def _load_large(wanted: str, device: torch.device | str | None) -> Served:
     memory = None
     if kind == "cuda":
         memory = memory_preset(ZERO_GPU_BYTES if is_zero_gpu() else torch.cuda.mem_get_info()[1])
-    return Served(pipe=load(wanted, device=kind, memory=memory), name=wanted, device=kind, note="")
+    return LoadedModel(pipe=load(wanted, device=kind, memory=memory), name=wanted, device=kind, note="")
 
 
 def _name(wanted: str) -> str:

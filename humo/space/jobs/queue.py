@@ -1,6 +1,6 @@
-"""The line that jobs wait in, and the devices that carry them: one job at a time each, or a few alike as one batch.
+"""The queue of jobs, and the devices that carry them: one job at a time each, or a few alike as one batch.
 
-The line is ours and not Gradio's, whose cancel frees a place while the cancelled function still computes: here the
+The queue is ours and not Gradio's, whose cancel frees a place while the cancelled function still computes: here the
 next job starts only when a device is really free. Jobs of one kind that wait together are done together where that
 makes more videos an hour (`humo.space.jobs.batching`), in the order of their coming.
 """
@@ -44,19 +44,19 @@ class JobQueue:
                 self._busy += 1
                 threading.Thread(target=self._carry_all, name="device", daemon=True).start()
             else:
-                job.tell(position=len(self._waiting))
+                job.update(position=len(self._waiting))
 
     def _leave(self, job: Job) -> None:
         with self._lock:
             if job in self._waiting:
                 self._waiting.remove(job)
-                job.tell(phase=Phase.STOPPED)
+                job.update(phase=Phase.STOPPED)
                 self._tell_positions()
 
     def _tell_positions(self) -> None:
         for index, job in enumerate(self._waiting):
             if job.progress.position != index + 1:
-                job.tell(position=index + 1)
+                job.update(position=index + 1)
 
     def _carry_all(self) -> None:
         while (job := self._next()) is not None:
@@ -76,7 +76,7 @@ class JobQueue:
         try:
             first.begin()
             self._model.get(lambda: first.is_stopped)
-            jobs += self._company(first)
+            jobs += self._others(first)
             for job in jobs:
                 job.prepare(len(jobs) - 1)
             self._follow(jobs)
@@ -84,7 +84,7 @@ class JobQueue:
                 job.fail("the video's process ended before the video was made: please try again.")
         except Stopped:
             for job in jobs:
-                job.tell(phase=Phase.STOPPED)
+                job.update(phase=Phase.STOPPED)
         except ValueError as error:
             for job in jobs:
                 job.fail(str(error))
@@ -93,14 +93,14 @@ class JobQueue:
             for job in jobs:
                 job.fail("Something went wrong on the server, its log says what: please try again.")
 
-    def _company(self, first: Job) -> list[Job]:
+    def _others(self, first: Job) -> list[Job]:
         """The waiting jobs that go with one, no longer waiting."""
         most = self._most_together(first.task) - 1
-        if most < 1 or first.kind is None:
+        if most < 1 or first.batch_key is None:
             return []
         with self._lock:
             waiting = list(self._waiting)
-        alike = [job for job in waiting if job.kind == first.kind]  # not under the lock: it may read a file
+        alike = [job for job in waiting if job.batch_key == first.batch_key]  # not under the lock: it may read a file
         with self._lock:
             alike = [job for job in alike if job in self._waiting][:most]
             self._waiting = [job for job in self._waiting if job not in alike]
@@ -111,14 +111,14 @@ class JobQueue:
 
     def _follow(self, jobs: Sequence[Job]) -> None:
         """Run their tasks and hand each what it is told, until all are over or stopped."""
-        tasks = [job.task for job in jobs]
-        values = self._run(tasks[0] if len(tasks) == 1 else tasks[0].together(tasks[1:]))
+        tasks: list[Any] = [job.task for job in jobs]
+        values = self._run(tasks[0] if len(tasks) == 1 else tasks[0].as_batch(tasks[1:]))
         try:
             for value in values:
                 if all(job.is_stopped or job.is_over for job in jobs):
                     raise Stopped
-                for job, told in zip(jobs, _each(value, len(jobs)), strict=True):
-                    job.take(told)
+                for job, update in zip(jobs, _each(value, len(jobs)), strict=True):
+                    job.take(update)
         finally:
             values.close()
 

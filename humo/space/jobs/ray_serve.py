@@ -3,7 +3,7 @@
     serve run --name humo humo.space.jobs.ray_serve:build model=mini replicas=2      # where Ray runs
     python app.py --ray                                                     # on a machine of the same cluster
 
-The page keeps the line; as many jobs, or batches, are at work as there may be replicas, and Ray starts and ends
+The page keeps the queue; as many jobs, or batches, are at work as there may be replicas, and Ray starts and ends
 replicas as they are needed. A replica that dies in the middle of a job takes nothing with it: files travel with the
 job and come back with its result, so another one begins it again, with the same seed where the visitor chose one.
 
@@ -33,7 +33,7 @@ from humo.space.jobs.batching import Batches
 from humo.space.jobs.job import Model, Moment, Task
 from humo.space.jobs.model_choice import VARIABLE, wanted_model
 from humo.space.jobs.request import Defaults
-from humo.space.jobs.served_model import Serving
+from humo.space.jobs.served_model import ServedModel
 from humo.space.jobs.task import MakeVideos
 from humo.space.jobs.transfer import Payload, pack, unpack_back, unpack_here
 from humo.space.jobs.zerogpu import stream
@@ -65,7 +65,7 @@ class Settings(BaseModel, extra="forbid"):
 
 @dataclass(frozen=True)
 class About:
-    """What the page has to know of the model behind a deployment; see `humo.space.jobs.served_model.Serving`."""
+    """What the page has to know of the model behind a deployment; see `humo.space.jobs.served_model.ServedModel`."""
 
     SERVING: ClassVar = ("name", "defaults", "fingerprint", "notice", "device", "has_fast")
 
@@ -79,29 +79,29 @@ class About:
     places: int
     """Replicas at the most."""
 
-    def serving(self) -> Serving:
+    def serving(self) -> ServedModel:
         """The model as the page knows it; the workers have it, so there is nothing to load."""
-        return Serving(**{name: getattr(self, name) for name in self.SERVING}, model=Model(lambda: None))
+        return ServedModel(**{name: getattr(self, name) for name in self.SERVING}, model=Model(lambda: None))
 
 
 class Replica:
     """One copy of the model."""
 
     def __init__(self, settings: Settings) -> None:
-        self._serving = Serving.open(wanted_model({VARIABLE: settings.model}))
+        self._serving = ServedModel.open(wanted_model({VARIABLE: settings.model}))
         self._places, self._pipe = settings.replicas, self._serving.model.get()
 
     def about(self) -> About:
         """Tell what it serves."""
-        told = {name: getattr(self._serving, name) for name in About.SERVING}
-        return About(**told, batches=Batches.of_pipeline(self._pipe), places=self._places)
+        values = {name: getattr(self._serving, name) for name in About.SERVING}
+        return About(**values, batches=Batches.of_pipeline(self._pipe), places=self._places)
 
     async def moments(self, sent: Payload) -> AsyncIterator[tuple[bool, Any]]:
-        """Run a task; what it tells comes as parcels, a refusal as (True, its sentence)."""
+        """Run a task; what it tells comes as payloads, a refusal as (True, its sentence)."""
         loop = asyncio.get_running_loop()
         with tempfile.TemporaryDirectory(prefix="humo-replica-") as folder:
             task, files = unpack_here(sent, Path(folder))
-            values = stream(lambda tell: task.run(self._pipe, tell))
+            values = stream(lambda report: task.run(self._pipe, report))
             try:
                 while (value := await loop.run_in_executor(None, next, values, _END)) is not _END:
                     yield False, pack(value, files)
@@ -115,7 +115,6 @@ def build(given: dict[str, Any]) -> serve.Application:
     """The application, for `serve run` and `serve build`; what is given is of `Settings`."""
     settings = Settings(**given)
     deployment = serve.deployment(
-        Replica,
         name="Replica",
         max_ongoing_requests=1,
         ray_actor_options={"num_cpus": settings.cpus, "num_gpus": settings.gpus},
@@ -126,14 +125,14 @@ def build(given: dict[str, Any]) -> serve.Application:
         },
         health_check_period_s=2,
         graceful_shutdown_timeout_s=5,
-    )
+    )(Replica)
     return deployment.bind(settings)
 
 
 class Workers:
     """The page's side of a deployment."""
 
-    def __init__(self, handle: serve.handle.DeploymentHandle) -> None:
+    def __init__(self, handle: serve.handle.DeploymentHandle[Any]) -> None:
         self._handle = handle
 
     @classmethod
@@ -151,8 +150,7 @@ class Workers:
             logger.debug("no workers", exc_info=error)
             raise ValueError(
                 "no workers answer on Ray: start them with `serve run --name humo humo.space.jobs.ray_serve:build` "
-                "on a machine "
-                "of this cluster, or leave --ray out."
+                "on a machine of this cluster, or leave --ray out."
             ) from None
 
     def about(self) -> About:
@@ -176,7 +174,7 @@ class Workers:
 
     def _run_once(self, sent: Payload, count: int | None) -> Iterator[Any]:
         answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        responses = self._handle.options(stream=True).moments.remote(sent)
+        responses: Any = self._handle.options(stream=True).moments.remote(sent)
 
         def listen() -> None:
             try:

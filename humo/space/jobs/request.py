@@ -17,9 +17,9 @@ from humo.timing import FPS, FRAMES_PER_LATENT, frames_for_sound, longest_by_sou
 
 if TYPE_CHECKING:
     from humo.media import Sound
-    from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
+    from humo.pipeline import HuMoPipeline
     from humo.portrait import Portrait
-    from humo.requests.call import Call
+    from humo.requests.call import Call, HuMoPipelineOutput
     from humo.sampling import StepState
 
 
@@ -93,9 +93,10 @@ class VideoRequest:
         Raises:
             ValueError: if the model has no fast form and that is asked for.
         """
-        if self.is_fast and pipe.fast_form is None:
+        form = pipe.fast_form if self.is_fast else pipe
+        if form is None:
             raise ValueError("this model has no fast form: ask for full quality.")
-        return pipe.fast_form if self.is_fast else pipe
+        return form
 
     def run(self, pipe: HuMoPipeline, on_step: Callable[[StepState], None] | None = None) -> HuMoPipelineOutput:
         """Make the video.
@@ -119,7 +120,7 @@ class VideoRequest:
         return read_call(pipe, **self._arguments())
 
     @property
-    def kind(self) -> Hashable:
+    def batch_key(self) -> Hashable:
         """Equal for requests whose videos have the same shape and can be made together.
 
         Raises:

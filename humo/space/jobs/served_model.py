@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 
 from humo.media import warm_up
 from humo.space.jobs.job import Model
-from humo.space.jobs.model_choice import LARGE, folder_of, load_served
+from humo.space.jobs.model_choice import folder_of, load_model
 from humo.space.jobs.request import Defaults, VideoRequest
 from humo.space.jobs.task import Result, work_of
 from humo.space.jobs.time_left import Pace, Work
-from humo.space.links.share import fingerprint_folder
+from humo.system.digests import fingerprint_folder
 from humo.system.fast_form_config import has_fast
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
-    from humo.space.jobs.model_choice import Served
+    from humo.space.jobs.model_choice import LoadedModel
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Serving:
+class ServedModel:
     """A model, loaded or on its way.
 
     Attributes:
@@ -47,7 +47,7 @@ class Serving:
     _pace: Pace = field(default_factory=Pace)
 
     @classmethod
-    def open(cls, wanted: str) -> Serving:
+    def open(cls, wanted: str) -> ServedModel:
         """Find a model. Mini and folders are described by their files and loaded later, when `model` is asked to.
 
         The published ones are loaded at once: whether they can serve here decides what the page offers.
@@ -58,9 +58,8 @@ class Serving:
         Raises:
             ValueError: in one sentence, if there is no such model.
         """
-        if wanted in LARGE:
-            return cls._of_served(load_served(wanted))
-        folder = folder_of(wanted)
+        if (folder := folder_of(wanted)) is None:
+            return cls._of_served(load_model(wanted))
         name = wanted if not Path(wanted).is_dir() else Path(wanted).resolve().name
         model = Model(lambda: serving._load(wanted))
         defaults, fingerprint = Defaults.of_folder(folder), fingerprint_folder(folder)
@@ -68,14 +67,14 @@ class Serving:
         return serving
 
     @classmethod
-    def of_pipeline(cls, pipe: HuMoPipeline, name: str) -> Serving:
+    def of_pipeline(cls, pipe: HuMoPipeline, name: str) -> ServedModel:
         """A pipeline that is loaded already."""
         serving = cls(name, Defaults.of_pipeline(pipe), "", Model(lambda: pipe), device=pipe.device.type)
         serving.has_fast = pipe.fast_form is not None
         return serving
 
     @classmethod
-    def _of_served(cls, served: Served) -> Serving:
+    def _of_served(cls, served: LoadedModel) -> ServedModel:
         serving = cls.of_pipeline(served.pipe, served.name)
         serving.notice = served.note
         folder = folder_of(served.name)
@@ -83,7 +82,7 @@ class Serving:
         return serving
 
     def _load(self, wanted: str) -> HuMoPipeline:
-        served = load_served(wanted)
+        served = load_model(wanted)
         self.device = served.device
         try:
             warm_up()

@@ -12,15 +12,15 @@ import numpy as np
 from PIL import Image
 
 from humo.media import write_video
-from humo.space.jobs.job import Moment, Task
+from humo.space.jobs.job import Moment
 from humo.space.jobs.request import Defaults, VideoRequest
-from humo.space.jobs.time_left import Work
-from humo.space.jobs.zerogpu import expected_seconds
+from humo.space.jobs.time_left import Work, assumed_seconds
+from humo.space.temporary import made_again
 
 if TYPE_CHECKING:
     from humo.layers.decoding import OnFrames
-    from humo.pipeline import HuMoPipeline, HuMoPipelineOutput
-    from humo.requests.call import Call
+    from humo.pipeline import HuMoPipeline
+    from humo.requests.call import Call, HuMoPipelineOutput
     from humo.sampling import StepState
 
 SHOWN_SIDE = 512
@@ -48,11 +48,11 @@ class Watcher:
 
     Args:
         pipe: makes them.
-        tell: told a moment a video at every step, and later the moments of single ones, beside None for the others.
+        report: told a moment a video at every step, and later the moments of single ones, beside None for the others.
     """
 
-    def __init__(self, pipe: HuMoPipeline, tell: Callable[[Sequence[Moment | None]], None]) -> None:
-        self._pipe, self._tell = pipe, tell
+    def __init__(self, pipe: HuMoPipeline, report: Callable[[Sequence[Any]], None]) -> None:
+        self._pipe, self._tell = pipe, report
         self._num_videos = self._num_steps = 1
         self._previewed_at, self._preview_cost = time.monotonic(), 0.0
 
@@ -72,7 +72,7 @@ class Watcher:
         """
         num_frames = 0
 
-        def tell(frames: np.ndarray) -> None:
+        def report(frames: np.ndarray) -> None:
             nonlocal num_frames
             num_frames += len(frames)
             moments: list[Moment | None] = [None] * self._num_videos
@@ -80,14 +80,14 @@ class Watcher:
             moments[number] = Moment(self._num_steps, self._num_steps, words, Image.fromarray(frames[-1]))
             self._tell(moments)
 
-        return tell
+        return report
 
     def _previews(self, state: StepState, is_last: bool) -> list[Image.Image | None]:
         """The pictures of this step; None where new ones would slow the job by over a tenth."""
         now = time.monotonic()
         if now - self._previewed_at < 10 * self._preview_cost and not is_last:
             return [None] * len(state.clean)
-        previews = [self._pipe.preview(clean[None]) for clean in state.clean]
+        previews: list[Image.Image | None] = [self._pipe.preview(clean[None]) for clean in state.clean]
         self._previewed_at = time.monotonic()
         self._preview_cost = self._previewed_at - now
         return previews
@@ -106,23 +106,23 @@ class MakeVideo:
     path: Path
 
     @property
-    def gives_way(self) -> bool:
+    def is_preemptible(self) -> bool:
         """A quick look does, to whatever its visitor wants next."""
         return self.request.is_fast
 
     @property
-    def kind(self) -> Hashable:
+    def batch_key(self) -> Hashable:
         """Equal for videos of the same shape, None where that cannot be told: `run` tells why."""
         try:
-            return self.request.kind
+            return self.request.batch_key
         except ValueError:
             return None
 
-    def together(self, others: Sequence[Task]) -> MakeVideos:
+    def as_batch(self, others: Sequence[MakeVideo]) -> MakeVideos:
         """This one and others of its kind as one task."""
         return MakeVideos((self, *others))
 
-    def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> Result:
+    def run(self, pipe: HuMoPipeline, report: Callable[[Moment], None]) -> Result:
         """Make it and write it.
 
         Raises:
@@ -130,15 +130,14 @@ class MakeVideo:
         """
         pipe = self.request.made_by(pipe)
         call = self.request.read(pipe)
-        watcher = Watcher(pipe, lambda moments: tell(moments[0]))
-        return self.write(pipe.make_together([call], watcher, [watcher.frames_of(0, call.request.num_frames)])[0])
+        watcher = Watcher(pipe, lambda moments: report(moments[0]))
+        return self.write(pipe.generate_batch([call], watcher, [watcher.frames_of(0, call.request.num_frames)])[0])
 
     def write(self, output: HuMoPipelineOutput) -> Result:
         """Write the video that was made."""
         is_small = self.request.is_fast  # a quick look leaves the enlarging, a fifth of its time, to the browser
         scale = 1 if is_small else max(1, SHOWN_SIDE // max(output.frames.shape[1:3]))
-        self.path.parent.mkdir(exist_ok=True)  # a folder that stays empty for long is cleared away
-        write_video(self.path, output.frames, output.fps, output.audio, output.settings, scale)
+        write_video(made_again(self.path), output.frames, output.fps, output.audio, output.settings, scale)
         return Result(
             path=self.path,
             seed=output.seed,
@@ -151,12 +150,12 @@ class MakeVideo:
 
     def seconds(self, pipe: HuMoPipeline) -> float:
         """Expected time on a GPU."""
-        return expected_seconds(pipe, work_of(self.request, Defaults.of_pipeline(pipe)))
+        return expected_seconds(pipe, self.request)
 
 
 @dataclass(frozen=True, slots=True)
 class MakeVideos:
-    """Several videos as one batch; what is told are tuples, as `humo.space.jobs.job.Sociable` says.
+    """Several videos as one batch; what is told are tuples, as `humo.space.jobs.job.Batchable` says.
 
     Attributes:
         tasks: of one kind.
@@ -164,7 +163,7 @@ class MakeVideos:
 
     tasks: tuple[MakeVideo, ...]
 
-    def run(self, pipe: HuMoPipeline, tell: Callable[[tuple[Any, ...]], None]) -> tuple[None, ...]:
+    def run(self, pipe: HuMoPipeline, report: Callable[[tuple[Any, ...]], None]) -> tuple[None, ...]:
         """Make and write them; each is told its result, or its error, as soon as there is one."""
         pipe = self.tasks[0].request.made_by(pipe)
         calls: dict[int, Call] = {}
@@ -172,21 +171,21 @@ class MakeVideos:
             try:
                 calls[index] = task.request.read(pipe)
             except ValueError as error:
-                tell(self._only({index: error}))
+                report(self._only({index: error}))
         if not calls:
             return self._only({})
-        watcher = Watcher(pipe, lambda moments: tell(self._only(dict(zip(calls, moments, strict=True)))))
+        watcher = Watcher(pipe, lambda moments: report(self._only(dict(zip(calls, moments, strict=True)))))
         seen = [watcher.frames_of(number, call.request.num_frames) for number, call in enumerate(calls.values())]
-        for index, output in zip(calls, pipe.make_together(list(calls.values()), watcher, seen), strict=True):
-            tell(self._only({index: self.tasks[index].write(output)}))
+        for index, output in zip(calls, pipe.generate_batch(list(calls.values()), watcher, seen), strict=True):
+            report(self._only({index: self.tasks[index].write(output)}))
         return self._only({})
 
     def seconds(self, pipe: HuMoPipeline) -> float:
         """Expected time on a GPU."""
         return sum(task.seconds(pipe) for task in self.tasks)
 
-    def _only(self, told: Mapping[int, Any]) -> tuple[Any, ...]:
-        return tuple(told.get(index) for index in range(len(self.tasks)))
+    def _only(self, by_index: Mapping[int, Any]) -> tuple[Any, ...]:
+        return tuple(by_index.get(index) for index in range(len(self.tasks)))
 
 
 def work_of(request: VideoRequest, defaults: Defaults) -> Work:
@@ -205,3 +204,10 @@ def work_of(request: VideoRequest, defaults: Defaults) -> Work:
         guidance=request.guidance or defaults.guidance,
         trained_frames=defaults.trained_frames,
     )
+
+
+def expected_seconds(pipe: HuMoPipeline, request: VideoRequest) -> float:
+    """Seconds of the denoising of a request's video on a GPU of the speed that `humo.loading.estimates` assumes."""
+    from humo.loading.estimates import sizes_of_pipeline
+
+    return assumed_seconds(sizes_of_pipeline(pipe), work_of(request, Defaults.of_pipeline(pipe)))

@@ -13,9 +13,12 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from humo.timing import count_latents
+
+if TYPE_CHECKING:
+    from humo.loading.estimates import Sizes
 
 KEPT = 5
 """Measurements of a model on a device that count."""
@@ -95,10 +98,16 @@ def _estimated(model: str, device: str, work: Work) -> float | None:
     """What `humo.loading.estimates` says of a published model on a GPU of its assumed speed; None for any other."""
     if not device.startswith("cuda") or model not in ("1.7B", "17B"):
         return None
-    from humo.loading.estimates import Call, estimate, sizes_of_preset
-    from humo.loading.memory_presets import plan_for
+    from humo.loading.estimates import sizes_of_preset
 
-    sizes = sizes_of_preset(model)
+    return assumed_seconds(sizes_of_preset(model), work)
+
+
+def assumed_seconds(sizes: Sizes, work: Work) -> float:
+    """Seconds of the denoising of a video on a GPU of the speed that `humo.loading.estimates` assumes."""
+    from humo.loading.estimates import Call, estimate
+    from humo.loading.memory_presets import Plan
+
     call = Call(num_images=work.num_images, has_audio=work.has_audio, guidance=work.guidance)
-    figures = estimate(sizes, work.height, work.width, work.num_frames, plan_for(None, sizes.transformer), call)
+    figures = estimate(sizes, work.height, work.width, work.num_frames, Plan(), call)
     return figures.seconds(work.num_inference_steps)

@@ -1,6 +1,6 @@
 """Tasks and results that travel to another machine with the files whose paths stand in them. Ours.
 
-Parcels go between the page and its own workers alone, over Ray, which pickles all that it carries.
+Payloads go between the page and its own workers alone, over Ray, which pickles all that it carries.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from humo.system.files import replaced
+from humo.space.temporary import made_again
+from humo.system.files import atomic_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,7 @@ def unpack_back(payload: Payload, sent: Payload) -> Any:
             raise ValueError("the worker told of a file that it was not asked for: please try again.")
         places.append(Path(name))
         if data is not None and sent.files[sent.paths.index(name)] is None:
-            places[-1].parent.mkdir(exist_ok=True)  # a folder that stays empty for long is cleared away
-            with replaced(places[-1]) as part:
+            with atomic_write(made_again(places[-1])) as part:
                 part.write_bytes(data)
     return _Unpacker(payload.content, places).load()
 

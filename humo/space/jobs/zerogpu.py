@@ -8,7 +8,7 @@ as a generator, here and there alike:
         pipe = model.get()
         yield from stream(lambda emit: task.run(pipe, lambda state: emit(look(pipe, state))))
 
-    moments = accelerate(moments, lambda task: expected_seconds(model.get(), work_of(task)))
+    moments = accelerate(moments, lambda task: task.seconds(model.get()))
 
 `look` turns a step into something that can be pickled: numbers and pictures, no tensors of the GPU. Everywhere but on
 ZeroGPU `accelerate` returns the function itself. `spaces` reads from the context of the request whose quota a call
@@ -28,12 +28,8 @@ import os
 import queue
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
-
-if TYPE_CHECKING:
-    from humo.pipeline import HuMoPipeline
-    from humo.space.jobs.time_left import Work
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,7 +57,7 @@ _SPACES = importlib.import_module("spaces") if is_zero_gpu() else None
 """Imported with this module, for it has to come before anything that touches CUDA."""
 
 
-def accelerate(events: Callable[P, Iterator[T]], seconds: Callable[P, float]) -> Callable[P, Iterator[T]]:
+def accelerate(events: Callable[P, Generator[T]], seconds: Callable[P, float]) -> Callable[P, Generator[T]]:
     """The same generator function, on a GPU that ZeroGPU lends for each call; the function itself elsewhere.
 
     Args:
@@ -82,7 +78,7 @@ def accelerate(events: Callable[P, Iterator[T]], seconds: Callable[P, float]) ->
     lent = _SPACES.GPU(duration=duration)(_refusals_yielded(events))
 
     @functools.wraps(events)
-    def run(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+    def run(*args: P.args, **kwargs: P.kwargs) -> Generator[T]:
         try:
             for is_refusal, value in lent(*args, **kwargs):
                 if is_refusal:
@@ -107,7 +103,7 @@ def _refusals_yielded(events: Callable[P, Iterator[T]]) -> Callable[P, Iterator[
     return run
 
 
-def stream(work: Callable[[Callable[[Any], None]], Any]) -> Iterator[Any]:
+def stream(work: Callable[[Callable[[Any], None]], Any]) -> Generator[Any]:
     """A function that calls back, as a generator: what it calls back with, and at last what it returns.
 
     The function runs in a thread and rests at every call back until the next value is asked for. Closing the generator
@@ -154,21 +150,6 @@ def stream(work: Callable[[Callable[[Any], None]], Any]) -> Iterator[Any]:
         is_closed.set()
         resume.release()
         thread.join()
-
-
-def expected_seconds(pipe: HuMoPipeline, work: Work) -> float:
-    """Seconds of the denoising of a video on a GPU of the speed that `humo.loading.estimates` assumes.
-
-    Args:
-        pipe: what makes it.
-        work: what is to be made.
-    """
-    from humo.loading.estimates import Call, estimate, sizes_of_pipeline
-    from humo.loading.memory_presets import Plan
-
-    call = Call(num_images=work.num_images, has_audio=work.has_audio, guidance=work.guidance)
-    figures = estimate(sizes_of_pipeline(pipe), work.height, work.width, work.num_frames, Plan(), call)
-    return figures.seconds(work.num_inference_steps)
 
 
 def gpu_seconds(expected: float) -> int:

@@ -25,8 +25,10 @@ from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import MakeVideo, Result
 from humo.space.links.record_files import clear_parts, remove_record, write_record
 from humo.space.links.records import FileEntry, Record, is_id
-from humo.space.links.share import collect_files, fingerprint_folder, make_record, write_inputs
+from humo.space.links.share import collect_files, make_record, write_inputs
 from humo.space.links.storage import GALLERY, ReadOnlyStore, Store
+from humo.system.command_line import as_app, run
+from humo.system.digests import fingerprint_folder
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -100,8 +102,8 @@ def _current(store: ReadOnlyStore, id: str, example: Example, fingerprint: str) 
             store.file(id, name)
     except ValueError:
         return None
-    told = (fingerprint, example.mode, example.prompt, example.seed)
-    if told != (record.fingerprint, record.settings.mode, record.settings.prompt, record.settings.seed):
+    facts = (fingerprint, example.mode, example.prompt, example.seed)
+    if facts != (record.fingerprint, record.settings.mode, record.settings.prompt, record.settings.seed):
         return None
     with tempfile.TemporaryDirectory(prefix="humo-gallery-") as work:
         inputs = write_inputs(_request(example), record.seconds, Path(work))
@@ -159,23 +161,8 @@ def gallery(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command.
-
-    Args:
-        arguments: without the program's name; None for those of the process.
-
-    Returns:
-        Exit code: 0, 2 for a wrong call.
-    """
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(gallery)
-    try:
-        return app(arguments, prog_name="python -m humo.space.links.gallery") or 0
-    except ValueError as error:
-        typer.echo(f"Error: {error}", err=True)
-        return 2
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
+    """Runs the command; arguments and exit code as of `humo.system.command_line.run`."""
+    return run(as_app(gallery), arguments, "python -m humo.space.links.gallery")
 
 
 if __name__ == "__main__":

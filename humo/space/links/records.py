@@ -17,10 +17,11 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 from humo.space.links.settings import VideoSettings, check_text
+from humo.system.digests import digest_file
 
 SCHEMA = 2
 """Of the records that are written."""
@@ -48,9 +49,7 @@ class FileEntry:
     @classmethod
     def of(cls, path: Path) -> FileEntry:
         """Read a file's."""
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return cls(digest, file.tell())
+        return cls(digest_file(path), path.stat().st_size)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +63,7 @@ class Record:
     app: str
     """Version of this project."""
     fingerprint: str
-    """Of the model's weights (`humo.space.links.share.fingerprint_folder`); empty in records of version 1."""
+    """Of the model's weights (`humo.system.digests.fingerprint_folder`); empty in records of version 1."""
     settings: VideoSettings
     """With the mode and the model's name."""
     seconds: float
@@ -101,7 +100,7 @@ class Record:
         return ("picture",) * lacks_picture + ("voice",) * lacks_voice
 
     @property
-    def told(self) -> str:
+    def missing_note(self) -> str:
         """A sentence about the missing inputs; empty if none is missing."""
         if not self.missing:
             return ""
@@ -151,7 +150,7 @@ def new_id() -> str:
     return secrets.token_urlsafe(16)
 
 
-def is_id(text: object) -> bool:
+def is_id(text: object) -> TypeGuard[str]:
     """Whether a text could be an id, or a token."""
     return isinstance(text, str) and _ID.fullmatch(text) is not None
 

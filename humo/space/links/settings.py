@@ -6,12 +6,15 @@ be used.
 
 from __future__ import annotations
 
+import json
 from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from humo.guidance import make_rule
 from humo.portrait import Portrait
-from humo.system.ranges import LARGEST_SEED, MOST, SCALES, TIMESTEPS, check_number, short
+from humo.space.links.mp4_metadata import read_texts
+from humo.system.ranges import LARGEST_SEED, MOST, SCALES, TIMESTEPS, check_number, is_whole, short
 from humo.timing import check_num_frames
 
 MODES = ("T", "TI", "TA", "TIA")
@@ -89,6 +92,40 @@ class VideoSettings:
         return cls(**given)
 
 
+def read_settings(path: str | Path) -> VideoSettings:
+    """Read what a video was made with from the file itself: `humo.media.write_video` wrote it into its description.
+
+    Nothing is decoded, and no more than a few kilobytes are read, however large the file is.
+
+    Args:
+        path: an mp4 that the page, the command line or the library wrote.
+
+    Returns:
+        The settings, each within its bounds.
+
+    Raises:
+        ValueError: in one sentence, with the file's name and never its folder, if it is missing, no mp4, damaged, of
+            other makers, or its settings cannot be used here.
+    """
+    path = Path(path)
+    try:
+        description = read_texts(path).get("description")
+    except OSError:
+        raise ValueError(f"video {path.name} is not there any more or cannot be read: choose it again.") from None
+    if description is None:
+        raise ValueError(
+            f"video {path.name} carries no settings: it was not made here, or a site on its way removed them."
+        )
+    try:
+        plain = json.loads(description)
+    except (ValueError, RecursionError):
+        raise ValueError(f"video {path.name} was not made here: its description holds no settings of ours.") from None
+    try:
+        return VideoSettings.of_plain(plain)
+    except ValueError as error:
+        raise ValueError(f"video {path.name} has settings that cannot be used: {error}") from None
+
+
 def check_guidance(guidance: object) -> None:
     """See that a rule given as plain data can be built and called.
 
@@ -135,7 +172,7 @@ def _check_scale(name: str, value: object) -> None:
 
 
 def _check_whole(name: str, value: object, lowest: int, highest: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+    if not is_whole(value, lowest, highest):
         raise ValueError(f"{name} is {short(value)}: it must be a whole number from {lowest} to {highest}.")
 
 

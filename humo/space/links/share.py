@@ -7,7 +7,6 @@ samples.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import subprocess
 import tempfile
@@ -22,18 +21,14 @@ from humo.portrait import Portrait, draw_portrait
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import Result
 from humo.space.links.records import POSTER, VIDEO, FileEntry, Record, app_version, hash_token, new_id, now
-from humo.space.links.restore import read_settings
-from humo.space.links.settings import VideoSettings
+from humo.space.links.settings import VideoSettings, read_settings
 from humo.space.links.storage import Store
-from humo.system.fast_form_config import FOLDER as FAST
 from humo.timing import FPS
 
 MAX_SIDE = 1_280
 """Larger reference pictures are kept at this many pixels: no published model shows more of them."""
 _TIMEOUT = 60
 """Seconds that ffmpeg may take for one frame."""
-_SAMPLE = 1 << 16
-"""Bytes of each of the three pieces of a weight file that go into its fingerprint."""
 
 
 def share(
@@ -45,7 +40,7 @@ def share(
         store: where.
         result: the video.
         request: what it was made from.
-        fingerprint: of the model (`fingerprint_folder`).
+        fingerprint: of the model (`humo.system.digests.fingerprint_folder`).
         keep_inputs: also keep the pictures and the sound; ask the visitor, for they may be a face and a voice.
 
     Returns:
@@ -128,8 +123,8 @@ def write_inputs(request: VideoRequest, seconds: float, folder: Path) -> dict[st
     files = {}
     for number, picture in enumerate(request.images, start=1):
         name = f"inputs/picture-{number}.webp"
-        is_drawn = isinstance(picture, Portrait)
-        _write_picture(draw_portrait(picture) if is_drawn else read_picture(picture), folder / name)
+        shown = draw_portrait(picture) if isinstance(picture, Portrait) else read_picture(picture)
+        _write_picture(shown, folder / name)
         files[name] = folder / name
     if request.audio is not None:
         sound, name = read_sound(request.audio), "inputs/voice.flac"
@@ -137,33 +132,6 @@ def write_inputs(request: VideoRequest, seconds: float, folder: Path) -> dict[st
         soundfile.write(str(folder / name), kept, sound.rate, subtype="PCM_24")
         files[name] = folder / name
     return files
-
-
-def fingerprint_folder(folder: Path) -> str:
-    """Ten letters that tell a saved model from every other, in milliseconds however large it is.
-
-    Of each weight file the name, the size and three pieces of 64 KiB are read: training changes all of them. It finds
-    another model, not a bad download. A fast form, which follows the model, does not count.
-
-    Args:
-        folder: of a saved pipeline.
-
-    Raises:
-        ValueError: if there are no weights in it.
-    """
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.safetensors")}
-    weights = [path for name, path in sorted(files.items()) if not name.startswith(f"{FAST}/")]
-    if not weights:
-        raise ValueError(f"{folder.name} holds no weights: give the folder of a saved pipeline.")
-    digest = hashlib.sha256()
-    for path in weights:
-        size = path.stat().st_size
-        digest.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
-        with open(path, "rb") as file:
-            for start in (0, (size - _SAMPLE) // 2, size - _SAMPLE):
-                file.seek(max(0, start))
-                digest.update(file.read(_SAMPLE))
-    return digest.hexdigest()[:10]
 
 
 def _check_same(settings: VideoSettings, request: VideoRequest) -> None:

@@ -29,7 +29,7 @@ from humo.space.links.record_files import (
     write_record,
 )
 from humo.space.links.records import Record, check_name, is_id
-from humo.system.files import alone
+from humo.system.files import atomic_write, exclusive_lock
 
 GALLERY = Path(__file__).parents[3] / "assets" / "examples" / "generations"
 """The shipped records (`humo.space.links.gallery`)."""
@@ -212,7 +212,9 @@ class FolderStore(ReadOnlyStore):
     def _alone(self) -> Iterator[None]:
         with ExitStack() as held:
             try:
-                held.enter_context(alone(self.folder / ".lock", "another process works on the stored links: waiting."))
+                held.enter_context(
+                    exclusive_lock(self.folder / ".lock", "another process works on the stored links: waiting.")
+                )
             except ValueError:  # it names the folder, which is nothing for visitors
                 raise ValueError(UNWRITABLE) from None
             yield
@@ -274,11 +276,10 @@ def take(store: Store, id: str, name: str, folder: Path) -> Path:
         ValueError: as `Store.file`, or if the disk cannot be written.
     """
     source, copy = store.file(id, name), folder / id / Path(name).name
-    part = copy.with_name(f"{time.monotonic_ns()}-{copy.name}")
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, part)
-        os.replace(part, copy)
+        with atomic_write(copy, f"-{time.monotonic_ns()}") as part:
+            shutil.copyfile(source, part)
     except OSError:
         raise ValueError(UNWRITABLE if source.exists() else GONE) from None
     return copy

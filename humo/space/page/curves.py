@@ -93,7 +93,8 @@ def describe(shown: Schedule, rule: Rule) -> str:
     if len(shown.changes) > 1:
         return f"{words} The weights change with time, at {len(shown.changes)} of {steps} steps."
     before = shown.changes[0]
-    place = f"the switch at timestep {rule.switch:g}" if _has_switch(shown, rule) else "the change of the weights"
+    switch = _switch_of(shown, rule)
+    place = "the change of the weights" if switch is None else f"the switch at timestep {switch:g}"
     lie = "One step lies" if before == 1 else f"{before} steps lie"
     return f"{words} {lie} before {place}, {steps - before} after it."
 
@@ -110,9 +111,9 @@ def _why_no_switch(shown: Schedule, rule: Rule) -> str:
     return ": on both sides of the switch they are the same here"
 
 
-def _has_switch(shown: Schedule, rule: Rule) -> bool:
+def _switch_of(shown: Schedule, rule: Rule) -> float | None:
     switch = getattr(rule, "switch", None)
-    return switch is not None and shown.changes == [int((shown.timesteps > switch).sum())]
+    return None if switch is None or shown.changes != [int((shown.timesteps > switch).sum())] else switch
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:
@@ -191,13 +192,13 @@ def _zero(plot: _Plot) -> str:
 
 
 def _switch(shown: Schedule, rule: Rule, plot: _Plot) -> str:
-    if not _has_switch(shown, rule):
+    if (switch := _switch_of(shown, rule)) is None:
         return ""
     x = plot.x(shown.changes[0])
     anchor, away = ("end", -4) if x > WIDTH * 0.7 else ("start", 4)
     return (
         f'<path class="switch" d="M{x:.1f} 2V{HEIGHT - _BOTTOM}"/>'
-        f'<text class="switch" x="{x + away:.1f}" y="10" text-anchor="{anchor}">switch at {rule.switch:g}</text>'
+        f'<text class="switch" x="{x + away:.1f}" y="10" text-anchor="{anchor}">switch at {switch:g}</text>'
     )
 
 

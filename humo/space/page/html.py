@@ -89,7 +89,7 @@ def _words(progress: Progress) -> tuple[str, str]:
     if progress.phase is Phase.STOPPED:
         return "Stopped", f"after step {progress.step} of {progress.num_steps}" if progress.num_steps else ""
     if progress.phase is Phase.FAILED:
-        return sentence(progress.error), ""
+        return sentence(progress.error or ""), ""
     return "Done", ""
 
 
@@ -206,7 +206,7 @@ def facts(record: Record) -> str:
     if settings.prompt_read:
         rows["The model read"] = settings.prompt_read
     cells = "".join(f"<tr><th scope='row'>{name}</th><td>{html.escape(str(v))}</td></tr>" for name, v in rows.items())
-    told = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in (*record.notes, record.told) if sentence)
+    told = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in (*record.notes, record.missing_note) if sentence)
     return f'<table class="humo-facts">{cells}</table><div class="humo-told">{told}</div>'
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
@@ -113,10 +113,10 @@ def draw_tiles(portrait: Portrait) -> Image.Image:
     """All small drawings: a row an attribute, a column a value, RGB."""
     sheet = Image.new("RGB", (_COLUMNS * TILE, len(ROWS) * TILE))
     for y, row in enumerate(ROWS):
-        part = [round(edge * DRAWN) for edge in _PARTS.get(row.name, _HEAD)]
+        left, top, right, bottom = (round(edge * DRAWN) for edge in _PARTS.get(row.name, _HEAD))
         for x, value in enumerate(row.values):
-            drawn = draw_portrait(replace(portrait, **{row.name: value or None}), DRAWN)
-            tile = drawn.crop(part).resize((TILE, TILE), Image.Resampling.BICUBIC)
+            drawn = draw_portrait(portrait.with_changes(**{row.name: value or None}), DRAWN)
+            tile = drawn.crop((left, top, right, bottom)).resize((TILE, TILE), Image.Resampling.BICUBIC)
             sheet.paste(tile, (x * TILE, y * TILE))
     return sheet
 

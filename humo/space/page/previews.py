@@ -70,7 +70,7 @@ def describe_picture(size: tuple[int, int], height: int, width: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Heard:
+class SoundPreview:
     """What the model makes of a sound."""
 
     duration: float
@@ -98,7 +98,7 @@ class Heard:
         return (end - WINDOW) / FPS, end / FPS
 
 
-def listen(sound: Sound, max_frames: int | None, num_frames: int | None = None) -> Heard:
+def preview_sound(sound: Sound, max_frames: int | None, num_frames: int | None = None) -> SoundPreview:
     """Find out what the model will hear, as `humo.requests.checks.choose_num_frames` decides.
 
     Args:
@@ -112,25 +112,20 @@ def listen(sound: Sound, max_frames: int | None, num_frames: int | None = None) 
     last = min(sound.duration, num_frames / FPS)
     pauses = [(begin, min(end, last)) for begin, end in find_pauses(speech, sound.duration)] if speech else []
     shown = tuple((begin, end) for begin, end in pauses if end - begin >= MIN_PAUSE)
-    return Heard(duration=sound.duration, num_frames=num_frames, has_speech=bool(speech), pauses=shown)
+    return SoundPreview(duration=sound.duration, num_frames=num_frames, has_speech=bool(speech), pauses=shown)
 
 
 def heard_html(sound: Sound, max_frames: int | None, num_frames: int | None = None) -> str:
     """A sound as the model hears it: its wave, the windows of the latent frames, what is cut and where nobody speaks.
 
-    Args:
-        sound: as `humo.media.read_sound` gives it.
-        max_frames: longest video in frames, None for no limit.
-        num_frames: of the video, where it does not follow the sound.
-
     Returns:
-        HTML of a figure.
+        HTML of a figure; arguments as of `listen`.
     """
-    heard = listen(sound, max_frames, num_frames)
+    heard = preview_sound(sound, max_frames, num_frames)
     return figure("humo-heard", draw_sound(sound, heard), describe_sound(heard))
 
 
-def describe_sound(heard: Heard) -> str:
+def describe_sound(heard: SoundPreview) -> str:
     """In words what `draw_sound` shows."""
     frames = "1 frame" if heard.num_frames == 1 else f"{heard.num_frames} frames"
     words = f"The model hears {heard.seconds:.2f} s: {frames}"
@@ -149,7 +144,7 @@ def describe_sound(heard: Heard) -> str:
     return words
 
 
-def draw_sound(sound: Sound, heard: Heard) -> str:
+def draw_sound(sound: Sound, heard: SoundPreview) -> str:
     """The wave as an SVG, pauses shaded: what is heard in colour, what is cut grey, the windows below."""
     total = max(heard.duration, heard.seconds)
     scale = COLUMNS / total
@@ -178,7 +173,7 @@ _STYLES = {
 }
 
 
-def _wave(sound: Sound, heard: Heard, total: float) -> list[str]:
+def _wave(sound: Sound, heard: SoundPreview, total: float) -> list[str]:
     """One bar a column, from the lowest to the highest sample."""
     samples = round(total * SAMPLE_RATE)
     waveform = np.pad(sound.waveform[:samples], (0, max(0, samples - len(sound.waveform))))
@@ -192,7 +187,7 @@ def _wave(sound: Sound, heard: Heard, total: float) -> list[str]:
     return [f'<path d="{path}" style="{_STYLES[kind]}"/>' for kind, path in parts.items() if path]
 
 
-def _windows(heard: Heard, scale: float) -> list[str]:
+def _windows(heard: SoundPreview, scale: float) -> list[str]:
     """Windows overlap by half: they take turns in two lanes."""
     boxes = []
     for index in range(heard.num_windows):

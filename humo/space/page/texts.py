@@ -32,6 +32,14 @@ NOT_LASTING = """<p class="humo-detail">This page has no storage that stays: a l
 INSIDE = """<p class="humo-detail">Makes the video once more and keeps what the network did at every step: where it
 expected the face, which branches guidance weighed, and what text, picture and voice each changed.</p>"""
 
+VIEWS = {
+    "masks": "Where it expects the face",
+    "senses": "What each sense did",
+    "sound": "Where the voice acts",
+    "schedule": "How it was guided",
+}
+"""Name and title of each view of the look inside."""
+
 COMPARE = """<p class="humo-detail">The same inputs and the same seed, once with scales that change with time and once
 with scales that stay, side by side.</p>"""
 
@@ -102,7 +110,7 @@ show();
 """Tells the page what is chosen in the person maker, and shows the drawings that it answers with."""
 
 
-def wake(button: str) -> str:
+def wake(button: str | None) -> str:
     """JavaScript of an event that presses a hidden button, if its input, a checkbox, is ticked.
 
     Args:

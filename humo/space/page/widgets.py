@@ -11,24 +11,12 @@ import gradio as gr
 
 from humo.space.examples import Example
 from humo.space.jobs.request import Defaults, Mode, VideoRequest, frames_for
+from humo.space.page.picture_file import PictureFile
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """For events that answer at once."""
 QUEUED: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
 """For events that may show a toast, which only those of gradio's queue can; how many run is for the job manager."""
-
-
-class PictureFile(gr.Image):
-    """A picture as the file it came in: gradio would decode it, and say only "Error" if it is damaged.
-
-    Gradio writes a .pyi beside a module that has a subclass of its components; git ignores it.
-    """
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> str | None:
-        """Path of the upload, unread."""
-        return payload.path if payload is not None else None
 
 
 @dataclass(frozen=True)
@@ -53,27 +41,27 @@ class PersonMaker:
     person: gr.State
     """`humo.space.page.events.portraying.DrawnPerson`, or None where the model sees the picture itself or nothing."""
     completed: gr.State
-    """`humo.space.page.prompts.caption_completion.Completed`: what was written into the text for the last person."""
+    """`humo.space.page.caption_completion.Completed`: what was written into the text for the last person."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The widgets of one tab."""
+    """The widgets of one tab; `Any` where a tab may have none."""
 
     mode: Mode
     tab: gr.Tab
     prompt: gr.Textbox
     words: gr.HTML
     """Chips that write words into the prompt."""
-    image: PictureFile | None
-    seen: gr.HTML | None
+    image: PictureFile | Any
+    seen: gr.HTML | Any
     """The picture as the model sees it."""
-    maker: PersonMaker | None
+    maker: PersonMaker | Any
     """Who is drawn in place of the picture, for a model of drawn people; None without pictures."""
     audio: gr.Audio | None
     heard: gr.HTML | None
     """The sound as the model hears it."""
-    speaking: Speaking | None
+    speaking: Speaking | Any
     seconds: gr.Slider | None
     generate: gr.Button
     quick: gr.Button
@@ -86,12 +74,12 @@ class Inputs:
     """How long the video will take."""
     examples: list[tuple[Example, gr.Button]]
 
-    def widgets(self) -> list[gr.components.Component]:
+    def widgets(self) -> list[Any]:
         """Those that hold a value."""
         drawn = () if self.maker is None else (self.maker.as_is, self.maker.person)
         return [each for each in (self.prompt, self.image, *drawn, self.audio, self.seconds) if each is not None]
 
-    def restored(self) -> list[gr.components.Component]:
+    def restored(self) -> list[Any]:
         """Those that an earlier video's settings change."""
         maker = self.maker
         shown = () if maker is None else (maker.completed, maker.box, maker.buttons, self.seen)
@@ -119,13 +107,21 @@ class Settings:
     """A video made here gives back its settings."""
     defaults: Defaults
 
-    def widgets(self) -> list[gr.components.Component]:
+    def widgets(self) -> list[Any]:
         """Those that hold a value of the request."""
         return [self.seed, self.is_random, self.steps, self.size, self.rule, *self.scales.values()]
 
 
+class _Group:
+    """Widgets that are updated together."""
+
+    def parts(self: Any) -> list[Any]:
+        """All of them."""
+        return [getattr(self, each.name) for each in fields(self)]
+
+
 @dataclass(frozen=True)
-class Panel:
+class Panel(_Group):
     """The result's side."""
 
     stage: gr.HTML
@@ -136,13 +132,9 @@ class Panel:
     made: gr.State
     """`humo.space.page.events.generating.Made` of the video that is shown, or None."""
 
-    def parts(self) -> list[gr.components.Component]:
-        """All of them."""
-        return _parts(self)
-
 
 @dataclass(frozen=True)
-class Sharing:
+class Sharing(_Group):
     """What makes a link to a result."""
 
     group: gr.Group
@@ -151,17 +143,13 @@ class Sharing:
     link: gr.HTML
     token: gr.Textbox
     delete: gr.Button
-    told: gr.HTML
+    status: gr.HTML
     id: gr.State
     """Id of the link, or None."""
 
-    def parts(self) -> list[gr.components.Component]:
-        """All of them."""
-        return _parts(self)
-
 
 @dataclass(frozen=True)
-class Opened:
+class Opened(_Group):
     """A generation that a link or the gallery opened: read-only."""
 
     group: gr.Column
@@ -178,10 +166,6 @@ class Opened:
     key: gr.Textbox
     delete: gr.Button
 
-    def parts(self) -> list[gr.components.Component]:
-        """All of them."""
-        return _parts(self)
-
 
 @dataclass(frozen=True)
 class Looking:
@@ -189,7 +173,7 @@ class Looking:
 
     group: gr.Accordion
     look: gr.Button
-    told: gr.HTML
+    status: gr.HTML
     """How far it is."""
     shown: gr.Column
     step: gr.Slider
@@ -199,9 +183,9 @@ class Looking:
     inside: gr.State
     """`humo.space.inspect.look_inside.Inside` of the video that is shown, or None."""
 
-    def parts(self) -> list[gr.components.Component]:
+    def parts(self) -> list[Any]:
         """All that a look changes."""
-        return [self.look, self.told, self.shown, self.step, self.frame, *self.pictures.values(), self.inside]
+        return [self.look, self.status, self.shown, self.step, self.frame, *self.pictures.values(), self.inside]
 
 
 @dataclass(frozen=True)
@@ -210,21 +194,46 @@ class Comparing:
 
     group: gr.Accordion
     compare: gr.Button
-    told: gr.HTML
+    status: gr.HTML
     """How far it is."""
     video: gr.Video
     words: gr.HTML
 
-    def parts(self) -> list[gr.components.Component]:
+    def parts(self) -> list[Any]:
         """All that a comparison changes."""
-        return [self.compare, self.told, self.video, self.words]
+        return [self.compare, self.status, self.video, self.words]
 
 
-def _parts(group: Any) -> list[gr.components.Component]:
-    return [getattr(group, each.name) for each in fields(group)]
+@dataclass(frozen=True)
+class Parts:
+    """The parts of the page that events connect."""
+
+    opened: Opened
+    maker: gr.Column
+    """All that makes a video; it makes room for what a link opens."""
+    modes: gr.Tabs
+    tabs: list[Inputs]
+    gallery: gr.Gallery
+    settings: Settings
+    panel: Panel
+    links: Sharing
+    views: Looking
+    other: Comparing
+
+    def starts(self) -> list[gr.Button]:
+        """Buttons that start a job; they rest while one runs."""
+        return [*(each for tab in self.tabs for each in (tab.generate, tab.quick)), self.views.look, self.other.compare]
+
+    def groups(self) -> list[gr.Group | gr.Accordion]:
+        """What hangs on a finished video."""
+        return [self.links.group, self.views.group, self.other.group]
+
+    def restored(self) -> list[Any]:
+        """All that an earlier video's settings change."""
+        return [self.modes, *self.settings.widgets(), *(each for tab in self.tabs for each in tab.restored())]
 
 
-def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool = False) -> tuple[VideoRequest, str]:
+def read_request(values: Any, inputs: Inputs, settings: Settings, is_fast: bool = False) -> tuple[VideoRequest, str]:
     """What a visitor asks for, and a name for the file without its ending.
 
     Args:
@@ -263,7 +272,7 @@ def read_request(values: dict, inputs: Inputs, settings: Settings, is_fast: bool
     return request, f"humo-{inputs.mode.key.lower()}-{seed}"
 
 
-def read_guidance(values: dict, settings: Settings) -> dict[str, Any]:
+def read_guidance(values: Any, settings: Settings) -> dict[str, Any]:
     """Rule and scales as `humo.guidance.make_rule` reads them, from the values of the settings."""
     scales = {name: values[slider] for name, slider in settings.scales.items()}
     return settings.defaults.with_rule(values[settings.rule]).with_scales(**scales)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,16 @@ from PIL import Image
 
 from humo.layers.autoencoder import HuMoVideoCodec
 from humo.training.autoencoder.critic import Critic
-from humo.training.autoencoder.learning import CodecBatch, CodecSettings, measure_codec, train_decoder
+from humo.training.autoencoder.training import AutoencoderSettings, CodecBatch, measure_autoencoder, train_decoder
 from humo.training.run import Run, RunningMeans, machine_name
 
 
-def train_codec(
+def train_autoencoder(
     begin: Callable[[], HuMoVideoCodec],
     folder: Path,
-    settings: CodecSettings,
+    settings: AutoencoderSettings,
     save_every: int,
-    batches: Callable[[int], Iterator[CodecBatch]] | None = None,
+    batches: Callable[[int], Generator[CodecBatch]] | None = None,
     measure: Callable[[HuMoVideoCodec], dict[str, float]] | None = None,
     device: str = "cpu",
 ) -> HuMoVideoCodec:
@@ -65,7 +65,7 @@ def train_codec(
             )
         if step % (5 * save_every) == 0 or step == settings.steps:
             shown: list[tuple[np.ndarray, np.ndarray]] = []
-            figures = measure_codec(codec, 8, show=lambda truth, decoded, shown=shown: shown.append((truth, decoded)))
+            figures = measure_autoencoder(codec, 8, show=lambda *pair: shown.append(pair))  # noqa: B023
             figures |= measure(codec) if measure is not None else {}
             run.log(step, **{f"psnr_{name}": value for name, value in figures.items()})
             _save_pairs(shown[:4], folder / "sheet.png")

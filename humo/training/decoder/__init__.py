@@ -1,1 +1,1 @@
-"""Refining of mini's decoder on what the transformer makes."""
+"""Training of mini's decoder on what the transformer makes."""

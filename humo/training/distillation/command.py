@@ -1,4 +1,4 @@
-"""`python -m humo distill paths | learn | publish | compare`: the fast form of mini."""
+"""`python -m humo distill trajectories | student | publish | compare`: the fast form of mini."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ Threads = Annotated[int, typer.Option(help="CPU threads.")]
 
 
 @distill.command()
-def paths(
+def trajectories(
     out: Folder = Path("runs/fast"),
-    training: Annotated[Path, typer.Option(help="Folder of the model's training, with data and hearing.")] = Path(
+    training: Annotated[Path, typer.Option(help="Folder of the model's training, with data and audio encoder.")] = Path(
         "runs/mini"
     ),
     preset: Model = "mini",
-    batches: Annotated[int, typer.Option(help="Shards of walks in all.", min=1)] = 60,
-    tokens: Annotated[int, typer.Option(help="Tokens of a batch; 1800 are 8 walks.", min=448)] = 1800,
+    batches: Annotated[int, typer.Option(help="Shards of trajectories in all.", min=1)] = 60,
+    tokens: Annotated[int, typer.Option(help="Tokens of a batch; 1800 are 8 samples.", min=448)] = 1800,
     device: str = "cpu",
     threads: Threads = 2,
 ) -> None:
-    """Let the model walk from noise to video with guidance, and keep the walks; a killed run goes on."""
+    """Sample the teacher's trajectories from noise to video, with guidance, and keep them; a killed run goes on."""
     from humo.checkpoints import load
-    from humo.training.distillation.trajectories import PathSettings, write_paths
+    from humo.training.distillation.trajectories import TrajectorySettings, write_trajectories
     from humo.training.transformer.data import ClipData
-    from humo.training.transformer.loop import load_hearing
+    from humo.training.transformer.loop import load_audio_encoder
 
     torch.set_num_threads(threads)
     pipe = load(preset, device=device, dtype=torch.float32)
-    data = ClipData(training / "data", *load_hearing(training), device)
-    settings = PathSettings(shift=pipe.scheduler.config.flow_shift, tokens=tokens)
-    for index, path in enumerate(write_paths(pipe, data, out / "paths", batches, settings)):
+    data = ClipData(training / "data", *load_audio_encoder(training), device)
+    settings = TrajectorySettings(shift=pipe.scheduler.config.flow_shift, tokens=tokens)
+    for index, path in enumerate(write_trajectories(pipe, data, out / "trajectories", batches, settings)):
         typer.echo(f"{index + 1}/{batches} {path.name}", err=True)
 
 
 @distill.command()
-def learn(
+def student(
     out: Folder = Path("runs/fast"),
     preset: Model = "mini",
     steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 600,
@@ -54,14 +54,14 @@ def learn(
     device: str = "cpu",
     threads: Threads = 2,
 ) -> None:
-    """Teach the student to leap along the walks; a killed run goes on where it last saved."""
+    """Teach the student the mean velocities along the trajectories; a killed run goes on where it last saved."""
     from humo.checkpoints import load
-    from humo.training.distillation.learning import LearningSettings
     from humo.training.distillation.loop import train_student
+    from humo.training.distillation.training import DistillationSettings
 
     torch.set_num_threads(threads)
     pipe = load(preset, device="cpu", dtype=torch.float32)
-    train_student(pipe, out, LearningSettings(steps=steps, batch_size=batch), rank, save_every, device)
+    train_student(pipe, out, DistillationSettings(steps=steps, batch_size=batch), rank, save_every, device)
 
 
 @distill.command()

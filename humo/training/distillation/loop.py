@@ -12,23 +12,28 @@ from safetensors.torch import load_file, save_file
 from humo.loading.fast_form import DOWN
 from humo.pipeline import HuMoPipeline
 from humo.system.fast_form_config import FOLDER, FastConfig, teacher_of
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 from humo.system.fingerprint import fingerprint
 from humo.training.claim import claim
-from humo.training.distillation.learning import Distiller, LearningSettings, draw_leap, load_paths
 from humo.training.distillation.student import make_student, save_student
+from humo.training.distillation.training import (
+    DistillationSettings,
+    Distiller,
+    draw_distillation_batch,
+    load_trajectories,
+)
 from humo.training.run import Run, RunningMeans
 from humo.transformer import HuMoTransformer3DModel
 
 _AVERAGED = "averaged.safetensors"
 _LONGEST = 13
-"""Video latents of the longest walks, for which the batch size is given."""
+"""Video latents of the longest trajectories, for which the batch size is given."""
 
 
 def train_student(
-    pipe: HuMoPipeline, out: Path, settings: LearningSettings, rank: int, save_every: int, device: str
+    pipe: HuMoPipeline, out: Path, settings: DistillationSettings, rank: int, save_every: int, device: str
 ) -> Path:
-    """Trains a student on the walks of `out/paths`.
+    """Trains a student on the trajectories of `out/trajectories`.
 
     Args:
         pipe: the teacher.
@@ -42,12 +47,12 @@ def train_student(
         The file of the averaged weights.
 
     Raises:
-        ValueError: if the walks, or the student so far, are of another transformer.
+        ValueError: if the trajectories, or the student so far, are of another transformer.
     """
     teacher = fingerprint(pipe.transformer)
-    claim(out / "paths", teacher, "walks")
+    claim(out / "trajectories", teacher, "trajectories")
     claim(out / "learn", teacher, "a student")
-    shards = load_paths(out / "paths", device)
+    shards = load_trajectories(out / "trajectories", device)
     torch.manual_seed(0)
     distiller = Distiller(make_student(pipe.transformer, rank), settings, device)
     run = Run(out / "learn", settings.steps)
@@ -57,14 +62,16 @@ def train_student(
     means = RunningMeans()
     for step in range(0 if state is None else state["step"], settings.steps):
         rng = np.random.default_rng((13, step))
-        paths = shards[int(rng.integers(len(shards)))]
-        size = settings.batch_size * _LONGEST // paths.states.shape[3]
-        means.update_with(distiller.step(draw_leap(paths, rng, settings.spans, size), step / settings.steps))
+        trajectories = shards[int(rng.integers(len(shards)))]
+        size = settings.batch_size * _LONGEST // trajectories.states.shape[3]
+        means.update_with(
+            distiller.step(draw_distillation_batch(trajectories, rng, settings.spans, size), step / settings.steps)
+        )
         if (step + 1) % 10 == 0:
             run.log(step + 1, **means)
         if (step + 1) % save_every == 0 or step + 1 == settings.steps:
             run.save(step=step + 1, distiller=distiller.state())
-            with replaced(run.folder / _AVERAGED) as part:
+            with atomic_write(run.folder / _AVERAGED) as part:
                 save_file(distiller.averaged(), part)
     return run.folder / _AVERAGED
 
@@ -85,7 +92,7 @@ def publish_student(out: Path, model: Path, num_inference_steps: int) -> Path:
     """
     path = out / "learn" / _AVERAGED
     if not path.is_file():
-        raise ValueError(f"{out} has no trained student: run `python -m humo distill learn` first.")
+        raise ValueError(f"{out} has no trained student: run `python -m humo distill student` first.")
     claim(out / "learn", fingerprint(HuMoTransformer3DModel.from_pretrained(model / "transformer")), "a student")
     weights = load_file(path)
     rank = next(len(value) for name, value in weights.items() if name.endswith(DOWN))

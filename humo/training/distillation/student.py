@@ -17,7 +17,7 @@ from torch import Tensor
 
 from humo.loading.fast_form import EMBEDDER, PREFIX, with_scalars
 from humo.system.fast_form_config import CONFIG, WEIGHTS, FastConfig
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 from humo.transformer import HuMoTransformer3DModel
 
 _TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "net.0.proj", "net.2"]
@@ -46,6 +46,6 @@ def learned(student: HuMoTransformer3DModel) -> dict[str, Tensor]:
 def save_student(weights: dict[str, Tensor], config: FastConfig, folder: Path) -> None:
     """Writes a student's folder in bfloat16."""
     folder.mkdir(parents=True, exist_ok=True)
-    with replaced(folder / WEIGHTS) as part:
+    with atomic_write(folder / WEIGHTS) as part:
         save_file({name: value.detach().bfloat16().contiguous() for name, value in weights.items()}, part)
     (folder / CONFIG).write_text(json.dumps(asdict(config), indent=2) + "\n")

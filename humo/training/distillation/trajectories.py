@@ -1,7 +1,7 @@
-"""The teacher's walks from noise to video: what the student learns from, made once and kept in shards.
+"""The teacher's trajectories from noise to video: what the student learns from, made once and kept in shards.
 
-A walk is made as the pipeline makes a video, with UniPC and guidance of Eq. 4 in all its branches, on training clips'
-captions, pictures and sounds. Every sample has scales of its own, so that the student learns what each of them does.
+A trajectory is made as the pipeline makes a video, with UniPC and guidance of Eq. 4 in all its branches, on training
+clips' captions, pictures and sounds. Every sample has scales of its own, so that the student learns what each does.
 
 Legend: b samples, k video latents, n steps, c latent channels, h w latent grid.
 """
@@ -11,16 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from humo.guidance import Branch, Rule
+from humo.guidance import Branch
 from humo.pipeline import HuMoPipeline
 from humo.sampling import denoise, make_scheduler, set_timesteps
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 from humo.system.fingerprint import fingerprint
 from humo.training.claim import claim
 from humo.training.transformer.batches import Batch, BatchSettings, draw_batch
@@ -32,15 +33,15 @@ _CHAIN = (Branch(), Branch(text=True), Branch(text=True, image=True), Branch(tex
 _FIRST_STEP = 50_000_000
 """Seeds of these batches, far from those of the trainings."""
 _SHOWN = Stage(
-    name="paths", end=1.0, learns="all", image_share=0.7, audio_start=0.75, audio_end=0.75,
+    name="trajectories", end=1.0, learns="all", image_share=0.7, audio_start=0.75, audio_end=0.75,
     latent_frames=(13, 13, 9, 5),
 )  # fmt: skip
 """What the samples see: many of them all three conditions, each condition is missing in some."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PathSettings:
-    """How the teacher walks; all ours."""
+class TrajectorySettings:
+    """How trajectories are sampled; all ours."""
 
     steps: int = 12
     """Steps of the solver. A student's step may cover several of them."""
@@ -53,8 +54,8 @@ class PathSettings:
 
 
 @dataclass(slots=True)
-class Paths:
-    """Walks of a batch and what they were told."""
+class Trajectories:
+    """Trajectories of a batch and their conditions."""
 
     states: Tensor
     """Latents before every step and after the last, (n + 1, b, c, k, h, w)."""
@@ -71,21 +72,21 @@ class Paths:
 
     def save(self, path: Path) -> None:
         """Writes a shard; a killed run leaves no half file."""
-        with replaced(path) as part:
+        with atomic_write(path) as part:
             save_file({name: getattr(self, name).contiguous() for name in self.__slots__}, part)
 
     @classmethod
-    def load(cls, path: Path) -> Paths:
+    def load(cls, path: Path) -> Trajectories:
         """Reads a shard."""
         return cls(**load_file(path))
 
-    def to(self, device: str) -> Paths:
-        """The walks with all that is large on a device."""
+    def to(self, device: str) -> Trajectories:
+        """The trajectories with all that is large on a device."""
         large = {name: getattr(self, name).to(device) for name in ("states", "text", "references", "audio")}
         return replace(self, **large)
 
 
-def draw_scales(rng: np.random.Generator, guidance: dict, timesteps: Tensor, size: int) -> Tensor:
+def draw_scales(rng: np.random.Generator, guidance: dict[str, Any], timesteps: Tensor, size: int) -> Tensor:
     """Scales of every step and sample, (n, b, 3): around the model's own rule, or anywhere from 1 on.
 
     Args:
@@ -107,18 +108,18 @@ def draw_scales(rng: np.random.Generator, guidance: dict, timesteps: Tensor, siz
 
 
 @torch.no_grad()
-def walk(pipe: HuMoPipeline, batch: Batch, index: int, settings: PathSettings) -> Paths:
-    """One batch of walks.
+def sample_trajectories(pipe: HuMoPipeline, batch: Batch, index: int, settings: TrajectorySettings) -> Trajectories:
+    """One batch of trajectories.
 
     Args:
         pipe: the teacher.
-        batch: what the samples are told.
+        batch: conditions of the samples.
         index: number of the batch, seed of noise and scales.
-        settings: how to walk.
+        settings: of the sampling.
     """
     scheduler = make_scheduler(settings.shift)
     set_timesteps(scheduler, settings.steps)  # the scales of all steps are drawn before the first
-    told = conditions_of(pipe, batch)
+    conditions = conditions_of(pipe, batch)
     size, channels, _, *grid = batch.latents.shape
     rng, generator = np.random.default_rng((11, index)), torch.Generator().manual_seed(index)
     scales = draw_scales(rng, pipe.config.default_guidance, scheduler.timesteps, size)
@@ -128,18 +129,18 @@ def walk(pipe: HuMoPipeline, batch: Batch, index: int, settings: PathSettings) -
         pipe.transformer,
         scheduler,
         _rule_of(scales.to(pipe.device)),
-        told,
+        conditions,
         noise.to(pipe.device),
         settings.steps,
         on_step=lambda state: states.append(state.noisy[:, :, :-1]),
         batch_branches=True,
     )
-    walks = torch.stack([*states, last]).cpu()
-    parts = (part.cpu() for part in (told.text, told.references, told.audio))
-    return Paths(walks, scheduler.sigmas.float().cpu(), scales, *parts)
+    trajectories = torch.stack([*states, last]).cpu()
+    parts = (part.cpu() for part in (conditions.text, conditions.references, conditions.audio))
+    return Trajectories(trajectories, scheduler.sigmas.float().cpu(), scales, *parts)
 
 
-def _rule_of(scales: Tensor) -> Rule:
+def _rule_of(scales: Tensor) -> Any:
     """Eq. 4 with scales (n, b, 3) of every step and sample: the weights are tensors, (b, 1, 1, 1, 1)."""
     steps = iter(scales[..., None, None, None, None].unbind())
 
@@ -150,19 +151,19 @@ def _rule_of(scales: Tensor) -> Rule:
     return rule
 
 
-def write_paths(
-    pipe: HuMoPipeline, data: ClipData, folder: Path, num_batches: int, settings: PathSettings
+def write_trajectories(
+    pipe: HuMoPipeline, data: ClipData, folder: Path, num_batches: int, settings: TrajectorySettings
 ) -> Iterator[Path]:
-    """Walks and keeps the shards that are missing; yields each path as it is there.
+    """Samples and keeps the shards that are missing; yields each path as it is there.
 
     Raises:
-        ValueError: if the folder holds another transformer's walks.
+        ValueError: if the folder holds another transformer's trajectories.
     """
-    claim(folder, fingerprint(pipe.transformer), "walks")
+    claim(folder, fingerprint(pipe.transformer), "trajectories")
     drawing = BatchSettings(tokens=settings.tokens, text_dropout=settings.text_dropout, hidden_words=0.0)
     for index in range(num_batches):
-        path = folder / f"paths-{index:04d}.safetensors"
+        path = folder / f"trajectories-{index:04d}.safetensors"
         if not path.exists():
             batch = draw_batch(data, pipe.tokenizer, _SHOWN, 1.0, _FIRST_STEP + index, drawing)
-            walk(pipe, batch, index, settings).save(path)
+            sample_trajectories(pipe, batch, index, settings).save(path)
         yield path

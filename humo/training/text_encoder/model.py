@@ -1,6 +1,6 @@
 """Mini's tokenizer and text encoder: every word of the world's grammar, and a small UMT5.
 
-The encoder learns before the transformer (`humo.training.text_encoder.learning`). Some words are hidden in training, so
+The encoder learns before the transformer (`humo.training.text_encoder.training`). Some words are hidden in training, so
 that a visitor's unknown word does no harm. The published models use umT5-xxl; this one is ours.
 """
 

@@ -32,7 +32,8 @@ class TrainingAttnProcessor(WanAttnProcessor):
         if rotary_emb is not None:
             query, key = _rotate(query, *rotary_emb), _rotate(key, *rotary_emb)
         if query.is_cuda:
-            fused = F.scaled_dot_product_attention(*(part.transpose(1, 2) for part in (query, key, value)))
+            query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+            fused = F.scaled_dot_product_attention(query, key, value)
             return attn.to_out[0](fused.transpose(1, 2).flatten(2))
         scores = query.transpose(1, 2) @ key.permute(0, 2, 3, 1) * query.shape[-1] ** -0.5
         attended = scores.softmax(dim=-1).to(value.dtype) @ value.transpose(1, 2)

@@ -130,8 +130,8 @@ def plan_batch(
     )
     is_named = ~has_image | (rng.random(size) >= settings.unnamed)
     captions = [
-        _caption(rng, int(seeds[place]), named) if told else ""
-        for place, named, told in zip(chosen, is_named, has_text, strict=True)
+        _caption(rng, int(seeds[place]), named) if has_caption else ""
+        for place, named, has_caption in zip(chosen, is_named, has_text, strict=True)
     ]
     tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt")
     hidden = hide_words(tokens.input_ids, settings.hidden_words, torch.Generator().manual_seed(step))

@@ -22,11 +22,11 @@ from transformers import WhisperFeatureExtractor
 
 from humo.audio import AudioEncoder, merge_bands, window_audio
 from humo.layers.autoencoder import TIME, HuMoVideoCodec
-from humo.system.files import replaced
+from humo.system.files import atomic_write
 from humo.system.fingerprint import fingerprint
 from humo.system.processes import follow_parent
 from humo.timing import FPS, SAMPLE_RATE
-from humo.training.autoencoder.learning import to_video
+from humo.training.autoencoder.training import to_video
 from humo.training.claim import claim
 from humo.world.clips import plan_clip, render_clip
 
@@ -114,7 +114,7 @@ def write_shard(index: int, folder: Path, settings: DataSettings, codec_folder: 
     """Writes a shard unless it is there already; a killed run leaves no half file."""
     path = folder / f"clips-{index:04d}.safetensors"
     if not path.exists():
-        with replaced(path) as part:
+        with atomic_write(path) as part:
             save_file(render_shard(index, settings, codec_folder), part)
     return path
 

@@ -35,22 +35,22 @@ SHIFT = 6.0
 """Chosen likewise: 3 leaves more grain, 12 follows the text a little less."""
 
 
-def train_model(out: Path, settings: LoopSettings) -> None:
+def train_transformer(out: Path, settings: LoopSettings) -> None:
     """Trains through the stages and writes `out/pipeline`.
 
     Args:
-        out: folder of the whole training, with codec, hearing and data in it.
+        out: folder of the whole training, with autoencoder, audio encoder and data in it.
         settings: of the run.
 
     Raises:
         ValueError: if an earlier part of the training is missing, neither steps nor minutes are given, or the folder's
             training cannot go on like this.
     """
-    run = Run(out / "model", settings.steps or 0)
+    run = Run(out / "transformer", settings.steps or 0)
     state = run.load()
     rounds = Round.of(state, settings)
-    data = ClipData(out / "data", *load_hearing(out), settings.device)
-    tokenizer, text_encoder = load_reading(out)
+    data = ClipData(out / "data", *load_audio_encoder(out), settings.device)
+    tokenizer, text_encoder = load_text_encoder(out)
     torch.manual_seed(0)
     latent_std = state["latent_std"] if state and "latent_std" in state else data.latent_std()
     model = make_mini(latent_std, data.encoder.config.d_model, text_encoder, settings.layers)
@@ -95,7 +95,7 @@ def train_model(out: Path, settings: LoopSettings) -> None:
     write_pipeline(out, trainer, tokenizer)
 
 
-def load_hearing(out: Path, other_voices: bool = True) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
+def load_audio_encoder(out: Path, other_voices: bool = True) -> tuple[WhisperFeatureExtractor, AudioEncoder]:
     """The trained audio encoder with its front end.
 
     Args:
@@ -105,32 +105,32 @@ def load_hearing(out: Path, other_voices: bool = True) -> tuple[WhisperFeatureEx
     Raises:
         ValueError: if it has not been trained.
     """
-    folder = out / "hearing"
+    folder = out / "audio_encoder"
     if not (folder / "audio_encoder").exists():
-        raise ValueError(f"{folder} has no audio encoder: run `python -m humo train hearing` first.")
+        raise ValueError(f"{folder} has no audio encoder: run `python -m humo train audio-encoder` first.")
     student = out / "voices" / "audio_encoder"
     trained = student if other_voices and student.exists() else folder / "audio_encoder"
     encoder = AudioEncoder.from_pretrained(trained).eval().requires_grad_(False)
     return WhisperFeatureExtractor.from_pretrained(folder / "feature_extractor"), encoder
 
 
-def load_reading(out: Path) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]:
+def load_text_encoder(out: Path) -> tuple[PreTrainedTokenizerFast, UMT5EncoderModel]:
     """The trained text encoder with its tokenizer.
 
     Raises:
         ValueError: if it has not been trained.
     """
-    folder = out / "reading"
+    folder = out / "text_encoder"
     if not (folder / "text_encoder").exists():
-        raise ValueError(f"{folder} has no text encoder: run `python -m humo train reading` first.")
+        raise ValueError(f"{folder} has no text encoder: run `python -m humo train text-encoder` first.")
     encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder").eval().requires_grad_(False)
     return PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer"), encoder
 
 
-def load_codec(out: Path) -> HuMoVideoCodec:
+def load_autoencoder(out: Path) -> HuMoVideoCodec:
     """The trained codec, with the refined decoder if there is one."""
-    refined = out / "refining"
-    return HuMoVideoCodec.from_pretrained(refined if (refined / "config.json").exists() else out / "codec")
+    refined = out / "decoder"
+    return HuMoVideoCodec.from_pretrained(refined if (refined / "config.json").exists() else out / "autoencoder")
 
 
 def write_pipeline(out: Path, trainer: Trainer, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -144,14 +144,14 @@ def write_pipeline(out: Path, trainer: Trainer, tokenizer: PreTrainedTokenizerFa
 
 def make_pipeline(out: Path, model: MiniModel, tokenizer: PreTrainedTokenizerFast) -> HuMoPipeline:
     """A pipeline of the model as it is, with the codec and the audio encoder of the training's folder."""
-    extractor, encoder = load_hearing(out)
+    extractor, encoder = load_audio_encoder(out)
     return HuMoPipeline(
         tokenizer=tokenizer,
         text_encoder=model.text_encoder,
         feature_extractor=extractor,
         audio_encoder=encoder,
         transformer=model.transformer,
-        vae=load_codec(out),
+        vae=load_autoencoder(out),
         scheduler=make_scheduler(SHIFT),
         focus_head=model.focus_head,
         max_sequence_length=48,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
@@ -17,7 +18,7 @@ from transformers import UMT5EncoderModel
 from humo.focus import FaceMaskPredictor, face_mask_loss, mask_iou
 from humo.layers.linear_velocity import noisy_variance
 from humo.requests.prompt_cache import encode_tokens
-from humo.training.autoencoder.learning import cosine_with_warmup
+from humo.training.autoencoder.training import cosine_with_warmup
 from humo.training.precision import mixed_precision
 from humo.training.transformer.attention import TrainingAttnProcessor
 from humo.training.transformer.batches import Batch
@@ -104,7 +105,7 @@ def make_optimizers(model: MiniModel, settings: ModelSettings) -> list[torch.opt
     through any more.
     """
     layers, tables = ("blocks.", "audio_projection."), "scale_shift_table"
-    hidden, heard, rest = [], [], []
+    hidden, heard, rest = list[Tensor](), list[Tensor](), list[Tensor]()
     for name, parameter in model.learned().items():
         if parameter.ndim == 2 and any(layer in name for layer in layers) and not name.endswith(tables):
             hidden.append(parameter)
@@ -149,7 +150,7 @@ class Trainer:
             model.learned().values(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75, foreach=True
         )
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """Everything a resume needs, as tensors and plain values."""
         return {
             "model": self.model.state_dict(),
@@ -157,7 +158,7 @@ class Trainer:
             "ema": self.ema.state_dict(),
         }
 
-    def load(self, state: dict) -> None:
+    def load(self, state: dict[str, Any]) -> None:
         """Takes back what `state` gave."""
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):

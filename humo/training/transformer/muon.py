@@ -6,6 +6,8 @@ two-block model); in float32 the same iteration takes a fortieth of it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -23,7 +25,7 @@ class Muon(torch.optim.Muon):
     """PyTorch's Muon; where bfloat16 is emulated it takes the same step in float32, nearer to what is meant."""
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """Change the parameters."""
         for group in self.param_groups:
             known = [parameter for parameter in group["params"] if parameter.grad is not None]
@@ -32,7 +34,7 @@ class Muon(torch.optim.Muon):
             for parameter in known:
                 self._step(parameter, group)
 
-    def _step(self, parameter: Tensor, group: dict) -> None:
+    def _step(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state, rate, momentum = self.state[parameter], float(group["lr"]), group["momentum"]
         mean = state.setdefault("momentum_buffer", torch.zeros_like(parameter.grad))
         mean.lerp_(parameter.grad, 1 - momentum)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ _AHEAD = 3
 """Plans that wait, for each process."""
 
 
-class Planner(AbstractContextManager):
+class Planner(AbstractContextManager["Planner"]):
     """Plans batches, ahead where it has processes of its own.
 
     Args:
@@ -72,7 +73,7 @@ class Planner(AbstractContextManager):
         return plan_batch(seeds, tokenizer, stage, progress, step, settings)
 
 
-_kept: list = []
+_kept: list[Any] = []
 
 
 def _keep(tokenizer: PreTrainedTokenizerFast, settings: BatchSettings) -> None:

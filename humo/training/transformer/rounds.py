@@ -11,7 +11,7 @@ from humo.training.pace import Pace
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoopSettings:
-    """How the model's training runs; what it learns from is said by `BatchSettings` and the stages."""
+    """How the model's training runs; what it learns from is said by `VoiceBatchSettings` and the stages."""
 
     steps: int | None = 6000
     """Training steps in all; a resumed run may ask for more. None trains for some minutes."""
@@ -67,7 +67,7 @@ class Round:
         """
         if settings.steps is None and settings.minutes is None:
             raise ValueError("give either the steps at which a training ends or the minutes that it may take.")
-        asked = {"steps": None if settings.minutes else settings.steps, "minutes": settings.minutes}
+        asked: dict[str, Any] = {"steps": None if settings.minutes else settings.steps, "minutes": settings.minutes}
         if state is None:
             if settings.further:
                 raise ValueError("a further round needs a trained model: train without it first, or `train start`.")

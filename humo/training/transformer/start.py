@@ -32,7 +32,7 @@ def start_from(folder: Path, out: Path) -> dict[str, int]:
     record_path = folder / "training.json"
     if not record_path.is_file():
         raise ValueError(f"{folder.name} has no training.json: give the folder of a model that `train publish` wrote.")
-    if any((out / part).exists() for part in ("codec", "hearing", "reading", "model")):
+    if any((out / part).exists() for part in ("autoencoder", "audio_encoder", "text_encoder", "transformer")):
         raise ValueError(f"{out.name} holds a training already: give a new folder, or go on with that one.")
     pipe = load(folder, device="cpu", dtype=torch.float32)
     whole = json.loads(record_path.read_text())
@@ -44,15 +44,15 @@ def start_from(folder: Path, out: Path) -> dict[str, int]:
             run.note_machine(int(step), machine)
         run.log(record[part]["step"], earlier_hours=record[part]["hours"], earlier_clips=whole["clips"], **figures)
 
-    pipe.vae.save_pretrained(runs["codec"].folder)
-    runs["codec"].save(step=record["codec"]["step"], model=pipe.vae.state_dict(), optimizer=None)
-    pipe.audio_encoder.save_pretrained(runs["hearing"].folder / "audio_encoder")
-    pipe.feature_extractor.save_pretrained(runs["hearing"].folder / "feature_extractor")
-    pipe.tokenizer.save_pretrained(runs["reading"].folder / "tokenizer")
-    pipe.text_encoder.save_pretrained(runs["reading"].folder / "text_encoder")
+    pipe.vae.save_pretrained(runs["autoencoder"].folder)
+    runs["autoencoder"].save(step=record["autoencoder"]["step"], model=pipe.vae.state_dict(), optimizer=None)
+    pipe.audio_encoder.save_pretrained(runs["audio_encoder"].folder / "audio_encoder")
+    pipe.feature_extractor.save_pretrained(runs["audio_encoder"].folder / "feature_extractor")
+    pipe.tokenizer.save_pretrained(runs["text_encoder"].folder / "tokenizer")
+    pipe.text_encoder.save_pretrained(runs["text_encoder"].folder / "text_encoder")
     trainer = Trainer(MiniModel(pipe.transformer, pipe.text_encoder, pipe.focus_head), ModelSettings())
-    runs["model"].save(
-        step=record["model"]["step"], trainer=trainer.state(), latent_std=list(pipe.transformer.config.latent_std)
+    runs["transformer"].save(
+        step=record["transformer"]["step"], trainer=trainer.state(), latent_std=list(pipe.transformer.config.latent_std)
     )
     pipe.save_pretrained(out / "pipeline")
-    return {part: record[part]["step"] for part in ("codec", "model")}
+    return {part: record[part]["step"] for part in ("autoencoder", "transformer")}

@@ -15,7 +15,7 @@ from pathlib import Path
 from humo.wording import colours
 from humo.wording.language.forms import inflect
 from humo.wording.language.meanings import Meaning, function, read_key
-from humo.wording.language.pieces import Piece, is_han, split
+from humo.wording.language.tokens import Token, is_han, tokenize
 from humo.world.captions import SYNONYMS
 
 FOLDER = Path(__file__).parents[1] / "languages"
@@ -55,7 +55,7 @@ class Lexicon:
     def add(self, words: str, meaning: Meaning, is_final: bool = True) -> None:
         """Enter words separated by commas; `is_final` puts them in the place of earlier ones."""
         for word in words.split(","):
-            forms = [piece.form for piece in split(word.strip())]
+            forms = [piece.form for piece in tokenize(word.strip())]
             if not forms:
                 continue
             for form in [" ".join(forms), *inflect(self.language, forms, meaning)]:
@@ -81,10 +81,10 @@ def lexicon(language: str) -> Lexicon:
                 made.add(name, Meaning("quality", "colour", name), is_final=False)
     for kind, words in table["function"].items():
         for each in words.split(","):
-            form = " ".join(piece.form for piece in split(each.strip()))
+            form = " ".join(piece.form for piece in tokenize(each.strip()))
             if form and (form not in made.entries or kind == "not" and " " in form):
                 made.entries[form] = function(kind)
-    made.not_typos = frozenset(piece.form for piece in split(table.get("not_typos", "")))
+    made.not_typos = frozenset(piece.form for piece in tokenize(table.get("not_typos", "")))
     return made
 
 
@@ -93,7 +93,7 @@ def languages() -> Iterator[str]:
     yield from sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
-def detect(pieces: Sequence[Piece]) -> str:
+def detect(pieces: Sequence[Token]) -> str:
     """Language of a text: by its script, among those in Latin letters by the words that it knows.
 
     Returns:
@@ -110,11 +110,11 @@ def detect(pieces: Sequence[Piece]) -> str:
             counts["ar"] += 2
         else:
             latin.append(piece.form)
-    language = max(counts, key=counts.get)
+    language = max(counts, key=counts.__getitem__)
     if counts[language] * 2 >= len(latin) and counts[language]:
         return language
     known = {each: sum(_worth(lexicon(each), form) for form in latin) for each in LATIN}
-    return max(known, key=known.get)
+    return max(known, key=known.__getitem__)
 
 
 def _worth(words: Lexicon, form: str) -> int:

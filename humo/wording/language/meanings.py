@@ -26,7 +26,7 @@ class Meaning:
     """What a word of a table stands for."""
 
     role: str
-    """ "part", "quality", "fact", "pronoun" or "function"."""
+    """ "part", "quality", "fact", "pronoun", "function" or "unknown"."""
     name: str
     """Of a part: person, hair, ...; of a quality: colour, tone, style, ...; of a function: as in the tables."""
     value: str = ""
@@ -37,6 +37,10 @@ class Meaning:
     """The same, said by the way."""
     is_near: bool = False
     """Whether it is only the nearest that mini draws."""
+
+
+UNKNOWN = Meaning("unknown", "")
+"""Of a word that nobody knows."""
 
 
 def function(kind: str) -> Meaning:
@@ -73,9 +77,9 @@ def read_key(key: str) -> Meaning:
             raise ValueError(f"{key!r} is no meaning: see humo.wording.language.meanings.")
     if quality and part:
         says.append(("hair_style" if quality[0] == "style" else quality[0], quality[1]))
-    extra = {"says": tuple(says), "hints": tuple(hints), "is_near": is_near}
+    rest = tuple(says), tuple(hints), is_near
     if is_fact:
-        return Meaning("fact", part, **{**extra, "says": tuple(says) or ((part, ""),)})
+        return Meaning("fact", part, "", rest[0] or ((part, ""),), *rest[1:])
     if part:
-        return Meaning("part", part, **extra)
-    return Meaning("quality", *quality, **extra) if quality else Meaning("fact", says[0][0], **extra)
+        return Meaning("part", part, "", *rest)
+    return Meaning("quality", quality[0], quality[1], *rest) if quality else Meaning("fact", says[0][0], "", *rest)

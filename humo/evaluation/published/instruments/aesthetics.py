@@ -19,7 +19,7 @@ from torch import nn
 from transformers import CLIPModel
 
 from humo.evaluation.published.cases import BenchCase
-from humo.evaluation.published.instruments.metric import Video
+from humo.evaluation.published.instruments.metric import Metric, Video
 from humo.evaluation.published.instruments.pictures import embed_pictures, vbench_square
 from humo.evaluation.published.instruments.weights import Weights, WeightsFile, hub_files
 
@@ -35,7 +35,7 @@ BATCH = 16
 
 
 @dataclass(eq=False, slots=True)
-class Aesthetics:
+class Aesthetics(Metric):
     """The metric AES, see the module."""
 
     name: ClassVar[str] = "AES"
@@ -51,17 +51,13 @@ class Aesthetics:
             {"model.safetensors": "a2bf730a0c7debf160f7a6b50b3aaf3703e7e88ac73de7a314903141db026dcb"},
         ),
     )
-    packages: ClassVar[tuple[str, ...]] = ()
-    conditions: ClassVar[str] = ""
     meaning: ClassVar[str] = "mean rating of the frames over 10, higher is better; as VBench"
 
     clip: CLIPModel
     head: nn.Linear
 
     @classmethod
-    def load(cls, weights: Weights) -> Aesthetics:
-        """See `humo.evaluation.published.instruments.metric.Metric`."""
-        weights.require(cls.name, cls.needs, cls.packages)
+    def _read(cls, weights: Weights) -> Aesthetics:
         clip = weights.pretrained(CLIPModel, CLIP, dtype=torch.float32)
         head = nn.Linear(clip.config.projection_dim, 1)
         return cls(clip, weights.fill(head, HEAD, weights.state_dict(HEAD)))

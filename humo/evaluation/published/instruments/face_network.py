@@ -76,7 +76,7 @@ class _Block(nn.Module):
         self.prelu = nn.PReLU(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
         self.norm3 = nn.BatchNorm2d(width)
-        self.shortcut = nn.MaxPool2d(1, stride)  # every second pixel
+        self.shortcut: nn.Module = nn.MaxPool2d(1, stride)  # every second pixel
         if projects:
             self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
 
@@ -85,24 +85,26 @@ class _Block(nn.Module):
         return self.norm3(self.conv2(hidden)) + self.shortcut(x)
 
 
-def read_published(told: Mapping[str, Tensor]) -> tuple[dict[str, bool], dict[str, Tensor]]:
+def read_published(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, bool], dict[str, Tensor]]:
     """Recognise a published file.
 
     Args:
-        told: its tensors, as insightface's arcface_torch names them ("layer1.0.conv1.weight") or as CurricularFace's
-            and TFace's repositories do ("body.0.res_layer.1.weight").
+        state_dict: its tensors, as insightface's arcface_torch names them ("layer1.0.conv1.weight") or as the
+            repositories of CurricularFace and TFace do ("body.0.res_layer.1.weight").
 
     Returns:
         Details for `FaceNetwork`, and the tensors under its names; unknown ones keep theirs.
     """
-    if any(name.startswith("body.") for name in told):
-        prelu = told.get("body.0.res_layer.3.weight")
+    if any(name.startswith("body.") for name in state_dict):
+        prelu = state_dict.get("body.0.res_layer.3.weight")
         has_middle_norm = prelu is not None and prelu.ndim == 1  # a convolution is there without the norm
         order = ("norm1", "conv1", "norm2", "prelu", "conv2", "norm3")
         layers = [layer for layer in order if has_middle_norm or layer != "norm2"]
         details = {"has_middle_norm": has_middle_norm, "projects_first": False}
-        return details, {_rename_body(name, layers): value for name, value in told.items()}
-    return {"has_middle_norm": True, "projects_first": True}, {_rename_stages(n): value for n, value in told.items()}
+        return details, {_rename_body(name, layers): value for name, value in state_dict.items()}
+    return {"has_middle_norm": True, "projects_first": True}, {
+        _rename_stages(n): value for n, value in state_dict.items()
+    }
 
 
 def _rename_body(name: str, layers: list[str]) -> str:

@@ -22,7 +22,7 @@ from torch import Tensor
 from humo.evaluation.published.cases import BenchCase
 from humo.evaluation.published.instruments.face_network import FaceNetwork, read_published, to_pixels
 from humo.evaluation.published.instruments.faces import OPENCV, YUNET, FindFaces, align, find_padded, load_detector
-from humo.evaluation.published.instruments.metric import Video, looks
+from humo.evaluation.published.instruments.metric import Metric, Video, looks
 from humo.evaluation.published.instruments.weights import Weights, WeightsFile
 from humo.media import read_picture
 
@@ -74,7 +74,7 @@ class FaceReader:
 
 
 @dataclass(eq=False, slots=True)
-class _Identity:
+class _Identity(Metric):
     """One recognition network; see the module."""
 
     name: ClassVar[str]
@@ -90,12 +90,10 @@ class _Identity:
     device: torch.device
 
     @classmethod
-    def load(cls, weights: Weights) -> Self:
-        """See `humo.evaluation.published.instruments.metric.Metric`."""
-        weights.require(cls.name, cls.needs, cls.packages)
+    def _read(cls, weights: Weights) -> Self:
         reader = weights.once("face reader", lambda: FaceReader(load_detector(weights)))
-        details, told = read_published(weights.state_dict(cls.file))
-        return cls(reader, weights.fill(FaceNetwork(**details), cls.file, told), weights.device)
+        details, state_dict = read_published(weights.state_dict(cls.file))
+        return cls(reader, weights.fill(FaceNetwork(**details), cls.file, state_dict), weights.device)
 
     def measure(self, video: Video, case: BenchCase) -> float:
         """0 to 1; NaN if no reference has a face."""

@@ -24,7 +24,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen2_5_VLForCo
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from humo.evaluation.published.cases import BenchCase, Question
-from humo.evaluation.published.instruments.metric import Video, looks
+from humo.evaluation.published.instruments.metric import Metric, Video, looks
 from humo.evaluation.published.instruments.weights import Weights, WeightsFile, hub_files
 
 QWEN = "Qwen2.5-VL-7B-Instruct"
@@ -95,11 +95,11 @@ class Judge:
         """
         shown = self.pictures([Image.fromarray(frame) for frame in frames], return_tensors="pt")
         counts = shown["image_grid_thw"].prod(-1) // self.pictures.merge_size**2
-        told = self.tokenizer(write_prompt(question, counts.tolist()), return_tensors="pt").input_ids
-        is_picture = (told == self.model.config.image_token_id).int()
+        input_ids = self.tokenizer(write_prompt(question, counts.tolist()), return_tensors="pt").input_ids
+        is_picture = (input_ids == self.model.config.image_token_id).int()
         inputs = {
-            "input_ids": told,
-            "attention_mask": torch.ones_like(told),
+            "input_ids": input_ids,
+            "attention_mask": torch.ones_like(input_ids),
             "mm_token_type_ids": is_picture,
             "pixel_values": shown["pixel_values"].to(self.model.dtype),
             "image_grid_thw": shown["image_grid_thw"],
@@ -110,7 +110,7 @@ class Judge:
             do_sample=False,
             pad_token_id=self.tokenizer.pad_token_id,
         )
-        return self.tokenizer.decode(made[0, told.shape[1] :], skip_special_tokens=True)
+        return self.tokenizer.decode(made[0, input_ids.shape[1] :], skip_special_tokens=True)
 
 
 def write_prompt(question: str, counts: list[int]) -> str:
@@ -144,7 +144,7 @@ def load_judge(weights: Weights) -> Judge:
 
 
 @dataclass(eq=False)
-class _Judged:
+class _Judged(Metric):
     """See the module."""
 
     name: ClassVar[str]
@@ -168,27 +168,23 @@ class _Judged:
         },
         "Apache 2.0",
     )
-    packages: ClassVar[tuple[str, ...]] = ()
 
     judge: Judge
 
     @classmethod
-    def load(cls, weights: Weights) -> Self:
-        """See `humo.evaluation.published.instruments.metric.Metric`."""
-        weights.require(cls.name, cls.needs, cls.packages)
+    def _read(cls, weights: Weights) -> Self:
         return cls(weights.once("judge", lambda: load_judge(weights)))
 
-    def ask(self, video: Video, template: str, **told: str) -> str:
+    def ask(self, video: Video, template: str, **input_ids: str) -> str:
         """The judge's answer about the video's frames; the template is filled with their `count` and what is told."""
         frames = video.frames[looks(len(video.frames), FRAMES)]
-        return self.judge.ask(frames, template.format(count=len(frames), **told))
+        return self.judge.ask(frames, template.format(count=len(frames), **input_ids))
 
 
 class TextAlignment(_Judged):
     """The metric TVA."""
 
     name: ClassVar[str] = "TVA"
-    conditions: ClassVar[str] = ""
     meaning: ClassVar[str] = "rating of 0 to 10 by Qwen2.5-VL; another judge than the paper's, not comparable"
 
     def measure(self, video: Video, case: BenchCase) -> float:

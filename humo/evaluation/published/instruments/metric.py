@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Video:
     """Mono at 16 kHz, float32 (640 f,); None without sound."""
 
 
-class Metric(Protocol):
+class Metric(ABC):
     """An instrument that gives one figure a video."""
 
     name: ClassVar[str]
@@ -37,9 +38,9 @@ class Metric(Protocol):
     """Metrics of a family share networks, and are measured together."""
     needs: ClassVar[tuple[WeightsFile, ...]]
     """Its weights."""
-    packages: ClassVar[tuple[str, ...]]
+    packages: ClassVar[tuple[str, ...]] = ()
     """What it imports beyond the requirements: "module" or "module:name to install"."""
-    conditions: ClassVar[str]
+    conditions: ClassVar[str] = ""
     """What a case must have: "" for nothing, "I" for a reference, "A" for a sound, "Q" for questions."""
     meaning: ClassVar[str]
     """Half a sentence for the report: range, direction, what differs from the paper's."""
@@ -51,7 +52,15 @@ class Metric(Protocol):
         Raises:
             ValueError: if a package or a file is missing; the sentence says which, how large, and how to get it.
         """
+        weights.require(cls.name, cls.needs, cls.packages)
+        return cls._read(weights)
 
+    @classmethod
+    @abstractmethod
+    def _read(cls, weights: Weights) -> Self:
+        """Read the files, which are there."""
+
+    @abstractmethod
     def measure(self, video: Video, case: BenchCase) -> float:
         """The figure; NaN where the instrument finds nothing to measure, such as no face."""
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 
 from humo.evaluation.published.cases import BenchCase
-from humo.evaluation.published.instruments.metric import Video
+from humo.evaluation.published.instruments.metric import Metric, Video
 from humo.evaluation.published.instruments.musiq import Musiq, rename
 from humo.evaluation.published.instruments.pictures import to_tensor
 from humo.evaluation.published.instruments.weights import Weights, WeightsFile
@@ -30,25 +30,21 @@ BATCH = 4
 
 
 @dataclass(eq=False, slots=True)
-class ImageQuality:
+class ImageQuality(Metric):
     """The metric IQA, see the module."""
 
     name: ClassVar[str] = "IQA"
     family: ClassVar[str] = "quality"
     needs: ClassVar[tuple[WeightsFile, ...]] = (SPAQ,)
-    packages: ClassVar[tuple[str, ...]] = ()
-    conditions: ClassVar[str] = ""
     meaning: ClassVar[str] = "mean score of the frames over 100, higher is better; as VBench"
 
     network: Musiq
     device: torch.device
 
     @classmethod
-    def load(cls, weights: Weights) -> ImageQuality:
-        """See `humo.evaluation.published.instruments.metric.Metric`."""
-        weights.require(cls.name, cls.needs, cls.packages)
-        told = {rename(name): value for name, value in weights.state_dict(SPAQ).items()}
-        return cls(weights.fill(Musiq(), SPAQ, told), weights.device)
+    def _read(cls, weights: Weights) -> ImageQuality:
+        state_dict = {rename(name): value for name, value in weights.state_dict(SPAQ).items()}
+        return cls(weights.fill(Musiq(), SPAQ, state_dict), weights.device)
 
     @torch.no_grad()
     def measure(self, video: Video, case: BenchCase) -> float:

@@ -47,6 +47,6 @@ def read_names(text: str) -> list[str]:
     wanted = list(known) if asked == ["all"] else asked
     unknown = [part for part in wanted if part not in known]
     if unknown or not wanted:
-        told = f"{unknown[0]!r}" if unknown else "nothing"
-        raise ValueError(f"metrics names {told}: use all, or some of {', '.join(METRICS)}.")
+        named = f"{unknown[0]!r}" if unknown else "nothing"
+        raise ValueError(f"metrics names {named}: use all, or some of {', '.join(METRICS)}.")
     return [name for name in METRICS if name.casefold() in wanted]

@@ -9,7 +9,7 @@ Source: Ruiz et al. 2023, DreamBooth (arXiv 2208.12242), sec. 4.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import CLIPModel, ViTModel
 
 from humo.evaluation.published.cases import BenchCase
-from humo.evaluation.published.instruments.metric import Video, looks
+from humo.evaluation.published.instruments.metric import Metric, Video, looks
 from humo.evaluation.published.instruments.pictures import (
     CLIP_MEAN,
     CLIP_STD,
@@ -37,29 +37,30 @@ FRAMES = 16
 """Frames of a video that are compared."""
 
 
-@torch.no_grad()
-def mean_cosine(embed: Callable[[list[Image.Image]], Tensor], video: Video, case: BenchCase) -> float:
-    """Likeness of a video to its references.
+class _Similarity(Metric):
+    """See the module."""
 
-    Args:
-        embed: pictures to embeddings of length 1, (n, c).
-        video: of which `FRAMES` frames are compared.
-        case: with references.
+    family: ClassVar[str] = "similarity"
+    conditions: ClassVar[str] = "I"
+    meaning: ClassVar[str] = "cosine to the references, higher is more alike; frames and their number are our choice"
 
-    Returns:
-        Mean over references and frames, -1 to 1.
-    """
-    frames = embed([Image.fromarray(video.frames[look]) for look in looks(len(video.frames), FRAMES)])
-    references = embed([read_picture(path) for path in case.references])
-    return float((references @ frames.T).mean())
+    @torch.no_grad()
+    def measure(self, video: Video, case: BenchCase) -> float:
+        """Mean over references and frames, -1 to 1."""
+        frames = self.embed([Image.fromarray(video.frames[look]) for look in looks(len(video.frames), FRAMES)])
+        references = self.embed([read_picture(path) for path in case.references])
+        return float((references @ frames.T).mean())
+
+    @abstractmethod
+    def embed(self, pictures: list[Image.Image]) -> Tensor:
+        """Pictures to embeddings of length 1, (n, c)."""
 
 
 @dataclass(eq=False, slots=True)
-class ClipSimilarity:
+class ClipSimilarity(_Similarity):
     """The metric CLIP-I, see the module."""
 
     name: ClassVar[str] = "CLIP-I"
-    family: ClassVar[str] = "similarity"
     needs: ClassVar[tuple[WeightsFile, ...]] = hub_files(
         "openai/clip-vit-base-patch32",
         "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",
@@ -67,35 +68,25 @@ class ClipSimilarity:
         {"config.json": 4_186, "pytorch_model.bin": 605_000_000},
         "MIT",
     )
-    packages: ClassVar[tuple[str, ...]] = ()
-    conditions: ClassVar[str] = "I"
-    meaning: ClassVar[str] = "cosine to the references, higher is more alike; frames and their number are our choice"
 
     model: CLIPModel
 
     @classmethod
-    def load(cls, weights: Weights) -> ClipSimilarity:
-        """See `humo.evaluation.published.instruments.metric.Metric`."""
-        weights.require(cls.name, cls.needs, cls.packages)
+    def _read(cls, weights: Weights) -> ClipSimilarity:
         return cls(weights.pretrained(CLIPModel, CLIP, dtype=torch.float32))
 
-    def measure(self, video: Video, case: BenchCase) -> float:
-        """Mean over references and frames, -1 to 1."""
-        return mean_cosine(self.embed, video, case)
-
     def embed(self, pictures: list[Image.Image]) -> Tensor:
-        """Pictures to embeddings of length 1, (n, c)."""
+        """By the projected class token."""
         side = self.model.config.vision_config.image_size
         pixels = torch.stack([pil_square(picture, side, side, CLIP_MEAN, CLIP_STD) for picture in pictures])
         return F.normalize(embed_pictures(self.model, pixels.to(self.model.device)), dim=-1)
 
 
 @dataclass(eq=False, slots=True)
-class DinoSimilarity:
+class DinoSimilarity(_Similarity):
     """The metric DINO-I, see the module."""
 
     name: ClassVar[str] = "DINO-I"
-    family: ClassVar[str] = "similarity"
     needs: ClassVar[tuple[WeightsFile, ...]] = hub_files(
         "facebook/dino-vits16",
         "abe3b354cb6a9b6f146096b14a4a9d7eecbcb4bd",
@@ -103,24 +94,15 @@ class DinoSimilarity:
         {"config.json": 500, "pytorch_model.bin": 87_000_000},
         "Apache 2.0",
     )
-    packages: ClassVar[tuple[str, ...]] = ()
-    conditions: ClassVar[str] = "I"
-    meaning: ClassVar[str] = ClipSimilarity.meaning
 
     model: ViTModel
 
     @classmethod
-    def load(cls, weights: Weights) -> DinoSimilarity:
-        """See `humo.evaluation.published.instruments.metric.Metric`."""
-        weights.require(cls.name, cls.needs, cls.packages)
+    def _read(cls, weights: Weights) -> DinoSimilarity:
         return cls(weights.pretrained(ViTModel, DINO, dtype=torch.float32, add_pooling_layer=False))
 
-    def measure(self, video: Video, case: BenchCase) -> float:
-        """Mean over references and frames, -1 to 1."""
-        return mean_cosine(self.embed, video, case)
-
     def embed(self, pictures: list[Image.Image]) -> Tensor:
-        """Pictures to class tokens of length 1, (n, c)."""
+        """By the class token."""
         side = self.model.config.image_size
         shorter = round(side * 256 / 224)
         pixels = torch.stack([pil_square(picture, shorter, side, IMAGENET_MEAN, IMAGENET_STD) for picture in pictures])

@@ -18,13 +18,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from humo.evaluation.published.cases import BenchCase
 from humo.evaluation.published.instruments.faces import OPENCV, YUNET, FindFaces, load_detector
-from humo.evaluation.published.instruments.metric import Video
+from humo.evaluation.published.instruments.metric import Metric, Video
 from humo.evaluation.published.instruments.weights import Weights, WeightsFile
 from humo.finetuning.dataset.clips.crops import crop_boxes
 from humo.finetuning.dataset.clips.faces import main_track
@@ -71,7 +71,7 @@ class SyncReader:
         return self.network.score(crops, heard)
 
 
-def track_face(frames: np.ndarray, find: Callable) -> dict[int, np.ndarray]:
+def track_face(frames: np.ndarray, find: Callable[..., Any]) -> dict[int, np.ndarray]:
     """Follow the face that covers most.
 
     Args:
@@ -92,7 +92,7 @@ def track_face(frames: np.ndarray, find: Callable) -> dict[int, np.ndarray]:
 
 
 @dataclass(eq=False, slots=True)
-class _Sync:
+class _Sync(Metric):
     """See the module."""
 
     name: ClassVar[str]
@@ -100,19 +100,23 @@ class _Sync:
     needs: ClassVar[tuple[WeightsFile, ...]] = (SYNCNET, YUNET)
     packages: ClassVar[tuple[str, ...]] = (OPENCV,)
     conditions: ClassVar[str] = "A"
+    figure: ClassVar[str]
+    """Of `SyncNetScore`."""
 
     reader: SyncReader
 
     @classmethod
-    def load(cls, weights: Weights) -> Self:
-        """See `humo.evaluation.published.instruments.metric.Metric`."""
-        weights.require(cls.name, cls.needs, cls.packages)
-
+    def _read(cls, weights: Weights) -> Self:
         def make() -> SyncReader:
             network = weights.fill(SyncNet(), SYNCNET, weights.state_dict(SYNCNET))
             return SyncReader(load_detector(weights), network)
 
         return cls(weights.once("sync reader", make))
+
+    def measure(self, video: Video, case: BenchCase) -> float:
+        """0 or more; NaN without a face for 30 frames, or without sound."""
+        read = self.reader.read(video)
+        return math.nan if read is None else getattr(read, self.figure)
 
 
 class SyncConfidence(_Sync):
@@ -120,11 +124,7 @@ class SyncConfidence(_Sync):
 
     name: ClassVar[str] = "Sync-C"
     meaning: ClassVar[str] = "confidence, higher is better; the face detector is our choice"
-
-    def measure(self, video: Video, case: BenchCase) -> float:
-        """0 or more; NaN without a face for 30 frames, or without sound."""
-        read = self.reader.read(video)
-        return math.nan if read is None else read.confidence
+    figure: ClassVar[str] = "confidence"
 
 
 class SyncDistance(_Sync):
@@ -132,8 +132,4 @@ class SyncDistance(_Sync):
 
     name: ClassVar[str] = "Sync-D"
     meaning: ClassVar[str] = "distance at the best shift, lower is better; the face detector is our choice"
-
-    def measure(self, video: Video, case: BenchCase) -> float:
-        """0 or more; NaN without a face for 30 frames, or without sound."""
-        read = self.reader.read(video)
-        return math.nan if read is None else read.distance
+    figure: ClassVar[str] = "distance"

@@ -23,7 +23,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from humo.loading.published.sources import gigabytes
-from humo.system.files import replaced
+from humo.system.digests import digest_file
+from humo.system.files import atomic_write
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -123,7 +124,7 @@ class Weights:
                 f"{self.folder.name}: add --download, or put there what {', '.join(sources(lacking))} holds."
             )
         for file in files:
-            self.once(f"checked {file.path}", lambda file=file: self._check(file) or True)
+            self.once(f"checked {file.path}", lambda: self._check(file))  # noqa: B023
 
     def pretrained(self, model: type[Pretrained], folder: str, **options: Any) -> Pretrained:
         """A model of transformers from a folder of the weights' folder, ready to compute.
@@ -137,13 +138,14 @@ class Weights:
             ValueError: if it cannot be read, or weights of the model are missing in it.
         """
         try:
-            made, told = model.from_pretrained(
+            load: Any = model.from_pretrained  # with the loading's info it returns a pair
+            made, state_dict = load(
                 str(self.folder / folder), local_files_only=True, weights_only=True, output_loading_info=True, **options
             )
         except Exception as error:  # transformers raises many kinds on damaged folders
             reason = str(error).partition("\n")[0][:120]
             raise ValueError(f"{folder} cannot be loaded ({reason}): fetch the folder again.") from None
-        if lacking := sorted(told["missing_keys"]):
+        if lacking := sorted(state_dict["missing_keys"]):
             raise ValueError(f"{folder} lacks {len(lacking)} tensors such as {lacking[0]}: fetch the folder again.")
         return made.to(self.device).eval().requires_grad_(False)
 
@@ -157,38 +159,40 @@ class Weights:
         try:
             if path.suffix == ".safetensors":
                 return load_file(path)
-            told = torch.load(path, map_location="cpu", weights_only=True)
+            state_dict = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch and safetensors raise many kinds on damaged files
             kind = type(error).__name__
             raise ValueError(f"{path.name} cannot be read as weights ({kind}): fetch it again.") from None
-        if not isinstance(told, dict) or not all(isinstance(value, Tensor) for value in told.values()):
+        if not isinstance(state_dict, dict) or not all(isinstance(value, Tensor) for value in state_dict.values()):
             raise ValueError(f"{path.name} holds more than named tensors: fetch it from {file.url}.")
-        return {name.removeprefix("module."): value for name, value in told.items()}
+        return {name.removeprefix("module."): value for name, value in state_dict.items()}
 
-    def fill(self, network: Network, file: WeightsFile, told: dict[str, Tensor]) -> Network:
+    def fill(self, network: Network, file: WeightsFile, state_dict: dict[str, Tensor]) -> Network:
         """Load tensors into a network, ready to compute: on the device, in float32, for inference.
 
         Args:
             network: whose names the tensors bear.
             file: where they are from, for the sentence.
-            told: tensors by name.
+            state_dict: tensors by name.
 
         Raises:
             ValueError: if a tensor is missing, left over, or of another shape.
         """
-        told = {name: value.float() for name, value in told.items()}
+        state_dict = {name: value.float() for name, value in state_dict.items()}
         wanted = network.state_dict()
         # Counters that batch norm keeps for training are left out of many files, and mean nothing here.
-        told = {name: value for name, value in told.items() if not name.endswith("num_batches_tracked")}
+        state_dict = {name: value for name, value in state_dict.items() if not name.endswith("num_batches_tracked")}
         wanted = {name: value for name, value in wanted.items() if not name.endswith("num_batches_tracked")}
-        wrong = sorted(wanted.keys() ^ told.keys())
-        wrong += sorted(name for name in wanted.keys() & told.keys() if wanted[name].shape != told[name].shape)
+        wrong = sorted(wanted.keys() ^ state_dict.keys())
+        wrong += sorted(
+            name for name in wanted.keys() & state_dict.keys() if wanted[name].shape != state_dict[name].shape
+        )
         if wrong:
             raise ValueError(
                 f"{Path(file.path).name} does not fit {type(network).__name__}: {len(wrong)} tensors such as "
                 f"{wrong[0]} differ; take the file from {file.url}."
             )
-        network.load_state_dict(told, strict=False)
+        network.load_state_dict(state_dict, strict=False)
         return network.to(self.device).eval().requires_grad_(False)
 
     def _check(self, file: WeightsFile) -> None:
@@ -199,7 +203,7 @@ class Weights:
         stamp = [path.stat().st_size, path.stat().st_mtime_ns, file.sha256]
         if note.is_file() and note.read_text(encoding="utf-8") == json.dumps(stamp):
             return
-        if not (found := _digest(path)).startswith(file.sha256):
+        if not (found := digest_file(path)).startswith(file.sha256):
             raise ValueError(
                 f"{path.name} has SHA-256 {found[:12]}..., not {file.sha256[:12]}...: fetch it from {file.url}."
             )
@@ -237,7 +241,7 @@ def fetch(files: Iterable[WeightsFile], folder: Path) -> None:
     for file in missing.values():
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(target) as part:
+        with atomic_write(target) as part:
             _download(file, part)
 
 
@@ -255,11 +259,6 @@ def _download(file: WeightsFile, part: Path) -> None:
         ) from None
     if file.sha256 is not None and not digest.hexdigest().startswith(file.sha256):
         raise ValueError(f"{file.url} gave another file than the known one: bring {_name(file)} from elsewhere.")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _name(file: WeightsFile) -> str:

@@ -8,8 +8,6 @@ functions are called. Each clip is encoded alone, so that its tensors do not dep
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from typing import Any
 
@@ -25,6 +23,7 @@ from humo.finetuning.dataset.dropping import Drop
 from humo.finetuning.dataset.settings import PrepareSettings
 from humo.pipeline import HuMoPipeline
 from humo.references import encode_references, encode_video, to_pixels
+from humo.system.fingerprint import fingerprint_components
 from humo.timing import SAMPLES_PER_FRAME
 
 CONDITIONERS = ("tokenizer", "text_encoder", "feature_extractor", "audio_encoder", "vae")
@@ -119,29 +118,10 @@ def without_padding(text: Tensor) -> Tensor:
     return text[: int(filled[-1]) + 1 if len(filled) else 0]
 
 
-def fingerprint(pipe: HuMoPipeline) -> str:
-    """A mark of the components that a preparation uses: their settings, sizes, and some of each weight.
-
-    Returns:
-        16 hexadecimal digits; another codec or encoder gives others.
-    """
-    digest = hashlib.sha256()
-    for name in CONDITIONERS:
-        component = getattr(pipe, name)
-        if not isinstance(component, torch.nn.Module):
-            digest.update(f"{name} {type(component).__name__}".encode())
-            continue
-        for key, weight in sorted(component.state_dict().items()):
-            some = weight.flatten()[:: max(1, weight.numel() // 8)][:8].float().cpu().numpy()
-            digest.update(f"{name}.{key} {tuple(weight.shape)}".encode() + np.round(some, 3).tobytes())
-    digest.update(json.dumps(pipe.config.max_sequence_length).encode())
-    return digest.hexdigest()[:16]
-
-
 def describe(pipe: HuMoPipeline) -> dict[str, Any]:
     """What the loader must know of the model: its shapes and its mark."""
     return {
-        "fingerprint": fingerprint(pipe),
+        "fingerprint": fingerprint_components(pipe, CONDITIONERS),
         "spatial_scale": pipe.vae.config.scale_factor_spatial,
         "text_tokens": pipe.config.max_sequence_length,
     }

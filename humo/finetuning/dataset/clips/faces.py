@@ -45,8 +45,9 @@ def given_masks(frames: np.ndarray, files: Files) -> np.ndarray:
     Raises:
         Drop: if it cannot be decoded.
     """
-    masks = read_frames(files.mask, *frames.shape[1:3], len(frames))[..., 0] > 127
-    missing = len(frames) - len(masks)
+    length, height, width = frames.shape[:3]
+    masks = read_frames(files.mask, height, width, length)[..., 0] > 127
+    missing = length - len(masks)
     return np.pad(masks, ((0, missing), (0, 0), (0, 0)))
 
 
@@ -114,7 +115,7 @@ def opencv_detector(weights: str | None) -> Callable[[np.ndarray], np.ndarray]:
     Raises:
         ValueError: if the file is missing.
     """
-    import cv2  # slow to import
+    import cv2.data  # slow to import
 
     if weights is None:
         cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml")

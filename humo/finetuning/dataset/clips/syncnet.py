@@ -154,7 +154,7 @@ def load_syncnet(file: str | Path) -> SyncNet:
     return net
 
 
-def _layer(layer: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _layer(layer: nn.Conv2d | nn.Conv3d | nn.Linear) -> tuple[nn.Module, nn.Module, nn.Module]:
     norms = {nn.Conv2d: nn.BatchNorm2d, nn.Conv3d: nn.BatchNorm3d, nn.Linear: nn.BatchNorm1d}
     width = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
     return layer, norms[type(layer)](width), nn.ReLU()

@@ -16,7 +16,7 @@ import numpy as np
 from humo import media
 from humo.finetuning.dataset.dropping import Drop
 from humo.media import kind_of
-from humo.media.decoding import DEMUXERS, PATIENCE
+from humo.media.decoding import DEMUXERS, PATIENCE, promised_seconds
 from humo.timing import FPS
 
 KINDS = ("MP4", "WEBM")
@@ -60,10 +60,8 @@ def probe(path: Path) -> VideoInfo:
     if (turned := re.search(r"rotation of (-?[\d.]+) degrees", text)) and round(float(turned[1])) % 180:
         width, height = height, width
     rate = re.search(r"([\d.]+)(k?) (?:fps|tbr)", stream)
-    length = re.search(r"Duration: (\d+):(\d+):([\d.]+)", text)
-    seconds = 3600 * int(length[1]) + 60 * int(length[2]) + float(length[3]) if length else 0.0
     fps = float(rate[1]) * (1000 if rate[2] else 1) if rate else 0.0
-    return VideoInfo(height, width, fps, seconds, "Audio:" in text)
+    return VideoInfo(height, width, fps, promised_seconds(text), "Audio:" in text)
 
 
 def check_rate(info: VideoInfo, min_fps: float) -> None:
@@ -73,8 +71,8 @@ def check_rate(info: VideoInfo, min_fps: float) -> None:
         Drop: if it is unknown, slower than `min_fps` or faster than `MAX_FPS`.
     """
     if not min_fps <= info.fps <= MAX_FPS:
-        told = f"{info.fps:g} frames a second" if info.fps else "unknown"
-        raise Drop("frame rate", told)
+        found = f"{info.fps:g} frames a second" if info.fps else "unknown"
+        raise Drop("frame rate", found)
 
 
 def read_frames(path: Path, height: int, width: int, max_frames: int) -> np.ndarray:

@@ -13,22 +13,22 @@ from humo.media import read_picture, read_sound
 from humo.space.examples import Example
 from humo.space.jobs.limits import READERS
 from humo.space.jobs.request import Defaults, Mode, frames_of
-from humo.space.jobs.served_model import Serving
-from humo.space.links.restore import read_settings
+from humo.space.jobs.served_model import ServedModel
+from humo.space.links.settings import read_settings
 from humo.space.page import html
 from humo.space.page.curves import schedule_svg
-from humo.space.page.events.generating import View, as_toast
+from humo.space.page.dense_caption import dense_caption
+from humo.space.page.events.generating import View, toasts
 from humo.space.page.events.sharing import restored
 from humo.space.page.events.speaking import speak_to_file
 from humo.space.page.previews import heard_html, seen_html
-from humo.space.page.prompts.dense_caption import dense_caption
 from humo.space.page.scales import rule_note
-from humo.space.page.widgets import Inputs, Settings, read_guidance, read_request
+from humo.space.page.widgets import Inputs, Parts, Settings, read_guidance, read_request
 from humo.timing import FPS
 from humo.wording.vocabulary import add_words
 
 
-def checker(read: Callable[[str], object]) -> Callable[[str | None], Any]:
+def on_upload(read: Callable[[str], object]) -> Callable[[str | None], Any]:
     """Looks at an upload at once, and takes it out again with a sentence if it is no good."""
 
     def check(path: str | None) -> Any:
@@ -52,13 +52,11 @@ def add_word(prompt: str, chip: gr.EventData) -> str:
 
 def write_caption(*fields: str) -> str:
     """Writes a dense caption from what the fields say."""
-    try:
+    with toasts():
         return dense_caption(*(field or "" for field in fields))
-    except ValueError as error:
-        raise as_toast(error) from None
 
 
-def filler(example: Example, inputs: Inputs, settings: Settings) -> Callable[[], View]:
+def on_example(example: Example, inputs: Inputs, settings: Settings) -> Callable[[], View]:
     """Fills an example in."""
 
     def fill() -> View:
@@ -74,56 +72,44 @@ def filler(example: Example, inputs: Inputs, settings: Settings) -> Callable[[],
     return fill
 
 
-def shower(defaults: Defaults) -> Callable[[str | None, str], Any]:
+def on_picture(defaults: Defaults) -> Callable[[str | None, str], Any]:
     """Shows a picture as the model sees it in a size of the menu."""
 
-    def show(path: str | None, size: str) -> Any:
-        try:
-            picture = None if path is None else read_picture(path)
-        except ValueError:  # told by `checker`
-            picture = None
-        if picture is None:
-            return gr.update(visible=False)
-        return gr.update(value=seen_html(picture, *defaults.read_size(size)), visible=True)
-
-    return show
+    return lambda path, size: _shown(read_picture, path, lambda it: seen_html(it, *defaults.read_size(size)))
 
 
-def hearer(defaults: Defaults) -> Callable[[str | None], Any]:
+def on_sound(defaults: Defaults) -> Callable[[str | None], Any]:
     """Shows a sound as the model hears it."""
 
-    def hear(path: str | None) -> Any:
-        try:
-            sound = None if path is None else read_sound(path)
-        except ValueError:  # told by `checker`
-            sound = None
-        if sound is None:
-            return gr.update(visible=False)
-        return gr.update(value=heard_html(sound, defaults.longest_by_sound), visible=True)
-
-    return hear
+    return lambda path: _shown(read_sound, path, lambda it: heard_html(it, defaults.longest_by_sound))
 
 
-def speaker(folder: Path, defaults: Defaults) -> Callable[[str, str, float], str]:
+def _shown(read: Callable[[str], Any], path: str | None, as_html: Callable[[Any], str]) -> Any:
+    """The update of a view of an upload, which is hidden where there is none."""
+    try:
+        return gr.update(visible=False) if path is None else gr.update(value=as_html(read(path)), visible=True)
+    except ValueError:  # told by `on_upload`
+        return gr.update(visible=False)
+
+
+def on_speak(folder: Path, defaults: Defaults) -> Callable[[str, str, float], str]:
     """Makes a voice say a sentence; the sound's path."""
     longest = None if defaults.max_frames is None else defaults.max_frames / FPS
 
     def speak(text: str, voice: str, rate: float) -> str:
-        try:
+        with toasts():
             return str(speak_to_file(text or "", voice, round(rate), folder, max_seconds=longest))
-        except ValueError as error:
-            raise as_toast(error) from None
 
     return speak
 
 
-def rule_chooser(settings: Settings) -> Callable[[str], View]:
+def on_rule(settings: Settings) -> Callable[[str], View]:
     """Shows the scales that a rule has, at the values it comes with."""
 
     def choose(rule: str) -> View:
         defaults = settings.defaults.with_rule(rule)
-        told = rule_note(defaults)
-        view: View = {settings.note: gr.update(value=html.note(told), visible=bool(told))}
+        note = rule_note(defaults)
+        view: View = {settings.note: gr.update(value=html.note(note), visible=bool(note))}
         for name, slider in settings.scales.items():
             value = defaults.scale(name)
             view[slider] = gr.update(visible=False) if value is None else gr.update(visible=True, value=value)
@@ -132,46 +118,44 @@ def rule_chooser(settings: Settings) -> Callable[[str], View]:
     return choose
 
 
-def chooser(mode: Mode) -> Callable[[], str]:
+def on_tab(mode: Mode) -> Callable[[], str]:
     """Tells which tab is open."""
     return lambda: mode.key
 
 
-def drawer(settings: Settings) -> Callable[[dict], str]:
+def on_schedule(settings: Settings) -> Callable[[View], str]:
     """Draws the schedule that the settings give."""
 
-    def draw(values: dict) -> str:
+    def draw(values: View) -> str:
         guidance, mode = read_guidance(values, settings), values[settings.mode]
         return schedule_svg(guidance, values[settings.steps], settings.defaults.shift, "I" in mode, "A" in mode)
 
     return draw
 
 
-def restorer(modes: gr.Tabs, tabs: list[Inputs], settings: Settings) -> Callable[[str | None], View]:
+def on_restore(page: Parts) -> Callable[[str | None], View]:
     """Puts the settings of a video that was made here back; its picture and voice are not in it."""
 
     def restore(path: str | None) -> View:
         if path is None:
             return {}
-        try:
+        with toasts():
             video = read_settings(path)
-        except ValueError as error:
-            raise as_toast(error) from None
         needed = {"I": "picture"} if video.portrait is None else {}
         lacking = [thing for letter, thing in (needed | {"A": "voice"}).items() if letter in video.mode]
         if lacking:
             gr.Info(f"The settings are back; the {' and the '.join(lacking)} must be given again.")
-        return restored(video, {}, modes, tabs, settings)
+        return restored(video, {}, page.modes, page.tabs, page.settings)
 
     return restore
 
 
-def estimator(inputs: Inputs, settings: Settings, serving: Serving) -> Callable[[dict], str]:
+def on_estimate(inputs: Inputs, settings: Settings, serving: ServedModel) -> Callable[[View], str]:
     """Tells how long the video will take, once one has been made."""
 
     longest = serving.defaults.longest_by_sound
 
-    def estimate(values: dict) -> str:
+    def estimate(values: View) -> str:
         try:
             request, _ = read_request(values, inputs, settings)
             if request.audio is not None:

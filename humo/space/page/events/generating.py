@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,10 +13,10 @@ from humo.space.jobs.admission import Admission
 from humo.space.jobs.job import Job, Phase, Progress
 from humo.space.jobs.manager import JobManager
 from humo.space.jobs.request import VideoRequest
-from humo.space.jobs.served_model import Serving
 from humo.space.jobs.task import MakeVideo, Result
 from humo.space.page import html
-from humo.space.page.widgets import Inputs, Panel, Settings, read_request
+from humo.space.page.widgets import Inputs, Panel, Parts, Settings, read_request
+from humo.space.state import Backend
 
 View = dict[Any, Any]
 """Values or updates by widget."""
@@ -42,6 +43,15 @@ def as_toast(error: Exception) -> gr.Error:
     return gr.Error(html.sentence(str(error)), print_exception=False)
 
 
+@contextmanager
+def toasts() -> Iterator[None]:
+    """What is refused inside becomes a toast with the same sentence."""
+    try:
+        yield
+    except ValueError as error:
+        raise as_toast(error) from None
+
+
 def follow(job: Job) -> Iterator[Progress]:
     """Every moment of a job until it is over; the job stops if nobody follows any more.
 
@@ -60,52 +70,40 @@ def follow(job: Job) -> Iterator[Progress]:
         raise as_toast(ValueError(progress.error))
 
 
-def generator(
-    inputs: Inputs,
-    settings: Settings,
-    panel: Panel,
-    starts: Sequence[gr.Button],
-    cleared: View,
-    done: View,
-    admission: Admission,
-    serving: Serving,
-    is_fast: bool = False,
-) -> Callable[[dict, gr.Request], Iterator[View]]:
+def on_generate(
+    inputs: Inputs, page: Parts, cleared: View, backend: Backend, is_fast: bool
+) -> Callable[[View, gr.Request], Iterator[View]]:
     """The event of a tab's Generate button, or of that for a quick look.
 
     Args:
         inputs: of the tab.
-        settings: what all tabs share.
-        panel: where the video appears.
-        starts: buttons that start a job; they rest while one runs.
+        page: where the video appears; its buttons rest while the job runs.
         cleared: updates that take away what hangs on the last video.
-        done: updates when there is a new one.
-        admission: starts the jobs.
-        serving: learns how long they take.
+        backend: starts the job, and learns how long it takes.
         is_fast: for a quick look.
     """
+    admission, starts = backend.admission, page.starts()
 
-    def make(values: dict, request: gr.Request) -> Iterator[View]:
-        try:
-            ask, name = read_request(values, inputs, settings, is_fast)
+    def make(values: View, request: gr.Request) -> Iterator[View]:
+        with toasts():
+            ask, name = read_request(values, inputs, page.settings, is_fast)
             job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
-        except ValueError as error:
-            raise as_toast(error) from None
-        yield {**cleared, **_first_view(job, ask, settings, panel), **rest(starts)}
+        yield {**cleared, **_first_view(job, ask, page.settings, page.panel), **rest(starts)}
         for progress in follow(job):
-            if progress.phase is Phase.DONE and not is_fast and not progress.company:  # a batch tells of no single one
-                serving.learn(progress.result, progress.elapsed - progress.loading)
-            view = _view(progress, ask, panel)
+            is_alone = not progress.num_others  # a batch tells of no single one
+            if progress.phase is Phase.DONE and not is_fast and is_alone:
+                backend.serving.learn(progress.result, progress.elapsed - progress.loading)
+            view = _view(progress, ask, page)
             if progress.phase.is_over:
                 view |= rest(starts, False)
-            yield view | done if progress.phase is Phase.DONE else view
+            yield view
 
     return make
 
 
-def live_looker(
-    inputs: Inputs, settings: Settings, panel: Panel, cleared: View, done: View, admission: Admission
-) -> Callable[[dict, gr.Request], Iterator[View]]:
+def on_live(
+    inputs: Inputs, page: Parts, cleared: View, admission: Admission
+) -> Callable[[View, gr.Request], Iterator[View]]:
     """The event of every change of a tab while it is live: a quick look takes the place of the last video.
 
     The seed stays, so that what changes in the video is what was changed. What is not there yet, or not allowed, is no
@@ -113,23 +111,21 @@ def live_looker(
 
     Args:
         inputs: of the tab.
-        settings: what all tabs share.
-        panel: where the video appears.
+        page: where the video appears.
         cleared: updates that take away what hangs on the last video.
-        done: updates when there is a new one.
         admission: starts the jobs.
     """
 
-    def look(values: dict, request: gr.Request) -> Iterator[View]:
-        yield {panel.stage: gr.skip()}  # an event without a word would empty all its outputs
+    def look(values: View, request: gr.Request) -> Iterator[View]:
+        yield {page.panel.stage: gr.skip()}  # an event without a word would empty all its outputs
         try:
-            ask, name = read_request({**values, settings.is_random: False}, inputs, settings, is_fast=True)
+            ask, name = read_request({**values, page.settings.is_random: False}, inputs, page.settings, is_fast=True)
             job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
         except ValueError:
             return
         for progress in follow(job):
             if progress.phase is Phase.DONE:
-                yield {**cleared, **_view(progress, ask, panel), **done}
+                yield {**cleared, **_view(progress, ask, page)}
 
     return look
 
@@ -139,7 +135,7 @@ def rest(buttons: Sequence[gr.Button], is_resting: bool = True) -> View:
     return {button: gr.update(interactive=not is_resting) for button in buttons}
 
 
-def stopper(manager: JobManager) -> Callable[[gr.Request], None]:
+def on_stop(manager: JobManager) -> Callable[[gr.Request], None]:
     """The event of Stop."""
 
     def stop(request: gr.Request) -> None:
@@ -160,7 +156,8 @@ def _first_view(job: Job, ask: VideoRequest, settings: Settings, panel: Panel) -
     }
 
 
-def _view(progress: Progress, ask: VideoRequest, panel: Panel) -> View:
+def _view(progress: Progress, ask: VideoRequest, page: Parts) -> View:
+    panel = page.panel
     view: View = {panel.stage: html.stage(progress)}
     if progress.phase.is_over:
         view[panel.stop] = gr.update(visible=False)
@@ -172,5 +169,5 @@ def _view(progress: Progress, ask: VideoRequest, panel: Panel) -> View:
             panel.summary: gr.update(value=html.summary(progress.result, progress.elapsed), visible=True),
             panel.download: gr.update(value=path, visible=True),
             panel.made: Made(ask, progress.result),
-        }
+        } | dict.fromkeys(page.groups(), gr.update(visible=True))
     return view

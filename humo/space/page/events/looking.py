@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -14,23 +14,14 @@ from humo.space.inspect.look_inside import Inside, look_inside
 from humo.space.inspect.look_inside_view import masks_view, schedule_view, senses_view, sound_view, to_html
 from humo.space.jobs.admission import Admission
 from humo.space.jobs.job import Moment, Phase, Task
-from humo.space.jobs.request import Defaults, VideoRequest
-from humo.space.jobs.task import work_of
-from humo.space.jobs.zerogpu import expected_seconds
-from humo.space.page import html
-from humo.space.page.events.generating import Made, View, as_toast, follow, rest
-from humo.space.page.widgets import Comparing, Looking
+from humo.space.jobs.request import VideoRequest
+from humo.space.jobs.task import expected_seconds
+from humo.space.page import html, texts
+from humo.space.page.events.generating import Made, View, follow, rest, toasts
+from humo.space.page.widgets import Comparing, Looking, Parts
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
-
-VIEWS = {
-    "masks": "Where it expects the face",
-    "senses": "What each sense did",
-    "sound": "Where the voice acts",
-    "schedule": "How it was guided",
-}
-"""Name and title of each view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +30,13 @@ class LookInside:
 
     request: VideoRequest
 
-    def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> Inside:
+    def run(self, pipe: HuMoPipeline, report: Callable[[Moment], None]) -> Inside:
         """Make it and keep what the network did."""
-        return look_inside(pipe, self.request, lambda *part: tell(Moment(*part)))
+        return look_inside(pipe, self.request, lambda *part: report(Moment(*part)))
 
     def seconds(self, pipe: HuMoPipeline) -> float:
         """Expected time on a GPU: a pass of the network more at each step, several at three, and decoding."""
-        return 3.5 * expected_seconds(pipe, work_of(self.request, Defaults.of_pipeline(pipe)))
+        return 3.5 * expected_seconds(pipe, self.request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +46,34 @@ class Compare:
     request: VideoRequest
     path: Path
 
-    def run(self, pipe: HuMoPipeline, tell: Callable[[Moment], None]) -> Comparison:
+    def run(self, pipe: HuMoPipeline, report: Callable[[Moment], None]) -> Comparison:
         """Make both."""
-        return compare(pipe, self.request, self.path, lambda *part: tell(Moment(*part)))
+        return compare(pipe, self.request, self.path, lambda *part: report(Moment(*part)))
 
     def seconds(self, pipe: HuMoPipeline) -> float:
         """Expected time on a GPU."""
-        return 2 * expected_seconds(pipe, work_of(self.request, Defaults.of_pipeline(pipe)))
+        return 2 * expected_seconds(pipe, self.request)
 
 
-def looker(views: Looking, starts: Sequence[gr.Button], admission: Admission) -> Callable[..., Iterator[View]]:
+def on_look_inside(page: Parts, admission: Admission) -> Callable[..., Iterator[View]]:
     """The event of Look inside."""
 
     def look(made: Made | None, request: gr.Request) -> Iterator[View]:
-        for view, inside in _run(made, LookInside, views.told, starts, admission, request):
-            yield view if inside is None else {**view, **_opened(views, inside)}
+        for view, inside in _run(made, LookInside, page.views.status, page, admission, request):
+            yield view if inside is None else {**view, **_opened(page.views, inside)}
 
     return look
 
 
-def comparer(comparing: Comparing, starts: Sequence[gr.Button], admission: Admission) -> Callable[..., Iterator[View]]:
+def on_compare(page: Parts, admission: Admission) -> Callable[..., Iterator[View]]:
     """The event of Compare."""
+    comparing = page.other
 
     def start(made: Made | None, request: gr.Request) -> Iterator[View]:
         def task(asked: VideoRequest) -> Task:
             return Compare(asked, admission.manager.new_path(f"humo-two-schedules-{asked.seed}"))
 
-        for view, both in _run(made, task, comparing.told, starts, admission, request):
+        for view, both in _run(made, task, comparing.status, page, admission, request):
             if both is not None:
                 view |= {
                     comparing.video: gr.update(value=str(both.path), visible=True),
@@ -93,12 +85,12 @@ def comparer(comparing: Comparing, starts: Sequence[gr.Button], admission: Admis
     return start
 
 
-def turner(views: Looking) -> Callable[[Inside | None, int, int], list[str]]:
+def on_turn(views: Looking) -> Callable[[Inside | None, int, int], list[str]]:
     """The event of the sliders: the pictures at another step and frame."""
 
     def turn(inside: Inside | None, step: int, frame: int) -> list[str]:
         if inside is None:
-            return [""] * len(VIEWS)
+            return [""] * len(texts.VIEWS)
         return list(_pictures(inside, step - 1, frame - 1).values())
 
     return turn
@@ -106,7 +98,7 @@ def turner(views: Looking) -> Callable[[Inside | None, int, int], list[str]]:
 
 def cleared(views: Looking, comparing: Comparing) -> View:
     """Updates for a new video, into which nobody has looked yet."""
-    hidden = (views.told, views.shown, comparing.told, comparing.video, comparing.words)
+    hidden = (views.status, views.shown, comparing.status, comparing.video, comparing.words)
     return {
         **{widget: gr.update(visible=False) for widget in hidden},
         views.look: gr.update(visible=True),
@@ -118,22 +110,21 @@ def cleared(views: Looking, comparing: Comparing) -> View:
 def _run(
     made: Made | None,
     task: Callable[[VideoRequest], Task],
-    told: gr.HTML,
-    starts: Sequence[gr.Button],
+    status: gr.HTML,
+    page: Parts,
     admission: Admission,
     request: gr.Request,
-) -> Iterator[tuple[View, object | None]]:
+) -> Iterator[tuple[View, Any]]:
     """A task on the video that is shown: updates, and at last its result."""
-    if made is None:
-        raise as_toast(ValueError("There is no video yet: press Generate first."))
-    try:
+    with toasts():
+        if made is None:
+            raise ValueError("There is no video yet: press Generate first.")
         asked = made.repeated()
         job = admission.start(request, asked, lambda: task(asked))
-    except ValueError as error:
-        raise as_toast(error) from None
-    yield {told: gr.update(value=html.progress(job.progress), visible=True), **rest(starts)}, None
+    starts = page.starts()
+    yield {status: gr.update(value=html.progress(job.progress), visible=True), **rest(starts)}, None
     for progress in follow(job):
-        view: View = {told: gr.update(value=html.progress(progress), visible=progress.phase is not Phase.DONE)}
+        view: View = {status: gr.update(value=html.progress(progress), visible=progress.phase is not Phase.DONE)}
         if progress.phase.is_over:
             view |= rest(starts, False)
         yield view, progress.result
@@ -162,7 +153,7 @@ def _pictures(inside: Inside, step: int, frame: int) -> dict[str, str]:
         "sound": sound_view(inside, near, frame),
         "schedule": schedule_view(inside),
     }
-    return {name: to_html(drawn[name]) for name in VIEWS}
+    return {name: to_html(drawn[name]) for name in texts.VIEWS}
 
 
 def _nearest(steps: Sequence[int], wanted: int) -> int:

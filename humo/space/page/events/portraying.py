@@ -19,10 +19,10 @@ from humo.media import read_picture
 from humo.portrait import Portrait, draw_portrait, is_drawing
 from humo.space.jobs.limits import READERS
 from humo.space.page import html, texts
-from humo.space.page.events.generating import View, as_toast
+from humo.space.page.caption_completion import complete_prompt
+from humo.space.page.events.generating import View, toasts
 from humo.space.page.portrait_view import chosen_changes, describe_portrait, maker_value
 from humo.space.page.previews import figure, seen_html
-from humo.space.page.prompts.caption_completion import complete_prompt
 from humo.space.page.widgets import Inputs, Settings
 from humo.space.photographs import Photographs
 from humo.world.people import sample_person, sample_setting
@@ -38,7 +38,7 @@ class DrawnPerson:
     is_from_picture: bool
 
 
-def picture_reader(inputs: Inputs, settings: Settings, photographs: Photographs) -> Callable[[dict, gr.Request], View]:
+def on_picture(inputs: Inputs, settings: Settings, photographs: Photographs) -> Callable[[View, gr.Request], View]:
     """The event of another picture: a photograph is drawn, a drawing stays as it is.
 
     Args:
@@ -47,7 +47,7 @@ def picture_reader(inputs: Inputs, settings: Settings, photographs: Photographs)
         photographs: learns of each.
     """
 
-    def read(values: dict, request: gr.Request) -> View:
+    def read(values: View, request: gr.Request) -> View:
         path, person = values[inputs.image], values[inputs.maker.person]
         if path is None:
             if person is not None and not person.is_from_picture:
@@ -57,7 +57,7 @@ def picture_reader(inputs: Inputs, settings: Settings, photographs: Photographs)
             with READERS:
                 picture = read_picture(path)
                 is_known = is_drawing(picture)
-        except ValueError:  # told by `filling.checker`
+        except ValueError:  # told by `filling.on_upload`
             return _without_person(inputs)
         if is_known:
             shown = {inputs.maker.as_is: gr.update(value=True, visible=True)}
@@ -69,10 +69,10 @@ def picture_reader(inputs: Inputs, settings: Settings, photographs: Photographs)
     return read
 
 
-def as_is_chooser(inputs: Inputs, settings: Settings) -> Callable[[dict], View]:
-    """The event of the box that shows the model the picture itself; arguments as of `picture_reader`."""
+def on_as_is(inputs: Inputs, settings: Settings) -> Callable[[View], View]:
+    """The event of the box that shows the model the picture itself; arguments as of `on_picture`."""
 
-    def choose(values: dict) -> View:
+    def choose(values: View) -> View:
         path = values[inputs.image]
         if path is None:
             return {inputs.maker.as_is: gr.update(visible=False)}
@@ -83,36 +83,34 @@ def as_is_chooser(inputs: Inputs, settings: Settings) -> Callable[[dict], View]:
     return choose
 
 
-def chooser(inputs: Inputs) -> Callable[[dict, gr.EventData], View]:
-    """The event of pressed buttons of the person maker; arguments as of `picture_reader`."""
+def on_tile(inputs: Inputs) -> Callable[[View, gr.EventData], View]:
+    """The event of pressed buttons of the person maker; arguments as of `on_picture`."""
 
-    def choose(values: dict, pressed: gr.EventData) -> View:
+    def choose(values: View, pressed: gr.EventData) -> View:
         person = values[inputs.maker.person]
         before = Portrait() if person is None else person.portrait
-        try:
+        with toasts():
             changes = chosen_changes(before, pressed.chosen)
-        except ValueError as error:
-            raise as_toast(error) from None
         portrait = before.with_changes(**changes)
         return _with_person(portrait, values, inputs, tuple(changes)) | _as_drawn(inputs)
 
     return choose
 
 
-def surpriser(inputs: Inputs) -> Callable[[dict], View]:
-    """The event of Surprise me: anybody whom the world can draw; arguments as of `picture_reader`."""
+def on_surprise(inputs: Inputs) -> Callable[[View], View]:
+    """The event of Surprise me: anybody whom the world can draw; arguments as of `on_picture`."""
 
-    def surprise(values: dict) -> View:
+    def surprise(values: View) -> View:
         rng = np.random.default_rng(secrets.randbits(64))
         return _with_person(sample_portrait(rng), values, inputs) | _as_drawn(inputs)
 
     return surprise
 
 
-def maker_opener(inputs: Inputs) -> Callable[[dict], View]:
+def on_maker(inputs: Inputs) -> Callable[[View], View]:
     """The event of the opened person maker: only then are its drawings made."""
 
-    def show(values: dict) -> View:
+    def show(values: View) -> View:
         person = values[inputs.maker.person]
         return {inputs.maker.buttons: maker_value(Portrait() if person is None else person.portrait)}
 
@@ -127,7 +125,7 @@ def sample_portrait(rng: np.random.Generator) -> Portrait:
     return Portrait(**{name: getattr(person, name) for name in names}, **outside)
 
 
-def _drawn(picture: str | Image.Image, values: dict, inputs: Inputs) -> View:
+def _drawn(picture: str | Image.Image, values: View, inputs: Inputs) -> View:
     """A photograph's view: the person in it, or the sentence that says why there is none."""
     from humo.portrait import read_portrait  # OpenCV: only for whoever brings a photograph
 
@@ -143,7 +141,7 @@ def _drawn(picture: str | Image.Image, values: dict, inputs: Inputs) -> View:
 
 def _with_person(
     portrait: Portrait,
-    values: dict,
+    values: View,
     inputs: Inputs,
     changed: tuple[str, ...] | None = None,
     is_from_picture: bool = False,
@@ -177,7 +175,7 @@ def show_person(inputs: Inputs, portrait: Portrait, is_from_picture: bool = Fals
     }
 
 
-def _as_it_is(picture: str | Image.Image, values: dict, inputs: Inputs, settings: Settings) -> View:
+def _as_it_is(picture: str | Image.Image, values: View, inputs: Inputs, settings: Settings) -> View:
     height, width = settings.defaults.read_size(values[settings.size])
     seen = gr.update(value=seen_html(read_picture(picture), height, width), visible=True)
     return _without_person(inputs) | {inputs.seen: seen}

@@ -12,14 +12,14 @@ from typing import Any
 import gradio as gr
 
 from humo.space.examples import Example
-from humo.space.jobs.admission import Admission
 from humo.space.links.records import POSTER, VIDEO, Record, link
 from humo.space.links.share import share
-from humo.space.links.storage import Store, take
+from humo.space.links.storage import take
 from humo.space.page import html
-from humo.space.page.events.generating import Made, View, as_toast
+from humo.space.page.events.generating import Made, View, toasts
 from humo.space.page.events.portraying import show_person
-from humo.space.page.widgets import Inputs, Opened, Settings, Sharing
+from humo.space.page.widgets import Inputs, Opened, Parts, Settings, Sharing
+from humo.space.state import Backend
 from humo.system.fast_form_config import SUFFIX
 from humo.timing import FPS
 
@@ -30,26 +30,22 @@ _TOLD = ("host", "proto")
 _DELETED = "The link is deleted: it opens nothing any more."
 
 
-def sharer(
-    store: Store, admission: Admission, fingerprint: str, sharing: Sharing
-) -> Callable[[Made | None, bool, gr.Request], View]:
+def on_share(sharing: Sharing, backend: Backend) -> Callable[[Made | None, bool, gr.Request], View]:
     """The event of Share: keeps the video and shows its link and the token that deletes it."""
 
     def make_link(made: Made | None, keeps_inputs: bool, request: gr.Request) -> View:
-        if made is None:
-            raise as_toast(ValueError("There is no video to share yet: press Generate first."))
-        try:
-            admission.count_link(request)
-            record, token = share(store, made.result, made.request, fingerprint, keeps_inputs)
+        with toasts():
+            if made is None:
+                raise ValueError("There is no video to share yet: press Generate first.")
+            backend.admission.count_link(request)
+            record, token = share(backend.store, made.result, made.request, backend.serving.fingerprint, keeps_inputs)
             address = link(record.id, page_address(request), os.environ.get("SPACE_ID"))
-        except ValueError as error:
-            raise as_toast(error) from None
         return {
             sharing.link: gr.update(value=html.link(address), visible=True),
             sharing.id: record.id,
             sharing.token: gr.update(value=token, visible=True),
             sharing.delete: gr.update(visible=True),
-            sharing.told: gr.update(visible=False),
+            sharing.status: gr.update(visible=False),
             sharing.share: gr.update(visible=False),
             sharing.keeps_inputs: gr.update(visible=False),
         }
@@ -57,13 +53,13 @@ def sharer(
     return make_link
 
 
-def deleter(store: Store, folder: Path, sharing: Sharing) -> Callable[[str, str], View]:
+def on_delete(sharing: Sharing, backend: Backend) -> Callable[[str, str], View]:
     """The event of Delete beside a new link: takes its id and the key that was shown."""
 
     def delete(id: str, key: str) -> View:
-        _delete(store, folder, id, key)
+        _delete(backend, id, key)
         return {
-            sharing.told: gr.update(value=html.note(_DELETED), visible=True),
+            sharing.status: gr.update(value=html.note(_DELETED), visible=True),
             sharing.link: gr.update(visible=False),
             sharing.token: gr.update(value="", visible=False),
             sharing.delete: gr.update(visible=False),
@@ -72,22 +68,20 @@ def deleter(store: Store, folder: Path, sharing: Sharing) -> Callable[[str, str]
     return delete
 
 
-def opened_deleter(store: Store, folder: Path, opened: Opened) -> Callable[[str | None, str], View]:
+def on_delete_opened(opened: Opened, backend: Backend) -> Callable[[str | None, str], View]:
     """The event of Delete on an opened link: takes the key that was shown when it was made."""
 
     def delete(id: str | None, key: str) -> View:
-        _delete(store, folder, id, key)
+        _delete(backend, id, key)
         return _nothing(opened, "The link is deleted", _DELETED)
 
     return delete
 
 
-def _delete(store: Store, folder: Path, id: str | None, key: str) -> None:
-    try:
-        store.delete(id, (key or "").strip())
-    except ValueError as error:
-        raise as_toast(error) from None
-    shutil.rmtree(folder / id, ignore_errors=True)  # the copies that were served
+def _delete(backend: Backend, id: str | None, key: str) -> None:
+    with toasts():
+        backend.store.delete(id or "", (key or "").strip())
+    shutil.rmtree(backend.folder / str(id), ignore_errors=True)  # the copies that were served
 
 
 def cleared(sharing: Sharing) -> View:
@@ -96,7 +90,7 @@ def cleared(sharing: Sharing) -> View:
         sharing.link: gr.update(visible=False),
         sharing.token: gr.update(value="", visible=False),
         sharing.delete: gr.update(visible=False),
-        sharing.told: gr.update(visible=False),
+        sharing.status: gr.update(visible=False),
         sharing.share: gr.update(visible=True),
         sharing.keeps_inputs: gr.update(value=False, visible=True),
     }
@@ -114,48 +108,40 @@ def page_address(request: gr.Request, root: str | None = None) -> str:
         return root
     origin = request.headers.get("origin") or ""
     if not origin.startswith("http"):  # "null", from a frame that hides it
-        told = {name: (request.headers.get(f"x-forwarded-{name}") or "").partition(",")[0].strip() for name in _TOLD}
-        origin = f"{told['proto'] or 'http'}://{told['host'] or request.headers.get('host', '')}"
+        status = {name: (request.headers.get(f"x-forwarded-{name}") or "").partition(",")[0].strip() for name in _TOLD}
+        origin = f"{status['proto'] or 'http'}://{status['host'] or request.headers.get('host', '')}"
     return origin + root
 
 
-def opener(store: Store, folder: Path, opened: Opened, maker: gr.Column) -> Callable[[gr.Request], View]:
-    """The event of the page's loading: shows the generation that `?g=` names, if it names one.
-
-    Args:
-        store: of the records.
-        folder: for copies that may be served.
-        opened: where it is shown.
-        maker: the rest of the page, which makes room.
-    """
+def on_open(page: Parts, backend: Backend) -> Callable[[gr.Request], View]:
+    """The event of the page's loading: shows the generation that `?g=` names, if it names one."""
 
     def open_link(request: gr.Request) -> View:
         id = dict(request.query_params).get("g")
         if not id:
-            return {opened.group: gr.update(visible=False)}
-        return show(store, folder, opened, maker, id)
+            return {page.opened.group: gr.update(visible=False)}
+        return show(page, backend, id)
 
     return open_link
 
 
-def gallery_opener(
-    store: Store, folder: Path, opened: Opened, maker: gr.Column, records: Sequence[Record]
-) -> Callable[[gr.SelectData], View]:
+def on_gallery(page: Parts, backend: Backend, records: Sequence[Record]) -> Callable[[gr.SelectData], View]:
     """The event of a click on a picture of the gallery."""
 
     def open_example(selected: gr.SelectData) -> View:
-        return show(store, folder, opened, maker, records[int(selected.index)].id)
+        return show(page, backend, records[int(selected.index)].id)
 
     return open_example
 
 
-def show(store: Store, folder: Path, opened: Opened, maker: gr.Column, id: str) -> View:
+def show(page: Parts, backend: Backend, id: str) -> View:
     """Updates that show a record, or the sentence that says why there is none."""
-    view: View = {opened.group: gr.update(visible=True), maker: gr.update(visible=False)}
+    opened = page.opened
+    view: View = {opened.group: gr.update(visible=True), page.maker: gr.update(visible=False)}
     try:
-        record = store.read(id)
-        video = take(store, id, VIDEO, folder)
-        inputs = _inputs(store, folder, record)
+        record = backend.store.read(id)
+        video = take(backend.store, id, VIDEO, backend.folder)
+        inputs = _inputs(backend, record)
     except ValueError as error:
         return view | _nothing(opened, "This link cannot be opened", str(error))
     view |= {
@@ -172,11 +158,11 @@ def show(store: Store, folder: Path, opened: Opened, maker: gr.Column, id: str) 
     return view
 
 
-def _nothing(opened: Opened, title: str, told: str) -> View:
+def _nothing(opened: Opened, title: str, why: str) -> View:
     """Updates that show a sentence where a generation would be."""
     hidden = {each: gr.update(value=None, visible=False) for each in (opened.video, opened.image, opened.audio)}
     return hidden | {
-        opened.title: f'<h2 class="humo-title">{title}</h2><p role="alert">{escaping.escape(html.sentence(told))}</p>',
+        opened.title: f'<h2 class="humo-title">{title}</h2><p role="alert">{escaping.escape(html.sentence(why))}</p>',
         opened.facts: "",
         opened.remix: gr.update(visible=False),
         opened.removal: gr.update(visible=False),
@@ -184,34 +170,23 @@ def _nothing(opened: Opened, title: str, told: str) -> View:
     }
 
 
-def closer(opened: Opened, maker: gr.Column) -> Callable[[], View]:
+def on_close(page: Parts) -> Callable[[], View]:
     """The event of Make your own: back to the page that makes videos."""
 
     def close() -> View:
-        return {opened.group: gr.update(visible=False), maker: gr.update(visible=True)}
+        return {page.opened.group: gr.update(visible=False), page.maker: gr.update(visible=True)}
 
     return close
 
 
-def remixer(
-    store: Store,
-    folder: Path,
-    opened: Opened,
-    maker: gr.Column,
-    modes: gr.Tabs,
-    tabs: Sequence[Inputs],
-    settings: Settings,
-) -> Callable[[str | None], View]:
+def on_remix(page: Parts, backend: Backend) -> Callable[[str | None], View]:
     """The event of Remix: tab, inputs and settings as they were, ready to be changed."""
 
     def remix(id: str | None) -> View:
-        try:
-            record = store.read(id)
-            given = _inputs(store, folder, record)
-        except ValueError as error:
-            raise as_toast(error) from None
-        view: View = {opened.group: gr.update(visible=False), maker: gr.update(visible=True)}
-        return view | restored(record.settings, given, modes, tabs, settings)
+        with toasts():
+            record = backend.store.read(id or "")
+            given = _inputs(backend, record)
+        return on_close(page)() | restored(record.settings, given, page.modes, page.tabs, page.settings)
 
     return remix
 
@@ -265,17 +240,13 @@ def _within(slider: gr.Slider, value: float) -> float:
     return min(max(value, slider.minimum), slider.maximum)
 
 
-def _inputs(store: Store, folder: Path, record: Record) -> dict[str, Path]:
-    found = {}
-    if record.pictures:
-        found["image"] = take(store, record.id, record.pictures[0], folder)
-    if record.voice:
-        found["audio"] = take(store, record.id, record.voice, folder)
-    return found
+def _inputs(backend: Backend, record: Record) -> dict[str, Path]:
+    names = {"image": record.pictures[0] if record.pictures else None, "audio": record.voice}
+    return {key: take(backend.store, record.id, name, backend.folder) for key, name in names.items() if name}
 
 
-def posters(store: Store, folder: Path, shown: Sequence[tuple[Example, Record]]) -> list[tuple[str, str]]:
+def posters(backend: Backend, shown: Sequence[tuple[Example, Record]]) -> list[tuple[str, str]]:
     """Picture and title of each example of the gallery."""
-    pictures = (str(take(store, record.id, POSTER, folder)) for _, record in shown)
+    pictures = (str(take(backend.store, record.id, POSTER, backend.folder)) for _, record in shown)
     titles = (f"{example.title} ({record.settings.mode})" for example, record in shown)
     return list(zip(pictures, titles, strict=True))

@@ -18,10 +18,11 @@ import threading
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from humo.media import MIN_SECONDS, SILENCE, Sound, read_sound
 from humo.space.page.speakers import OWN_PITCH, VOICES, Engine, offered
+from humo.system.ranges import is_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +55,7 @@ class Speaker:
             patience: seconds that a text may take.
         """
         self.patience = patience
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Any = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> Speaker:
@@ -112,7 +113,7 @@ class Speaker:
         with self._lock:
             self._end()
 
-    def _ask(self, question: dict) -> dict:
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._begin()
@@ -130,7 +131,7 @@ class Speaker:
         if self._exchange(b"", START_PATIENCE) is None:
             raise ValueError("The voice could not be started: try again, or upload a voice instead.")
 
-    def _exchange(self, line: bytes, patience: float) -> dict | None:
+    def _exchange(self, line: bytes, patience: float) -> dict[str, Any] | None:
         """The answer to a line; None if the process died or had to be ended."""
         timer = threading.Timer(patience, self._process.kill)
         timer.start()
@@ -200,12 +201,12 @@ def _check_choice(voice: object, rate: object, pitch: object) -> None:
         raise ValueError(f"voice is {voice!r}: choose one of the list, such as {next(iter(VOICES))!r}.")
     engine = VOICES[voice].engine
     for name, value, (low, high) in (("rate", rate, engine.rates), ("pitch", pitch, engine.pitches)):
-        if not isinstance(value, int) or not low <= value <= high:
+        if not is_whole(value, low, high):
             allowed = f"a whole number from {low} to {high}" if low < high else f"{low}, the only one of this voice"
             raise ValueError(f"{name} is {value!r}: choose {allowed}.")
 
 
-def _check_length(answer: dict, longest: float | None) -> None:
+def _check_length(answer: dict[str, Any], longest: float | None) -> None:
     if "error" in answer:
         raise ValueError(answer["error"])
     seconds = answer["seconds"]
@@ -244,7 +245,7 @@ def _serve() -> None:
             waveform = _say(engine, **question)
             soundfile.write(path, waveform, SAMPLE_RATE, subtype="PCM_16")
             peak = float(np.abs(waveform).max(initial=0.0))
-            answer = {"seconds": len(waveform) / SAMPLE_RATE, "peak": peak}
+            answer: dict[str, Any] = {"seconds": len(waveform) / SAMPLE_RATE, "peak": peak}
         except ValueError as error:
             answer = {"error": str(error)}
         print(json.dumps(answer), file=answers, flush=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from humo.timing import FPS, SAMPLE_RATE
 from humo.training.audio_encoder.voices.data import Sentence
-from humo.training.audio_encoder.voices.degradations import SPEECH_LEVEL, level, speak_larger, spoil, without_speech
+from humo.training.audio_encoder.voices.degradations import SPEECH_LEVEL, degrade, level, speak_larger, without_speech
 from humo.world.visemes import REST, mouth_curves
 
 SHUT = -1.0
@@ -18,7 +18,7 @@ _MIN_PAUSE = 0.12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BatchSettings:
+class VoiceBatchSettings:
     """Settings of the batches; all ours."""
 
     seconds: int = 6
@@ -52,7 +52,7 @@ class BatchSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class VoiceBatch:
     """A batch.
 
     Attributes:
@@ -70,7 +70,7 @@ class Batch:
     places: np.ndarray
 
 
-def make_batch(seed: int, sentences: list[Sentence], settings: BatchSettings) -> Batch:
+def make_batch(seed: int, sentences: list[Sentence], settings: VoiceBatchSettings) -> VoiceBatch:
     """A batch of chunks; the same seed and sentences give the same."""
     rng = np.random.default_rng((6, seed))
     taught, mouths, heard, source, places = [], [], [], [], []
@@ -89,11 +89,11 @@ def make_batch(seed: int, sentences: list[Sentence], settings: BatchSettings) ->
         heard.append(without_speech(rng, settings.length))
         places.append(np.full(settings.frames, SHUT))
         source.append(int(rng.integers(settings.sentences)))
-    return Batch(np.stack(taught), np.stack(mouths), np.stack(heard), np.array(source), np.stack(places))
+    return VoiceBatch(np.stack(taught), np.stack(mouths), np.stack(heard), np.array(source), np.stack(places))
 
 
 def _version(
-    sentence: Sentence, shift: float, rng: np.random.Generator, settings: BatchSettings
+    sentence: Sentence, shift: float, rng: np.random.Generator, settings: VoiceBatchSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """A chunk that says the sentence in some way, and where its features are found in the teacher's chunk."""
     times = base_times = np.array([0.0])
@@ -109,7 +109,7 @@ def _version(
     offset = shift + int(rng.integers(-12, 13)) / FPS  # near the teacher's place, or begun in the middle of a word
     chunk = _placed(waveform, offset, settings.length)
     if not is_clean:
-        chunk = spoil(chunk, rng) if rng.random() < settings.spoilt_share else chunk * _usual_level(chunk)
+        chunk = degrade(chunk, rng) if rng.random() < settings.spoilt_share else chunk * _usual_level(chunk)
     end = settings.frames
     if rng.random() < 0.25:  # what follows is the silence of a short clip
         end = int(rng.integers(FPS, settings.frames + 1))
@@ -126,7 +126,7 @@ def _version(
 
 def resting(mouths: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Mouths (b, t, 2), at rest where a place (b, t) says so."""
-    return np.where((places == SHUT)[..., None], np.float32(REST), mouths)
+    return np.where((places == SHUT)[..., None], np.array(REST, np.float32), mouths)
 
 
 def _extended(times: np.ndarray, base_times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

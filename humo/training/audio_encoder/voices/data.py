@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
-from humo.system.files import replaced
-from humo.system.processes import follow_parent
+from humo.system.files import atomic_write
 from humo.timing import SAMPLE_RATE
 from humo.training.audio_encoder.voices.matching import matching_times
 from humo.training.audio_encoder.voices.sentences import voice_sentence
 from humo.training.audio_encoder.voices.synthesizers import HIBARI, available_voices, say
+from humo.training.background import begin_alone
 from humo.world.alignment import SHIFT, Phone, align, as_phonemes
 from humo.world.clips import plan_clip, speak_plan
 from humo.world.sentences import sample_sentence
@@ -138,7 +138,7 @@ def write_sentences(folder: Path, sentences: int, workers: int = 1) -> Iterator[
     if workers < 2:
         yield from map(make, numbers)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), begin_alone) as pool:
         yield from pool.map(make, numbers)
 
 
@@ -159,18 +159,13 @@ def count_shards(folder: Path) -> int:
     return len(list(folder.glob("sentences-*.npz")))
 
 
-def _begin() -> None:
-    follow_parent()
-    torch.set_num_threads(1)
-
-
 def _path(folder: Path, number: int) -> Path:
     return folder / f"sentences-{number:04d}.npz"
 
 
 def _write_shard(folder: Path, voices: list[str], number: int) -> Path:
     made = (make_sentence(seed, voices) for seed in range(number * SHARD, (number + 1) * SHARD))
-    told, arrays = [], {}
+    rows, arrays = [], dict[str, Any]()
 
     def keep(array: np.ndarray) -> int:
         arrays[f"a{len(arrays)}"] = array
@@ -182,17 +177,17 @@ def _write_shard(folder: Path, voices: list[str], number: int) -> Path:
                 [each.name, keep(each.samples), keep(each.times), keep(each.base_times), keep(each.pauses)]
                 for each in sentence.others
             ]
-            told.append([sentence.text, keep(sentence.samples), list(sentence.phonemes), others])
+            rows.append([sentence.text, keep(sentence.samples), list(sentence.phonemes), others])
     path = _path(folder, number)
-    with replaced(path) as part, part.open("wb") as file:
-        np.savez(file, told=np.array(json.dumps(told)), **arrays)
+    with atomic_write(path) as part, part.open("wb") as file:
+        np.savez(file, rows=np.array(json.dumps(rows)), **arrays)
     return path
 
 
 def _read_shard(path: Path) -> list[Sentence]:
     with np.load(path) as arrays:
         kept = {name: arrays[name] for name in arrays.files}
-    told = json.loads(str(kept["told"]))
+    rows = json.loads(str(kept["rows"]))
     return [
         Sentence(
             text,
@@ -203,7 +198,7 @@ def _read_shard(path: Path) -> list[Sentence]:
                 for name, own, times, base, pauses in others
             ),
         )
-        for text, wave, phonemes, others in told
+        for text, wave, phonemes, others in rows
     ]
 
 

@@ -14,7 +14,7 @@ SPEECH_LEVEL = 0.08
 """Root mean square of the voices, of what sounds in them."""
 
 
-def spoil(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def degrade(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A voice (samples,) in another colour, a room, a telephone, clipped, in noise or music, at another level."""
     sound = _colour(waveform, rng) if rng.random() < 0.5 else waveform
     if rng.random() < 0.3:
@@ -36,7 +36,7 @@ def without_speech(rng: np.random.Generator, length: int) -> np.ndarray:
     """Noise, music or both, (length,) at any level, sometimes with gaps, or nothing at all: nobody speaks."""
     if rng.random() < 0.05:
         return np.zeros(length, np.float32)
-    sound = np.zeros(length, np.float32)
+    sound: np.ndarray = np.zeros(length, np.float32)
     kind = rng.random()
     if kind < 0.6:
         sound = sound + music(rng, length)

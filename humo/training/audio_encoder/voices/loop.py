@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +13,13 @@ from torch import Tensor, nn
 
 from humo.audio import AudioEncoder
 from humo.checkpoints import load
-from humo.training.audio_encoder.voices.batches import Batch, BatchSettings, make_batch, resting
+from humo.training.audio_encoder.voices.batches import VoiceBatch, VoiceBatchSettings, make_batch, resting
 from humo.training.audio_encoder.voices.data import Sentence, count_shards, read_sentences
-from humo.training.audio_encoder.voices.learning import LearningSettings, Lesson, taken
-from humo.training.autoencoder.learning import cosine_with_warmup
+from humo.training.audio_encoder.voices.objective import VoiceObjective, VoiceTrainingSettings, taken
+from humo.training.autoencoder.training import cosine_with_warmup
 from humo.training.pace import Pace
 from humo.training.run import Run, RunningMeans, machine_name
-from humo.training.transformer.loop import load_hearing
+from humo.training.transformer.loop import load_audio_encoder
 
 SENTENCES = "sentences"
 """Folder of the shards, in that of the training."""
@@ -33,13 +34,13 @@ def train_voices(
     steps: int | None = None,
     minutes: float | None = None,
     save_every: int = 100,
-    batch: BatchSettings | None = None,
-    learning: LearningSettings | None = None,
+    batch: VoiceBatchSettings | None = None,
+    learning: VoiceTrainingSettings | None = None,
 ) -> AudioEncoder:
     """Trains a student of the audio encoder, and goes on with a training that the folder holds.
 
     Args:
-        out: folder of the whole training, with the encoder in `hearing`, the transformer in `pipeline` and sentences
+        out: folder of the whole training, with its `audio_encoder`, the transformer in `pipeline` and sentences
             in `voices/sentences`; those that come later are used from the next saved state on.
         steps, minutes: where it ends; give one of them.
         save_every: steps between saved states.
@@ -48,16 +49,16 @@ def train_voices(
     Returns:
         The student, a running mean of the weights of the last steps; also in `voices/audio_encoder`.
     """
-    batch, learning = batch or BatchSettings(), learning or LearningSettings()
+    batch, learning = batch or VoiceBatchSettings(), learning or VoiceTrainingSettings()
     folder, sentences = out / "voices", out / "voices" / SENTENCES
     everything, shards = read_sentences(sentences), count_shards(sentences)
     kept_back = min(_KEPT_BACK, max(1, len(everything) // 4))
-    held_out, told = everything[:kept_back], everything[kept_back:]
-    extractor, teacher = load_hearing(out, other_voices=False)
+    held_out, taught = everything[:kept_back], everything[kept_back:]
+    extractor, teacher = load_audio_encoder(out, other_voices=False)
     projection = load(out / "pipeline", "cpu", torch.float32).transformer.audio_projection.float()
     student = copy.deepcopy(teacher).requires_grad_(True).train()
     mean = copy.deepcopy(teacher)
-    lesson = Lesson(teacher, projection, extractor, told, batch, learning)
+    objective = VoiceObjective(teacher, projection, extractor, taught, batch, learning)
     optimizer = torch.optim.AdamW(student.parameters(), lr=learning.learning_rate, weight_decay=1e-3)
 
     run = Run(folder, steps or 0)
@@ -72,7 +73,7 @@ def train_voices(
     is_over = pace.is_over(step)
     while not is_over:
         rate = learning.learning_rate * cosine_with_warmup(pace.progress(step), learning.warmup, 0.02)
-        means.update_with(_learn(student, mean, optimizer, lesson, make_batch(step, told, batch), rate, step))
+        means.update_with(_learn(student, mean, optimizer, objective, make_batch(step, taught, batch), rate, step))
         step += 1
         is_over = pace.is_over(step)
         if step % 20 == 0:
@@ -88,9 +89,9 @@ def train_voices(
             )
             mean.save_pretrained(folder / "audio_encoder")
             if count_shards(sentences) > shards:
-                told, shards = read_sentences(sentences)[kept_back:], count_shards(sentences)
+                taught, shards = read_sentences(sentences)[kept_back:], count_shards(sentences)
         if step % (5 * save_every) == 0 or is_over:
-            run.log(step, **measure_voices(lesson, mean, held_out))
+            run.log(step, **measure_voices(objective, mean, held_out))
     return mean
 
 
@@ -98,15 +99,15 @@ def _learn(
     student: AudioEncoder,
     mean: AudioEncoder,
     optimizer: torch.optim.Optimizer,
-    lesson: Lesson,
-    batch: Batch,
+    objective: VoiceObjective,
+    batch: VoiceBatch,
     rate: float,
     step: int,
 ) -> dict[str, float]:
     """One step, also of the running mean; returns the loss's parts."""
     for group in optimizer.param_groups:
         group["lr"] = rate
-    loss, parts = lesson.loss(student, batch)
+    loss, parts = objective.loss(student, batch)
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(student.parameters(), 1.0)
@@ -120,20 +121,21 @@ def _learn(
 
 @torch.no_grad()
 def measure_voices(
-    lesson: Lesson, encoder: AudioEncoder, sentences: list[Sentence], batches: int = 6
+    objective: VoiceObjective, encoder: AudioEncoder, sentences: list[Sentence], batches: int = 6
 ) -> dict[str, float]:
     """Correlation of the mouth read from the features with the truth, on espeak-ng, on other voices and spoilt."""
-    kinds = {"espeak": {"clean_share": 1.0}, "others": {"clean_share": 0.0, "other_share": 1.0, "spoilt_share": 0.0}}
-    kinds["spoilt"] = {"clean_share": 0.0, "other_share": 1.0, "spoilt_share": 1.0}
-    figures = {}
+    kinds: dict[str, dict[str, Any]] = {"espeak": {"clean_share": 1.0}}
+    for name, spoilt in (("others", 0.0), ("spoilt", 1.0)):
+        kinds[name] = {"clean_share": 0.0, "other_share": 1.0, "spoilt_share": spoilt}
+    figures: dict[str, float] = {}
     for name, shares in kinds.items():
-        settings = replace(lesson.batch, silent=0, **shares)
+        settings = replace(objective.batch, silent=0, **shares)
         read, true = [], []
         for seed in range(batches):
             batch = make_batch(seed, sentences, settings)
             places = torch.from_numpy(batch.places).float()
             mouths = taken(torch.from_numpy(batch.mouths[batch.source]).float(), places).numpy()
-            read.append(lesson.read_bands(lesson.features(encoder, batch.heard))[:, :, -1].flatten(0, 1))
+            read.append(objective.read_bands(objective.features(encoder, batch.heard))[:, :, -1].flatten(0, 1))
             true.append(torch.from_numpy(resting(mouths, batch.places)).flatten(0, 1))
         figures |= {f"{name}_{part}": _correlation(torch.cat(read)[:, i], torch.cat(true)[:, i])
                     for i, part in enumerate(("openness", "width"))}  # fmt: skip

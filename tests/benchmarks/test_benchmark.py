@@ -1,0 +1,285 @@
+"""The benchmark's figures add up, for a real pipeline of tiny size.
+
+Run: python -m pytest tests/benchmarks/test_benchmark.py
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from humo.__main__ import main
+from humo.benchmarks import clip as benchmark
+from humo.benchmarks.cold import describe_cold_start, measure_cold_start, read_import_times
+from humo.benchmarks.command import PAGE
+from humo.benchmarks.model import describe_model, measure_model, random_conditions, random_transformer
+from humo.benchmarks.plain import plain_pass, plain_step
+from humo.benchmarks.waiting import describe_waiting, measure_waiting
+from humo.guidance import make_rule
+from humo.pipeline import HuMoPipeline
+from humo.sampling import guided_velocity
+
+SECONDS = 0.4
+
+
+@pytest.fixture(scope="module")
+def figures(mini_pipeline: HuMoPipeline) -> dict:
+    return benchmark.measure_pipeline(mini_pipeline, SECONDS, num_inference_steps=3)
+
+
+@pytest.mark.slow
+def test_every_part_is_timed(figures: dict):
+    seconds = figures["seconds"]
+    assert list(seconds) == ["text", "audio", "picture", "transformer", "decode", "other", "write", "total"]
+    assert all(value > 0 for value in seconds.values())
+    total = seconds.pop("total")
+    assert sum(seconds.values()) == pytest.approx(total)
+
+
+def test_passes_are_counted(figures: dict):
+    passes = figures["passes"]
+    assert passes["count"] == 3, "mini runs the branches of a step as one batch"
+    assert passes["count"] < passes["branches"] <= 4 * passes["count"]
+    assert passes["longest"] >= passes["median"] > 0
+
+
+def test_rates_are_ratios_of_each_other(figures: dict):
+    rates = figures["rates"]
+    assert rates["of_square_product"] == pytest.approx(rates["transformer"] / rates["square_product"])
+    assert 0 < rates["of_square_product"] < 1
+    assert rates["flops_per_branch"] * figures["passes"]["branches"] == pytest.approx(
+        rates["transformer"] * figures["seconds"]["transformer"]
+    )
+
+
+def test_flops_agree_with_the_feed_forward_layers(figures: dict, mini_pipeline: HuMoPipeline):
+    config = mini_pipeline.transformer.config
+    latent_frames = (figures["settings"]["frames"] - 1) // 4 + 1 + 1  # and one reference
+    tokens = latent_frames * (figures["settings"]["height"] // 32) * (figures["settings"]["width"] // 32)
+    dim = config.num_attention_heads * config.attention_head_dim
+    feed_forward = config.num_layers * 2 * 2 * tokens * dim * config.ffn_dim
+    assert feed_forward < figures["rates"]["flops_per_branch"] < 100 * feed_forward
+
+
+def test_settings_tell_what_was_measured(figures: dict):
+    settings = figures["settings"]
+    assert settings["frames"] == 13 and settings["steps"] == 3 and settings["dtype"] == "float32"
+    assert settings["threads"] == torch.get_num_threads()
+
+
+@pytest.mark.slow
+def test_wan_form_is_measured_too(wan_pipeline: HuMoPipeline):
+    figures = benchmark.measure_pipeline(wan_pipeline, SECONDS, num_inference_steps=1)
+    assert figures["passes"]["count"] == figures["passes"]["branches"] > 1
+
+
+@pytest.mark.slow
+def test_command_loads_measures_and_writes(mini_pipeline: HuMoPipeline, tmp_path: Path):
+    mini_pipeline.save_pretrained(tmp_path / "model")
+    report = tmp_path / "figures.json"
+    # A process of its own: what the tests have imported must not be what makes loading work.
+    command = [sys.executable, "-m", "humo", "benchmark", "--preset", str(tmp_path / "model"), "--seconds", "0.4"]
+    done = subprocess.run([*command, "--steps", "1", "--json", str(report)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(report.read_text())
+    assert figures["seconds"]["load"] > 0
+    assert "13 frames of 64 x 64 in 1 steps" in done.stdout
+    assert "GFLOP/s" in done.stdout and "peak memory" in done.stdout
+
+
+def test_command_without_the_model_says_so(capsys, tmp_path: Path):
+    assert main(["benchmark", "--preset", str(tmp_path / "nowhere")]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_example_inputs_have_the_length_that_was_asked_for():
+    inputs = benchmark.example_inputs(2.0)
+    waveform, rate = inputs["audio"]
+    assert len(waveform) == 2 * rate and abs(waveform).max() <= 1
+    assert inputs["image"].mode == "RGB"
+
+
+def test_world_is_drawn():
+    rates = benchmark.world_rates(sizes=(32,), seconds=0.05)
+    assert list(rates) == ["32"] and rates["32"] > 0
+    assert "world at 32 x 32" in benchmark.describe({"world": rates})
+
+
+def test_the_page_to_time_is_there():
+    assert PAGE.is_file()
+
+
+def test_page_that_cannot_start_is_told(tmp_path: Path):
+    with pytest.raises(ValueError, match="does not exist"):
+        benchmark.page_start(tmp_path / "app.py")
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise SystemExit(3)")
+    with pytest.raises(ValueError, match="ended with code 3"):
+        benchmark.page_start(broken)
+
+
+def test_page_start_is_the_time_to_the_first_answer(tmp_path: Path):
+    program = tmp_path / "page.py"
+    program.write_text(
+        "import sys\n"
+        "from http.server import HTTPServer, SimpleHTTPRequestHandler\n"
+        "HTTPServer(('127.0.0.1', int(sys.argv[2])), SimpleHTTPRequestHandler).serve_forever()\n"
+    )
+    assert 0 < benchmark.page_start(program) < 60
+
+
+# --- random weights
+
+SMALL = {"num_frames": 5, "height": 32, "width": 48}
+
+
+@pytest.mark.parametrize("form", [{"in_channels": 8}, {"in_channels": 20, "cross_attn_norm": False}])
+def test_plain_way_does_the_same_job(form: dict):
+    torch.manual_seed(0)
+    model = tiny.transformer(**form).requires_grad_(False)
+    latents, conditions = random_conditions(model, **SMALL)
+    rule = "published_1_7b" if form["in_channels"] == 8 else "published_17b"
+    for timestep in (990.0, 300.0):
+        arguments = (model, latents, timestep, make_rule({"rule": rule})(timestep), conditions)
+        ours, plain = guided_velocity(*arguments), plain_step(*arguments)
+        assert (ours - plain).norm() < 1e-5 * ours.norm()
+
+
+def test_plain_way_in_bfloat16_keeps_a_float32_stream():
+    torch.manual_seed(0)
+    model = random_transformer(dict(tiny.transformer().config), torch.device("cpu"), torch.bfloat16)
+    exact = tiny.transformer().requires_grad_(False)
+    exact.load_state_dict(model.state_dict())
+    latents, conditions = random_conditions(exact, **SMALL)
+    inputs = {
+        "hidden_states": latents,
+        "timestep": torch.tensor([500.0]),
+        "encoder_hidden_states": conditions.text,
+        "audio_hidden_states": conditions.audio,
+    }
+    narrow = {name: value if name == "timestep" else value.bfloat16() for name, value in inputs.items()}
+    expected = exact(**inputs).sample
+    plain, ours = plain_pass(model, **narrow), model(**narrow).sample.float()
+    assert plain.dtype == torch.float32
+    assert (plain - expected).norm() < 0.02 * expected.norm()
+    assert (ours - expected).norm() < 0.02 * expected.norm()
+
+
+def test_random_transformer_has_the_formats_of_a_loaded_one(tmp_path: Path):
+    config = {name: value for name, value in tiny.transformer().config.items() if not name.startswith("_")}
+    made = random_transformer(config, torch.device("cpu"), torch.bfloat16)
+    made.save_pretrained(tmp_path)
+    loaded = type(made).from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
+    formats = {name: value.dtype for name, value in made.named_parameters()}
+    assert formats == {name: value.dtype for name, value in loaded.named_parameters()}
+    assert set(formats.values()) == {torch.bfloat16, torch.float32}
+    assert {name: value.dtype for name, value in made.named_buffers()} == {
+        name: value.dtype for name, value in loaded.named_buffers()
+    }
+
+
+@pytest.mark.slow
+def test_model_is_measured_beside_the_plain_way(monkeypatch: pytest.MonkeyPatch):
+    small = {name: value for name, value in tiny.transformer().config.items() if not name.startswith("_")}
+    monkeypatch.setattr("humo.benchmarks.model.MODELS", {"1.7B": (lambda: small, "published_1_7b")})
+    result = measure_model("1.7B", **SMALL, compare="plain", num_layers=1, device="cpu")
+    settings, ours = result["settings"], result["ours"]
+    assert settings["layers"] == 1 and settings["tokens"] == 3 * 2 * 3
+    assert result["plain"]["passes"] == 4, "as released, also where a branch has no weight"
+    assert ours["passes"] == len(make_rule({"rule": "published_1_7b"})(500.0))
+    assert ours["flops_per_second"] * ours["pass"] == pytest.approx(settings["flops_per_pass"])
+    assert ours["of_ceiling"] == pytest.approx(ours["flops_per_second"] / result["ceiling"]["flops_per_second"])
+    assert result["gain"]["of_a_step"] == pytest.approx(result["plain"]["step"] / ours["step"])
+    assert result["gain"]["relative_difference"] < 1e-5
+    text = describe_model(json.loads(json.dumps(result)))
+    assert "plain" in text and "times as fast" in text and "of the matrix product" in text
+
+
+@pytest.mark.slow
+def test_command_times_random_weights(capsys, tmp_path: Path):
+    report = tmp_path / "model.json"
+    size = ["--frames", "1", "--height", "16", "--width", "32", "--layers", "1"]
+    command = ["benchmark", "--preset", "1.7B", "--random-weights", *size, "--compare", "plain", "--json", str(report)]
+    assert main(command) == 0
+    assert "1 blocks" in capsys.readouterr().out
+    assert json.loads(report.read_text())["settings"]["tokens"] == 2 * 1 * 2
+
+
+@pytest.mark.slow
+def test_random_weights_need_no_library_of_the_clip():
+    program = (
+        "import sys\nfrom humo.__main__ import main\n"
+        "main(['benchmark', '--preset', '1.7B', '--random-weights', '--frames', '2'])\n"
+        "assert 'humo.benchmarks.model' in sys.modules\n"
+        "print([name for name in ('librosa', 'moviepy', 'gradio', 'humo.pipeline') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+    assert "frames must be 4k+1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--preset", "mini", "--random-weights"], "Random weights are for 1.7B and 17B"),
+        (["--layers", "1"], "add --random-weights"),
+        (["--preset", "1.7B", "--random-weights", "--layers", "1", "--compare", "fast"], "compare must be 'plain'"),
+        (["--preset", "1.7B", "--random-weights", "--height", "100"], "multiples of 16"),
+        (["--preset", "1.7B", "--random-weights", "--layers", "0"], "layers must be 1 or more"),
+    ],
+)
+def test_wrong_options_are_told(options: list[str], sentence: str, capsys):
+    assert main(["benchmark", *options]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_true_size_without_a_gpu_is_told():
+    with pytest.raises(ValueError, match="17B model at its true size needs a GPU"):
+        measure_model("17B", device="cpu")
+
+
+def test_command_prints_the_table_of_estimates(capsys):
+    assert main(["benchmark", "--table", "--tflops", "300"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("| model | memory |") and "at 300 TFLOP/s" in out
+
+
+@pytest.mark.slow
+def test_waiting_jobs_are_timed_alone_and_together() -> None:
+    pipe = tiny.pipeline("mini")
+    pipe.fast_form = tiny.pipeline("mini")
+    crowds = measure_waiting(pipe, waiting=(1, 3), batch=2, seconds=0.4, rounds=1)
+    assert [(each.form, each.waiting, each.batch) for each in crowds] == [
+        *(("full quality", 1, 1), ("full quality", 3, 1), ("full quality", 3, 2)),
+        *(("quick look", 1, 1), ("quick look", 3, 1), ("quick look", 3, 2)),
+    ]
+    assert all(0 < each.mean <= each.last and each.per_minute > 0 for each in crowds)
+    table = describe_waiting(crowds)
+    assert "| quick look | 3 | 2 |" in table and table.count("\n") == 7
+
+
+def test_a_cold_start_is_told_by_package() -> None:
+    log = """import time: self [us] | cumulative | imported package
+import time:    500000 |     500000 |   torch._C
+a warning of somebody
+import time:   1000000 |    1500000 | torch
+import time:    250000 |     250000 |     numpy.linalg
+import time:     20000 |      20000 | humo.pipeline
+"""
+    cold = read_import_times(log, 2.0)
+    told = {"torch": 1.5, "transformers": 0, "diffusers": 0, "peft": 0, "humo": 0.02, "others": 0.25}
+    assert cold.imports == pytest.approx(told) and cold.rest == pytest.approx(0.23)
+    assert "| import of torch | 1.5 |" in describe_cold_start(cold)
+
+
+@pytest.mark.slow
+def test_a_real_cold_start_is_nearly_all_import() -> None:
+    cold = measure_cold_start()
+    assert min(cold.imports[name] for name in ("torch", "transformers", "diffusers", "humo")) > 0
+    assert 0 < cold.rest < cold.total

@@ -1,0 +1,142 @@
+"""The page as the client of two replicas on Ray, one of which is killed in the middle of its job.
+
+Run: python -m pytest tests/space/jobs/test_ray_serve.py
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from held import HeldFfmpeg
+from pages import PATIENCE, ROOT, Visit, chromium, serve
+from playwright.sync_api import expect
+
+from humo.space.jobs.transfer import pack, unpack_back, unpack_here
+
+pytestmark = pytest.mark.slow
+
+REPLICAS = 2
+AT_WORK = re.compile("Step [2-9]|Frame")
+
+
+@contextmanager
+def _workers(folder: Path, held: HeldFfmpeg) -> Iterator[dict[str, str]]:
+    """Two replicas of the bundled model on a Ray of their own, with this ffmpeg; yields the page's settings."""
+    temporary = tempfile.mkdtemp(prefix="r", dir="/tmp")  # short, for a socket's name has 107 characters at most
+    settings = {"RAY_TMPDIR": temporary, "RAY_USAGE_STATS_ENABLED": "0", "HUMO_RAY": "1"}
+    command = [str(Path(sys.executable).with_name("serve")), "run", "--name", "humo", "humo.space.jobs.ray_serve:build"]
+    command += ["model=mini", f"replicas={REPLICAS}", f"least={REPLICAS}", "cpus=0.5"]
+    environment = {**os.environ, **settings, **held.settings, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    log = folder / "workers.txt"
+    with open(log, "w") as file:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 600
+        while "is ready" not in log.read_text():
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-5000:]
+            time.sleep(0.5)
+        yield settings
+    finally:
+        process.terminate()
+        process.wait(60)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replicas(temporary: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        name = " ".join(process.info["cmdline"] or [])
+        with suppress(psutil.NoSuchProcess):
+            if "ServeReplica:humo" in name and temporary in process.environ().get("RAY_TMPDIR", ""):
+                found.append(process)
+    return found
+
+
+def test_a_replica_dies_in_mid_job_and_another_one_begins_it_again(tmp_path: Path) -> None:
+    (tmp_path / "page").mkdir()
+    held = HeldFfmpeg(tmp_path)
+    with (
+        _workers(tmp_path, held) as settings,
+        serve(tmp_path / "page", settings=settings) as address,
+        chromium() as browser,
+    ):
+        held.hold()  # no job ends before a replica is killed
+        visits = [Visit(browser.new_context().new_page(), address).watch() for _ in range(REPLICAS)]
+        for visit in visits:
+            visit.set_steps(30)
+            visit.page.locator(".humo-examples:visible button").first.click()
+            visit.page.locator("#image-TI img").wait_for()
+            visit.set_number("Seconds", 1)
+            visit.page.locator("#generate-TI").click()
+        for visit in visits:
+            expect(visit.page.locator("#stage [role=status]")).to_have_text(AT_WORK, timeout=PATIENCE)
+        replicas = _replicas(settings["RAY_TMPDIR"])
+        assert len(replicas) == REPLICAS, "both are at work"
+        replicas[0].kill()
+        told = [visit.page.get_by_text("Begun again: the machine that made it was lost") for visit in visits]
+        deadline = time.monotonic() + 180
+        while not any(words.is_visible() for words in told):
+            assert time.monotonic() < deadline, "nobody is told"
+        held.release()
+        for visit in visits:
+            facts = visit.video_facts()
+            assert abs(facts["duration"] - 1) < 0.1 and facts["moved"]
+            assert not visit.complaints
+        _stop_ends_the_work(visits[0], settings["RAY_TMPDIR"])
+
+
+def _stop_ends_the_work(visit: Visit, temporary: str) -> None:
+    """Stop reaches the replica: soon no one of them computes."""
+    visit.set_steps(50)
+    visit.set_number("Seconds", 4)
+    visit.page.locator("#generate-TI").click()
+    status = visit.page.locator("#stage [role=status]")
+    expect(status).to_have_text(AT_WORK, timeout=PATIENCE)
+    visit.page.locator("#stop").click()
+    expect(status).to_have_text("Stopped", timeout=PATIENCE)
+    deadline = time.monotonic() + 180
+    while any(process.cpu_percent(0.5) > 40 for process in _replicas(temporary)):
+        assert time.monotonic() < deadline, "a replica still computes what nobody wants any more"
+
+
+def test_files_travel_with_a_task_and_come_back_with_its_result(tmp_path: Path) -> None:
+    given, made = tmp_path / "voice.wav", tmp_path / "film.mp4"
+    given.write_bytes(b"a voice")
+    sent = pack({"sound": given, "out": made, "again": given, "number": 3})
+    (tmp_path / "worker").mkdir()
+    task, files = unpack_here(sent, tmp_path / "worker")
+    assert task["sound"].read_bytes() == b"a voice" and task["again"] == task["sound"] != given
+    assert task["number"] == 3 and task["out"].name == "film.mp4" and not task["out"].exists()
+    task["out"].write_bytes(b"a film")
+    back = pack([task["out"], task["sound"]], files)
+    assert back.files == (b"a film", None), "what the page has does not travel again"
+    given.write_bytes(b"changed meanwhile")
+    assert unpack_back(back, sent) == [made, given]
+    assert made.read_bytes() == b"a film" and given.read_bytes() == b"changed meanwhile"
+
+
+def test_a_worker_writes_no_file_that_it_was_not_asked_for(tmp_path: Path) -> None:
+    sent = pack({"out": tmp_path / "film.mp4"})
+    (tmp_path / "other.txt").write_bytes(b"evil")
+    back = pack(tmp_path / "other.txt")
+    with pytest.raises(ValueError, match="not asked for"):
+        unpack_back(back, sent)
+
+
+def test_without_workers_the_page_says_what_to_do(tmp_path: Path) -> None:
+    environment = {**os.environ, "RAY_TMPDIR": str(tmp_path), "RAY_ADDRESS": ""}
+    command = [sys.executable, str(ROOT / "app.py"), "--ray"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "no workers answer on Ray: start them with `serve run" in done.stderr
+    assert "Traceback" not in done.stderr
