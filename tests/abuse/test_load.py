@@ -42,7 +42,7 @@ def test_everybody_gets_what_they_asked_for(tmp_path: Path) -> None:
 def test_too_many_at_once_and_too_many_an_hour_are_told_clearly(tmp_path: Path) -> None:
     held = HeldFfmpeg(tmp_path)
     with serve(tmp_path, settings={"HUMO_JOBS_PER_HOUR": str(GRANTED), **held.settings}) as address:
-        spoken = {**QUICK, "audio": upload(address, "voice.wav", encoded(voice(0.5)))}
+        spoken = {**QUICK, "audio": upload(address, "voice.wav", encoded(voice(0.5, 16_000), rate=16_000))}
         refused, made, turned = asyncio.run(_burst(address, spoken, held))
     assert set(refused) == {FULL} and is_sentence(FULL), Counter(refused)
     assert WAITING <= len(turned) <= IN_WORK - GRANTED + WAITING, "as many as may wait are let in, and no more"
