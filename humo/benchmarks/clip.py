@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -182,12 +183,16 @@ def world_rates(sizes: tuple[int, ...] = (128, 64), seconds: float = 2.0) -> dic
     return rates
 
 
-def page_start(app: Path, timeout: float = 120.0) -> float:
-    """Seconds from starting the page's program until it answers a browser.
+@contextlib.contextmanager
+def serve_page(app: Path, timeout: float = 120.0) -> Iterator[tuple[str, float, subprocess.Popen[bytes]]]:
+    """The page's program, until the block ends.
 
     Args:
         app: path of app.py.
         timeout: seconds after which to give up.
+
+    Yields:
+        Its address, seconds from its start until it answered a browser, and its process.
 
     Raises:
         ValueError: if there is no such file, the program ends, or it does not answer in time.
@@ -196,22 +201,31 @@ def page_start(app: Path, timeout: float = 120.0) -> float:
         raise ValueError(f"{app} does not exist: run the benchmark with --page from the project's folder.")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
     start = time.perf_counter()
-    program = subprocess.Popen(
-        [sys.executable, str(app), "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    command = [sys.executable, str(app), "--port", address.rpartition(":")[2]]
+    program = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        while time.perf_counter() - start < timeout:
-            if program.poll() is not None:
-                raise ValueError(f"{app.name} ended with code {program.returncode}: start it by hand to see.")
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5):
-                return time.perf_counter() - start
-            time.sleep(0.1)
+        yield address, _until_answered(app, address, program, start, timeout), program
     finally:
         program.terminate()
         program.wait()
+
+
+def _until_answered(app: Path, address: str, program: subprocess.Popen[bytes], start: float, timeout: float) -> float:
+    while time.perf_counter() - start < timeout:
+        if program.poll() is not None:
+            raise ValueError(f"{app.name} ended with code {program.returncode}: start it by hand to see.")
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/", timeout=5):
+            return time.perf_counter() - start
+        time.sleep(0.1)
     raise ValueError(f"{app.name} did not answer within {timeout:.0f} seconds: start it by hand to see why.")
+
+
+def page_start(app: Path, timeout: float = 120.0) -> float:
+    """Seconds from starting the page's program until it answers a browser; see `serve_page`."""
+    with serve_page(app, timeout) as (_, seconds, _):
+        return seconds
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -46,6 +46,9 @@ def benchmark(
     ] = False,
     table: Annotated[bool, typer.Option("--table", help="Only print estimates for every memory preset.")] = False,
     tflops: Annotated[float, typer.Option(help="With --table: TFLOP/s that passes are assumed to reach.")] = 100.0,
+    against: Annotated[
+        str | None, typer.Option(help="A commit of this checkout: time mini in both, in turn, and tell the ratios.")
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Measure all there is of mini and write this markdown file, with its plot.")
     ] = None,
@@ -61,6 +64,9 @@ def benchmark(
         from humo.benchmarks.report import write_performance
 
         typer.echo(write_performance(report, PAGE))
+        return
+    if against is not None:
+        _measure_against(against, json_path)
         return
     if waiting:
         _measure_waiting(preset, seconds, json_path)
@@ -80,6 +86,15 @@ def benchmark(
         result = _measure_clip(preset, seconds, steps, fast, clip, world, page, compare is not None)
     if json_path is not None:
         write_json(json_path, result)
+
+
+def _measure_against(revision: str, json_path: Path | None) -> None:
+    from humo.benchmarks.against import compare_revisions, describe_comparisons
+
+    found = compare_revisions(revision)
+    typer.echo(describe_comparisons(found, revision))
+    if json_path is not None:
+        write_json(json_path, [asdict(each) | {"ratio": each.ratio} for each in found])
 
 
 def _measure_waiting(preset: str, seconds: float, json_path: Path | None) -> None:
