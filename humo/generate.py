@@ -23,6 +23,7 @@ from humo.media import Sound, check_video_path, read_sound
 from humo.space.jobs.request import Defaults, VideoRequest
 from humo.system.command_line import silence_libraries
 from humo.system.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_whole
+from humo.system.threads import adjust_threads, begin_threads
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -117,6 +118,7 @@ def generate(
     is_main = _is_main()
     if is_main and (estimate := _estimate(pipe, settings, frames, len(image or ()), sound, cuts, memory)):
         typer.echo(estimate, err=True)
+    begin_threads()
     with tqdm(unit="step", desc="generating", file=sys.stderr, disable=not is_main) as bar:
         if cuts is None or shots is None or sound is None:
             request = VideoRequest(
@@ -267,11 +269,13 @@ def _estimate(
 
 
 def _advance(bar: tqdm, state: StepState) -> None:
+    adjust_threads()
     bar.total = state.num_steps
     bar.update()
 
 
 def _advance_shot(bar: tqdm, num_shots: int, shot: Shot, state: StepState) -> None:
+    adjust_threads()
     if state.index == 0:
         bar.reset(state.num_steps)
         bar.set_description(f"shot {shot.number} of {num_shots}")

@@ -26,8 +26,10 @@ from humo.system.tables import markdown_table
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("clip", "quick look", "decode")
+PAUSE = 0.2
+"""Seconds before each measurement: threads of the other side still spin for a moment."""
 BUSY = "clip beside a busy process"
-GENERATE = ("generate", "--prompt", "a woman with red hair nods", "--seconds", "0.2", "--seed", "0", "--out")
+GENERATE = ("generate", "--prompt", "a woman with red hair nods", "--frames", "5", "--seed", "0", "--out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +99,11 @@ def worktree(revision: str) -> Iterator[Path]:
 
 
 @contextmanager
-def busy_process() -> Iterator[None]:
+def busy_process() -> Iterator[subprocess.Popen[bytes]]:
     """Another program that wants a whole core all the time."""
     process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        yield
+        yield process
     finally:
         process.kill()
         process.wait()
@@ -152,8 +154,13 @@ def _answering(folder: Path) -> Iterator[Callable[[str], Callable[[], float]]]:
 
 
 def _in_turn(part: str, sides: Sequence[Callable[[], float]], rounds: int) -> Comparison:
-    seconds = [[side() for side in sides] for _ in range(rounds)]
+    def measure(side: Callable[[], float]) -> float:
+        time.sleep(PAUSE)
+        return side()
+
+    seconds = [[measure(side) for side in sides] for _ in range(rounds)]
     ours, theirs = (median(each[place] for each in seconds) for place in range(2))
+    print(f"{part}: {ours:.2f} s here, {theirs:.2f} s there", file=sys.stderr, flush=True)
     return Comparison(part, ours, theirs)
 
 
@@ -162,8 +169,11 @@ def _command_line(folder: Path) -> Callable[[], float]:
         with tempfile.TemporaryDirectory() as out:
             start = time.perf_counter()
             command = [sys.executable, "-m", "humo", *GENERATE, str(Path(out) / "clip.mp4")]
-            subprocess.run(command, cwd=folder, check=True, capture_output=True)
-            return time.perf_counter() - start
+            done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+            seconds = time.perf_counter() - start
+        if done.returncode:
+            raise ValueError(f"{' '.join(command[1:4])} failed in {folder}: {done.stderr.strip().splitlines()[-1]}")
+        return seconds
 
     return run
 

@@ -92,7 +92,8 @@ def test_hostile_input_is_refused_in_a_sentence_or_made_into_a_video(
         failures += [f"{case.name}: {fault}" for fault in _faults(attacked, case, answer)]
         httpx.get(f"{attacked.address}/config", **PLAIN).raise_for_status()
     assert not failures, "\n".join(failures)
-    assert np.array_equal(_frames(attacked.address, call(attacked.address, "generate", QUICK)), attacked.good)
+    again = _frames(attacked.address, call(attacked.address, "generate", QUICK))
+    assert np.abs(again.astype(int) - attacked.good).mean() < 0.5, "more than another number of threads explains"
     assert attacked.process.memory_info().rss - attacked.memory < MAX_GROWTH
     assert sum(path.stat().st_size for path in attacked.folder.rglob("*") if path.is_file()) < MAX_DISK
 

@@ -20,6 +20,7 @@ from humo.guidance import NUM_TIMESTEPS, TEXT_DROP, make_rule, scale_at, step
 from humo.media import write_video
 from humo.space.inspect.look_inside import Report
 from humo.space.temporary import made_again
+from humo.system.threads import adjust_threads
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -220,6 +221,7 @@ def _telling(report: Report | None, number: int) -> Callable[[StepState], None] 
         return None
 
     def on_step(state: StepState) -> None:
+        adjust_threads()
         done = number * state.num_steps + state.index + 1
         report(done, 2 * state.num_steps, f"{_NAMES[number]}: step {state.index + 1} of {state.num_steps}")
 

@@ -23,6 +23,7 @@ from PIL import Image
 
 from humo.explain.schedules import Schedule
 from humo.guidance import Rule, make_rule
+from humo.system.threads import adjust_threads
 from humo.timing import count_latents
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ class _Watch:
         self.report(0, 0, "Reading the request again")
 
     def __call__(self, state: StepState) -> None:
+        adjust_threads()
         if state.index == 0:
             self.looked = looked_steps(self.pipe.scheduler.timesteps.tolist())
             self.total = state.num_steps + min(state.num_steps, MAX_STEPS)

@@ -16,6 +16,7 @@ from humo.space.jobs.job import Moment
 from humo.space.jobs.request import Defaults, VideoRequest
 from humo.space.jobs.time_left import Work, assumed_seconds
 from humo.space.temporary import made_again
+from humo.system.threads import adjust_threads, begin_threads
 
 if TYPE_CHECKING:
     from humo.layers.decoding import OnFrames
@@ -55,9 +56,11 @@ class Watcher:
         self._pipe, self._tell = pipe, report
         self._num_videos = self._num_steps = 1
         self._previewed_at, self._preview_cost = time.monotonic(), 0.0
+        begin_threads()
 
     def __call__(self, state: StepState) -> None:
         """Tell a step, as the pipeline's `on_step`."""
+        adjust_threads()
         step = state.index + 1
         self._num_videos, self._num_steps = len(state.clean), state.num_steps
         previews = self._previews(state, step == state.num_steps)
@@ -74,6 +77,7 @@ class Watcher:
 
         def report(frames: np.ndarray) -> None:
             nonlocal num_frames
+            adjust_threads()
             num_frames += len(frames)
             moments: list[Moment | None] = [None] * self._num_videos
             words = f"Frame {num_frames} of {total}"
