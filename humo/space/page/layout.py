@@ -146,8 +146,8 @@ def settings(defaults: Defaults) -> Settings:
             own = defaults.guidance["rule"]
             info = "How text, picture and voice are weighed against each other. Each rule sets its own scales."
             rule = gr.Dropdown(rule_choices(own), value=own, label="Guidance rule", info=info, elem_id="rule")
-            status = rule_note(defaults)
-            note = gr.HTML(html.note(status), visible=bool(status), elem_id="rule-note")
+            words = rule_note(defaults)
+            note = gr.HTML(html.note(words), visible=bool(words), elem_id="rule-note")
             scales = {}
             for name, label, info, low, high, step in SCALES:
                 value = defaults.scale(name)

@@ -108,8 +108,8 @@ def page_address(request: gr.Request, root: str | None = None) -> str:
         return root
     origin = request.headers.get("origin") or ""
     if not origin.startswith("http"):  # "null", from a frame that hides it
-        status = {name: (request.headers.get(f"x-forwarded-{name}") or "").partition(",")[0].strip() for name in _TOLD}
-        origin = f"{status['proto'] or 'http'}://{status['host'] or request.headers.get('host', '')}"
+        proxy = {name: (request.headers.get(f"x-forwarded-{name}") or "").partition(",")[0].strip() for name in _TOLD}
+        origin = f"{proxy['proto'] or 'http'}://{proxy['host'] or request.headers.get('host', '')}"
     return origin + root
 
 
