@@ -62,17 +62,18 @@ def compare_revisions(revision: str, rounds: int = 5) -> list[Comparison]:
     Raises:
         ValueError: if this is no checkout, or there is no such revision.
     """
-    with worktree(revision) as other, ExitStack() as stack:
-        sides = [stack.enter_context(_answering(folder)) for folder in (ROOT, other)]
-        found = [_in_turn(part, [side(part) for side in sides], rounds) for part in PARTS]
-        with busy_process():
-            found.append(_in_turn(BUSY, [side("clip") for side in sides], max(1, rounds // 2)))
-        stack.close()
+    few = max(1, rounds // 2)
+    with worktree(revision) as other:
         folders = (ROOT, other)
-        found.append(_in_turn("command line", [_command_line(folder) for folder in folders], max(1, rounds // 2)))
-        pages = [[_page(folder) for _ in range(max(1, rounds // 2))] for folder in folders]
+        with ExitStack() as stack:
+            sides = [stack.enter_context(_answering(folder)) for folder in folders]
+            found = [_in_turn(part, [side(part) for side in sides], rounds) for part in PARTS]
+            with busy_process():
+                found.append(_in_turn(BUSY, [side("clip") for side in sides], few))
+        found.append(_in_turn("command line", [_command_line(folder) for folder in folders], few))
+        pages = [[_page(folder) for folder in folders] for _ in range(few)]
     for place, part in enumerate(("start of the page", "memory of the page with one visitor, MiB")):
-        ours, theirs = (median(each[place] for each in side) for side in pages)
+        ours, theirs = (median(both[side][place] for both in pages) for side in range(2))
         found.append(Comparison(part, ours, theirs))
     return found
 

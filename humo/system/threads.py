@@ -1,9 +1,9 @@
 """How many threads a computation gets while other programs want the processor too. All of it is ours.
 
 Every operation of PyTorch on a CPU ends with its threads waiting for one another. They wait by spinning, and on a core
-that somebody else has the spinning is in vain: beside one busy program a clip of two threads on two cores takes nine
-times as long, one of one thread not twice (`python -m humo benchmark --against`). So there are as many threads as cores
-are free, looked up anew while a video is made.
+that somebody else has the spinning is in vain: beside one busy program a clip of two threads on two cores takes four
+to nine times as long, one of one thread not twice (`python -m humo benchmark --against`). So there are as many threads
+as cores are free, looked up anew while a video is made.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class ThreadGovernor:
         Returns:
             Their number.
         """
-        now = _times()
-        if (elapsed := now.clock - self._before.clock) >= WINDOW:
+        if (elapsed := time.monotonic() - self._before.clock) >= WINDOW:
+            now = _times()
             free = (now.own - self._before.own + now.idle - self._before.idle) / elapsed
             self.threads, self._before = threads_for(free, self.most), now
         return self._set()

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import re
 import subprocess
+from functools import partial
 
 import numpy as np
 import pytest
-import tiny
+from video_requests import video_request
 
 from humo.explain.schedules import schedule
 from humo.guidance import make_rule
-from humo.media import read_sound
 from humo.space.inspect.compare import Pair, compare, make_pair, side_by_side
 from humo.space.jobs.job import Stopped
-from humo.space.jobs.request import VideoRequest
 from humo.space.links.settings import read_settings
 
 MINI = {"rule": "paper", "text": 2.5, "image": 2.0, "audio": 3.0, "early": [4.5, 3.5, 1.0], "switch": 900.0}
 CONSTANT = {"rule": "constant", "text": 2.5, "image": 2.0, "audio": 3.0}
-
-
-def ask(mode: str, folder, **changes) -> VideoRequest:
-    picture = folder / "person.png"
-    tiny.picture().save(picture)
-    return VideoRequest(
-        prompt="a woman with red hair",
-        images=(picture,) if "I" in mode else (),
-        audio=read_sound(tiny.voice(9 / 25)) if "A" in mode else None,
-        num_frames=9,
-        **{"num_inference_steps": 3, "guidance": MINI, "seed": 3, **changes},
-    )
+ask = partial(video_request, num_inference_steps=3, guidance=MINI, seed=3)
 
 
 def streams(path) -> str:

@@ -8,12 +8,14 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import tiny
 from PIL import Image
+from video_requests import video_request
 
 from humo.explain.figures import Trace, schedule
 from humo.guidance import make_rule
@@ -30,22 +32,10 @@ from humo.space.inspect.look_inside import (
     spread,
 )
 from humo.space.jobs.job import Stopped
-from humo.space.jobs.request import VideoRequest
 
 MODES = ("T", "TI", "TA", "TIA")
 RULE = {"rule": "paper", "text": 3.0, "image": 2.0, "audio": 2.0, "early": [4.0, 1.0, 1.0], "switch": 900.0}
-
-
-def ask(mode: str, folder, **changes) -> VideoRequest:
-    picture = folder / "person.png"
-    tiny.picture().save(picture)
-    return VideoRequest(
-        prompt="a woman with red hair",
-        images=(picture,) if "I" in mode else (),
-        audio=read_sound(tiny.voice(9 / 25)) if "A" in mode else None,
-        num_frames=9,
-        **{"num_inference_steps": 4, "guidance": RULE, "seed": 3, **changes},
-    )
+ask = partial(video_request, num_inference_steps=4, guidance=RULE, seed=3)
 
 
 @pytest.fixture(scope="module")
