@@ -19,7 +19,7 @@ from diffusers import WanTransformer3DModel
 from safetensors import safe_open
 from torch import Tensor
 
-import humo.layers.autoencoder  # noqa: F401 (diffusers loads a saved class only from a module that is imported)
+from humo.layers.autoencoder import HuMoVideoCodec  # imported here, so that diffusers loads it where one is saved
 from humo.layers.loras import check_lora
 from humo.layers.step_caches import read_cache, use_cache
 from humo.loading.fast_form import make_fast
@@ -47,6 +47,9 @@ MINI = Path(__file__).resolve().parent.parent / "assets" / "humo-mini"
 """Folder of the bundled model."""
 _WEIGHTED = ("text_encoder", "audio_encoder", "transformer", "vae", "focus_head")
 _FULL_PRECISION = ("vae", "audio_encoder")
+"""Parts of the published models that stay float32."""
+SMALL_ENCODER = 64 * 2**20
+"""Bytes of a text encoder's weights in float32 up to which it is small."""
 _ALIGNMENT = 64
 """Bytes."""
 _FETCH_AGAIN = "fetch the folder again"
@@ -69,8 +72,9 @@ def load(
         preset_or_folder: "mini", "1.7B", "17B", or a folder that `HuMoPipeline.save_pretrained` or
             `python -m humo convert` wrote.
         device: where to compute; default a GPU if there is one, else the CPU.
-        dtype: of all weights but the video codec's and the audio encoder's, which stay float32 as in the release;
-            default bfloat16 on a GPU, float32 on the CPU.
+        dtype: of all weights but the audio encoder's and the published video codec's, which stay float32 as in the
+            release; default bfloat16 on a GPU and on a CPU that multiplies it in hardware (AMX, avx512_bf16), where a
+            small text encoder stays float32 too, for it takes no time; else float32. Latents and solver are float32.
         memory: the GPU's size, to which the pipeline is fitted: "8GB", "12GB", "16GB", "24GB", "48GB" or "80GB"
             (`humo.loading.memory`); None keeps all of it on the device.
         fast: the distilled form, one pass a step and few steps (`humo.loading.fast_form`); mini has one.
@@ -93,12 +97,14 @@ def load(
     if lora is not None:
         check_lora(lora)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dtype = dtype or default_dtype(device)
+    is_asked, dtype = dtype is not None, dtype or default_dtype(device)
     name = str(preset_or_folder)
     folder = _prepare(PRESETS[name], device, dtype) if name in PRESETS else _resolve(name)
     check_folder(folder)
     check_memory(folder.name, bytes_of_folder(folder, dtype), device if memory is None else None)
-    dtypes = {**dict.fromkeys(_FULL_PRECISION, torch.float32), "default": dtype}
+    is_small = bytes_of_part(folder, "text_encoder", torch.float32) <= SMALL_ENCODER
+    full = ("text_encoder",) if is_small and not is_asked and device.type == "cpu" else ()
+    dtypes = {**dict.fromkeys((*_parts_in_float32(folder), *full), torch.float32), "default": dtype}
     pipeline = HuMoPipeline.from_pretrained(str(folder), dtype=dtypes, local_files_only=True)
     for name, component in pipeline.components.items():
         if isinstance(component, torch.nn.Module) and any(p.is_meta for p in component.parameters()):
@@ -110,6 +116,8 @@ def load(
     use_cache(pipeline.transformer, cache)
     if device.type == "cpu":
         _align(pipeline)
+        if isinstance(pipeline.vae, HuMoVideoCodec):
+            pipeline.vae.decoder.use_channels_last()
     if memory is None:
         return pipeline.to(device)
     return place(pipeline, device, memory)
@@ -183,13 +191,24 @@ def bytes_of_folder(folder: Path, dtype: torch.dtype) -> int:
     Returns:
         Bytes; the few layers that the transformer keeps in float32 are counted as the others.
     """
-    num_bytes = 0
-    for part in _WEIGHTED:
-        for file in check_weights(folder / part) if (folder / part).is_dir() else ():
-            with safe_open(file, framework="pt") as opened:
-                shapes = [opened.get_slice(name).get_shape() for name in opened.keys()]  # noqa: SIM118 (no mapping)
-            num_bytes += sum(torch.Size(shape).numel() for shape in shapes) * _itemsize(part, dtype)
-    return num_bytes
+    full = _parts_in_float32(folder)
+    return sum(bytes_of_part(folder, part, torch.float32 if part in full else dtype) for part in _WEIGHTED)
+
+
+def bytes_of_part(folder: Path, part: str, dtype: torch.dtype) -> int:
+    """Bytes of the weights of one part, such as "vae", once they are loaded in a dtype; 0 where it is not there."""
+    num_values = 0
+    for file in check_weights(folder / part) if (folder / part).is_dir() else ():
+        with safe_open(file, framework="pt") as opened:
+            shapes = [opened.get_slice(name).get_shape() for name in opened.keys()]  # noqa: SIM118 (no mapping)
+        num_values += sum(torch.Size(shape).numel() for shape in shapes)
+    return num_values * dtype.itemsize
+
+
+def _parts_in_float32(folder: Path) -> tuple[str, ...]:
+    """Parts that are loaded in float32 whatever dtype is asked for; our own codec knows what of it has to be."""
+    _, codec = read_json(folder / "model_index.json", _FETCH_AGAIN).get("vae", ("", ""))
+    return ("audio_encoder",) if codec == HuMoVideoCodec.__name__ else _FULL_PRECISION
 
 
 def _resolve(name: str) -> Path:
@@ -235,7 +254,8 @@ def _lack_of_gpu(preset: Preset, device: torch.device) -> str:
 
 def _lack_of_memory(preset: Preset, dtype: torch.dtype) -> str:
     """That the memory cannot hold a model, in a sentence; empty if it can."""
-    num_bytes = sum(count * _itemsize(part, dtype) for part, count in preset.num_parameters.items())
+    dtypes = dict.fromkeys(_FULL_PRECISION, torch.float32)
+    num_bytes = sum(count * dtypes.get(part, dtype).itemsize for part, count in preset.num_parameters.items())
     try:
         check_memory(preset.name, num_bytes)
     except ValueError as error:
@@ -259,10 +279,6 @@ def _align(pipeline: HuMoPipeline) -> None:
             for tensor in (*component.parameters(), *component.buffers()):
                 if tensor.device.type == "cpu" and tensor.data_ptr() % _ALIGNMENT:
                     tensor.data = tensor.data.clone()
-
-
-def _itemsize(part: str, dtype: torch.dtype) -> int:
-    return torch.float32.itemsize if part in _FULL_PRECISION else dtype.itemsize
 
 
 def from_wan(wan: WanTransformer3DModel, form: Literal["1.7B", "17B"] = "1.7B", **audio: Any) -> HuMoTransformer3DModel:

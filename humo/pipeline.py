@@ -247,6 +247,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             ]
             conditions = join_conditions(separate)
             noise = torch.cat([self._draw_noise(call.request, conditions.num_references) for call in calls])
+            noise = noise.to(conditions.text.device)
             self.maybe_free_model_hooks()  # under model offload only a next encoder would send one away; it may not run
 
             # 2. Denoise
@@ -285,12 +286,15 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         """Height and width must be multiples of this many pixels."""
         return self.vae.config.scale_factor_spatial * self.transformer.config.patch_size[1]
 
-    def encode_prompt(self, prompt: str, notes: list[str] | None = None) -> Tensor:
+    def encode_prompt(
+        self, prompt: str, notes: list[str] | None = None, device: torch.device | None = None
+    ) -> Tensor:
         """Encode a prompt.
 
         Args:
             prompt: the text; HTML entities are resolved and white space is collapsed.
             notes: told if the prompt has more tokens than the model reads.
+            device: where to compute; default where the pipeline computes, which it takes a while to find out.
 
         Returns:
             Features padded with zeros, (1, max_sequence_length, c).
@@ -301,7 +305,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         given = len(self.tokenizer(prompt, verbose=False).input_ids)
         if notes is not None and given > length:
             notes.append(f"The text has {given} tokens; the model reads the first {length}.")
-        device = self._execution_device
+        device = device or self._execution_device
 
         def encode() -> Tensor:
             if self.text_encoder is None:
@@ -343,8 +347,9 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             references = encode_references(pictures, self.vae, *size, device)
         if transformer.in_channels != transformer.out_channels:
             black_video = encode_black_video(self.vae, num_latents, *size, self.config.black_level, device)
-        text = self.encode_prompt(request.prompt, notes)
-        negative_text = self.encode_prompt(request.negative_prompt, notes)
+        text = self.encode_prompt(request.prompt, notes, device)
+        is_distilled = transformer.guidance_embeds  # has no branch without text
+        negative_text = text if is_distilled else self.encode_prompt(request.negative_prompt, notes, device)
         return Conditions(text, negative_text, windows, references, num_references, black_video)
 
     @torch.no_grad()
@@ -382,7 +387,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         num_latents = count_latents(request.num_frames) + num_references
         size = request.height // scale, request.width // scale
         shape = (1, self.transformer.config.out_channels, num_latents, *size)
-        return draw_noise(shape, request.seed).to(self._execution_device)
+        return draw_noise(shape, request.seed)
 
 
 def _call_each(*callbacks: Callable[[StepState], None] | None) -> Callable[[StepState], None]:

@@ -29,6 +29,9 @@ from humo.layers.windows import blend_windows, plan_windows
 from humo.references import assemble_input
 from humo.transformer import HuMoTransformer3DModel
 
+_SHARED = {"timestep", "guidance"}
+"""Arguments of the transformer that are alike for all of a batch."""
+
 
 class StopGeneration(Exception):  # noqa: N818 (a wish, not an error)
     """Raised by an `on_step` callback to end a generation; it reaches whoever started it."""
@@ -302,7 +305,8 @@ def branch_inputs(
         conditions: what the network is told.
 
     Returns:
-        Keyword arguments of `HuMoTransformer3DModel.forward`, on its device and in its dtype.
+        Keyword arguments of `HuMoTransformer3DModel.forward`, on its device: latents and timestep in float32, the rest
+        in its dtype.
 
     Raises:
         ValueError: if the branch shows a picture or a sound that the conditions lack, or a shape does not
@@ -325,11 +329,11 @@ def branch_inputs(
     audio = conditions.audio if branch.audio else None
     extra = {}
     if conditions.guidance is not None:
-        extra["guidance"] = torch.tensor([conditions.guidance] * batch_size, device=latents.device)
+        extra["guidance"] = torch.tensor([conditions.guidance], device=latents.device)
     return {
         **extra,
-        "hidden_states": hidden_states.to(like),
-        "timestep": torch.full((batch_size,), timestep, dtype=torch.float32, device=latents.device),
+        "hidden_states": hidden_states,
+        "timestep": torch.full((1,), timestep, dtype=torch.float32, device=latents.device),
         "encoder_hidden_states": text.to(like),
         "audio_hidden_states": like.new_zeros(silence) if audio is None else audio.to(like),
     }
@@ -347,7 +351,8 @@ def _run(
 ) -> Sequence[Tensor]:
     """Velocities of branches that are run as one batch."""
     inputs = [branch_inputs(transformer, latents, timestep, branch, conditions) for branch in branches]
-    stacked = {name: torch.cat([each[name] for each in inputs]) for name in inputs[0]}
+    stacked = {name: torch.cat([each[name] for each in inputs]) for name in inputs[0].keys() - _SHARED}
+    stacked |= {name: inputs[0][name] for name in inputs[0].keys() & _SHARED}
     name = "+".join(branch.name for branch in branches)
     # A cache that met another condition under the same name would hand out that condition's residual.
     with transformer.cache_context(f"{name}/{place}", step_index=step_index):

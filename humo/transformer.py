@@ -49,6 +49,7 @@ from humo.layers.float8 import WeightsGuard
 from humo.layers.guidance_embedding import NUM_SCALARS, GuidanceEmbedding
 from humo.layers.key_value_cache import KeyValueMemory
 from humo.layers.linear_velocity import add_linear_estimate
+from humo.layers.modulation import modulated_norm
 
 NUM_ATTENDED_BLOCKS = 4
 """Number of last blocks whose audio-attended states feed the focus head (paper sec. 3.3)."""
@@ -198,6 +199,11 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
 
         self.gradient_checkpointing = False
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which it computes; diffusers' own property walks through all modules, at every step."""
+        return self.patch_embedding.weight.dtype
+
     def forward(
         self,
         hidden_states: Tensor,
@@ -212,14 +218,15 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
         """Predict the velocity.
 
         Args:
-            hidden_states: noisy latents with the references at the end of time, (b, in_channels, f, h, w).
-            timestep: 1000 * sigma, (b,).
+            hidden_states: noisy latents with the references at the end of time, (b, in_channels, f, h, w); float32
+                keeps the linear estimate exact where the network is narrower.
+            timestep: 1000 * sigma, (b,), or (1,) for all of the batch, which saves operations.
             encoder_hidden_states: text features padded with zeros, (b, text tokens, text_dim).
             audio_hidden_states: audio windows, zero on reference frames,
                 (b, f, audio_window, audio_bands, audio_channels).
             return_attended: also return what the focus head reads.
             return_dict: return `HuMoTransformerOutput` instead of a tuple.
-            guidance: scales and span of the step, (b, 4); of a distilled model only (`guidance_scalars`).
+            guidance: scales and span of the step, (b, 4) or (1, 4); of a distilled model only (`guidance_scalars`).
             memory: keys and values from an earlier pass with the same text and sound; filled by this one where it
                 is empty. Not used while one of diffusers' caches is on, which skips most of what it would save.
 
@@ -238,9 +245,11 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
 
         # 1. Patches and positions
         rotary_emb = self.rope(hidden_states)
-        hidden_states = self.patch_embedding(hidden_states)
+        hidden_states = self.patch_embedding(hidden_states.type_as(encoder_hidden_states))
         grid = hidden_states.shape[2:]
         hidden_states = hidden_states.flatten(2).transpose(1, 2).contiguous()  # (b, n, dim)
+        if hidden_states.device.type == "cpu":  # where it costs nothing, the sum over all blocks is exact
+            hidden_states = hidden_states.float()
 
         # 2. Time, text and sound
         is_filling = memory is not None and not memory.is_full and not self.is_cache_enabled
@@ -276,7 +285,7 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
 
         # 4. Output
         shift, scale = (self.scale_shift_table + temb.unsqueeze(1)).chunk(2, dim=1)
-        hidden_states = (self.norm_out(hidden_states.float()) * (1 + scale) + shift).type_as(hidden_states)
+        hidden_states = modulated_norm(self.norm_out, hidden_states, scale, shift).type_as(temb)
         sample = self._unpatchify(self._gather(self.proj_out(hidden_states), grid), grid)
         if self.config.latent_std is not None:
             sample = self.add_estimate(sample, noisy, timestep)
@@ -324,14 +333,14 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
         window = (config.audio_window, config.audio_bands, config.audio_channels)
         allowed = {
             "hidden_states": (latents, (batch_size, config.in_channels, "frames", "height", "width")),
-            "timestep": (timestep, (batch_size,)),
+            "timestep": (timestep, (1 if timestep.shape == (1,) else batch_size,)),
             "encoder_hidden_states": (text, (batch_size, "tokens", config.text_dim)),
             "audio_hidden_states": (audio, (batch_size, "frames", *window)),
         }
         if config.guidance_embeds != (guidance is not None):
             raise ValueError("guidance is for distilled models and these need it: see the config's guidance_embeds.")
         if guidance is not None:
-            allowed["guidance"] = (guidance, (batch_size, NUM_SCALARS))
+            allowed["guidance"] = (guidance, (1 if len(guidance) == 1 else batch_size, NUM_SCALARS))
         for name, (given, wanted) in allowed.items():
             fits = (isinstance(want, str) or have == want for have, want in zip(given.shape, wanted, strict=False))
             if given.ndim != len(wanted) or not all(fits):

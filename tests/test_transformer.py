@@ -196,7 +196,7 @@ def test_first_block_cache_accepts_the_block() -> None:
         ("hidden_states", (2, 9, 3, 4, 6), r"hidden_states must be \(2, 8, frames"),
         ("hidden_states", (2, 8, 3, 5, 6), "multiple of the patch size"),
         ("hidden_states", (2, 8, 1025, 4, 4), "1025 frames but at most 1024"),
-        ("timestep", (1,), r"timestep must be \(2\)"),
+        ("timestep", (3,), r"timestep must be \(2\)"),
         ("encoder_hidden_states", (2, 5, 3), r"encoder_hidden_states must be \(2, tokens, 16\)"),
         ("audio_hidden_states", (2, 3, 7, 5, 8), r"audio_hidden_states must be \(2, frames, 8, 5, 8\)"),
         ("audio_hidden_states", (2, 2, 8, 5, 8), "append one zero frame per reference"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from humo.benchmarks.waiting import describe_waiting, measure_waiting
 from humo.benchmarks.ways import Way, compare_ways, describe_ways
 from humo.checkpoints import MINI, load
 from humo.loading.fast_form import make_fast
+from humo.system.processor import has_bfloat16, processor_name
 
 PLOT = "performance.svg"
 TRIED = """
@@ -97,15 +97,8 @@ def _named(form: str, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _machine() -> str:
-    names = [line.partition(":")[2].strip() for line in _cpu_info() if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    instructions = torch.backends.cpu.get_cpu_capability()
-    return f"{name}, {torch.get_num_threads()} threads, {instructions}, PyTorch {torch.__version__}."
-
-
-def _cpu_info() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
+    instructions = torch.backends.cpu.get_cpu_capability() + ", bfloat16 in hardware" * has_bfloat16("cpu")
+    return f"{processor_name()}, {torch.get_num_threads()} threads, {instructions}, PyTorch {torch.__version__}."
 
 
 def draw_ways(ways: Sequence[Way], path: Path) -> Path:

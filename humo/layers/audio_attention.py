@@ -97,7 +97,7 @@ class AudioCrossAttention(nn.Module):
             The attention's output, (b, n, dim).
         """
         audio = _line_up(audio_hidden_states, audio_mask is not None)
-        queries = self.norm_audio(hidden_states.float()).type_as(hidden_states)
+        queries = self.norm_audio(hidden_states.float()).type_as(audio)
         if audio_mask is not None:
             return self.attn(queries, audio, audio_mask)
         batch_size, num_sounds = len(queries), audio.shape[1 if audio.ndim == 5 else 0]

@@ -26,6 +26,8 @@ from torch import Tensor, nn
 sys.modules["humo.codec"] = sys.modules[__name__]  # as folders name it that were saved before this file moved
 
 TIME, SPACE = 4, 16  # frames and pixels that one latent stands for
+CHUNK = 16
+"""Frames that are drawn at a time: what they need stays in a processor's cache."""
 
 
 class ExactLatents:
@@ -85,19 +87,19 @@ class PixelDecoder(nn.Module):
             wider = 4 * (widths[level + 1] if level < 4 else 3)
             self.doublings.append(nn.Conv2d(widths[level], wider, 1 if level < 4 else 3, padding=0 if level < 4 else 1))
 
-    def forward(self, latents: Tensor, sketch: Tensor, frames: Sequence[int] | None = None) -> Tensor:
-        """Latents (b, c, k, h, w) and a sketch (b, 3, 4k, 8h, 8w) of the video -> (b, 3, 4k, 16h, 16w).
+    def forward(self, latents: Tensor, sketch: Tensor) -> Tensor:
+        """Latents (b, c, k, h, w) and a sketch (b, 3, 4k, 8h, 8w) of the video -> (b, 3, 4k, 16h, 16w)."""
+        return self.draw(self.mix_time(latents), sketch.transpose(1, 2))
 
-        Or only the wanted `frames` of the 4k: what works frame by frame, most of it, is done for them alone.
-        """
-        hidden, sketch = self.mix_time(latents), sketch.transpose(1, 2)
-        if frames is not None:
-            hidden, sketch = hidden[:, list(frames)], sketch[:, list(frames)]
-        return self.draw(hidden, sketch)
+    def use_channels_last(self) -> None:
+        """Lay the weights of what works frame by frame as a CPU reads them."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.to(memory_format=torch.channels_last)
 
     def mix_time(self, latents: Tensor) -> Tensor:
         """What looks at several frames, at latent resolution: (b, c, k, h, w) -> (b, 4k, c, h, w)."""
-        hidden = self.conv_in(latents)
+        hidden = self.conv_in(latents.to(self.conv_in.weight.dtype))
         for block in self.mix:
             hidden = block(hidden)
         hidden = self.to_frames(hidden).unflatten(1, (TIME, -1))  # (b, 4, c, k, h, w)
@@ -130,6 +132,8 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         depths: residual blocks of the decoder.
     """
 
+    _keep_in_fp32_modules = ["components"]  # what pictures are encoded by, and sketched; it takes no time
+
     @register_to_config
     def __init__(
         self,
@@ -146,6 +150,11 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
             self.register_to_config(latents_mean=[0.0] * z_dim, latents_std=[1.0] * z_dim)
         self.components = nn.Conv3d(3, z_dim, (TIME, SPACE // 2, SPACE // 2), stride=(TIME, SPACE // 2, SPACE // 2))
         self.decoder = PixelDecoder(z_dim, tuple(widths), tuple(depths))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of pixels and latents; the decoder may compute in a narrower one, and rounds what it draws to it."""
+        return self.components.weight.dtype
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | Any:
         """Encodes videos.
@@ -181,22 +190,24 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         Returns:
             Output whose `sample` is (b, 3, 4k+1 or the wanted, 16h, 16w), about -1..1.
         """
-        wanted = range(TIME * z.shape[2] - TIME + 1) if frames is None else frames
-        video = self.decoder(self.normalize(z), self.sketch(z), [TIME - 1 + frame for frame in wanted])
+        last = TIME * z.shape[2] - TIME + 1
+        video = torch.cat(list(self.decode_stream(z, frames=range(last) if frames is None else frames)), dim=2)
         return DecoderOutput(sample=video) if return_dict else (video,)
 
-    def decode_stream(self, z: Tensor, chunk: int = 16) -> Iterator[Tensor]:
+    def decode_stream(self, z: Tensor, chunk: int = CHUNK, frames: Sequence[int] | None = None) -> Iterator[Tensor]:
         """Decodes latents in a stream: the first frames are there before the last ones are begun.
 
         Args:
             z: (b, c, k+1, h, w), not normalised.
             chunk: frames at a time.
+            frames: those of the 4k+1 that are wanted, counted from 0; None for all.
 
         Yields:
             (b, 3, up to `chunk`, 16h, 16w); together they are what `decode` returns.
         """
         hidden, sketch = self.decoder.mix_time(self.normalize(z)), self.sketch(z).transpose(1, 2)
-        parts = (whole[:, TIME - 1 :].split(chunk, dim=1) for whole in (hidden, sketch))
+        wanted = slice(TIME - 1, None) if frames is None else [TIME - 1 + frame for frame in frames]
+        parts = (whole[:, wanted].split(chunk, dim=1) for whole in (hidden, sketch))
         for part in zip(*parts, strict=True):
             yield self.decoder.draw(*part)
 

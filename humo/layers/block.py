@@ -15,6 +15,8 @@ from torch import Tensor
 
 from humo.layers.audio_attention import AudioCrossAttention
 from humo.layers.key_value_cache import KeyValueAttnProcessor, key_values
+from humo.layers.modulation import gated_sum, modulated_norm
+from humo.layers.self_attention import RotaryAttnProcessor
 
 
 class BlockOutput(NamedTuple):
@@ -40,6 +42,7 @@ class HuMoTransformerBlock(WanTransformerBlock):
         self, dim: int, ffn_dim: int, num_heads: int, audio_dim: int, cross_attn_norm: bool, eps: float
     ) -> None:
         super().__init__(dim, ffn_dim, num_heads, cross_attn_norm=cross_attn_norm, eps=eps)
+        self.attn1.set_processor(RotaryAttnProcessor())  # type: ignore[arg-type]  # as below
         self.attn2.set_processor(KeyValueAttnProcessor())  # type: ignore[arg-type]  # diffusers' union leaves Wan's out
         self.audio_attn = AudioCrossAttention(dim, num_heads, audio_dim, eps)
 
@@ -58,7 +61,7 @@ class HuMoTransformerBlock(WanTransformerBlock):
         Args:
             hidden_states: (b, n, dim).
             encoder_hidden_states: projected text, (b, text tokens, dim), or this block's keys and values of it.
-            temb: time modulation, (b, 6, dim).
+            temb: time modulation, (b, 6, dim), or (1, 6, dim) for all of the batch.
             rotary_emb: cosines and sines, each (1, n, 1, head_dim).
             audio_hidden_states: audio tokens, (b, f, a, audio_dim), or this block's keys and values of them.
             audio_mask: what each token may hear, (1, 1, n, f*a), where the tokens are split over processes.
@@ -75,14 +78,14 @@ class HuMoTransformerBlock(WanTransformerBlock):
         shift_msa, scale_msa, gate_msa, shift_ffn, scale_ffn, gate_ffn = (self.scale_shift_table + temb.float()).chunk(
             6, dim=1
         )
+        computed_in = encoder_hidden_states  # whose dtype the matrix products have; the states' own may be wider
 
         # 1. Self-attention over all frames, references included
-        normed = (self.norm1(hidden_states.float()) * (1 + scale_msa) + shift_msa).type_as(hidden_states)
-        attn_output = self.attn1(normed, None, None, rotary_emb)
-        hidden_states = (hidden_states.float() + attn_output * gate_msa).type_as(hidden_states)
+        normed = modulated_norm(self.norm1, hidden_states, scale_msa, shift_msa).type_as(computed_in)
+        hidden_states = gated_sum(hidden_states, self.attn1(normed, None, None, rotary_emb), gate_msa)
 
         # 2. Text
-        normed = self.norm2(hidden_states.float()).type_as(hidden_states)
+        normed = self.norm2(hidden_states.float()).type_as(computed_in)
         hidden_states = hidden_states + self.attn2(normed, encoder_hidden_states)
 
         # 3. Sound, frame by frame
@@ -90,9 +93,8 @@ class HuMoTransformerBlock(WanTransformerBlock):
         attended = hidden_states
 
         # 4. Feed-forward
-        normed = (self.norm3(hidden_states.float()) * (1 + scale_ffn) + shift_ffn).type_as(hidden_states)
-        ff_output = self.ffn(normed)
-        hidden_states = (hidden_states.float() + ff_output.float() * gate_ffn).type_as(hidden_states)
+        normed = modulated_norm(self.norm3, hidden_states, scale_ffn, shift_ffn).type_as(computed_in)
+        hidden_states = gated_sum(hidden_states, self.ffn(normed), gate_ffn)
 
         if return_all:
             return BlockOutput(hidden_states, attended, encoder_hidden_states, audio_hidden_states)

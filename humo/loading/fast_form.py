@@ -66,7 +66,7 @@ def merged_transformer(teacher: HuMoTransformer3DModel, path: Path) -> HuMoTrans
             elif name.endswith(DOWN):
                 layer = name.removesuffix(DOWN)
                 weight = parameters[f"{layer}.weight"]
-                weight.add_((stored[f"{layer}{UP}"] @ value).to(weight))
+                weight.copy_(weight.float() + stored[f"{layer}{UP}"] @ value)  # rounded once
     except (OSError, KeyError, RuntimeError, SafetensorError):
         model = path.parent.parent.name
         raise ValueError(f"{model}'s fast form is damaged or another model's: fetch the folder again.") from None

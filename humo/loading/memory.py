@@ -53,6 +53,7 @@ from humo.loading.estimates import (
 from humo.loading.memory_presets import PRESETS, SMALL, Plan, fits, plan_for
 from humo.requests.prompt_cache import PromptCache
 from humo.system.fingerprint import fingerprint_text_encoder
+from humo.system.processor import has_bfloat16
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
@@ -74,13 +75,13 @@ TABLE_SIZES = ((480, 832, 97), (720, 1280, 97))
 
 
 def default_dtype(device: torch.device | None = None) -> torch.dtype:
-    """The dtype in which `load` loads unless asked otherwise: float32 on a CPU, else bfloat16.
+    """The dtype in which `load` loads unless asked otherwise: bfloat16 where hardware multiplies it, else float32.
 
     Args:
         device: where to compute; default a GPU if there is one, else the CPU.
     """
     kind = device.type if device else "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.float32 if kind == "cpu" else torch.bfloat16
+    return torch.bfloat16 if has_bfloat16(kind) else torch.float32
 
 
 def place(pipeline: HuMoPipeline, device: torch.device | str, memory: str | None = None) -> HuMoPipeline:

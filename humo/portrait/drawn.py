@@ -33,11 +33,12 @@ def is_drawing(picture: Image.Image | str | Path) -> bool:
     """
     small = read_picture(picture)
     small.thumbnail((_SIDE, _SIDE))
-    pixels = np.asarray(small, np.float32).reshape(-1, 3)
+    pixels = np.asarray(small, np.float32).reshape(-1, 3).T.copy()
     walls = [_share(pixels, shade * np.array(wall, "f4")) for wall in BACKGROUNDS.values() for shade in (1, _PATTERN)]
     return max(walls) >= _LEAST_BACKGROUND and max(_share(pixels, skin) for skin in SKINS.values()) >= _LEAST_SKIN
 
 
 def _share(pixels: np.ndarray, colour: np.ndarray | tuple[int, ...]) -> float:
-    """Share of the pixels (n, 3) that have nearly this colour."""
-    return float((np.abs(pixels - np.asarray(colour, np.float32)) <= _NEAR).all(1).mean())
+    """Share of the pixels (3, n) that have nearly this colour."""
+    red, green, blue = (np.abs(channel - level) <= _NEAR for channel, level in zip(pixels, colour, strict=True))
+    return float((red & green & blue).mean())

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from humo.system.processor import has_bfloat16
+
 
 def mixed_precision(device: str) -> AbstractContextManager[object]:
     """Automatic mixed precision for a forward pass.
@@ -17,8 +19,3 @@ def mixed_precision(device: str) -> AbstractContextManager[object]:
         device: "cpu" or "cuda".
     """
     return torch.autocast(device, torch.bfloat16) if has_bfloat16(device) else nullcontext()
-
-
-def has_bfloat16(device: str) -> bool:
-    """Whether a device, "cpu" or "cuda", multiplies bfloat16 in hardware."""
-    return device != "cpu" or torch.cpu._is_avx512_bf16_supported()

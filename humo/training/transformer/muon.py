@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from humo.training.precision import has_bfloat16
+from humo.system.processor import has_bfloat16
 
 try:
     from torch.optim._muon import _adjust_lr

@@ -1,0 +1,27 @@
+"""What the processor is called, and whether it multiplies bfloat16 in hardware. Ours."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from pathlib import Path
+
+import torch
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether a device, "cpu" or "cuda", multiplies bfloat16 in hardware.
+
+    A CPU does with the instructions AMX or avx512_bf16. Others emulate such products, some thirty times slower than in
+    float32.
+    """
+    return device != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+@cache
+def processor_name() -> str:
+    """As the system tells it, such as "AMD EPYC"."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
