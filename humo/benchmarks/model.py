@@ -175,7 +175,8 @@ def _check_room(
     if flops > CPU_FLOPS:
         raise ValueError(
             f"A pass of the {preset} model at this size has {flops / 1e12:,.0f} TFLOP, a CPU takes "
-            f"{CPU_FLOPS / 1e12:.0f} at the most: use a GPU, or give smaller --frames, --height and --width, or fewer --layers."
+            f"{CPU_FLOPS / 1e12:.0f} at the most: use a GPU, or give smaller --frames, --height and --width, or fewer "
+            "--layers."
         )
     needed, free = count_parameters(transformer) * dtype.itemsize, psutil.virtual_memory().available
     if needed > free:
