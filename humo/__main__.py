@@ -15,6 +15,7 @@ from importlib import import_module
 import typer
 
 from humo.system.command_line import as_app, run
+from humo.system.threads import tell_quota
 
 COMMANDS = {
     "generate": ("humo.generate:generate", "make a video from text, pictures and sound"),
@@ -51,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     if name not in COMMANDS:
         typer.echo(f"Error: there is no command {name!r}: use {', '.join(COMMANDS)}.", err=True)
         return 2
+    tell_quota(os.environ)
     is_alone = os.environ.get("WORLD_SIZE", "1") == "1"
     who = "" if is_alone else f"[process {os.environ.get('RANK', '0')}] "
     return run(_command(name), rest, f"python -m humo {name}", who)

@@ -34,13 +34,20 @@ def benchmark(
         bool, typer.Option("--random-weights", help="Time one step of 1.7B or 17B at its true size, no files needed.")
     ] = False,
     compare: Annotated[
-        str | None,
-        typer.Option(help="plain: also as the published code does it; without --random-weights in shorter ways too."),
+        list[str] | None,
+        typer.Option(
+            help="plain: also as the published code does it, without --random-weights in shorter ways too; wan: with "
+            "--random-weights beside diffusers' Wan of the same size. May be repeated."
+        ),
     ] = None,
     frames: Annotated[int, typer.Option(help="With --random-weights: video frames, 4k+1.")] = 97,
     height: Annotated[int, typer.Option(help="With --random-weights: pixels.")] = 480,
     width: Annotated[int, typer.Option(help="With --random-weights: pixels.")] = 832,
     layers: Annotated[int | None, typer.Option(help="With --random-weights: blocks, to try it without a GPU.")] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="With --random-weights: float32 or bfloat16; default: bfloat16 on a GPU, else float32."),
+    ] = None,
     compile_blocks: Annotated[
         bool, typer.Option("--compile", help="With --random-weights: compile our blocks first.")
     ] = False,
@@ -71,19 +78,19 @@ def benchmark(
     if waiting:
         _measure_waiting(preset, seconds, json_path)
         return
-    if (layers is not None or compile_blocks) and not random_weights:
-        raise ValueError("--layers and --compile time a model with random weights: add --random-weights.")
-    if compare not in (None, "plain"):
-        raise ValueError(f"compare must be 'plain' but is {compare!r}.")
+    if (layers is not None or compile_blocks or dtype is not None) and not random_weights:
+        raise ValueError("--layers, --dtype and --compile time a model with random weights: add --random-weights.")
+    if not random_weights and (others := [name for name in compare or () if name != "plain"]):
+        raise ValueError(f"compare must be 'plain' without --random-weights but is {others[0]!r}.")
     if compare and fast:
         raise ValueError("--compare times the fast form beside the others: leave --fast out.")
     if random_weights:
         from humo.benchmarks.model import describe_model, measure_model
 
-        result = measure_model(preset, frames, height, width, compare, compile_blocks, layers)
+        result = measure_model(preset, frames, height, width, compare or (), compile_blocks, layers, dtype=dtype)
         typer.echo(describe_model(result))
     else:
-        result = _measure_clip(preset, seconds, steps, fast, clip, world, page, compare is not None)
+        result = _measure_clip(preset, seconds, steps, fast, clip, world, page, bool(compare))
     if json_path is not None:
         write_json(json_path, result)
 

@@ -56,7 +56,7 @@ def write_performance(path: Path, page: Path) -> Path:
     ways = compare_ways(pipe, MINI)
     parts = {form: measure_pipeline(made) for form, made in (("exact", pipe), ("fast form", fast))}
     draw_ways(ways, path.parent / PLOT)
-    model = measure_model("1.7B", 9, 240, 416, compare="plain", num_layers=2)
+    model = measure_model("1.7B", 9, 240, 416, compare=("plain", "wan"), num_layers=2)
     sections = [
         "# How fast it is",
         "Written by `python -m humo benchmark --report`; the figures are of one run, and only their ratios travel.",
@@ -82,8 +82,9 @@ def write_performance(path: Path, page: Path) -> Path:
         "so what it gains for all is weighed against the wait of each (`humo.space.jobs.batching`).",
         describe_waiting(measure_waiting(pipe)),
         "## A published size on this machine",
-        "Two of the 1.7B's thirty blocks with random weights, beside the published code's plain way; on a GPU: "
-        "`python -m humo benchmark --preset 1.7B --random-weights --compare plain --compile`.",
+        "Two of the 1.7B's thirty blocks with random weights, beside the published code's plain way and beside "
+        "diffusers' Wan of the same size, which hears nothing; on a GPU: "
+        "`python -m humo benchmark --preset 1.7B --random-weights --compare plain --compare wan --compile`.",
         f"```\n{describe_model(model)}\n```",
         "## Tried, and what came of it",
         TRIED.strip(),

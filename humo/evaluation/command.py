@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from humo.system.threads import set_threads
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -63,9 +65,8 @@ def evaluate(
         return
     wanted = _read_modes(modes)
     found = _find_recordings(voices, recordings, music)
-    import torch  # after the cheap check, for it takes seconds
 
-    from humo.checkpoints import load
+    from humo.checkpoints import load  # after the cheap check, for it takes seconds
     from humo.evaluation.generation import settings_for
     from humo.evaluation.measure import EvaluationSettings, evaluate_pipeline
     from humo.evaluation.probes.networks import ProbeSettings
@@ -74,7 +75,7 @@ def evaluate(
     from humo.evaluation.seeds import spread_of
 
     if threads is not None:
-        torch.set_num_threads(threads)
+        set_threads(threads)
     pipe = load(preset, fast=fast, cache=cache)
     scales = {"text": text_scale, "image": image_scale, "audio": audio_scale}
     generation = settings_for(

@@ -197,9 +197,8 @@ def count_tokens(latent_frames: int, height: int, width: int, size_multiple: int
 def pass_flops(config: Mapping[str, Any], latent_frames: int, tokens: int, text_tokens: int = TEXT_TOKENS) -> int:
     """Floating-point operations of one pass of one sample, those of norms and other cheap things left out.
 
-    Per block, with d channels: self-attention 8 n d^2 + 4 n^2 d; text 4 n d^2 + 4 t d^2 + 4 n t d; sound, with a tokens
-    of c channels a latent frame, 4 n d^2 + 4 F a c d + 4 n a d; feed-forward 4 n d f. Beside the blocks: patches,
-    output, and the embeddings of text, time and sound.
+    Per block, with d channels: self-attention 8 n d^2 + 4 n^2 d; text 4 n d^2 + 4 t d^2 + 4 n t d; feed-forward
+    4 n d f. Beside the blocks: patches, output, and the embeddings of text and time. And the sound, see `sound_flops`.
 
     Args:
         config: the transformer's.
@@ -209,19 +208,36 @@ def pass_flops(config: Mapping[str, Any], latent_frames: int, tokens: int, text_
 
     Source: the shapes of `humo.transformer`; a test compares with PyTorch's own count.
     """
-    heads, head_dim = config["num_attention_heads"], config["attention_head_dim"]
-    dim, audio_dim, audio_tokens = heads * head_dim, config["audio_dim"], config["audio_tokens"]
-    block = 16 * tokens * dim**2 + 4 * tokens**2 * dim  # the three attentions' queries and outputs; self-attention
+    dim = config["num_attention_heads"] * config["attention_head_dim"]
+    block = 12 * tokens * dim**2 + 4 * tokens**2 * dim  # queries and outputs of two attentions; self-attention
     block += 4 * text_tokens * dim**2 + 4 * tokens * text_tokens * dim
-    block += 4 * latent_frames * audio_tokens * audio_dim * dim + 4 * tokens * audio_tokens * dim
     block += 4 * tokens * dim * config["ffn_dim"]
     patch = math.prod(config["patch_size"])
     ends = 2 * tokens * dim * patch * (config["in_channels"] + config["out_channels"])
     text = 2 * text_tokens * dim * (config["text_dim"] + dim)
     time = 2 * dim * (config["freq_dim"] + dim + 6 * dim)
-    window, hidden = math.prod(config[f"audio_{name}"] for name in ("window", "bands", "channels")), "audio_hidden_dim"
-    sound = 2 * latent_frames * config[hidden] * (window + config[hidden] + audio_tokens * audio_dim)
-    return config["num_layers"] * block + ends + text + time + sound
+    return config["num_layers"] * block + ends + text + time + sound_flops(config, latent_frames, tokens)
+
+
+def sound_flops(config: Mapping[str, Any], latent_frames: int, tokens: int) -> int:
+    """What of `pass_flops` hearing adds to Wan's transformer.
+
+    Per block, with d channels and a tokens of c channels a latent frame: 4 n d^2 + 4 F a c d + 4 n a d. Beside the
+    blocks: the projection of the windows.
+
+    Args:
+        config: the transformer's.
+        latent_frames: F, references included.
+        tokens: n.
+
+    Source: as of `pass_flops`.
+    """
+    dim = config["num_attention_heads"] * config["attention_head_dim"]
+    audio_dim, audio_tokens, hidden = config["audio_dim"], config["audio_tokens"], config["audio_hidden_dim"]
+    block = 4 * tokens * dim**2 + 4 * latent_frames * audio_tokens * audio_dim * dim + 4 * tokens * audio_tokens * dim
+    window = math.prod(config[f"audio_{name}"] for name in ("window", "bands", "channels"))
+    projection = 2 * latent_frames * hidden * (window + hidden + audio_tokens * audio_dim)
+    return config["num_layers"] * block + projection
 
 
 def pass_bytes(config: Mapping[str, Any], tokens: int, itemsize: int = 2) -> int:

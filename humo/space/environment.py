@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from humo.space.temporary import claim_folder
+from humo.system.threads import tell_quota
 
 FIRST_PORT, NUM_PORTS = 7860, 100
 """Where a free port is looked for if none is asked for, as Gradio does."""
@@ -26,7 +27,7 @@ _LOCAL = "127.0.0.1"
 
 
 def prepare() -> Path:
-    """Claim the page's temporary folder and set the variables that gradio reads; call it before gradio is imported.
+    """Claim the page's temporary folder and set the variables that libraries read; call it before any is imported.
 
     Returns:
         The folder, which goes with the process.
@@ -40,6 +41,7 @@ def prepare() -> Path:
     os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = str(folder)  # what is made for a moment goes with it too
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    tell_quota(os.environ)
     return folder
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,17 +24,52 @@ GLANCES, BETWEEN = 4, 0.004
 """At a beginning: how often it is counted who wants a core, and the seconds between; the least counts."""
 SHARE = 0.6
 """Of a core that must be free for another thread."""
-_CGROUPS = Path("/sys/fs/cgroup")
+OPENMP = "OMP_NUM_THREADS"
+"""The variable that PyTorch and NumPy read when they are imported."""
+_CGROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
-def usable_cores(cgroups: Path = _CGROUPS, own: Path = Path("/proc/self/cgroup")) -> int:
+def usable_cores(cgroups: Path = _CGROUPS, own: Path = _OWN) -> int:
     """Cores that this process may use at most: of its affinity, and of the quota of its container; 1 or more.
 
     Args:
         cgroups: where Linux shows control groups.
         own: the file that names those of this process.
     """
-    return max(1, min([len(_affinity()), *(math.ceil(quota) for quota in _quotas(cgroups, own))]))
+    return max(1, math.ceil(_room(cgroups, own)))
+
+
+def share_of_cores(processes: int, cores: int | None = None) -> float:
+    """Cores of each of so many processes, so that all fit: whole ones, or hundredths of one where there are too few.
+
+    Args:
+        processes: 1 or more.
+        cores: of the machine; None for those that this process may use whole, as Ray counts them too.
+    """
+    cores = max(1, math.floor(_room(_CGROUPS, _OWN))) if cores is None else cores
+    return float(cores // processes) or max(1, 100 * cores // processes) / 100
+
+
+def tell_quota(environment: MutableMapping[str, str], cgroups: Path = _CGROUPS, own: Path = _OWN) -> None:
+    """Tell the libraries that compute of the container's quota, before they are imported: they count cores alone.
+
+    Two threads on the quota of one core take 1.4 times as long as one, for each waits for the other. A number of
+    threads that the environment has already stays.
+
+    Args:
+        environment: of this process, whose own processes get it too.
+        cgroups: as for `usable_cores`.
+        own: as for `usable_cores`.
+    """
+    if (cores := usable_cores(cgroups, own)) < len(_affinity()):
+        environment.setdefault(OPENMP, str(cores))
+
+
+def set_threads(wanted: int) -> None:
+    """Give PyTorch so many threads, no more than cores may be used."""
+    import torch
+
+    torch.set_num_threads(min(wanted, usable_cores()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +128,16 @@ class ThreadGovernor:
         self.threads, self._before = threads_for(len(_affinity()) - others, self.most), _times()
         return self._set()
 
+    def limit(self, most: int) -> int:
+        """Never take more than so many, from now on.
+
+        Returns:
+            The number of threads.
+        """
+        self.most = max(1, min(most, usable_cores()))
+        self.threads = min(self.threads, self.most)
+        return self._set()
+
     def _set(self) -> int:
         import torch
 
@@ -112,6 +157,11 @@ def begin_threads() -> None:
 def adjust_threads() -> None:
     """Look at the load again, in the thread that computes."""
     _governor().adjust()
+
+
+def limit_threads(most: int) -> None:
+    """Never choose more than so many, where several processes of ours share the cores of a machine."""
+    _governor().limit(most)
 
 
 @lru_cache(maxsize=1)
@@ -137,6 +187,11 @@ def _others_running(status: Path = Path("/proc/stat")) -> int:
     lines = status.read_text().splitlines() if status.is_file() else []
     running = [int(line.split()[1]) for line in lines if line.startswith("procs_running ")]
     return max(0, running[0] - 1) if running else 0
+
+
+def _room(cgroups: Path, own: Path) -> float:
+    """Cores that this process may use at most, where a quota may be a part of one."""
+    return min([len(_affinity()), *_quotas(cgroups, own)])
 
 
 def _affinity() -> Collection[int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 import typer
 
+from humo.system.threads import set_threads
 from humo.timing import check_num_frames
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def autoencoder(
         fit_components(model, settings)
         return model
 
-    torch.set_num_threads(threads)
+    set_threads(threads)
     torch.manual_seed(0)
     settings = AutoencoderSettings(steps=steps)
     train_autoencoder(begin, out / "autoencoder", settings, save_every)
@@ -73,7 +74,7 @@ def audio_encoder(out: Folder = Path("runs/mini"), steps: int = 1500, threads: T
     )
     from humo.training.run import Run, machine_name
 
-    torch.set_num_threads(threads)
+    set_threads(threads)
     torch.manual_seed(0)
     settings = AudioEncoderSettings(steps=steps)
     run = Run(out / "audio_encoder", steps)
@@ -100,7 +101,7 @@ def text_encoder(out: Folder = Path("runs/mini"), steps: int = 800, threads: Thr
         train_text_encoder,
     )
 
-    torch.set_num_threads(threads)
+    set_threads(threads)
     torch.manual_seed(0)
     run = Run(out / "text_encoder", steps)
     run.note_machine(0, machine_name("cpu"))
@@ -140,7 +141,7 @@ def transformer(
     from humo.training.transformer.loop import train_transformer
     from humo.training.transformer.rounds import LoopSettings
 
-    torch.set_num_threads(threads)
+    set_threads(threads)
     settings = LoopSettings(
         steps=None if minutes else steps, minutes=minutes, further=further, device=device, tokens=tokens,
         learning_rate=learning_rate, audio_share=audio_share, layers=layers, processes=processes,
@@ -177,7 +178,7 @@ def decoder(
     from humo.training.transformer.data import ClipData
     from humo.training.transformer.loop import load_audio_encoder
 
-    torch.set_num_threads(threads)
+    set_threads(threads)
     torch.manual_seed(0)
     if not (out / "pipeline").exists():
         raise ValueError(f"{out} has no pipeline: run `python -m humo train transformer` or `train start` first.")
@@ -214,7 +215,7 @@ def voices(
     from humo.training.audio_encoder.voices.data import write_sentences
     from humo.training.audio_encoder.voices.loop import SENTENCES, train_voices
 
-    torch.set_num_threads(threads)
+    set_threads(threads)
     torch.manual_seed(0)
     if not (out / "pipeline").exists():
         raise ValueError(f"{out} has no pipeline: run `python -m humo train transformer` or `train start` first.")

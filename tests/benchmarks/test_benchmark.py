@@ -20,8 +20,10 @@ from humo.benchmarks.cold import describe_cold_start, measure_cold_start, read_i
 from humo.benchmarks.command import PAGE
 from humo.benchmarks.model import describe_model, measure_model, random_conditions, random_transformer
 from humo.benchmarks.plain import plain_pass, plain_step
+from humo.benchmarks.turns import Way, take_turns
 from humo.benchmarks.waiting import describe_waiting, measure_waiting
-from humo.guidance import make_rule
+from humo.benchmarks.wan import wan_of, wan_step
+from humo.guidance import Branch, Weights, make_rule
 from humo.pipeline import HuMoPipeline
 from humo.sampling import guided_velocity
 
@@ -184,11 +186,72 @@ def test_random_transformer_has_the_formats_of_a_loaded_one(tmp_path: Path):
     }
 
 
+@pytest.mark.parametrize("form", [{"in_channels": 8}, {"in_channels": 20, "cross_attn_norm": False}])
+def test_wan_does_the_same_job_but_for_the_sound(form: dict):
+    torch.manual_seed(0)
+    model = tiny.transformer(**form).requires_grad_(False)
+    wan = wan_of(model)
+    assert {each.data_ptr() for each in wan.parameters()} < {each.data_ptr() for each in model.parameters()}
+    latents, conditions = random_conditions(model, **SMALL)
+    arguments = (latents, 500.0, make_rule({"rule": "published_1_7b"})(500.0), conditions)
+    ours, theirs = guided_velocity(model, *arguments), wan_step(wan, model, *arguments)
+    assert (ours - theirs).norm() > 1e-3 * ours.norm(), "ours hears"
+    for block in model.blocks:
+        torch.nn.init.zeros_(block.audio_attn.attn.to_out[0].weight)
+        torch.nn.init.zeros_(block.audio_attn.attn.to_out[0].bias)
+    assert (guided_velocity(model, *arguments) - theirs).norm() < 1e-5 * theirs.norm()
+
+
+@pytest.mark.slow
+def test_model_is_measured_beside_wan_in_bfloat16(monkeypatch: pytest.MonkeyPatch):
+    small = {name: value for name, value in tiny.transformer().config.items() if not name.startswith("_")}
+    monkeypatch.setattr("humo.benchmarks.model.MODELS", {"1.7B": (lambda: small, "published_1_7b")})
+    result = measure_model("1.7B", **SMALL, compare=("plain", "wan"), repeats=3, device="cpu", dtype="bfloat16")
+    assert result["settings"]["dtype"] == "bfloat16"
+    passes = {name: result[name]["passes"] for name in ("ours", "kept", "wan", "plain")}
+    assert passes == {"ours": 3, "kept": 3, "wan": 3, "plain": 4}
+    assert all(len(result[name]["steps"]) == 3 for name in passes)
+    beside = result["beside_wan"]
+    operations = {name: result[name]["flops_per_second"] * result[name]["pass"] for name in ("ours", "wan")}
+    assert operations["ours"] / operations["wan"] == pytest.approx(1 + beside["sound_operations"])
+    assert beside["for_equal_operations"] == pytest.approx(beside["of_a_pass"] / (1 + beside["sound_operations"]))
+    assert 0 < beside["sound_operations"] < 1 and beside["of_a_later_pass"] > 0
+    assert result["kept"]["flops_per_second"] is None
+    text = describe_model(json.loads(json.dumps(result)))
+    assert "of a pass of diffusers' Wan" in text and "\nours, later" in text and "\nWan " in text
+
+
+def test_a_slow_minute_of_the_machine_meets_all_ways():
+    branches = [Branch(True, True, True), Branch(True, False, True)]
+    one, other = (Way(lambda weights: torch.zeros(1), dict.fromkeys(branches, 0.5)) for _ in range(2))
+    for seconds in ((1.0, 10.0), (1.2, 1.0), (1.0, 1.0)):
+        one.rounds.append(dict(zip(branches, seconds, strict=True)))
+        other.rounds.append({branch: 2 * each for branch, each in zip(branches, seconds, strict=True)})
+    assert one.share_of(other) == 0.5 and one.step == 2.2
+
+
+def test_ways_take_turns_pass_by_pass():
+    first, second = Branch(True, True, True), Branch(False, True, True)
+    made = []
+
+    def way(name: str, weights: Weights) -> Way:
+        def run(asked: Weights) -> torch.Tensor:
+            made.append((name, *asked))
+            return torch.ones(1)
+
+        return Way(run, weights)
+
+    ways = [way("ours", {first: 3.0}), way("plain", {first: 3.0, second: -2.0})]
+    take_turns(ways, torch.device("cpu"), rounds=2)
+    assert made == 2 * [("ours", first), ("plain", first), ("plain", second)]
+    assert [float(each.velocity) for each in ways] == [3.0, 1.0] and len(ways[0].steps) == 2
+
+
 @pytest.mark.slow
 def test_model_is_measured_beside_the_plain_way(monkeypatch: pytest.MonkeyPatch):
     small = {name: value for name, value in tiny.transformer().config.items() if not name.startswith("_")}
     monkeypatch.setattr("humo.benchmarks.model.MODELS", {"1.7B": (lambda: small, "published_1_7b")})
-    result = measure_model("1.7B", **SMALL, compare="plain", num_layers=1, device="cpu")
+    result = measure_model("1.7B", **SMALL, compare=["plain"], num_layers=1, device="cpu")
     settings, ours = result["settings"], result["ours"]
     assert settings["layers"] == 1 and settings["tokens"] == 3 * 2 * 3
     assert result["plain"]["passes"] == 4, "as released, also where a branch has no weight"
@@ -229,7 +292,10 @@ def test_random_weights_need_no_library_of_the_clip():
     [
         (["--preset", "mini", "--random-weights"], "Random weights are for 1.7B and 17B"),
         (["--layers", "1"], "add --random-weights"),
-        (["--preset", "1.7B", "--random-weights", "--layers", "1", "--compare", "fast"], "compare must be 'plain'"),
+        (["--preset", "1.7B", "--random-weights", "--layers", "1", "--compare", "fast"], "'plain' or 'wan'"),
+        (["--compare", "wan"], "compare must be 'plain' without --random-weights"),
+        (["--dtype", "bfloat16"], "add --random-weights"),
+        (["--preset", "1.7B", "--random-weights", "--layers", "1", "--dtype", "int8"], "float32 or bfloat16"),
         (["--preset", "1.7B", "--random-weights", "--height", "100"], "multiples of 16"),
         (["--preset", "1.7B", "--random-weights", "--layers", "0"], "layers must be 1 or more"),
     ],
@@ -239,9 +305,14 @@ def test_wrong_options_are_told(options: list[str], sentence: str, capsys):
     assert sentence in capsys.readouterr().err
 
 
-def test_true_size_without_a_gpu_is_told():
-    with pytest.raises(ValueError, match="17B model at its true size needs a GPU"):
+def test_what_a_cpu_cannot_do_is_told(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(ValueError, match="17B model at this size has .* TFLOP, a CPU takes 10 at the most"):
         measure_model("17B", device="cpu")
+    small = {name: value for name, value in tiny.transformer().config.items() if not name.startswith("_")}
+    vast = {**small, "freq_dim": 5 * 10**10}
+    monkeypatch.setattr("humo.benchmarks.model.MODELS", {"1.7B": (lambda: vast, "published_1_7b")})
+    with pytest.raises(ValueError, match=r"take 9,600 GB and .* are free: give --dtype bfloat16 or fewer --layers"):
+        measure_model("1.7B", **SMALL, device="cpu")
 
 
 def test_command_prints_the_table_of_estimates(capsys):

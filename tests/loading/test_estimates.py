@@ -14,6 +14,7 @@ from transformers import UMT5Config, UMT5EncoderModel, WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from humo.benchmarks.instruments import count_flops
+from humo.benchmarks.wan import wan_of
 from humo.loading import estimates, memory
 from humo.loading.estimates import Call, estimate
 from humo.loading.memory import estimate_run
@@ -41,6 +42,9 @@ def test_operations_are_those_that_pytorch_counts(changes: dict):
     tokens = frames * height * width // 4
     counted = count_flops(lambda: model(*inputs))
     assert estimates.pass_flops(config, frames, tokens, text) == counted
+    wan = wan_of(model)
+    without = count_flops(lambda: wan(*inputs[:3]))
+    assert estimates.sound_flops(config, frames, tokens) == counted - without
 
 
 @pytest.mark.parametrize("ffn_dim", [256, 1024])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,11 +56,12 @@ def ablate(
     from humo.evaluation.ablation.running import AblationSettings, train_base
     from humo.evaluation.probes.training import get_probes
     from humo.system.fingerprint import fingerprint
+    from humo.system.threads import set_threads, usable_cores
 
     if threads is None and workers > 1:
-        threads = max(1, (os.cpu_count() or 1) // workers)
+        threads = max(1, usable_cores() // workers)
     if threads is not None:
-        torch.set_num_threads(threads * workers)  # of the common start, which trains alone
+        set_threads(threads * workers)  # of the common start, which trains alone
     settings = AblationSettings(steps=steps, start=start, base_steps=base_steps, layers=layers, tokens=tokens)
     place, material = probes or out / "probes", load_material(training)
     start_weights = fingerprint(load(start, dtype=torch.float32).transformer) if start else None

@@ -7,6 +7,10 @@ The page keeps the queue; as many jobs, or batches, are at work as there may be 
 replicas as they are needed. A replica that dies in the middle of a job takes nothing with it: files travel with the
 job and come back with its result, so another one begins it again, with the same seed where the visitor chose one.
 
+Replicas on one machine share its cores: Ray places no more of them there than have room with the cores that it keeps
+for each, and each computes with as many threads. Ray itself would tell them by OMP_NUM_THREADS, but only where nobody
+has set that.
+
 Needs the extra "serve" (Ray 2.60). All of it is ours.
 """
 
@@ -37,6 +41,7 @@ from humo.space.jobs.served_model import ServedModel
 from humo.space.jobs.task import MakeVideos
 from humo.space.jobs.transfer import Payload, pack, unpack_back, unpack_here
 from humo.space.jobs.zerogpu import stream
+from humo.system.threads import limit_threads, share_of_cores
 
 logger = logging.getLogger(__name__)
 APP = "humo"
@@ -57,8 +62,9 @@ class Settings(BaseModel, extra="forbid"):
     """The most; each has the model once and does one job at a time."""
     least: int = Field(default=1, ge=1)
     """That stay when nobody waits."""
-    cpus: float = Field(default=1.0, gt=0)
-    """Cores of a replica; its threads are as many."""
+    cpus: float | None = Field(default=None, gt=0)
+    """Cores of a replica; its threads are as many whole ones, at least one. None for equal shares of the machine that
+    starts them."""
     gpus: float = Field(default=0.0, ge=0)
     """GPUs of a replica; 1 for the published models."""
 
@@ -88,6 +94,7 @@ class Replica:
     """One copy of the model."""
 
     def __init__(self, settings: Settings) -> None:
+        limit_threads(int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1)))
         self._serving = ServedModel.open(wanted_model({VARIABLE: settings.model}))
         self._places, self._pipe = settings.replicas, self._serving.model.get()
 
@@ -114,10 +121,11 @@ class Replica:
 def build(given: dict[str, Any]) -> serve.Application:
     """The application, for `serve run` and `serve build`; what is given is of `Settings`."""
     settings = Settings(**given)
+    cpus = settings.cpus or share_of_cores(settings.replicas)
     deployment = serve.deployment(
         name="Replica",
         max_ongoing_requests=1,
-        ray_actor_options={"num_cpus": settings.cpus, "num_gpus": settings.gpus},
+        ray_actor_options={"num_cpus": cpus, "num_gpus": settings.gpus},
         autoscaling_config={
             "min_replicas": min(settings.least, settings.replicas),
             "max_replicas": settings.replicas,

@@ -8,6 +8,8 @@ from typing import Annotated
 import torch
 import typer
 
+from humo.system.threads import set_threads
+
 distill = typer.Typer(
     no_args_is_help=True, help="Distil the mini model: one pass a step in place of up to four, and few steps."
 )
@@ -35,7 +37,7 @@ def trajectories(
     from humo.training.transformer.data import ClipData
     from humo.training.transformer.loop import load_audio_encoder
 
-    torch.set_num_threads(threads)
+    set_threads(threads)
     pipe = load(preset, device=device, dtype=torch.float32)
     data = ClipData(training / "data", *load_audio_encoder(training), device)
     settings = TrajectorySettings(shift=pipe.scheduler.config.flow_shift, tokens=tokens)
@@ -59,7 +61,7 @@ def student(
     from humo.training.distillation.loop import train_student
     from humo.training.distillation.training import DistillationSettings
 
-    torch.set_num_threads(threads)
+    set_threads(threads)
     pipe = load(preset, device="cpu", dtype=torch.float32)
     train_student(pipe, out, DistillationSettings(steps=steps, batch_size=batch), rank, save_every, device)
 
@@ -88,6 +90,6 @@ def compare(
     from humo.checkpoints import MINI, load
     from humo.evaluation.fast_form import compare_forms, describe_comparisons
 
-    torch.set_num_threads(threads)
+    set_threads(threads)
     folder = MINI if preset == "mini" else Path(preset)
     typer.echo(describe_comparisons(compare_forms(load(preset), folder, videos)))

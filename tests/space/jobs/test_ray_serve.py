@@ -5,6 +5,7 @@ Run: python -m pytest tests/space/jobs/test_ray_serve.py
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ from pages import PATIENCE, ROOT, Visit, chromium, serve
 from playwright.sync_api import expect
 
 from humo.space.jobs.transfer import pack, unpack_back, unpack_here
+from humo.system.threads import share_of_cores, usable_cores
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +38,7 @@ def _workers(folder: Path, held: HeldFfmpeg) -> Iterator[dict[str, str]]:
     temporary = tempfile.mkdtemp(prefix="r", dir="/tmp")  # short, for a socket's name has 107 characters at most
     settings = {"RAY_TMPDIR": temporary, "RAY_USAGE_STATS_ENABLED": "0", "HUMO_RAY": "1"}
     command = [str(Path(sys.executable).with_name("serve")), "run", "--name", "humo", "humo.space.jobs.ray_serve:build"]
-    command += ["model=mini", f"replicas={REPLICAS}", f"least={REPLICAS}", "cpus=0.5"]
+    command += ["model=mini", f"replicas={REPLICAS}", f"least={REPLICAS}"]
     environment = {**os.environ, **settings, **held.settings, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     log = folder / "workers.txt"
     with open(log, "w") as file:
@@ -108,6 +110,38 @@ def _stop_ends_the_work(visit: Visit, temporary: str) -> None:
     deadline = time.monotonic() + 180
     while any(process.cpu_percent(0.5) > 40 for process in _replicas(temporary)):
         assert time.monotonic() < deadline, "a replica still computes what nobody wants any more"
+
+
+REPLICAS_OF_A_MACHINE = """
+import json, sys
+import ray, torch
+from humo.space.jobs.ray_serve import Replica, Settings, build
+
+kept = [build(given)._bound_deployment.ray_actor_options["num_cpus"] for given in ({"replicas": 2}, {"cpus": 3})]
+told = {"env_vars": {"OMP_NUM_THREADS": "7"}}  # where somebody has set it, Ray leaves it
+ray.init(num_cpus=4, include_dashboard=False, _temp_dir=sys.argv[1], log_to_driver=False, runtime_env=told)
+threads = []
+for cpus in (0.5, 1, 2):
+    replica = ray.remote(num_cpus=cpus)(Replica).remote(Settings(model="mini"))
+    threads.append(ray.get(replica.__ray_call__.remote(lambda _: torch.get_num_threads())))
+    ray.kill(replica)
+ray.shutdown()
+print(json.dumps([kept, threads]))
+"""
+
+
+def test_a_replica_computes_with_the_cores_that_ray_keeps_for_it(tmp_path: Path) -> None:
+    temporary = tempfile.mkdtemp(prefix="r", dir="/tmp")
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", REPLICAS_OF_A_MACHINE, temporary]
+    try:
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    assert done.returncode == 0, done.stderr[-5000:]
+    kept, threads = json.loads(done.stdout.splitlines()[-1])
+    assert kept == [share_of_cores(2), 3]
+    assert threads == [1, 1, min(2, usable_cores())], "as many as whole cores, at least one, and no more than there are"
 
 
 def test_files_travel_with_a_task_and_come_back_with_its_result(tmp_path: Path) -> None:
