@@ -43,13 +43,12 @@ from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
 from humo.layers.audio_attention import AudioProjection, FrameIndex, frame_mask
-from humo.layers.block import BlockOutput, HuMoTransformerBlock
+from humo.layers.block import BlockOutput, HuMoTransformerBlock, modulated_norm
 from humo.layers.context_parallel import GatherTokens, check_tokens
 from humo.layers.float8 import WeightsGuard
 from humo.layers.guidance_embedding import NUM_SCALARS, GuidanceEmbedding
 from humo.layers.key_value_cache import KeyValueMemory
 from humo.layers.linear_velocity import add_linear_estimate
-from humo.layers.modulation import modulated_norm
 
 NUM_ATTENDED_BLOCKS = 4
 """Number of last blocks whose audio-attended states feed the focus head (paper sec. 3.3)."""

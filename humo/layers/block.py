@@ -1,5 +1,8 @@
 """One block of the HuMo transformer: Wan's, with audio attention between the text attention and the feed-forward layer.
 
+Norms and sums are computed in float32 as in the released code, in as few operations as there are: where all videos of a
+batch are at the same noise level, as in sampling, scale and shift are the norm's own weight and bias (ours).
+
 Source: HuMo (arXiv 2509.08519) sec. 3.2 and its released code; Wan2.1 through diffusers.
 """
 
@@ -9,13 +12,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
+import torch.nn.functional as F
 from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
 from diffusers.models.transformers.transformer_wan import WanTransformerBlock
-from torch import Tensor
+from torch import Tensor, nn
 
 from humo.layers.audio_attention import AudioCrossAttention
 from humo.layers.key_value_cache import KeyValueAttnProcessor, key_values
-from humo.layers.modulation import gated_sum, modulated_norm
 from humo.layers.self_attention import RotaryAttnProcessor
 
 
@@ -99,6 +103,38 @@ class HuMoTransformerBlock(WanTransformerBlock):
         if return_all:
             return BlockOutput(hidden_states, attended, encoder_hidden_states, audio_hidden_states)
         return hidden_states
+
+
+def modulated_norm(norm: nn.LayerNorm, hidden_states: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """The normalised states times (1 + scale), plus shift.
+
+    Args:
+        norm: without weight and bias of its own.
+        hidden_states: (b, n, dim).
+        scale: (b, 1, dim), or (1, 1, dim) for all of a batch alike; float32.
+        shift: of the same shape.
+
+    Returns:
+        (b, n, dim), float32.
+    """
+    hidden_states = hidden_states.float()
+    if len(scale) == 1:
+        return F.layer_norm(hidden_states, norm.normalized_shape, (1 + scale).flatten(), shift.flatten(), norm.eps)
+    return torch.addcmul(shift, norm(hidden_states), 1 + scale)
+
+
+def gated_sum(hidden_states: Tensor, update: Tensor, gate: Tensor) -> Tensor:
+    """The states plus what a layer made of them times a gate.
+
+    Args:
+        hidden_states: (b, n, dim).
+        update: (b, n, dim).
+        gate: (b, 1, dim) or (1, 1, dim), float32.
+
+    Returns:
+        (b, n, dim), in the dtype of the states.
+    """
+    return torch.addcmul(hidden_states.float(), update.float(), gate).type_as(hidden_states)
 
 
 TransformerBlockRegistry.register(HuMoTransformerBlock, TransformerBlockMetadata(return_hidden_states_index=0))
