@@ -132,7 +132,9 @@ def transformer(
     processes: Annotated[int, typer.Option(help="Processes that write captions ahead, for a GPU.", min=0)] = 0,
     compile_blocks: Annotated[
         bool | None,
-        typer.Option("--compile/--no-compile", help="Compile the blocks: minutes, then faster; default: long CPU runs."),
+        typer.Option(
+            "--compile/--no-compile", help="Compile the blocks: minutes, then faster; default: long CPU runs."
+        ),
     ] = None,
     save_every: int = 200,
     sheet_every: Annotated[int, typer.Option(help="Steps between sample sheets; 0: none.", min=0)] = 600,

@@ -240,9 +240,7 @@ class Trainer:
             movement: extra weight of what the velocity's error has different from frame to frame.
         """
         output = self.predict(batch, return_attended=focus)
-        error = self.velocity_error(
-            output.sample, batch.latents, batch.noise, batch.sigma, self.latent_std, movement
-        )
+        error = self.velocity_error(output.sample, batch.latents, batch.noise, batch.sigma, self.latent_std, movement)
         mouth, weights = batch.mouth, self._region_weights(batch.face, batch.mouth)
         loss = (weights * error).sum() / weights.sum()
         figures = {"loss": loss.detach(), "mouth": ((mouth * error).sum() / mouth.sum().clamp_min(1e-6)).detach()}

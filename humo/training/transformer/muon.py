@@ -53,11 +53,17 @@ class Muon(torch.optim.Muon):
         torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
         dtype = torch.bfloat16 if has_bfloat16(parameters[0].device.type) else torch.float32
         for places in _alike(parameters):
-            stack = torch.stack([updates[place].to(dtype) for place in places])
+            alike, wide = [parameters[place] for place in places], [_wide(updates[place]) for place in places]
+            stack = wide[0].new_empty((len(wide), *wide[0].shape), dtype=dtype)
+            torch._foreach_copy_(list(stack.unbind()), wide)
             found = orthogonal(stack, group["ns_coefficients"], group["ns_steps"], group["eps"])
-            alike = [parameters[place] for place in places]
             adjusted = _adjust_lr(rate, group["adjust_lr_fn"], alike[0].shape)
-            torch._foreach_add_(alike, list(found.to(alike[0].dtype).unbind()), alpha=-adjusted)
+            torch._foreach_add_([_wide(each) for each in alike], list(found.unbind()), alpha=-adjusted)
+
+
+def _wide(matrix: Tensor) -> Tensor:
+    """The matrix, or its transpose if that has fewer rows: the iteration multiplies rows by rows."""
+    return matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
 
 
 def _alike(matrices: list[Tensor]) -> list[list[int]]:
@@ -76,16 +82,14 @@ def orthogonal(matrices: Tensor, coefficients: tuple[float, float, float], steps
     """The nearest matrices whose singular values are all about 1, by Newton and Schulz's iteration in their dtype.
 
     Args:
-        matrices: (k, n, m).
+        matrices: (k, n, m), n at most m.
         coefficients: of the first, third and fifth power.
         steps: iterations.
         eps: smallest norm that is divided by.
     """
     first, third, fifth = coefficients
-    is_tall = matrices.shape[1] > matrices.shape[2]
-    found = matrices.mT if is_tall else matrices
-    found = found / found.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
+    found = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=eps)
     for _ in range(steps):
         gram = found @ found.mT
         found = torch.baddbmm(found, torch.baddbmm(gram, gram, gram, beta=third, alpha=fifth), found, beta=first)
-    return found.mT if is_tall else found
+    return found
