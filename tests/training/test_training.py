@@ -198,6 +198,7 @@ def test_a_resumed_training_is_the_same_training(trainer, folder, data, tokenize
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch.compile looks at it while tracing
 def test_a_compiled_step_is_the_same_step_and_goes_on_from_either(trainer, folder, data, tokenizer):
     """What torch.compile makes of it, but for the last translation to C++; lengths change from step to step."""
     stage = replace(sound_stage(), movement=2.0)
