@@ -162,7 +162,7 @@ def train_decoder(
         After every step, so that the caller can save and stop: its number; "loss", without the critic's part, which
         says little by its size, and "critic", the loss of its own; the optimiser.
     """
-    optimizer = torch.optim.AdamW(codec.decoder.parameters(), lr=settings.learning_rate, weight_decay=1e-4, fused=True)
+    optimizer = torch.optim.AdamW(codec.decoder.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
     if optimizer_state is not None:
         optimizer.load_state_dict(optimizer_state)
     codec.components.requires_grad_(False)

@@ -113,7 +113,7 @@ class Distiller:
         self.student, self.settings, self.device = student.to(device).train(), settings, device
         student.set_attn_processor(TrainingAttnProcessor())
         self.parameters = [each for each in student.parameters() if each.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.learning_rate, weight_decay=0.0, fused=True)
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.learning_rate, weight_decay=0.0)
         self.ema = EMAModel(self.parameters, decay=settings.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
 
     def state(self) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def make_optimizers(model: MiniModel, settings: ModelSettings) -> list[torch.opt
     rate = settings.learning_rate
     muon = Muon([{"params": hidden, "factor": 1.0}], lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
     groups = [{"params": rest, "factor": 1.0}, {"params": heard, "factor": 0.1}]
-    return [muon, torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, betas=(0.9, 0.98), fused=True)]
+    return [muon, torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, betas=(0.9, 0.98))]
 
 
 def channel_error(error: Tensor, sigma: Tensor, latent_std: Sequence[float] | Tensor) -> Tensor:
