@@ -275,7 +275,7 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
             output = BlockOutput(*self._run_block(block, *arguments, True))  # a plain tuple after diffusers' hooks
             hidden_states = output.hidden_states
             if is_attended:
-                attended += (self._gather(output.attended, grid),)
+                attended += (self._gather(output.attended.type_as(temb), grid),)
             if is_filling:
                 texts.append(output.text)
                 audios.append(output.audio)

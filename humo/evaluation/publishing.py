@@ -50,7 +50,7 @@ def publish_pipeline(source: Path, target: Path) -> dict[str, int]:
     Returns:
         Parameters of each part.
     """
-    pipe = load(source)
+    pipe = load(source, dtype=torch.float32)
     modules = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
     for name, module in modules.items():
         shutil.rmtree(target / name, ignore_errors=True)

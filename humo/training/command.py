@@ -132,8 +132,11 @@ def transformer(
     layers: int = 6,
     processes: Annotated[int, typer.Option(help="Processes that write captions ahead, for a GPU.", min=0)] = 0,
     compile_blocks: Annotated[
-        bool, typer.Option("--compile", help="Compile the blocks: a minute, then faster.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile", help="Compile the blocks: minutes, then faster; default: long CPU runs."
+        ),
+    ] = None,
     save_every: int = 200,
     sheet_every: Annotated[int, typer.Option(help="Steps between sample sheets; 0: none.", min=0)] = 600,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Muon in float32, for processors that only emulate bfloat16."""
+"""Muon for many matrices at once, in float32 where processors only emulate bfloat16."""
 
 from __future__ import annotations
 
@@ -13,39 +13,35 @@ from humo.training.transformer.muon import Muon, orthogonal
 OPTIONS = {"lr": 0.01, "weight_decay": 0.01, "adjust_lr_fn": "match_rms_adamw"}
 
 
-@pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16)])
-def test_singular_values_are_about_one(shape: tuple[int, int]) -> None:
-    found = orthogonal(torch.randn(shape), (3.4445, -4.775, 2.0315), 5, 1e-7)
-    values = torch.linalg.svdvals(found)
+@pytest.mark.parametrize("shape", [(3, 8, 24), (1, 16, 16)])
+def test_singular_values_are_about_one(shape: tuple[int, int, int]) -> None:
+    values = torch.linalg.svdvals(orthogonal(torch.randn(shape), (3.4445, -4.775, 2.0315), 5, 1e-7))
     assert values.min() > 0.4 and values.max() < 1.4
 
 
-def test_steps_are_pytorchs_within_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("humo.training.transformer.muon.has_bfloat16", lambda device: False)
+@pytest.mark.parametrize("is_fast", [True, False])
+@pytest.mark.parametrize("together", [2**20, 1])
+def test_steps_are_pytorchs_within_bfloat16(monkeypatch: pytest.MonkeyPatch, is_fast: bool, together: int) -> None:
+    """Wide, tall and square ones, several of a shape, one that does not learn; taken together or one by one."""
+    monkeypatch.setattr("humo.training.transformer.muon.has_bfloat16", lambda device: is_fast)
+    monkeypatch.setattr("humo.training.transformer.muon._TOGETHER", together)
     torch.manual_seed(0)
-    first = torch.nn.Parameter(torch.randn(12, 20))
-    second = torch.nn.Parameter(first.detach().clone())
-    ours, theirs = Muon([first], **OPTIONS), torch.optim.Muon([second], **OPTIONS)
-    begin = first.detach().clone()
+    shapes = [(12, 20), (20, 12), (12, 20), (16, 16), (12, 20)]
+    firsts = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    seconds = [torch.nn.Parameter(first.detach().clone()) for first in firsts]
+    begins = [first.detach().clone() for first in firsts]
+    ours, theirs = Muon(firsts, **OPTIONS), torch.optim.Muon(seconds, **OPTIONS)
     for _ in range(3):
-        first.grad = torch.randn_like(first)
-        second.grad = first.grad.clone()
+        for first, second in zip(firsts[:-1], seconds[:-1], strict=True):
+            first.grad = torch.randn_like(first)
+            second.grad = first.grad.clone()
         ours.step()
         theirs.step()
-    moved = (second - begin).norm()
-    assert (first - second).norm() < 0.02 * moved and moved > 0.05
+    for first, second, begin in zip(firsts[:-1], seconds[:-1], begins[:-1], strict=True):
+        moved = (second - begin).norm()
+        assert (first - second).norm() < 0.02 * moved and moved > 0.05
+    assert torch.equal(firsts[-1], begins[-1])
     assert ours.state_dict()["state"][0].keys() == theirs.state_dict()["state"][0].keys(), "either goes on with both"
-
-
-def test_where_bfloat16_is_fast_it_is_pytorchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("humo.training.transformer.muon.has_bfloat16", lambda device: True)
-    first = torch.nn.Parameter(torch.randn(12, 20))
-    second = torch.nn.Parameter(first.detach().clone())
-    first.grad = torch.randn_like(first)
-    second.grad = first.grad.clone()
-    Muon([first], **OPTIONS).step()
-    torch.optim.Muon([second], **OPTIONS).step()
-    assert torch.equal(first, second)
 
 
 def test_a_pytorch_without_muon_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,6 +198,24 @@ def test_a_resumed_training_is_the_same_training(trainer, folder, data, tokenize
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch.compile looks at it while tracing
+def test_a_compiled_step_is_the_same_step_and_goes_on_from_either(trainer, folder, data, tokenizer):
+    """What torch.compile makes of it, but for the last translation to C++; lengths change from step to step."""
+    stage = replace(sound_stage(), movement=2.0)
+    begin = copy.deepcopy(trainer.state())
+    other = Trainer(make_mini(STD, 16, load_text_encoder(folder)[1], layers=2), ModelSettings())
+    other.load(begin)
+    other.compile(backend="aot_eager")
+    for step in range(3):
+        batch = draw(data, tokenizer, step, replace(stage, latent_frames=(1 + 2 * step,)))
+        plain, compiled = (each.step(batch, stage, 0.3) for each in (trainer, other))
+        assert compiled["loss"] == pytest.approx(float(plain["loss"]), rel=2e-3)
+        assert compiled["norm"] == pytest.approx(float(plain["norm"]), rel=2e-2)
+    assert other.state()["model"].keys() == begin["model"].keys()
+    trainer.load(other.state())
+
+
+@pytest.mark.slow
 def test_the_loop_trains_resumes_and_writes_a_pipeline_that_talks(folder):
     settings = LoopSettings(steps=2, layers=1, save_every=1, sheet_every=2, sheet_cases=1)
     train_transformer(folder, settings)

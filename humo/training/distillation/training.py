@@ -114,7 +114,7 @@ class Distiller:
         student.set_attn_processor(TrainingAttnProcessor())
         self.parameters = [each for each in student.parameters() if each.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.learning_rate, weight_decay=0.0)
-        self.ema = EMAModel(self.parameters, decay=settings.ema_decay, use_ema_warmup=True, power=0.75)
+        self.ema = EMAModel(self.parameters, decay=settings.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
 
     def state(self) -> dict[str, Any]:
         """Everything a resume needs, as tensors and plain values."""

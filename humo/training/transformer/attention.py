@@ -35,7 +35,8 @@ class TrainingAttnProcessor(WanAttnProcessor):
             query, key, value = (part.transpose(1, 2) for part in (query, key, value))
             fused = F.scaled_dot_product_attention(query, key, value)
             return attn.to_out[0](fused.transpose(1, 2).flatten(2))
-        scores = query.transpose(1, 2) @ key.permute(0, 2, 3, 1) * query.shape[-1] ** -0.5
+        query = query * query.shape[-1] ** -0.5  # here, for there are fewer numbers than in the scores
+        scores = query.transpose(1, 2) @ key.permute(0, 2, 3, 1)
         attended = scores.softmax(dim=-1).to(value.dtype) @ value.transpose(1, 2)
         return attn.to_out[0](attended.transpose(1, 2).flatten(2))
 

@@ -18,6 +18,7 @@ from humo.media.loudness import HEARD_LEVEL
 from humo.pipeline import HuMoPipeline
 from humo.sampling import make_scheduler
 from humo.timing import FPS, SAMPLE_RATE
+from humo.training.compiling import should_compile
 from humo.training.run import Run, RunningMeans, machine_name
 from humo.training.transformer.batches import BatchSettings, fill_batch
 from humo.training.transformer.data import ClipData
@@ -58,8 +59,8 @@ def train_transformer(out: Path, settings: LoopSettings) -> None:
     if state is not None:
         trainer.load(state["trainer"])
     first, pace = rounds.step, rounds.pace()
-    if settings.compile:
-        model.transformer.compile_repeated_blocks(dynamic=True)
+    if should_compile(settings.compile, settings.device, rounds.is_long):
+        trainer.compile()
     stages = (further_stages if rounds.further else mini_stages)(settings.audio_share)
     means = RunningMeans()
     with (

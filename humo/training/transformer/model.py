@@ -117,7 +117,7 @@ def make_optimizers(model: MiniModel, settings: ModelSettings) -> list[torch.opt
     return [muon, torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, betas=(0.9, 0.98))]
 
 
-def channel_error(error: Tensor, sigma: Tensor, latent_std: Sequence[float]) -> Tensor:
+def channel_error(error: Tensor, sigma: Tensor, latent_std: Sequence[float] | Tensor) -> Tensor:
     """Squared error of a velocity (b, c, k, h, w), mean over channels, (b, k, h, w).
 
     In units of the network's own output all channels would count the same; here a channel counts by the square of its
@@ -129,8 +129,29 @@ def channel_error(error: Tensor, sigma: Tensor, latent_std: Sequence[float]) -> 
         sigma: noise levels, (b, 1, 1, 1, 1).
         latent_std: standard deviation of each channel.
     """
-    std = torch.tensor(latent_std).to(error.device, non_blocking=True).view(1, -1, 1, 1, 1)
+    std = torch.as_tensor(latent_std).to(error.device, non_blocking=True).view(1, -1, 1, 1, 1)
     return (noisy_variance(std, sigma) / std.square().mean() * error.square()).mean(1)
+
+
+def velocity_error(
+    sample: Tensor, latents: Tensor, noise: Tensor, sigma: Tensor, latent_std: Tensor, movement: float
+) -> Tensor:
+    """Squared error of a predicted velocity at each place, (b, k, h, w).
+
+    Args:
+        sample: velocity, with the reference's after the video's, (b, c, k + 1, h, w).
+        latents: clean video latents, (b, c, k, h, w).
+        noise: same shape.
+        sigma: noise levels, (b,).
+        latent_std: standard deviation of each channel, (c,).
+        movement: extra weight of what the error has different from frame to frame.
+    """
+    wrong = sample[:, :, : latents.shape[2]].float() - (noise - latents)
+    sigma = sigma.view(-1, 1, 1, 1, 1)
+    error = channel_error(wrong, sigma, latent_std)
+    if movement:
+        error = error + movement * channel_error(wrong - wrong.mean(2, keepdim=True), sigma, latent_std)
+    return error
 
 
 class Trainer:
@@ -145,10 +166,20 @@ class Trainer:
     def __init__(self, model: MiniModel, settings: ModelSettings, device: str = "cpu") -> None:
         self.model, self.settings, self.device = model.to(device), settings, device
         model.transformer.set_attn_processor(TrainingAttnProcessor())
+        self.velocity_error = velocity_error
+        self.latent_std = torch.tensor(model.transformer.config.latent_std, device=device)
         self.optimizers = make_optimizers(model, settings)
         self.ema = EMAModel(
             model.learned().values(), decay=settings.ema_decay, use_ema_warmup=True, power=0.75, foreach=True
         )
+
+    def compile(self, backend: str = "inductor") -> None:
+        """Compiles what a step computes beside its optimisers, each part when it is first used; weights and their
+        names stay as they are."""
+        transformer = self.model.transformer
+        transformer.compile_repeated_blocks(dynamic=True, backend=backend)
+        transformer.add_estimate = torch.compile(transformer.add_estimate, dynamic=True, backend=backend)  # type: ignore[method-assign]
+        self.velocity_error = torch.compile(velocity_error, dynamic=True, backend=backend)
 
     def state(self) -> dict[str, Any]:
         """Everything a resume needs, as tensors and plain values."""
@@ -208,15 +239,8 @@ class Trainer:
             focus: whether the focus head learns.
             movement: extra weight of what the velocity's error has different from frame to frame.
         """
-        latents, noise = batch.latents, batch.noise
         output = self.predict(batch, return_attended=focus)
-        velocity = output.sample[:, :, : latents.shape[2]].float()
-        wrong = velocity - (noise - latents)
-        sigma = batch.sigma.view(-1, 1, 1, 1, 1)
-        std = self.model.transformer.config.latent_std
-        error = channel_error(wrong, sigma, std)
-        if movement:
-            error = error + movement * channel_error(wrong - wrong.mean(2, keepdim=True), sigma, std)
+        error = self.velocity_error(output.sample, batch.latents, batch.noise, batch.sigma, self.latent_std, movement)
         mouth, weights = batch.mouth, self._region_weights(batch.face, batch.mouth)
         loss = (weights * error).sum() / weights.sum()
         figures = {"loss": loss.detach(), "mouth": ((mouth * error).sum() / mouth.sum().clamp_min(1e-6)).detach()}

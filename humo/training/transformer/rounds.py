@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from humo.training.compiling import LONG_MINUTES, LONG_STEPS
 from humo.training.pace import Pace
 
 
@@ -31,8 +32,8 @@ class LoopSettings:
     """Blocks of a new transformer."""
     processes: int = 0
     """That write captions ahead."""
-    compile: bool = False
-    """Whether the blocks are compiled, which takes a minute and pays on a GPU."""
+    compile: bool | None = None
+    """Whether the blocks are compiled, which takes some minutes; None compiles for long runs on a CPU."""
     save_every: int = 200
     """Steps between saved states."""
     sheet_every: int = 600
@@ -82,6 +83,13 @@ class Round:
         if settings.minutes or (before is not None and before["further"]):
             raise ValueError(f"this training has ended, after {step} steps: ask for another round with --further.")
         return cls(first=0, step=step, further=False, spent=0.0, **asked)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether what is left of it is worth a compiler's minutes."""
+        if self.steps is not None:
+            return self.steps - self.step >= LONG_STEPS
+        return (self.minutes or 0.0) - self.spent / 60 >= LONG_MINUTES
 
     def pace(self) -> Pace:
         """The clock of the round, which runs from now on."""
