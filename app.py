@@ -7,35 +7,38 @@ is on the page and which event does what; how a part looks is in `humo.space.pag
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from humo.space.environment import exit_on_bad_input, find_place, prepare
+from humo.system.imports import quick_imports
 
 TEMPORARY = prepare()  # before gradio is imported, which reads variables then and hands out no file from elsewhere
 
-import gradio as gr  # noqa: E402
-import typer  # noqa: E402
-from starlette.middleware import Middleware  # noqa: E402
+with quick_imports():
+    import gradio as gr
+    import typer
+    from starlette.middleware import Middleware
 
-from humo.media import read_picture, read_sound  # noqa: E402
-from humo.space import api  # noqa: E402
-from humo.space.examples import FOLDER as EXAMPLES  # noqa: E402
-from humo.space.jobs.model_choice import LARGE  # noqa: E402
-from humo.space.jobs.request import MODES, Mode  # noqa: E402
-from humo.space.jobs.zerogpu import is_zero_gpu  # noqa: E402
-from humo.space.links.gallery import read_gallery  # noqa: E402
-from humo.space.links.records import Record  # noqa: E402
-from humo.space.page import html, layout, texts  # noqa: E402
-from humo.space.page.events import filling, generating, looking, portraying, sharing  # noqa: E402
-from humo.space.page.theme import CSS, ICON, ICON_LINK, make_theme  # noqa: E402
-from humo.space.page.widgets import QUEUED, QUICK, Inputs, Parts  # noqa: E402
-from humo.space.page.wording_view import add_reading  # noqa: E402
-from humo.space.photographs import Photographs  # noqa: E402
-from humo.space.request_guard import HANDLERS, MAX_SESSIONS, Page, RequestGuard  # noqa: E402
-from humo.space.state import Backend  # noqa: E402
+    from humo.media import read_picture, read_sound
+    from humo.space import api
+    from humo.space.examples import FOLDER as EXAMPLES
+    from humo.space.jobs.model_choice import LARGE
+    from humo.space.jobs.request import MODES, Mode
+    from humo.space.jobs.zerogpu import is_zero_gpu
+    from humo.space.links.gallery import read_gallery
+    from humo.space.links.records import Record
+    from humo.space.page import html, layout, texts
+    from humo.space.page.events import filling, generating, looking, portraying, sharing
+    from humo.space.page.theme import CSS, ICON, ICON_LINK, make_theme
+    from humo.space.page.widgets import QUEUED, QUICK, Inputs, Parts
+    from humo.space.page.wording_view import add_reading
+    from humo.space.photographs import Photographs
+    from humo.space.request_guard import HANDLERS, MAX_SESSIONS, Page, RequestGuard
+    from humo.space.state import Backend
 
 HOUR = 3600
 
@@ -217,6 +220,7 @@ def main(
 ) -> None:
     """Open the page."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the temporary folder goes
+    gc.freeze()  # what was imported stays: the collector need not look through it again
     with exit_on_bad_input():
         host, port = find_place(host, port)
         backend = Backend.open(TEMPORARY, model, records, ray)

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from humo.system.caches import settle_caches
+from humo.system.imports import quick_imports
 
 if TYPE_CHECKING:
     from humo.checkpoints import load as load
@@ -45,4 +46,5 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime, which speaks
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'humo' has no attribute {name!r}")
-    return getattr(import_module(f"humo.{_HOMES[name]}"), name)
+    with quick_imports():
+        return getattr(import_module(f"humo.{_HOMES[name]}"), name)

@@ -6,6 +6,7 @@ speaks.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ from humo.loading.memory_presets import PRESETS
 from humo.media import Sound, check_video_path, read_sound
 from humo.space.jobs.request import Defaults, VideoRequest
 from humo.system.command_line import silence_libraries
+from humo.system.imports import quick_imports
 from humo.system.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_whole
 from humo.system.threads import adjust_threads, begin_threads
 
@@ -293,7 +295,9 @@ def _is_main() -> bool:
 
 def _load(preset: str, memory: str | None, fast: bool, cache: str | None) -> HuMoPipeline:
     """The pipeline, without the libraries' own progress bars; of several processes each on its own device."""
-    from humo.checkpoints import load  # this takes seconds, and a wrong call is refused before
+    with quick_imports():
+        from humo.checkpoints import load  # this takes seconds, and a wrong call is refused before
+    gc.freeze()  # what was imported stays until the program ends
 
     silence_libraries()
     if _num_processes() == 1:

@@ -10,8 +10,10 @@ Ours; HuMo publishes none.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import init_empty_weights
 from diffusers import FlowMatchEulerDiscreteScheduler
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -56,28 +58,39 @@ def merged_transformer(teacher: HuMoTransformer3DModel, path: Path) -> HuMoTrans
     Raises:
         ValueError: if the file is damaged or does not fit the teacher.
     """
-    student = with_scalars(teacher)
-    parameters = dict(student.named_parameters())
+    with init_empty_weights():  # no memory for numbers that are replaced below
+        student = HuMoTransformer3DModel.from_config(_student_config(teacher))
+    shapes = {name: value.shape for name, value in student.state_dict().items() if name.startswith(EMBEDDER)}
+    weights, changed = teacher.state_dict(), {*shapes}
     try:
-        stored = {name.removeprefix(PREFIX): value.float() for name, value in load_file(path).items()}
+        stored = load_file(path)
+        for name, shape in shapes.items():
+            weights[name] = stored.pop(f"{PREFIX}{name}").to(teacher.device, teacher.dtype, copy=True).reshape(shape)
         for name, value in stored.items():
-            if name.startswith(EMBEDDER):
-                parameters[name].copy_(value)
-            elif name.endswith(DOWN):
+            if name.endswith(DOWN):
                 layer = name.removesuffix(DOWN)
-                weight = parameters[f"{layer}.weight"]
-                weight.copy_(weight.float() + stored[f"{layer}{UP}"] @ value)  # rounded once
+                target = f"{layer.removeprefix(PREFIX)}.weight"
+                change = stored[f"{layer}{UP}"].float() @ value.float()
+                weights[target] = (weights[target].float() + change).type_as(weights[target])  # rounded once
+                changed.add(target)
     except (OSError, KeyError, RuntimeError, SafetensorError):
         model = path.parent.parent.name
         raise ValueError(f"{model}'s fast form is damaged or another model's: fetch the folder again.") from None
+    own = {name: value if name in changed else value.clone() for name, value in weights.items()}
+    student.load_state_dict(own, assign=True)  # each in its own dtype
+    student.to(teacher.device)
     return student.eval().requires_grad_(False)
 
 
 def with_scalars(teacher: HuMoTransformer3DModel) -> HuMoTransformer3DModel:
     """The same network with an untrained embedding of the scales, which adds nothing yet."""
-    config = {name: value for name, value in teacher.config.items() if not name.startswith("_")}
-    student = HuMoTransformer3DModel.from_config({**config, "guidance_embeds": True})
+    student = HuMoTransformer3DModel.from_config(_student_config(teacher))
     weights = {name: value.clone() for name, value in teacher.state_dict().items()}
     student.load_state_dict(weights, strict=False, assign=True)  # each in its own dtype
     student.guidance_embedder.to(teacher.dtype)
     return student.to(teacher.device)
+
+
+def _student_config(teacher: HuMoTransformer3DModel) -> dict[str, Any]:
+    config = {name: value for name, value in teacher.config.items() if not name.startswith("_")}
+    return {**config, "guidance_embeds": True}

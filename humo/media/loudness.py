@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.signal import butter, sosfilt
 
 from humo.media import Sound
 from humo.media.voice_activity import find_speech
@@ -68,6 +67,8 @@ def speech_level(waveform: np.ndarray) -> float | None:
         Root mean square of the frames (40 ms) that belong to the speech, dBFS, between 200 and 4,000 Hz; without
         speech, of what stands out; None where nothing does.
     """
+    from scipy.signal import butter, sosfilt  # slow to import, and not every video has a sound
+
     band = sosfilt(butter(2, _BAND, "band", fs=SAMPLE_RATE, output="sos"), waveform)
     frames = np.pad(band, (0, -len(band) % _FRAME)).reshape(-1, _FRAME)
     power = (frames.astype(np.float64) ** 2).mean(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -228,11 +229,16 @@ def _resample(mono: np.ndarray, rate: int) -> np.ndarray:
     """To 16 kHz, float32 (samples,)."""
     if rate == SAMPLE_RATE:
         return mono
-    import librosa  # slow to import, and 16 kHz sounds never need it
+    import soxr  # 16 kHz sounds never need it
 
-    return librosa.resample(mono, orig_sr=rate, target_sr=SAMPLE_RATE).astype(np.float32)
+    resampled = np.asarray(soxr.resample(mono, rate, SAMPLE_RATE), np.float32)
+    length = math.ceil(len(mono) * (SAMPLE_RATE / rate))  # samples that have begun count, as in librosa's
+    return np.pad(resampled[:length], (0, max(0, length - len(resampled))))
 
 
 def warm_up() -> None:
-    """Do the first resampling, whose imports take seconds; for servers, while nobody waits."""
+    """Import what the first sound needs, and resample one; for servers, while nobody waits."""
+    import scipy.ndimage  # of `voice_activity`
+    import scipy.signal  # noqa: F401 (of `loudness`)
+
     _resample(np.ones(8_000, np.float32), 8_000)

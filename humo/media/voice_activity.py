@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import percentile_filter
 
 from humo.timing import SAMPLE_RATE
 
@@ -111,6 +110,8 @@ def percentile_around(values: np.ndarray, share: float, before: int, after: int)
         before: so many values before it count.
         after: and so many after it.
     """
+    from scipy.ndimage import percentile_filter  # slow to import, and not every video has a sound
+
     size = before + after + 1
     mirrored = np.pad(values, (before, after), mode="symmetric")  # scipy 1.17 errs where the values are fewer than size
     return percentile_filter(mirrored, share, size)[size // 2 : size // 2 + len(values)]

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from humo.space.stubs import write_no_stubs
 from humo.space.temporary import claim_folder
 from humo.system.threads import tell_quota
 
@@ -39,6 +40,7 @@ def prepare() -> Path:
         os.environ[_ROOT] = read_root(os.environ)
         folder = claim_folder(os.environ.get("GRADIO_TEMP_DIR"))
     os.environ["GRADIO_TEMP_DIR"] = tempfile.tempdir = str(folder)  # what is made for a moment goes with it too
+    write_no_stubs()
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     tell_quota(os.environ)

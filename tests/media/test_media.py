@@ -290,3 +290,13 @@ def test_pictures_in_other_colours_depths_and_as_arrays(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=words):
             media.read_picture(picture)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 192_000])
+@pytest.mark.parametrize("extra", [0, 1, 7])
+def test_a_sound_is_resampled_as_by_librosa(rate: int, extra: int) -> None:
+    import librosa
+
+    samples = np.random.default_rng(0).normal(0, 0.1, rate // 4 + extra).astype(np.float32)
+    waveform = media.read_sound((samples, rate)).waveform
+    assert np.array_equal(waveform, librosa.resample(samples, orig_sr=rate, target_sr=16_000))

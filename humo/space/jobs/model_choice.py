@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from humo.loading.memory_presets import PRESETS, fits
 from humo.space.jobs.zerogpu import is_zero_gpu
 from humo.system.fast_form_config import has_fast
+from humo.system.imports import quick_imports
 
 if TYPE_CHECKING:
     import torch
@@ -109,8 +110,9 @@ def memory_preset(num_bytes: int) -> str:
 
 
 def _load(wanted: str, device: torch.device | str | None, note: str) -> LoadedModel:
-    from humo.checkpoints import load
-    from humo.loading.fast_form import make_fast
+    with quick_imports():
+        from humo.checkpoints import load
+        from humo.loading.fast_form import make_fast
 
     pipe = load(wanted, device=device)
     if (folder := folder_of(wanted)) is not None and has_fast(folder):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from humo.media import warm_up
+from humo.portrait import Portrait, draw_portrait
 from humo.space.jobs.job import Model
 from humo.space.jobs.model_choice import folder_of, load_model
 from humo.space.jobs.request import Defaults, VideoRequest
@@ -86,8 +87,10 @@ class ServedModel:
         self.device = served.device
         try:
             warm_up()
-        except Exception as error:  # whatever it is: pictures and sounds at 16 kHz need none of it
-            logger.warning("The warm-up failed, other sounds than at 16 kHz may not be read: %s", error)
+            if self.defaults.draws_people:
+                draw_portrait(Portrait())  # numba begins its compiler at the first drawing
+        except Exception as error:  # whatever it is: text alone needs none of it
+            logger.warning("The warm-up failed, other sounds than at 16 kHz and drawings may fail: %s", error)
         return served.pipe
 
     def learn(self, result: Result, seconds: float) -> None:

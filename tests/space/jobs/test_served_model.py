@@ -30,7 +30,7 @@ def test_a_failed_warm_up_does_not_stop_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tiny.pipeline("mini").save_pretrained(tmp_path / "small")
-    monkeypatch.setitem(sys.modules, "librosa", None)  # as if it were not there
+    monkeypatch.setitem(sys.modules, "soxr", None)  # as if it were not there
     assert isinstance(ServedModel.open(str(tmp_path / "small")).model.get(), HuMoPipeline)
     assert "The warm-up failed" in caplog.text and "Traceback" not in caplog.text
 
