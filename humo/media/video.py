@@ -16,6 +16,10 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from humo.system.caches import is_writable
 
+_AS_IT_IS = ("-preset", "veryfast", "-crf", "17")  # half the time of "medium", x264's own, for files of the same size
+_ENLARGED = ("-preset", "superfast", "-crf", "18.5", "-x264-params", "partitions=i8x8:aq-strength=0.3")
+"""An enlarged picture has no parts so small that they need blocks of their own: half the time of `_AS_IT_IS` for files
+of the same size, which are nearer to what was given."""
 AI_NOTICE = "AI-generated video, made with HuMo, compact: not a recording of real events."
 
 
@@ -59,7 +63,8 @@ def write_video(
         part, size = Path(folder) / "part.mp4", f"{frames.shape[2]}x{frames.shape[1]}"
         given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", size, "-framerate", str(fps), "-i", "pipe:0"]
         given += _write_samples(Path(folder) / "sound.raw", audio)
-        _encode([*given, *_encoder_options(width, height, metadata), str(part)], frames, Path(folder) / "log.txt")
+        options = [*_encoder_options(width, height, metadata, scale > 1), *_sound_options(audio)]
+        _encode([*given, *options, str(part)], frames, Path(folder) / "log.txt")
         os.replace(part, path)
     return path
 
@@ -124,15 +129,19 @@ def _write_samples(path: Path, audio: tuple[np.ndarray, int] | None) -> list[str
     return ["-f", "f32le", "-ar", str(rate), "-ac", str(channels), "-i", str(path)]
 
 
-def _encoder_options(width: int, height: int, metadata: dict[str, Any] | None) -> list[str]:
+def _sound_options(audio: tuple[np.ndarray, int] | None) -> list[str]:
+    """The coder that loses less of speech than ffmpeg's default in half the time, given 64 kbit/s a channel or more."""
+    channels = 0 if audio is None else np.asarray(audio[0]).shape[1:2] or (1,)
+    return ["-c:a", "aac", "-b:a", "160k", *(("-aac_coder", "fast") if channels in ((1,), (2,)) else ())]
+
+
+def _encoder_options(width: int, height: int, metadata: dict[str, Any] | None, is_enlarged: bool) -> list[str]:
     # The matrix is named: players guess BT.601 or BT.709 by size, and a wrong guess shifts skin tones.
     picture = f"scale={width}:{height}:flags=lanczos:out_color_matrix=bt709:out_range=tv,format=yuv420p"
     picture += ",setparams=color_primaries=bt709:color_trc=bt709"
     told = ("-metadata", f"description={json.dumps(metadata, ensure_ascii=False, default=str)}") if metadata else ()
     return [
-        *("-c:v", "libx264"),
-        *("-preset", "veryfast"),  # half the time of "medium", which is x264's own, for files of the same size
-        *("-vf", picture, "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-crf", "17"),
-        *("-c:a", "aac", "-b:a", "160k"),
+        *("-c:v", "libx264", *(_ENLARGED if is_enlarged else _AS_IT_IS)),
+        *("-vf", picture, "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
         *("-movflags", "+faststart", "-metadata", f"comment={AI_NOTICE}", *told),
     ]

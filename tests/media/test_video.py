@@ -66,6 +66,13 @@ def test_video_is_what_browsers_play(tmp_path: Path) -> None:
     assert len(pictures) == 25 and np.abs(pictures.mean((0, 1, 2)) - [200, 0, 0]).max() < 6, "colours survive"
 
 
+def test_an_enlarged_video_is_written_with_fewer_kinds_of_blocks(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (5, 32, 32, 3), np.uint8)
+    told = {scale: media.write_video(tmp_path / f"{scale}.mp4", noise, scale=scale).read_bytes() for scale in (1, 4)}
+    assert b"crf=17.0" in told[1] and b"analyse=0x3:0x113" in told[1], "x264 writes its options into the file"
+    assert b"crf=18.5" in told[4] and b"analyse=0x3:0x2" in told[4]
+
+
 def test_video_without_sound_and_bad_arguments(tmp_path: Path) -> None:
     frames = np.zeros((5, 16, 16, 3), np.uint8)
     assert "Audio" not in _probe(media.write_video(tmp_path / "mute.mp4", frames))

@@ -87,9 +87,9 @@ class Watcher:
         return report
 
     def _previews(self, state: StepState, is_last: bool) -> list[Image.Image | None]:
-        """The pictures of this step; None where new ones would slow the job by over a tenth."""
+        """The pictures of this step; None where new ones would slow the job by over a twentieth, or frames follow."""
         now = time.monotonic()
-        if now - self._previewed_at < 10 * self._preview_cost and not is_last:
+        if is_last or now - self._previewed_at < 20 * self._preview_cost:
             return [None] * len(state.clean)
         previews: list[Image.Image | None] = [self._pipe.preview(clean[None]) for clean in state.clean]
         self._previewed_at = time.monotonic()

@@ -15,10 +15,11 @@ import tiny
 from PIL import Image
 
 from humo.pipeline import HuMoPipeline
-from humo.space.jobs.job import Job, Model, Phase, Progress
+from humo.requests.call import read_call
+from humo.space.jobs.job import Job, Model, Moment, Phase, Progress
 from humo.space.jobs.manager import MAX_JOBS, JobManager
 from humo.space.jobs.request import VideoRequest
-from humo.space.jobs.task import MakeVideo, Result
+from humo.space.jobs.task import MakeVideo, Result, Watcher
 from humo.space.page import html
 from humo.space.temporary import HOUR, DiskQuota
 
@@ -60,6 +61,16 @@ def test_job_tells_every_step_and_writes_the_video(manager: JobManager, tmp_path
     assert steps == sorted(steps) and steps[-1] == last.num_steps == 6
     phases = [moment.phase for moment in moments]
     assert [phase for phase in Phase if phase in phases] == list(dict.fromkeys(phases)), "in their order"
+
+
+def test_the_last_step_makes_no_preview_for_its_frames_follow(mini_pipeline: HuMoPipeline) -> None:
+    told: list[Moment] = []
+    watcher = Watcher(mini_pipeline, lambda moments: told.append(moments[0]))
+    call = read_call(mini_pipeline, prompt=PROMPT, num_frames=5, num_inference_steps=2, seed=1)
+    mini_pipeline.generate_batch([call], watcher, [watcher.frames_of(0, 5)])
+    steps = [moment for moment in told if not moment.words]
+    assert [moment.preview is None for moment in steps] == [False, True]
+    assert told[-1].words == "Frame 5 of 5" and told[-1].preview is not None
 
 
 def test_stop_ends_within_a_step_and_the_next_job_runs_then(manager: JobManager) -> None:
