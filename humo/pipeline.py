@@ -37,7 +37,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatur
 from humo.audio import encode_audio, window_audio
 from humo.focus import FaceMaskPredictor, MaskKeeper, check_masks
 from humo.guidance import Rule
-from humo.layers.autoencoder import HuMoVideoCodec
 from humo.layers.decoding import OnFrames, decode_frames
 from humo.layers.loras import LoraLoader
 from humo.layers.step_caches import describe_cache
@@ -357,8 +356,8 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
     def preview(self, clean_latents: Tensor) -> Image.Image:
         """Decode the middle frame of predicted clean latents, cheaply.
 
-        The frame is decoded from its latent frame alone, or with the two beside it where the codec is causal and
-        would take it for a video's first, so it is a sketch of what the whole video will show.
+        The frame is decoded from its latent frame and the two beside it alone, so it is a sketch of what the
+        whole video will show.
 
         Args:
             clean_latents: `StepState.clean`, (1, z, video frames, h, w).
@@ -367,9 +366,8 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             RGB picture of the video's size.
         """
         middle = clean_latents.shape[2] // 2
-        beside = 0 if isinstance(self.vae, HuMoVideoCodec) else 1  # mini's costs half, and looks hardly softer
-        start = max(0, middle - beside)
-        seen = clean_latents[:1, :, start : middle + 1 + beside]
+        start = max(0, middle - 1)
+        seen = clean_latents[:1, :, start : middle + 2]
         shown = (middle - start) * FRAMES_PER_LATENT
         return Image.fromarray(to_frames(decode_latents(seen, self.vae, frames=[shown])[0])[0])
 

@@ -275,7 +275,7 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
             output = BlockOutput(*self._run_block(block, *arguments, True))  # a plain tuple after diffusers' hooks
             hidden_states = output.hidden_states
             if is_attended:
-                attended += (self._gather(output.attended.type_as(temb), grid),)
+                attended += (self._gather(output.attended.type_as(text), grid),)
             if is_filling:
                 texts.append(output.text)
                 audios.append(output.audio)
@@ -284,7 +284,7 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
 
         # 4. Output
         shift, scale = (self.scale_shift_table + temb.unsqueeze(1)).chunk(2, dim=1)
-        hidden_states = modulated_norm(self.norm_out, hidden_states, scale, shift).type_as(temb)
+        hidden_states = modulated_norm(self.norm_out, hidden_states, scale, shift).type_as(text)
         sample = self._unpatchify(self._gather(self.proj_out(hidden_states), grid), grid)
         if self.config.latent_std is not None:
             sample = self.add_estimate(sample, noisy, timestep)

@@ -111,13 +111,13 @@ def modulated_norm(norm: nn.LayerNorm, hidden_states: Tensor, scale: Tensor, shi
     Args:
         norm: without weight and bias of its own.
         hidden_states: (b, n, dim).
-        scale: (b, 1, dim), or (1, 1, dim) for all of a batch alike; float32.
+        scale: (b, 1, dim), or (1, 1, dim) for all of a batch alike.
         shift: of the same shape.
 
     Returns:
         (b, n, dim), float32.
     """
-    hidden_states = hidden_states.float()
+    hidden_states, scale, shift = hidden_states.float(), scale.float(), shift.float()
     if len(scale) == 1:
         return F.layer_norm(hidden_states, norm.normalized_shape, (1 + scale).flatten(), shift.flatten(), norm.eps)
     return torch.addcmul(shift, norm(hidden_states), 1 + scale)
@@ -129,12 +129,12 @@ def gated_sum(hidden_states: Tensor, update: Tensor, gate: Tensor) -> Tensor:
     Args:
         hidden_states: (b, n, dim).
         update: (b, n, dim).
-        gate: (b, 1, dim) or (1, 1, dim), float32.
+        gate: (b, 1, dim) or (1, 1, dim).
 
     Returns:
         (b, n, dim), in the dtype of the states.
     """
-    return torch.addcmul(hidden_states.float(), update.float(), gate).type_as(hidden_states)
+    return torch.addcmul(hidden_states.float(), update.float(), gate.float()).type_as(hidden_states)
 
 
 TransformerBlockRegistry.register(HuMoTransformerBlock, TransformerBlockMetadata(return_hidden_states_index=0))

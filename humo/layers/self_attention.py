@@ -42,7 +42,7 @@ class RotaryAttnProcessor(WanAttnProcessor):
             query, key, value = attn.to_qkv(hidden_states).chunk(3, dim=-1)
         else:
             query, key, value = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states)
-        turns = torch.complex(rotary_emb[0][..., 0::2], rotary_emb[1][..., 1::2])
+        turns = torch.complex(rotary_emb[0][..., 0::2].float(), rotary_emb[1][..., 1::2].float())
         query = rotate(attn.norm_q(query).unflatten(2, (attn.heads, -1)), turns)
         key = rotate(attn.norm_k(key).unflatten(2, (attn.heads, -1)), turns)
         attended = dispatch_attention_fn(

@@ -67,7 +67,7 @@ def times(folder: Path) -> dict[str, int]:
 def test_converted_runs_like_the_parts_it_was_made_of(
     preset: str, originals: dict[str, Path], converted: dict[str, Path]
 ) -> None:
-    pipeline = humo.load(converted[preset], device="cpu")
+    pipeline = humo.load(converted[preset], device="cpu", dtype=torch.float32)
     frames = film(pipeline)
     torch.manual_seed(7)
     parts = dict(text_encoder=tiny.text_encoder(), vae=tiny.wan_vae(), tokenizer=tiny.tokenizer())
@@ -90,9 +90,9 @@ def test_converted_runs_like_the_parts_it_was_made_of(
 def test_saved_and_loaded_again_it_is_the_same_to_the_bit(
     preset: str, converted: dict[str, Path], tmp_path: Path
 ) -> None:
-    first = humo.load(converted[preset], device="cpu")
+    first = humo.load(converted[preset], device="cpu", dtype=torch.float32)
     first.save_pretrained(tmp_path / "again")
-    np.testing.assert_array_equal(film(first), film(humo.load(tmp_path / "again", device="cpu")))
+    np.testing.assert_array_equal(film(first), film(humo.load(tmp_path / "again", "cpu", torch.float32)))
     ours, theirs = (json.loads((f / "model_index.json").read_text()) for f in (converted[preset], tmp_path / "again"))
     assert ours == {key: value for key, value in theirs.items() if key != "_name_or_path"}
     configs = [json.loads((f / "transformer/config.json").read_text()) for f in (converted[preset], tmp_path / "again")]
@@ -181,7 +181,7 @@ def test_shards_of_another_source_or_dtype_are_written_anew(
         run("1.7B", originals["1.7B"], tmp_path / "out", on_bytes=stop)
     other = {name: tensor + 1 for name, tensor in layout.published_state_dict("1.7B").items()}
     torch.save(other, weights["1.7B"] / layout.CHECKPOINT["1.7B"])
-    pipeline = humo.load(run("1.7B", weights["1.7B"], tmp_path / "out"), device="cpu")
+    pipeline = humo.load(run("1.7B", weights["1.7B"], tmp_path / "out"), "cpu", torch.float32)
     wanted = load_published_transformer(other).state_dict()
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in pipeline.transformer.state_dict().items())
     with pytest.raises(ValueError, match="out holds a finished conversion of 1.7B in float32"):

@@ -64,7 +64,7 @@ def teacher(training: Path, data: ClipData, tmp_path_factory: pytest.TempPathFac
         parameter.data += 0.02 * torch.randn_like(parameter) * ("norm" not in name)
     folder = tmp_path_factory.mktemp("model")
     make_pipeline(training, model, tokenizer).save_pretrained(folder)
-    return load(folder, device="cpu")
+    return load(folder, device="cpu", dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +235,7 @@ def test_what_is_loaded_is_what_was_learned(teacher: HuMoPipeline, trajectories:
 
 
 def test_one_pass_a_step_and_scales_that_steer(folder: Path) -> None:
-    fast = load(folder, device="cpu", fast=True)
+    fast = load(folder, device="cpu", dtype=torch.float32, fast=True)
     passes = []
     fast.transformer.register_forward_hook(lambda *_: passes.append(1))
     given = {"prompt": PROMPT, "num_frames": 9, "seed": 1}
@@ -251,7 +251,7 @@ def test_one_pass_a_step_and_scales_that_steer(folder: Path) -> None:
 
 
 def test_masks_and_windows_work_in_the_fast_form(folder: Path) -> None:
-    fast = load(folder, device="cpu", fast=True)
+    fast = load(folder, device="cpu", dtype=torch.float32, fast=True)
     video = fast(PROMPT, num_frames=13, seed=1, return_masks=True)
     assert video.masks.shape[0] == 4
     fast.register_to_config(max_trained_frames=9)
@@ -315,7 +315,7 @@ def test_another_models_trajectories_and_student_are_refused(
     weights = load_file(further / "transformer" / "diffusion_pytorch_model.safetensors")
     weights["proj_out.bias"] += 1
     save_file(weights, further / "transformer" / "diffusion_pytorch_model.safetensors", {"format": "pt"})
-    other = load(further, device="cpu")
+    other = load(further, device="cpu", dtype=torch.float32)
     with pytest.raises(ValueError, match="trajectories of other weights"):
         next(write_trajectories(other, data, trajectories / "trajectories", 2, SETTINGS))
     with pytest.raises(ValueError, match="trajectories of other weights"):
