@@ -9,6 +9,7 @@ published presets are converted once for each dtype that needs files of its own,
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from diffusers import WanTransformer3DModel
 from safetensors import safe_open
 from torch import Tensor
 
+from humo.focus import FaceMaskPredictor
 from humo.layers.autoencoder import HuMoVideoCodec  # imported here, so that diffusers loads it where one is saved
 from humo.layers.loras import check_lora
 from humo.layers.step_caches import read_cache, use_cache
@@ -48,8 +50,11 @@ MINI = Path(__file__).resolve().parent.parent / "assets" / "humo-mini"
 _WEIGHTED = ("text_encoder", "audio_encoder", "transformer", "vae", "focus_head")
 _FULL_PRECISION = ("vae", "audio_encoder")
 """Parts of the published models that stay float32."""
-SMALL_ENCODER = 64 * 2**20
-"""Bytes of a text encoder's weights in float32 up to which it is small."""
+SMALL = 2**28
+"""Bytes of a model's weights in float32 up to which it is small: its encoders take no time worth a rounding."""
+_LOADING = threading.Lock()
+"""diffusers and transformers set PyTorch's default dtype while they load, for all threads of the process: two that did
+so at once would leave it wrong."""
 _ALIGNMENT = 64
 """Bytes."""
 _FETCH_AGAIN = "fetch the folder again"
@@ -74,7 +79,7 @@ def load(
         device: where to compute; default a GPU if there is one, else the CPU.
         dtype: of all weights but the audio encoder's and the published video codec's, which stay float32 as in the
             release; default bfloat16 on a GPU and on a CPU that multiplies it in hardware (AMX, avx512_bf16), where a
-            small text encoder stays float32 too, for it takes no time; else float32. Latents and solver are float32.
+            small model's text encoder stays float32 too, for it takes no time; else float32.
         memory: the GPU's size, to which the pipeline is fitted: "8GB", "12GB", "16GB", "24GB", "48GB" or "80GB"
             (`humo.loading.memory`); None keeps all of it on the device.
         fast: the distilled form, one pass a step and few steps (`humo.loading.fast_form`); mini has one.
@@ -102,10 +107,15 @@ def load(
     folder = _prepare(PRESETS[name], device, dtype) if name in PRESETS else _resolve(name)
     check_folder(folder)
     check_memory(folder.name, bytes_of_folder(folder, dtype), device if memory is None else None)
-    is_small = bytes_of_part(folder, "text_encoder", torch.float32) <= SMALL_ENCODER
-    full = ("text_encoder",) if is_small and not is_asked and device.type == "cpu" else ()
-    dtypes = {**dict.fromkeys((*_parts_in_float32(folder), *full), torch.float32), "default": dtype}
-    pipeline = HuMoPipeline.from_pretrained(str(folder), dtype=dtypes, local_files_only=True)
+    is_narrowed = not is_asked and device.type == "cpu" and bytes_of_folder(folder, torch.float32) <= SMALL
+    dtypes = dict.fromkeys(_parts_in_float32(folder), torch.float32)
+    with _LOADING:
+        pipeline = HuMoPipeline.from_pretrained(
+            str(folder), dtype={**dtypes, "default": torch.float32 if is_narrowed else dtype}, local_files_only=True
+        )
+    if is_narrowed:
+        for part in (pipeline.transformer, pipeline.vae, pipeline.focus_head):
+            _narrow(part, dtype)
     for name, component in pipeline.components.items():
         if isinstance(component, torch.nn.Module) and any(p.is_meta for p in component.parameters()):
             raise ValueError(f"The weights of {name} in {folder.name} are incomplete: {_FETCH_AGAIN}.")
@@ -203,6 +213,15 @@ def bytes_of_part(folder: Path, part: str, dtype: torch.dtype) -> int:
             shapes = [opened.get_slice(name).get_shape() for name in opened.keys()]  # noqa: SIM118 (no mapping)
         num_values += sum(torch.Size(shape).numel() for shape in shapes)
     return num_values * dtype.itemsize
+
+
+def _narrow(model: torch.nn.Module | None, dtype: torch.dtype) -> None:
+    """Bring a model's weights to a dtype, but for those that it keeps in float32."""
+    if isinstance(model, HuMoTransformer3DModel | HuMoVideoCodec | FaceMaskPredictor):
+        kept = set(model._keep_in_fp32_modules or ())
+        for name, parameter in model.named_parameters():
+            if not kept & set(name.split(".")):
+                parameter.data = parameter.data.to(dtype)
 
 
 def _parts_in_float32(folder: Path) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +162,13 @@ def test_a_cpu_computes_in_bfloat16_where_it_multiplies_it(
     error = np.square(frames - expected).mean()
     assert error < 255**2 / 10**3.5, "35 dB"
     assert bool(error > 0) is is_fast
+
+
+def test_loading_in_several_threads_leaves_pytorchs_dtype_as_it_was(saved: Path) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        pipelines = list(pool.map(lambda dtype: humo.load(saved, "cpu", dtype), (torch.bfloat16, None, torch.bfloat16)))
+    assert pipelines[0].transformer.dtype == torch.bfloat16
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_unknown_models_are_refused() -> None:
