@@ -122,9 +122,10 @@ def _measure_waiting(preset: str, seconds: float, json_path: Path | None) -> Non
 
 def _measure_jobs(preset: str, seconds: float, steps: int | None, json_path: Path | None) -> None:
     from humo.benchmarks.waiting import describe_jobs, measure_jobs
+    from humo.space.jobs.job import Model
     from humo.space.jobs.model_choice import load_model
 
-    measured = measure_jobs(load_model(preset).pipe, seconds, steps)
+    measured = measure_jobs(Model(lambda: load_model(preset).pipe), seconds, steps)
     typer.echo(describe_jobs(measured))
     if json_path is not None:
         write_json(json_path, [asdict(each) | {"ratio": each.ratio} for turns in measured for each in turns])

@@ -102,13 +102,31 @@ class _Hold:
         return 0.0
 
 
+@dataclass(frozen=True)
+class _Alone:
+    """A task that makes a video, shows nothing and writes nothing."""
+
+    request: VideoRequest
+
+    def run(self, pipe: HuMoPipeline, report: Callable[[Moment], None]) -> bool:
+        pipe = self.request.made_by(pipe)
+        begin_threads()
+        pipe.generate_batch([self.request.read(pipe)], lambda state: adjust_threads())
+        return True
+
+    def seconds(self, pipe: HuMoPipeline) -> float:
+        return 0.0
+
+
 def measure_jobs(
-    pipe: HuMoPipeline, seconds: float = 2.0, num_inference_steps: int | None = None, turns: int = TURNS
+    model: Model, seconds: float = 2.0, num_inference_steps: int | None = None, turns: int = TURNS
 ) -> list[list[JobTimes]]:
-    """Time a video as a job of the page, and in turn as the pipeline alone makes it.
+    """Time a video as a job of the page, and in turn as the pipeline alone makes it, in a thread as a job is.
 
     Args:
-        pipe: with its fast form in place, if quick looks are to be timed as well.
+        model: loads the pipeline, in a thread that ends as on the page: once two threads of a process have had PyTorch
+            compute, OpenMP counts more threads than cores and lets all of them sleep at every operation. With its fast
+            form in place quick looks are timed as well.
         seconds: of each video.
         num_inference_steps: 2 or more; None for each form's own.
         turns: how often each is timed; another goes before, to warm up.
@@ -122,7 +140,7 @@ def measure_jobs(
     measured: list[list[JobTimes]] = []
     with tempfile.TemporaryDirectory(prefix="humo-jobs-") as folder:
         request = replace(_request(Path(folder), seconds), num_inference_steps=num_inference_steps)
-        manager = JobManager(Model(lambda: pipe), DiskQuota(Path(folder), 1 << 30))
+        manager, pipe = JobManager(model, DiskQuota(Path(folder), 1 << 30)), model.get()
         for form in _forms(pipe):
             asked = replace(request, is_fast=form == FORMS[1])
             measured.append([_time_job(manager, pipe, asked) for _ in range(turns + 1)][1:])
@@ -237,8 +255,8 @@ def _time(manager: JobManager, request: VideoRequest, count: int) -> list[float]
 def _time_job(manager: JobManager, pipe: HuMoPipeline, request: VideoRequest) -> JobTimes:
     form = request.made_by(pipe)
     with _noting_steps(form) as at:
-        begin_threads()
-        form.generate_batch([request.read(form)], lambda state: adjust_threads())
+        if error := manager.start("anybody", _Alone(request)).join().error:
+            raise ValueError(error)
     alone = _step_of(at)
     first_preview: float | None = None
     with _noting_steps(form) as at:

@@ -26,6 +26,7 @@ from humo.benchmarks.wan import wan_of, wan_step
 from humo.guidance import Branch, Weights, make_rule
 from humo.pipeline import HuMoPipeline
 from humo.sampling import guided_velocity
+from humo.space.jobs.job import Model
 
 SECONDS = 0.4
 
@@ -338,7 +339,7 @@ def test_waiting_jobs_are_timed_alone_and_together() -> None:
 def test_a_job_is_timed_beside_the_pipeline_alone() -> None:
     pipe = tiny.pipeline("mini")
     pipe.fast_form = tiny.pipeline("mini")
-    full, quick = measure_jobs(pipe, seconds=0.4, num_inference_steps=3, turns=2)
+    full, quick = measure_jobs(Model(lambda: pipe), seconds=0.4, num_inference_steps=3, turns=2)
     assert [each.form for each in (*full, *quick)] == ["full quality"] * 2 + ["quick look"] * 2
     for each in (*full, *quick):
         assert each.alone > 0 and each.first_preview > 0 and each.ending > 0
@@ -350,7 +351,7 @@ def test_a_job_is_timed_beside_the_pipeline_alone() -> None:
 
 def test_a_single_step_is_not_timed() -> None:
     with pytest.raises(ValueError, match="ask for 2 or more"):
-        measure_jobs(tiny.pipeline("mini"), seconds=0.4, num_inference_steps=1, turns=1)
+        measure_jobs(Model(lambda: tiny.pipeline("mini")), seconds=0.4, num_inference_steps=1, turns=1)
 
 
 def test_a_cold_start_is_told_by_package() -> None:
