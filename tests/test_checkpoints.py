@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import published
 import pytest
 import tiny
@@ -143,7 +144,23 @@ def test_a_saved_pipeline_is_loaded(saved: Path) -> None:
     assert pipeline.transformer.dtype == pipeline.text_encoder.dtype == torch.bfloat16
     assert pipeline.vae.dtype == pipeline.audio_encoder.dtype == torch.float32
     assert pipeline("a man talks", audio=tiny.voice(0.3), image=tiny.picture(), seed=1).frames.shape == (9, 64, 64, 3)
-    assert humo.load(str(saved)).transformer.dtype == torch.float32 or torch.cuda.is_available()
+
+
+@pytest.mark.parametrize("is_fast", [False, True])
+def test_a_cpu_computes_in_bfloat16_where_it_multiplies_it(
+    saved: Path, is_fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: is_fast)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    pipe, exact = humo.load(saved, device="cpu"), humo.load(saved, device="cpu", dtype=torch.float32)
+    chosen = torch.bfloat16 if is_fast else torch.float32
+    assert pipe.transformer.dtype == pipe.focus_head.dtype == pipe.vae.decoder.conv_in.weight.dtype == chosen
+    assert {pipe.vae.dtype, pipe.audio_encoder.dtype, pipe.text_encoder.dtype} == {torch.float32}
+    asked = {"prompt": "a man talks", "audio": tiny.voice(0.3), "image": tiny.picture(), "seed": 1}
+    frames, expected = (each(**asked).frames.astype(float) for each in (pipe, exact))
+    error = np.square(frames - expected).mean()
+    assert error < 255**2 / 10**3.5, "35 dB"
+    assert bool(error > 0) is is_fast
 
 
 def test_unknown_models_are_refused() -> None:

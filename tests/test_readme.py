@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from humo.__main__ import main
+from humo.pipeline import HuMoPipeline
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -122,6 +123,11 @@ def test_it_begins_with_what_the_model_makes():
 def test_python_examples_parse():
     for block in code_blocks("python"):
         ast.parse(block)
+
+
+def test_what_python_examples_call_of_a_pipeline_exists():
+    called = {name for block in code_blocks("python") for name in re.findall(r"\bpipe\.(\w+)\(", block)}
+    assert "generate_batch" in called and all(hasattr(HuMoPipeline, name) for name in called)
 
 
 def test_links_and_pictures_exist():

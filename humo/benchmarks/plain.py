@@ -60,7 +60,7 @@ def plain_pass(
     Returns:
         (b, out_channels, f, h, w), float32.
     """
-    dtype, device = hidden_states.dtype, hidden_states.device
+    dtype, device = encoder_hidden_states.dtype, hidden_states.device
     with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
         time, modulation = _embed_time(transformer, timestep)
         text = transformer.condition_embedder.text_embedder(encoder_hidden_states)

@@ -61,5 +61,6 @@ def wan_step(
     for branch, weight in weights.items():
         inputs = branch_inputs(transformer, latents, timestep, branch, conditions)
         del inputs["audio_hidden_states"]
+        inputs["hidden_states"] = inputs["hidden_states"].to(wan.dtype)
         velocity += weight * wan(**inputs, return_dict=False)[0].float()
     return velocity

@@ -95,7 +95,7 @@ class PixelDecoder(nn.Module):
         """Lay the weights of what works frame by frame as a CPU reads them."""
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
-                layer.to(memory_format=torch.channels_last)
+                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
 
     def mix_time(self, latents: Tensor) -> Tensor:
         """What looks at several frames, at latent resolution: (b, c, k, h, w) -> (b, 4k, c, h, w)."""

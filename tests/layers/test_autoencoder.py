@@ -1,5 +1,7 @@
 """The codec: shapes, exactness of its linear part, storage. Run: pytest tests/layers/test_autoencoder.py"""
 
+import copy
+
 import pytest
 import torch
 
@@ -38,6 +40,25 @@ def test_wanted_frames_are_those_of_the_whole_video(fitted):
     whole, some = fitted.decode(latents).sample, fitted.decode(latents, frames=[0, 7, 8]).sample
     assert some.shape == (2, 3, 3, 32, 48)
     torch.testing.assert_close(some, whole[:, :, [0, 7, 8]])
+
+
+@torch.no_grad()
+def test_pieces_of_a_stream_are_the_video(fitted):
+    latents = fitted.encode(torch.rand(1, 3, 9, 32, 48)).latent_dist.mode()
+    pieces = list(fitted.decode_stream(latents, chunk=4))
+    assert [piece.shape[2] for piece in pieces] == [4, 4, 1]
+    torch.testing.assert_close(torch.cat(pieces, dim=2), fitted.decode(latents).sample)
+
+
+@torch.no_grad()
+def test_a_decoder_may_be_narrower_than_the_codec(fitted):
+    latents = fitted.encode(torch.rand(1, 3, 9, 32, 48)).latent_dist.mode()
+    whole = fitted.decode(latents).sample
+    narrow = copy.deepcopy(fitted)
+    narrow.decoder.to(torch.bfloat16).use_channels_last()
+    assert narrow.dtype == torch.float32
+    drawn = narrow.decode(latents).sample.float()
+    assert 0 < (drawn - whole).abs().max() < 0.05
 
 
 def test_a_picture_and_the_first_frame_of_a_video_have_the_same_latents(fitted):
