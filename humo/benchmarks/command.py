@@ -30,6 +30,9 @@ def benchmark(
     waiting: Annotated[
         bool, typer.Option("--waiting", help="Time jobs that wait for one another in the page's line.")
     ] = False,
+    job: Annotated[
+        bool, typer.Option("--job", help="Time a video as the page makes it: its steps beside the pipeline's alone.")
+    ] = False,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Time one step of 1.7B or 17B at its true size, no files needed.")
     ] = False,
@@ -78,6 +81,9 @@ def benchmark(
     if waiting:
         _measure_waiting(preset, seconds, json_path)
         return
+    if job:
+        _measure_jobs(preset, seconds, steps, json_path)
+        return
     if (layers is not None or compile_blocks or dtype is not None) and not random_weights:
         raise ValueError("--layers, --dtype and --compile time a model with random weights: add --random-weights.")
     if not random_weights and (others := [name for name in compare or () if name != "plain"]):
@@ -112,6 +118,17 @@ def _measure_waiting(preset: str, seconds: float, json_path: Path | None) -> Non
     typer.echo(describe_waiting(measured))
     if json_path is not None:
         write_json(json_path, [asdict(each) for each in measured])
+
+
+def _measure_jobs(preset: str, seconds: float, steps: int | None, json_path: Path | None) -> None:
+    from humo.benchmarks.waiting import describe_jobs, measure_jobs
+    from humo.space.jobs.job import Model
+    from humo.space.jobs.model_choice import load_model
+
+    measured = measure_jobs(Model(lambda: load_model(preset).pipe), seconds, steps)
+    typer.echo(describe_jobs(measured))
+    if json_path is not None:
+        write_json(json_path, [asdict(each) | {"ratio": each.ratio} for turns in measured for each in turns])
 
 
 def _measure_clip(

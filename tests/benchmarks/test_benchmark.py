@@ -21,11 +21,12 @@ from humo.benchmarks.command import PAGE
 from humo.benchmarks.model import describe_model, measure_model, random_conditions, random_transformer
 from humo.benchmarks.plain import plain_pass, plain_step
 from humo.benchmarks.turns import Way, take_turns
-from humo.benchmarks.waiting import describe_waiting, measure_waiting
+from humo.benchmarks.waiting import describe_jobs, describe_waiting, measure_jobs, measure_waiting
 from humo.benchmarks.wan import wan_of, wan_step
 from humo.guidance import Branch, Weights, make_rule
 from humo.pipeline import HuMoPipeline
 from humo.sampling import guided_velocity
+from humo.space.jobs.job import Model
 
 SECONDS = 0.4
 
@@ -333,6 +334,24 @@ def test_waiting_jobs_are_timed_alone_and_together() -> None:
     assert all(0 < each.mean <= each.last and each.per_minute > 0 for each in crowds)
     table = describe_waiting(crowds)
     assert "| quick look | 3 | 2 |" in table and table.count("\n") == 7
+
+
+def test_a_job_is_timed_beside_the_pipeline_alone() -> None:
+    pipe = tiny.pipeline("mini")
+    pipe.fast_form = tiny.pipeline("mini")
+    full, quick = measure_jobs(Model(lambda: pipe), seconds=0.4, num_inference_steps=3, turns=2)
+    assert [each.form for each in (*full, *quick)] == ["full quality"] * 2 + ["quick look"] * 2
+    for each in (*full, *quick):
+        assert each.alone > 0 and each.first_preview > 0 and each.ending > 0
+        assert each.ratio == each.step / each.alone
+    table = describe_jobs([full, quick])
+    assert table.count("\n") == 3 and "| full quality |" in table and "| quick look |" in table
+    assert "generate_batch" not in vars(pipe), "as it was"
+
+
+def test_a_single_step_is_not_timed() -> None:
+    with pytest.raises(ValueError, match="ask for 2 or more"):
+        measure_jobs(Model(lambda: tiny.pipeline("mini")), seconds=0.4, num_inference_steps=1, turns=1)
 
 
 def test_a_cold_start_is_told_by_package() -> None:

@@ -204,14 +204,19 @@ class Job:
             self._changed.wait_for(lambda: self.is_over)
             return self.progress
 
-    def wait(self, seen: Progress | None, timeout: float) -> Progress:
+    def wait(self, seen: Progress | None, timeout: float, pause: float = 0.0) -> Progress:
         """The current progress, as soon as it is another than `seen`.
 
-        After `timeout` seconds without news only its clock has moved on.
+        Args:
+            seen: the last one that was told, None before the first.
+            timeout: seconds after which only its clock has moved on, if there is no news.
+            pause: seconds in which only another phase counts as news; the clock goes on meanwhile.
         """
         with self._changed:
-            has_news = self._changed.wait_for(lambda: self.progress is not seen, timeout)
-            if not has_news and not self.is_over:
+            if seen is not None and pause > 0:
+                self._changed.wait_for(lambda: self.progress.phase is not seen.phase, pause)
+            has_news = self._changed.wait_for(lambda: self.progress is not seen, max(0.0, timeout - pause))
+            if (not has_news or pause > 0) and not self.is_over:
                 self.progress = self._later()
             return self.progress
 

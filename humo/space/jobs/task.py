@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 SHOWN_SIDE = 512
 """Small results are enlarged by a whole number up to this many pixels, for players blur small videos."""
+PREVIEW_PAUSE = 0.25
+"""Seconds from a preview to the next: the page hardly shows more of them (`humo.space.page.events.generating`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,12 +53,15 @@ class Watcher:
     Args:
         pipe: makes them.
         report: told a moment a video at every step, and later the moments of single ones, beside None for the others.
+        pause: seconds from a preview to the next at least.
     """
 
-    def __init__(self, pipe: HuMoPipeline, report: Callable[[Sequence[Any]], None]) -> None:
-        self._pipe, self._tell = pipe, report
+    def __init__(
+        self, pipe: HuMoPipeline, report: Callable[[Sequence[Any]], None], pause: float = PREVIEW_PAUSE
+    ) -> None:
+        self._pipe, self._tell, self._pause = pipe, report, pause
         self._num_videos = self._num_steps = 1
-        self._previewed_at, self._preview_cost = time.monotonic(), 0.0
+        self._previewed_at, self._preview_cost = -math.inf, 0.0
         begin_threads()
 
     def __call__(self, state: StepState) -> None:
@@ -87,9 +93,9 @@ class Watcher:
         return report
 
     def _previews(self, state: StepState, is_last: bool) -> list[Image.Image | None]:
-        """The pictures of this step; None where new ones would slow the job by over a twentieth, or frames follow."""
+        """The pictures of this step; None where the last are new, others cost over a twentieth, or frames follow."""
         now = time.monotonic()
-        if is_last or now - self._previewed_at < 20 * self._preview_cost:
+        if is_last or now - self._previewed_at < max(self._pause, 20 * self._preview_cost):
             return [None] * len(state.clean)
         previews: list[Image.Image | None] = [self._pipe.preview(clean[None]) for clean in state.clean]
         self._previewed_at = time.monotonic()

@@ -6,6 +6,7 @@ Run: python -m pytest tests/space/jobs/test_jobs.py
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -71,6 +72,29 @@ def test_the_last_step_makes_no_preview_for_its_frames_follow(mini_pipeline: HuM
     steps = [moment for moment in told if not moment.words]
     assert [moment.preview is None for moment in steps] == [False, True]
     assert told[-1].words == "Frame 5 of 5" and told[-1].preview is not None
+
+
+def test_between_two_views_only_a_new_phase_is_news_and_the_clock_goes_on() -> None:
+    job = Job(MakeVideo(VideoRequest(prompt=PROMPT), Path("film.mp4")))
+    for step in (1, 2):
+        job.take(Moment(step, 1000))
+    seen = job.wait(None, 60)
+    job.take(Moment(3, 1000))
+    told, later = job.progress, job.wait(seen, 0, pause=0.05)
+    assert later.step == 3 and later.elapsed - told.elapsed >= 0.05 * 0.9
+    assert told.seconds_left - later.seconds_left == pytest.approx(min(told.seconds_left, later.elapsed - told.elapsed))
+    telling = threading.Timer(0.05, job.take, [Moment(1000, 1000)])
+    telling.start()
+    assert job.wait(later, 60, pause=60).phase is Phase.FINISHING, "told at once, or this test takes a minute"
+    telling.join()
+
+
+def test_previews_rest_also_where_they_are_cheap(mini_pipeline: HuMoPipeline) -> None:
+    told: list[Moment] = []
+    watcher = Watcher(mini_pipeline, lambda moments: told.append(moments[0]), pause=600)
+    call = read_call(mini_pipeline, prompt=PROMPT, num_frames=5, num_inference_steps=4, seed=1)
+    mini_pipeline.generate_batch([call], lambda state: (time.sleep(0.2), watcher(state)))  # by far longer than each
+    assert [moment.preview is None for moment in told] == [False, True, True, True]
 
 
 def test_stop_ends_within_a_step_and_the_next_job_runs_then(manager: JobManager) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +25,10 @@ QUIET = 0.5
 """Seconds between two looks at a job at the most: the clock moves on, and a closed tab is noticed here."""
 WAITING = 2.0
 """The same while it waits: no clock runs, and every look at ten waiting jobs takes time from the one at work."""
+TELLING = 1 / 20
+"""Share of a job's time that telling may take: gradio makes every output of an event anew, at each view, in Python."""
+MAX_PAUSE = 1.0
+"""Seconds between two views of a phase at the most, where telling takes long."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # by identity: gradio hashes a state whose change it tells
@@ -53,17 +58,21 @@ def toasts() -> Iterator[None]:
 
 
 def follow(job: Job) -> Iterator[Progress]:
-    """Every moment of a job until it is over; the job stops if nobody follows any more.
+    """A job's moments until it is over; the job stops if nobody follows any more.
+
+    A new phase is told at once. Within one, moments are left out as long as the last one takes more than `TELLING`.
 
     Raises:
         gr.Error: at the end, with the job's sentence, if it failed.
     """
     try:
-        progress = None
+        progress, pause = None, 0.0
         while progress is None or not progress.phase.is_over:
             is_waiting = progress is not None and progress.phase is Phase.QUEUED
-            progress = job.wait(progress, WAITING if is_waiting else QUIET)
+            progress = job.wait(progress, WAITING if is_waiting else QUIET, pause)
+            began = time.monotonic()
             yield progress
+            pause = min((time.monotonic() - began) / TELLING, MAX_PAUSE)
     finally:
         job.stop()  # only sets a flag: gradio may close this generator on its event loop
     if progress.phase is Phase.FAILED:
