@@ -2,19 +2,21 @@
 
 Notable choices:
 
-- Everything that Wan has is diffusers' own code (attention, rotary embedding, time and text embedding, norms); added
-  are the audio projection and the per-frame audio attention (`humo.layers.audio_attention`) and the optional linear
-  estimate of the velocity.
+- Everything that Wan has is diffusers' own code (attention, rotary embedding, time and text embedding, norms), in fewer
+  operations (`humo.layers.block`, `humo.layers.self_attention`); added are the audio projection and the per-frame
+  audio attention (`humo.layers.audio_attention`) and the optional linear estimate of the velocity.
 - References are not known here: they are ordinary latent frames at the end of time (see `humo.references`).
 - Precision is that of diffusers' Wan. In a 16-bit model the time embedding, the norms and what modulates them are
   computed in float32, but the embedding is rounded to the model's dtype on its way, and `time_proj` and `proj_out` run
   in that dtype. The released code runs the time projection and its whole head, modulation and output layer, in float32
   (`autocast` in `model_humo.py`). In float32 there is no difference (`tests/golden`); in bfloat16 the two agree to
-  bfloat16's accuracy. Layer-wise casting leaves `proj_out` alone, for it is on diffusers' own list of exceptions.
+  bfloat16's accuracy. On a CPU the sum over all blocks stays in float32, as in the release. Layer-wise casting leaves
+  `proj_out` alone, for it is on diffusers' own list of exceptions.
 - On several GPUs each holds a share of the tokens (`humo.layers.context_parallel`): `_cp_plan` says where they are
   split and gathered.
 - Private names of diffusers are imported here and in the files of its parts only (`humo.layers.block`,
-  `humo.layers.audio_attention`, `humo.layers.key_value_cache`), and `tests/test_upstream.py` watches them.
+  `humo.layers.audio_attention`, `humo.layers.key_value_cache`, `humo.layers.self_attention`), and
+  `tests/test_upstream.py` watches them.
 
 Source: HuMo (arXiv 2509.08519) sec. 3.2-3.3 and its released code; Wan2.1 through diffusers.
 """

@@ -190,8 +190,7 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         Returns:
             Output whose `sample` is (b, 3, 4k+1 or the wanted, 16h, 16w), about -1..1.
         """
-        last = TIME * z.shape[2] - TIME + 1
-        video = torch.cat(list(self.decode_stream(z, frames=range(last) if frames is None else frames)), dim=2)
+        video = torch.cat(list(self.decode_stream(z, frames=frames)), dim=2)
         return DecoderOutput(sample=video) if return_dict else (video,)
 
     def decode_stream(self, z: Tensor, chunk: int = CHUNK, frames: Sequence[int] | None = None) -> Iterator[Tensor]:
