@@ -26,7 +26,7 @@ from humo.layers.loras import check_lora
 from humo.layers.step_caches import read_cache, use_cache
 from humo.loading.fast_form import make_fast
 from humo.loading.memory import default_dtype as default_dtype
-from humo.loading.memory import place, plan_for
+from humo.loading.memory import place, plan_for, stays_in_float32
 from humo.loading.published.keys import infer_transformer_config, load_published_transformer
 from humo.loading.published.shards import check_weights, read_json
 from humo.loading.published.sources import PRESETS, Preset, check_download, download, find_downloaded, gigabytes
@@ -218,9 +218,8 @@ def bytes_of_part(folder: Path, part: str, dtype: torch.dtype) -> int:
 def _narrow(model: torch.nn.Module | None, dtype: torch.dtype) -> None:
     """Bring a model's weights to a dtype, but for those that it keeps in float32."""
     if isinstance(model, HuMoTransformer3DModel | HuMoVideoCodec | FaceMaskPredictor):
-        kept = set(model._keep_in_fp32_modules or ())
         for name, parameter in model.named_parameters():
-            if not kept & set(name.split(".")):
+            if not stays_in_float32(model, name):
                 parameter.data = parameter.data.to(dtype)
 
 

@@ -36,6 +36,7 @@ from humo.loading.estimates import (
     pass_flops,
     sound_flops,
 )
+from humo.loading.memory import stays_in_float32
 from humo.sampling import Conditions, guided_velocity
 from humo.timing import check_num_frames, count_latents
 from humo.transformer import HuMoTransformer3DModel
@@ -204,9 +205,8 @@ def random_transformer(config: dict[str, Any], device: torch.device, dtype: torc
             transformer = HuMoTransformer3DModel(**config)
     finally:
         torch.set_default_dtype(before)
-    kept = set(HuMoTransformer3DModel._keep_in_fp32_modules)
     for name, parameter in transformer.named_parameters():
-        if kept & set(name.split(".")):
+        if stays_in_float32(transformer, name):
             parameter.data = parameter.data.float()
     return transformer.eval().requires_grad_(False)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from humo.finetuning.settings import FinetuneSettings, paper_stage
 from humo.focus import FaceMaskPredictor
 from humo.layers.block import HuMoTransformerBlock
+from humo.loading.memory import stays_in_float32
 from humo.training.transformer.stages import trainable_names
 from humo.transformer import HuMoTransformer3DModel
 
@@ -88,10 +89,9 @@ def prepare_model(model: FinetuneModel, settings: FinetuneSettings) -> None:
     if settings.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
     learns = set(learned_names(model, settings))
-    is_kept = set(transformer._keep_in_fp32_modules)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in learns)
-        is_matrix = parameter.ndim >= 2 and not is_kept & set(name.split("."))
+        is_matrix = parameter.ndim >= 2 and not stays_in_float32(transformer, name)
         if settings.mixed_precision == "bf16" and name not in learns and is_matrix:
             parameter.data = parameter.data.to(torch.bfloat16)
 

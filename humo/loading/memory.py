@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.hooks import apply_group_offloading
+from diffusers.models.modeling_utils import ModelMixin
 
 from humo.loading.estimates import (
     ASSUMED_TFLOPS,
@@ -68,6 +69,7 @@ __all__ = [
     "estimate_table",
     "place",
     "plan_for",
+    "stays_in_float32",
 ]
 
 TABLE_SIZES = ((480, 832, 97), (720, 1280, 97))
@@ -82,6 +84,16 @@ def default_dtype(device: torch.device | None = None) -> torch.dtype:
     """
     kind = device.type if device else "cuda" if torch.cuda.is_available() else "cpu"
     return torch.bfloat16 if has_bfloat16(kind) else torch.float32
+
+
+def stays_in_float32(model: ModelMixin, name: str) -> bool:
+    """Whether a model keeps a parameter in float32 whatever dtype the others have, as diffusers' loading decides it.
+
+    Args:
+        model: a transformer, codec or head.
+        name: of the parameter, in it or in a module around it.
+    """
+    return not set(name.split(".")).isdisjoint(model._keep_in_fp32_modules or ())
 
 
 def place(pipeline: HuMoPipeline, device: torch.device | str, memory: str | None = None) -> HuMoPipeline:
