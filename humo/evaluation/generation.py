@@ -22,6 +22,7 @@ from humo.requests import noise
 from humo.requests.checks import Request, check_request
 from humo.sampling import Conditions, StepState, denoise, join_conditions
 from humo.system.digests import digest_data
+from humo.system.dtypes import dtypes_of
 from humo.system.files import atomic_write
 from humo.system.fingerprint import fingerprint_pipeline
 from humo.timing import count_latents
@@ -165,7 +166,7 @@ def draw_noise(pipe: HuMoPipeline, seed: int, settings: GenerationSettings) -> T
 
 def _key(maker: str, pipe: HuMoPipeline, case: Case, mode: str, settings: GenerationSettings) -> str:
     wanted = {name: value for name, value in asdict(settings).items() if name != "batch_size"}
-    told = [maker, wanted, mode, case.captions[mode].text, repr(case.clip.plan), case.noise_seed]
+    told = [maker, dtypes_of(pipe), wanted, mode, case.captions[mode].text, repr(case.clip.plan), case.noise_seed]
     told += [dict(pipe.scheduler.config), pipe.config.default_negative_prompt, describe_cache(pipe.transformer)]
     if "A" in mode:
         told.append(hashlib.sha256(case.clip.waveform.tobytes()).hexdigest())
