@@ -118,8 +118,21 @@ def generate_batch(
     on_step: Callable[[StepState], None] | None = None,
 ) -> list[np.ndarray]:
     """Generates a few cases together, nothing kept; see `generate` and `humo.sampling.denoise`."""
+    latents = denoise_cases(pipe, cases, mode, settings, on_step)
+    return [to_frames(decode_latents(one[None], pipe.vae)[0]) for one in latents]
+
+
+@torch.no_grad()
+def denoise_cases(
+    pipe: HuMoPipeline,
+    cases: Sequence[Case],
+    mode: str,
+    settings: GenerationSettings,
+    on_step: Callable[[StepState], None] | None = None,
+) -> Tensor:
+    """Latents of a few cases that are generated together, (b, z, f, h, w), float32."""
     conditions = encode_cases(pipe, cases, mode, settings)
-    latents = denoise(
+    return denoise(
         pipe.transformer,
         pipe.scheduler,
         make_rule(settings.guidance),
@@ -129,7 +142,6 @@ def generate_batch(
         on_step=on_step,
         batch_branches=pipe.config.batch_branches,
     )
-    return [to_frames(decode_latents(one[None], pipe.vae)[0]) for one in latents]
 
 
 @torch.no_grad()
