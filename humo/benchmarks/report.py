@@ -27,9 +27,9 @@ TRIED = """
 - **Caches of single steps** (first block, Taylor) are worth on mini about what fewer steps are, in time and in distance
   from the exact result (first table): it makes few steps as it is. They are meant for the published models and their
   fifty.
-- **bfloat16 on a CPU that multiplies it in hardware** (AMX, avx512_bf16) is taken by itself; with fewer small operations
-  it brought a clip of full quality to 0.59 of what it took before (`benchmark --against`), and what it changes stands
-  above. Others emulate it, many times slower, so they stay in float32, and Muon's orthogonalisation with them
+- **bfloat16 on a CPU that multiplies it in hardware** (AMX, avx512_bf16) is taken by itself; with fewer small
+  operations it brought a clip of full quality to 0.59 of what it took before (`benchmark --against`). Others emulate
+  it, many times slower, so they stay in float32, and Muon's orthogonalisation with them
   (`humo.training.transformer.muon`). The encoders of text and sound stay so everywhere: they take a hundredth of a
   clip's time in either.
 - **No guidance in late steps** saves little: with the published spacing of noise levels most steps are early ones.

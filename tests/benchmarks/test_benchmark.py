@@ -295,7 +295,7 @@ def test_random_weights_need_no_library_of_the_clip():
         (["--preset", "mini", "--random-weights"], "Random weights are for 1.7B and 17B"),
         (["--layers", "1"], "add --random-weights"),
         (["--preset", "1.7B", "--random-weights", "--layers", "1", "--compare", "fast"], "'plain' or 'wan'"),
-        (["--compare", "wan"], "compare must be 'plain' without --random-weights"),
+        (["--compare", "wan"], "compare must be 'plain' or 'float32' without --random-weights"),
         (["--dtype", "bfloat16"], "add --random-weights"),
         (["--preset", "1.7B", "--random-weights", "--layers", "1", "--dtype", "int8"], "float32 or bfloat16"),
         (["--preset", "1.7B", "--random-weights", "--height", "100"], "multiples of 16"),
