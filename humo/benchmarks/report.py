@@ -61,6 +61,7 @@ def write_performance(path: Path, page: Path) -> Path:
     waiting = measure_waiting(Model(lambda: load_model().pipe))  # before this thread computes
     pipe = load_forms("mini")
     fast = pipe.fast_form
+    assert fast is not None  # mini has one
     measure_pipeline(pipe)  # warms up
     ways = compare_ways(pipe, MINI)
     parts = {form: measure_pipeline(made) for form, made in (("exact", pipe), ("fast form", fast))}
