@@ -156,7 +156,8 @@ def _connect_inputs(inputs: Inputs, page: Parts, backend: Backend) -> None:
             gr.on([each.change for each in shown], filling.on_picture(defaults), shown, inputs.seen, **QUICK)
     if audio is not None and speaking is not None:
         audio.upload(filling.on_upload(read_sound), audio, audio, **QUEUED)
-        audio.change(filling.on_sound(defaults), audio, inputs.heard, **QUICK)
+        heard = [audio, settings.shift]
+        gr.on([each.change for each in heard], filling.on_sound(defaults), heard, inputs.heard, **QUICK)
         speak, said = filling.on_speak(backend.folder, defaults), [speaking.text, speaking.voice, speaking.rate]
         speaking.speak.click(speak, said, audio, **QUEUED)
     for example, button in inputs.examples:

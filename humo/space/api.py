@@ -43,6 +43,7 @@ def offer(admission: Admission, defaults: Defaults) -> None:
         steps: int | None,
         guidance: dict[str, Any] | None,
         as_is: bool = False,
+        audio_shift: int = 0,
     ) -> Iterator[Answer]:
         with toasts():
             if seconds is not None:
@@ -59,6 +60,7 @@ def offer(admission: Admission, defaults: Defaults) -> None:
                 height=height,
                 width=width,
                 as_is=as_is,
+                audio_shift=audio_shift,
             )
             if mode is not None:
                 _TITLES[mode].check(image, audio)
@@ -91,9 +93,11 @@ def offer(admission: Admission, defaults: Defaults) -> None:
         seed: int | None = None,
         steps: int | None = None,
         guidance: dict[str, Any] | None = None,
+        audio_shift: int = 0,
     ) -> Iterator[Answer]:
-        """A video from a text and a voice, as long as the voice. Seed, steps and guidance may be left out."""
-        yield from run("TA", request, prompt, None, audio, None, seed, steps, guidance)
+        """A video from a text and a voice, as long as the voice. Seed, steps and guidance may be left out; with
+        `audio_shift` the mouth moves so many milliseconds later than the voice is played, earlier below 0."""
+        yield from run("TA", request, prompt, None, audio, None, seed, steps, guidance, audio_shift=audio_shift)
 
     def text_image_audio(
         prompt: str,
@@ -104,9 +108,10 @@ def offer(admission: Admission, defaults: Defaults) -> None:
         steps: int | None = None,
         guidance: dict[str, Any] | None = None,
         as_is: bool = False,
+        audio_shift: int = 0,
     ) -> Iterator[Answer]:
         """A video from a text, a reference picture and a voice. Seed, steps and guidance may be left out."""
-        yield from run("TIA", request, prompt, image, audio, None, seed, steps, guidance, as_is)
+        yield from run("TIA", request, prompt, image, audio, None, seed, steps, guidance, as_is, audio_shift)
 
     def generate(
         prompt: str,
@@ -118,9 +123,10 @@ def offer(admission: Admission, defaults: Defaults) -> None:
         steps: int | None = None,
         guidance: dict[str, Any] | None = None,
         as_is: bool = False,
+        audio_shift: int = 0,
     ) -> Iterator[Answer]:
         """A video from a text and whatever else is given: picture, voice, both or neither."""
-        yield from run(None, request, prompt, image, audio, seconds, seed, steps, guidance, as_is)
+        yield from run(None, request, prompt, image, audio, seconds, seed, steps, guidance, as_is, audio_shift)
 
     for endpoint in (text_image, text_audio, text_image_audio, generate):
         gr.api(endpoint, concurrency_limit=None)

@@ -86,6 +86,8 @@ class VideoRequest:
     """Whether the model's fast form makes it (`humo.loading.fast_form`)."""
     as_is: bool = False
     """Whether a model of drawn people sees a photograph as it is (`humo.portrait`)."""
+    audio_shift: int = 0
+    """Milliseconds by which the mouth moves later than the sound is played, earlier below 0."""
 
     def made_by(self, pipe: HuMoPipeline) -> HuMoPipeline:
         """The form of the model that makes it.
@@ -146,6 +148,7 @@ class VideoRequest:
             "guidance": self.guidance or None,
             "seed": self.seed,
             "as_is": self.as_is,
+            "audio_shift": self.audio_shift,
         }
 
 

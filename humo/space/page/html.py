@@ -203,6 +203,8 @@ def facts(record: Record) -> str:
         "Model": " ".join(filter(None, (settings.model, record.fingerprint))),
         "Made": record.created.replace("T", " ").replace("Z", " UTC"),
     }
+    if settings.audio_shift:
+        rows["Shift of the mouth"] = f"{settings.audio_shift:+d} ms"
     if settings.prompt_read:
         rows["The model read"] = settings.prompt_read
     cells = "".join(f"<tr><th scope='row'>{name}</th><td>{html.escape(str(v))}</td></tr>" for name, v in rows.items())

@@ -24,6 +24,7 @@ from humo.space.page.widgets import (
     Sharing,
     Speaking,
 )
+from humo.system.ranges import SHIFT
 from humo.timing import FPS
 from humo.wording.vocabulary import GROUPS
 
@@ -142,6 +143,8 @@ def settings(defaults: Defaults) -> Settings:
         is_random = gr.Checkbox(True, label="A new seed each time", elem_id="random")
         sizes = defaults.size_choices()
         size = gr.Dropdown(sizes, value=sizes[0][1], label="Size", interactive=len(sizes) > 1, elem_id="size")
+        info = "Milliseconds by which the mouth moves later than the voice is played; below 0, earlier."
+        shift = gr.Slider(*SHIFT, value=0, step=10, label="Shift of the mouth", info=info, elem_id="shift")
         with gr.Accordion("How strongly each input is followed", open=False, elem_id="advanced"):
             own = defaults.guidance["rule"]
             info = "How text, picture and voice are weighed against each other. Each rule sets its own scales."
@@ -157,7 +160,8 @@ def settings(defaults: Defaults) -> Settings:
             curve = gr.HTML(first, elem_id="curve")
         with gr.Accordion("Settings of an earlier video", open=False):
             restore = gr.File(label="A video made here", file_types=[".mp4"], height=120, elem_id="restore")
-    return Settings(seed, is_random, steps, size, rule, note, scales, curve, gr.State(MODES[0].key), restore, defaults)
+    mode = gr.State(MODES[0].key)
+    return Settings(seed, is_random, steps, size, shift, rule, note, scales, curve, mode, restore, defaults)
 
 
 def panel() -> Panel:

@@ -94,6 +94,8 @@ class Settings:
     is_random: gr.Checkbox
     steps: gr.Slider
     size: gr.Dropdown
+    shift: gr.Slider
+    """Of the sound, milliseconds."""
     rule: gr.Dropdown
     note: gr.HTML
     """What the chosen rule does that no slider shows."""
@@ -109,7 +111,7 @@ class Settings:
 
     def widgets(self) -> list[Any]:
         """Those that hold a value of the request."""
-        return [self.seed, self.is_random, self.steps, self.size, self.rule, *self.scales.values()]
+        return [self.seed, self.is_random, self.steps, self.size, self.shift, self.rule, *self.scales.values()]
 
 
 class _Group:
@@ -268,6 +270,7 @@ def read_request(values: Any, inputs: Inputs, settings: Settings, is_fast: bool 
         width=width,
         is_fast=is_fast,
         as_is=person is None and inputs.maker is not None and values[inputs.maker.as_is],
+        audio_shift=values[settings.shift] if audio else 0,
     )
     return request, f"humo-{inputs.mode.key.lower()}-{seed}"
 

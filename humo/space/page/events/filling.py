@@ -24,6 +24,7 @@ from humo.space.page.events.speaking import speak_to_file
 from humo.space.page.previews import heard_html, seen_html
 from humo.space.page.scales import rule_note
 from humo.space.page.widgets import Inputs, Parts, Settings, read_guidance, read_request
+from humo.system.ranges import read_shift
 from humo.timing import FPS
 from humo.wording.vocabulary import add_words
 
@@ -78,10 +79,14 @@ def on_picture(defaults: Defaults) -> Callable[[str | None, str], Any]:
     return lambda path, size: _shown(read_picture, path, lambda it: seen_html(it, *defaults.read_size(size)))
 
 
-def on_sound(defaults: Defaults) -> Callable[[str | None], Any]:
-    """Shows a sound as the model hears it."""
+def on_sound(defaults: Defaults) -> Callable[[str | None, int], Any]:
+    """Shows a sound as the model hears it, shifted by so many milliseconds."""
 
-    return lambda path: _shown(read_sound, path, lambda it: heard_html(it, defaults.longest_by_sound))
+    return lambda path, shift: _shown(
+        lambda given: read_sound(given).shifted(read_shift(shift)),
+        path,
+        lambda it: heard_html(it, defaults.longest_by_sound),
+    )
 
 
 def _shown(read: Callable[[str], Any], path: str | None, as_html: Callable[[Any], str]) -> Any:

@@ -225,6 +225,7 @@ def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[
         settings.seed: video.seed if video.seed <= LARGEST_SEED else None,
         settings.is_random: False,
         settings.steps: _within(settings.steps, steps),
+        settings.shift: video.audio_shift,
         settings.rule: video.guidance.get("rule"),
         settings.size: size if size in known else settings.size.value,
     }
