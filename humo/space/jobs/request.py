@@ -174,6 +174,8 @@ class Defaults:
     """Whether texts are put into the words that the model knows (`humo.wording`)."""
     draws_people: bool = False
     """Whether the model knows drawn people only, so that photographs are drawn first."""
+    max_references: int | None = None
+    """Most reference pictures, None for no limit."""
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any], shift: float) -> Defaults:
@@ -185,6 +187,7 @@ class Defaults:
             num_inference_steps=config["default_num_inference_steps"],
             num_frames=config["default_num_frames"],
             max_frames=config.get("max_frames"),
+            max_references=config.get("max_references"),
             draws_people=config.get("draws_photographs", False),
             rewords_prompts=config.get("rewords_prompts", False),
             size=size,
