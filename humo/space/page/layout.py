@@ -252,7 +252,14 @@ def opened() -> Opened:
             with gr.Column(scale=6, min_width=320):
                 facts = gr.HTML()
                 with gr.Row():
-                    image = gr.Image(label="Picture", interactive=False, buttons=[], height=160, visible=False)
+                    image = gr.Image(
+                        label="Picture",
+                        alt_text="The picture that the video was made from",
+                        interactive=False,
+                        buttons=[],
+                        height=160,
+                        visible=False,
+                    )
                     others = gr.Gallery(
                         label="More pictures",
                         columns=3,

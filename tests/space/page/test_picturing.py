@@ -227,7 +227,9 @@ def test_a_link_keeps_all_of_them_in_order(
 
     page = _parts(backend)
     view = sharing.show(page, backend, record.id)
-    shown = [view[page.opened.image]["value"], *view[page.opened.others]["value"]]
+    others, titles = zip(*view[page.opened.others]["value"], strict=True)
+    shown = [view[page.opened.image]["value"], *others]
+    assert titles == ("Picture 2", "Picture 3")
     back = sharing.on_remix(page, backend)(record.id)
     restored = [back[widget] for widget in page.tabs[2].ordered()]
     colours = [(200, 20, 20), (20, 200, 20), (20, 20, 200)]

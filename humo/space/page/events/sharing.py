@@ -154,9 +154,10 @@ def show(page: Parts, backend: Backend, id: str) -> View:
         opened.id: id,
     }
     pictures, voice = _pictures(inputs), inputs.get("audio")
+    others = [(str(path), f"Picture {number}") for number, path in enumerate(pictures[1:], start=2)]
     for widget, value in (
         (opened.image, str(pictures[0]) if pictures else None),
-        (opened.others, [str(path) for path in pictures[1:]] or None),
+        (opened.others, others or None),
         (opened.audio, None if voice is None else str(voice)),
     ):
         view[widget] = gr.update(value=value, visible=value is not None)
