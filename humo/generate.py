@@ -24,7 +24,7 @@ from humo.media import Sound, check_video_path, read_sound
 from humo.space.jobs.request import Defaults, VideoRequest
 from humo.system.command_line import silence_libraries
 from humo.system.imports import quick_imports
-from humo.system.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_whole
+from humo.system.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_shift, read_whole
 from humo.system.threads import adjust_threads, begin_threads
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ def generate(
     audio: Annotated[
         Path | None, typer.Option(help="A voice; the video lasts as long as it, if the model can (else see --shots).")
     ] = None,
+    shift: Annotated[
+        int, typer.Option(help="Milliseconds, -200 to 200: the mouth moves so much later than the sound is played.")
+    ] = 0,
     preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
     fast: Annotated[bool, typer.Option("--fast", help="The model's fast form: one pass a step, few steps.")] = False,
     cache: Annotated[
@@ -90,6 +93,7 @@ def generate(
     scales = {"text": text_scale, "image": image_scale, "audio": audio_scale, "switch": switch}
     sizes = {"num_frames": frames, "num_inference_steps": steps, "height": height, "width": width}
     _check_numbers(sizes, seed, scales)
+    read_shift(shift, audio is not None)
     texts = _read_prompts(prompt, prompts)
     if plan:
         given = _given(None if audio is None else read_sound(audio), "--plan")
@@ -124,7 +128,13 @@ def generate(
     with tqdm(unit="step", desc="generating", file=sys.stderr, disable=not is_main) as bar:
         if cuts is None or shots is None or sound is None:
             request = VideoRequest(
-                prompt=texts[0], images=tuple(image or ()), audio=sound, num_frames=frames, as_is=as_is, **settings
+                prompt=texts[0],
+                images=tuple(image or ()),
+                audio=sound,
+                num_frames=frames,
+                as_is=as_is,
+                audio_shift=shift,
+                **settings,
             )
             video: Any = request.run(pipe, on_step=partial(_advance, bar))
         else:
@@ -132,7 +142,17 @@ def generate(
 
             show = partial(_advance_shot, bar, len(cuts))
             video = make_shots(
-                pipe, cuts, texts, shots, sound, image=image, on_step=show, is_writer=is_main, as_is=as_is, **settings
+                pipe,
+                cuts,
+                texts,
+                shots,
+                sound,
+                image=image,
+                on_step=show,
+                is_writer=is_main,
+                as_is=as_is,
+                audio_shift=shift,
+                **settings,
             )
     if is_main:
         num_frames = len(video.frames) if cuts is None else cuts[-1].stop

@@ -16,6 +16,7 @@ from humo.media import Sound, read_picture, read_sound, write_video
 from humo.media.clips import to_moviepy
 from humo.media.loudness import level_sound
 from humo.requests.checks import Request, check_request, choose_num_frames, fit_sound, make_request
+from humo.system.ranges import read_shift
 
 if TYPE_CHECKING:
     from moviepy import VideoClip
@@ -39,6 +40,7 @@ class Call:
         notes: what was decided for the caller, in sentences; grows while the video is made.
         portrait: what was read of a photograph that was drawn; None where the pictures are shown as they are.
         prompt_read: what the model reads in the place of the prompt; None for the prompt itself.
+        audio_shift: milliseconds by which `heard` is later than `played`, or earlier below 0.
     """
 
     request: Request
@@ -49,6 +51,7 @@ class Call:
     notes: list[str]
     portrait: Portrait | None = None
     prompt_read: str | None = None
+    audio_shift: int = 0
 
     @property
     def mode(self) -> str:
@@ -65,12 +68,14 @@ class Call:
         """All that was asked, as plain data."""
         portrait = {} if self.portrait is None else {"portrait": self.portrait.to_plain()}
         read = {} if self.prompt_read is None else {"prompt_read": self.prompt_read}
-        return {**asdict(self.request), "mode": self.mode, "guidance": describe_rule(self.rule), **portrait, **read}
+        shift = {"audio_shift": self.audio_shift} if self.audio_shift else {}
+        guidance = describe_rule(self.rule)
+        return {**asdict(self.request), "mode": self.mode, "guidance": guidance, **portrait, **read, **shift}
 
     @property
     def shape(self) -> dict[str, Any]:
         """What must be the same in calls that are made together: all but texts, seed, and what is seen and heard."""
-        own = ("prompt", "negative_prompt", "seed", "portrait", "prompt_read")
+        own = ("prompt", "negative_prompt", "seed", "portrait", "prompt_read", "audio_shift")
         return {name: value for name, value in self.settings.items() if name not in own}
 
 
@@ -186,6 +191,7 @@ def read_call(
     guidance: Rule | Mapping[str, Any] | None = None,
     seed: int | None = None,
     as_is: bool = False,
+    audio_shift: int = 0,
 ) -> Call:
     """Read and check what a call of the pipeline asks for; arguments as of `HuMoPipeline.__call__`.
 
@@ -210,28 +216,35 @@ def read_call(
         num_inference_steps=num_inference_steps,
     )
     check_request(request, config, pipe.size_multiple)
+    audio_shift = read_shift(audio_shift, audio is not None)
     if negative_prompt and pipe.transformer.config.guidance_embeds:
         notes.append("The fast model does not read the negative prompt.")
     (request,), prompts = read_texts(config, [request], notes, not pipe.transformer.config.guidance_embeds)
     pictures, (read,), portrait = read_references(config, image, prompts, notes, as_is)
-    sound = None if audio is None else hear_sound(audio, config, notes)
+    sound = None if audio is None else hear_sound(audio, config, notes, audio_shift)
     if num_frames is None:
         request = replace(request, num_frames=choose_num_frames(sound, config, notes))
     heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames, notes)
-    return Call(request, rule, pictures, heard, played, notes, portrait, None if read == prompt else read)
+    prompt_read = None if read == prompt else read
+    return Call(request, rule, pictures, heard, played, notes, portrait, prompt_read, audio_shift)
 
 
-def hear_sound(audio: Any, config: Any, notes: list[str]) -> Sound:
+def hear_sound(audio: Any, config: Any, notes: list[str], audio_shift: int = 0) -> Sound:
     """Read a sound, as the model of a config hears it.
 
     Args:
         audio: as of `humo.media.read_sound`.
         config: of the pipeline.
         notes: told what was decided.
+        audio_shift: milliseconds by which it is heard later than it is played, or earlier below 0.
 
     Raises:
         ValueError: if it cannot be read.
     """
     sound = read_sound(audio)
     notes += sound.notes
-    return level_sound(sound, config.heard_level, notes)
+    sound = level_sound(sound, config.heard_level, notes)  # before it is shifted: its level is that of the whole
+    if audio_shift:
+        when = "later" if audio_shift > 0 else "earlier"
+        notes.append(f"The mouth moves {abs(audio_shift)} ms {when} than the sound is played.")
+    return sound.shifted(audio_shift)
