@@ -48,7 +48,7 @@ class Profile:
     shares: dict[str, float]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def profile_passes(pipe: HuMoPipeline, name: str, seconds: float = 1.96, rounds: int = ROUNDS) -> Profile:
     """Watch the passes of a clip from text, picture and sound.
 
