@@ -97,8 +97,10 @@ def benchmark(
         result = measure_model(preset, frames, height, width, compare or (), compile_blocks, layers, dtype=dtype)
         typer.echo(describe_model(result))
     else:
+        if is_numbers := "float32" in (compare or ()):
+            _check_numbers()
         result = _measure_clip(preset, seconds, steps, fast, clip, world, page, "plain" in (compare or ()))
-        if "float32" in (compare or ()):
+        if is_numbers:
             result["float32"] = _compare_numbers(preset)
     if json_path is not None:
         write_json(json_path, result)
@@ -133,6 +135,19 @@ def _measure_jobs(preset: str, seconds: float, steps: int | None, json_path: Pat
     typer.echo(describe_jobs(measured))
     if json_path is not None:
         write_json(json_path, [asdict(each) | {"ratio": each.ratio} for turns in measured for each in turns])
+
+
+def _check_numbers() -> None:
+    """Refuse before minutes of measuring what has nothing to compare."""
+    import torch
+
+    from humo.loading.memory import default_dtype
+
+    if default_dtype() == torch.float32:
+        raise ValueError(
+            "--compare float32 sets bfloat16 beside it, which this processor does not multiply in hardware: run it on "
+            "one that does (AMX, avx512_bf16), or on a GPU."
+        )
 
 
 def _compare_numbers(preset: str) -> dict[str, Any]:

@@ -113,12 +113,13 @@ def _differences(pipes: Sequence[HuMoPipeline]) -> list[str]:
     """What narrower numbers change, where the model computes in them."""
     if len(pipes) == 1:
         return []
+    narrow, exact = pipes
     return [
         "## What narrower numbers change",
         "The same held-out clips and noise in them and in float32: PSNR of the frames (8 bits) and of the latents "
         "(their range being the peak), the lowest clip's and the median one's. What a video shows is judged by "
         "`python -m humo evaluate --dtype float32`; this table is `python -m humo benchmark --compare float32`.",
-        describe_differences(measure_differences(*pipes)),
+        describe_differences(measure_differences(narrow, exact)),
     ]
 
 

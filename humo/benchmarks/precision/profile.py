@@ -48,7 +48,7 @@ class Profile:
     shares: dict[str, float]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def profile_passes(pipe: HuMoPipeline, name: str, seconds: float = 1.96, rounds: int = ROUNDS) -> Profile:
     """Watch the passes of a clip from text, picture and sound.
 
@@ -85,7 +85,11 @@ def profile_forms(pipes: Sequence[HuMoPipeline]) -> list[Profile]:
     """Watch the passes of some models, and of the fast form of each that has one in place."""
     forms = [(pipe, form) for pipe in pipes for form in ("exact", "fast")]
     chosen = [(pipe if form == "exact" else pipe.fast_form, form) for pipe, form in forms]
-    return [profile_passes(pipe, f"{form}, {dtype_name(pipe.transformer.dtype)}") for pipe, form in chosen if pipe]
+    return [
+        profile_passes(pipe, f"{form}, {dtype_name(pipe.transformer.dtype)}")
+        for pipe, form in chosen
+        if pipe is not None
+    ]
 
 
 def kind_of(operator: str) -> str | None:

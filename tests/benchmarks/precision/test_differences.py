@@ -14,6 +14,7 @@ import pytest
 import tiny
 import torch
 
+from humo.__main__ import main
 from humo.benchmarks.precision.differences import (
     Difference,
     describe_differences,
@@ -90,3 +91,11 @@ def test_a_fast_form_is_loaded_where_there_is_one(tmp_path: Path) -> None:
     assert load_forms(str(tmp_path), torch.bfloat16).fast_form is None
     pipe = load_forms("mini", torch.bfloat16)
     assert pipe.fast_form is not None and pipe.fast_form.transformer.dtype == torch.bfloat16
+
+
+def test_a_processor_without_narrower_numbers_is_told_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("humo.loading.memory.has_bfloat16", lambda device: False)
+    assert main(["benchmark", "--preset", "nowhere", "--compare", "float32"]) == 2
+    assert "does not multiply in hardware: run it on one that does" in capsys.readouterr().err
