@@ -161,7 +161,7 @@ def _connect_inputs(inputs: Inputs, page: Parts, backend: Backend) -> None:
             gr.on([each.change for each in shown], filling.on_picture(defaults), shown, inputs.seen, **QUICK)
     if audio is not None and speaking is not None:
         audio.upload(filling.on_upload(read_sound), audio, audio, **QUEUED)
-        heard = [audio, settings.shift]
+        heard: list[Any] = [audio, settings.shift]
         gr.on([each.change for each in heard], filling.on_sound(defaults), heard, inputs.heard, **QUICK)
         speak, said = filling.on_speak(backend.folder, defaults), [speaking.text, speaking.voice, speaking.rate]
         speaking.speak.click(speak, said, audio, **QUEUED)
@@ -199,9 +199,10 @@ def _connect_pictures(blocks: gr.Blocks, page: Parts, photographs: Photographs) 
         maker.surprise.click(portraying.on_surprise(inputs), given, outputs, **QUEUED)
     for inputs in (tab for tab in page.tabs if tab.more is not None):
         ordered, given = inputs.ordered(), {*inputs.ordered(), settings.size}
+        changing: list[Any] = [*ordered, settings.size]
         outputs = [*dict.fromkeys([*ordered, *inputs.more.parts()])]
         arrange = picturing.on_pictures(inputs, settings, photographs)
-        gr.on([each.change for each in (*ordered, settings.size)], arrange, given, outputs, **QUICK)
+        gr.on([each.change for each in changing], arrange, given, outputs, **QUICK)
         for slot in inputs.more.slots:
             slot.image.upload(filling.on_upload(read_picture), slot.image, slot.image, **QUEUED)
             if slot.earlier is not None:

@@ -65,10 +65,9 @@ def read_shift(value: object, has_sound: bool = True) -> int:
     Raises:
         ValueError: if it is no whole number within `SHIFT`, or other than 0 without a sound.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool) or not SHIFT[0] <= value <= SHIFT[1]:
-        raise ValueError(
-            f"audio_shift is {short(value)}: give a whole number of milliseconds from {SHIFT[0]} to {SHIFT[1]}."
-        )
+    refusal = f"give a whole number of milliseconds from {SHIFT[0]} to {SHIFT[1]}."
+    if not isinstance(value, Integral) or isinstance(value, bool) or not SHIFT[0] <= int(value) <= SHIFT[1]:
+        raise ValueError(f"audio_shift is {short(value)}: {refusal}")
     if value and not has_sound:
         raise ValueError(f"audio_shift is {short(value)} but there is no sound to shift: give one, or no shift.")
     return int(value)
