@@ -37,18 +37,20 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatur
 from humo.audio import encode_audio, window_audio
 from humo.focus import FaceMaskPredictor, MaskKeeper, check_masks
 from humo.guidance import Rule
+from humo.known import Known
 from humo.layers.decoding import OnFrames, decode_frames
 from humo.layers.loras import LoraLoader
 from humo.layers.step_caches import describe_cache
 from humo.media import Sound
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
-from humo.requests.call import Call, HuMoPipelineOutput, Picture, read_call
+from humo.requests.call import Call, HuMoPipelineOutput, Picture, call_each, read_call
 from humo.requests.checks import Request, choose_window
+from humo.requests.continuing import Beginning, tell_new
 from humo.requests.noise import draw_video_noise
 from humo.requests.prompt_cache import PromptCache, encode_tokens
 from humo.sampling import Conditions, StepState, denoise, join_conditions
 from humo.system.fast_form_config import SUFFIX
-from humo.timing import FPS, FRAMES_PER_LATENT, count_latents
+from humo.timing import FRAMES_PER_LATENT, count_latents
 from humo.transformer import HuMoTransformer3DModel
 
 
@@ -165,6 +167,11 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         return_masks: bool = False,
         on_frames: OnFrames | None = None,
         as_is: bool = False,
+        continue_from: HuMoPipelineOutput | str | Path | np.ndarray | None = None,
+        overlap: int | None = None,
+        first_frame: Picture | None = None,
+        known: Known | None = None,
+        resampling: int | None = None,
     ) -> HuMoPipelineOutput:
         """Make a video.
 
@@ -183,6 +190,14 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             return_masks: also return where the network expects the face.
             on_frames: told each stretch of frames as soon as it is decoded, uint8 (f, height, width, 3).
             as_is: show a photograph as it is to a model of drawn people, which draws it otherwise.
+            continue_from: a video to go on from: an output, an mp4, or frames, uint8 (f, height, width, 3). Its last
+                frames are known and count into `num_frames`, but not into the result; its sound is heard before
+                `audio`. `HuMoPipelineOutput.whole` joins both.
+            overlap: frames of it that are known, 4k + 1; default `humo.requests.continuing.OVERLAP`.
+            first_frame: a picture that is the first frame, rather than a reference.
+            known: what stays, by time and place (`humo.known`, which also makes it of frames and a mask).
+            resampling: how often each step is done again so that the rest agrees better with what is known; default
+                0, or the known's own.
 
         Returns:
             The video.
@@ -204,11 +219,16 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             guidance,
             seed,
             as_is,
+            continue_from,
+            overlap,
+            first_frame,
+            known,
+            resampling,
         )
         if return_masks:
             check_masks("return_masks", self.focus_head, self.transformer)
         masks = MaskKeeper(self.focus_head) if return_masks else None
-        output = self.generate_batch([call], _call_each(masks, on_step), on_frames and [on_frames])[0]
+        output = self.generate_batch([call], call_each(masks, on_step), on_frames and [on_frames])[0]
         return output if masks is None else replace(output, masks=masks.best)
 
     @torch.no_grad()
@@ -261,16 +281,17 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
 
             # 3. Decode
             tells: Sequence[OnFrames | None] = on_frames or [None] * len(calls)
-            videos = [decode_frames(one[None], self.vae, tell) for one, tell in zip(latents, tells, strict=True)]
+            videos = [
+                decode_frames(one[None], self.vae, tell_new(tell, call.overlap))
+                for one, tell, call in zip(latents, tells, calls, strict=True)
+            ]
         finally:
             self.maybe_free_model_hooks()  # also when stopped: nothing stays on the GPU
-        return [self._output(call, frames) for call, frames in zip(calls, videos, strict=True)]
-
-    def _output(self, call: Call, frames: np.ndarray) -> HuMoPipelineOutput:
-        settings = call.settings | {"model": self.model_name}
+        settings = {"model": self.model_name}
         if (cache := describe_cache(self.transformer)) is not None:
             settings["cache"] = cache  # not the exact result
-        return HuMoPipelineOutput(frames, FPS, call.played, call.request.seed, settings, notes=call.notes)
+        made = zip(calls, videos, latents.cpu().numpy(), strict=True)
+        return [call.output(frames, one, settings) for call, frames, one in made]
 
     @property
     def model_name(self) -> str:
@@ -367,13 +388,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
 
     def _encode_call(self, call: Call) -> Conditions:
         conditions = self.encode_conditions(call.read_request, call.pictures, call.heard, call.notes)
-        return replace(conditions, known=call.known)
-
-
-def _call_each(*callbacks: Callable[[StepState], None] | None) -> Callable[[StepState], None]:
-    def call(state: StepState) -> None:
-        for callback in callbacks:
-            if callback is not None:
-                callback(state)
-
-    return call
+        known = call.known
+        if isinstance(known, Beginning):
+            known = known.encode(call.request.num_frames, self.vae, self._execution_device)
+        return conditions if known is None else replace(conditions, known=known)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from humo.evaluation.cases import Case
-    from humo.evaluation.probes.networks import ProbeOutput
+    from humo.evaluation.probes.networks import ProbeOutput, Probes
     from humo.evaluation.voices.recordings import Recording
+    from humo.pipeline import HuMoPipeline
 
 Scale = Annotated[float | None, typer.Option(help="Guidance; default: the model's own.")]
 
@@ -53,6 +54,11 @@ def evaluate(
         typer.Option(help="Folder of sounds with a .txt beside each; default: Debian's pocketsphinx-testdata."),
     ] = None,
     music: Annotated[Path | None, typer.Option(help="Folder of music for --voices; default: made music.")] = None,
+    takes: Annotated[
+        int | None, typer.Option(help="Measure so many takes of 8 s instead: unbroken, of windows, of shots.", min=2)
+    ] = None,
+    overlap: Annotated[int | None, typer.Option(help="Of --takes: frames known from the piece before.")] = None,
+    resampling: Annotated[int, typer.Option(help="Of --takes: how often each step is done again.", min=0)] = 0,
     bench: Annotated[
         Path | None, typer.Option(help="Measure as `python -m humo bench` does, for the published models.")
     ] = None,
@@ -85,6 +91,9 @@ def evaluate(
     probe_settings = ProbeSettings() if probe_steps is None else ProbeSettings(steps=probe_steps)
     eyes = get_probes(probes or out / "probes", probe_settings, pipe.vae if probe_codec else None)
     typer.echo(probe_table(eyes.accuracy))
+    if takes is not None:
+        _measure_takes(pipe, eyes, out, takes, seed, split, overlap, resampling, steps, batch)
+        return
     if found is not None:
         from humo.evaluation.voices.measure import VoiceSettings, evaluate_voices
         from humo.evaluation.voices.recordings import describe_source
@@ -111,6 +120,36 @@ def evaluate(
             typer.echo(summary(mode, figures))
         typer.echo(f"mask IoU at timestep 500: {report['mask_iou'].get('500', float('nan')):.2f}")
     typer.echo(str(path))
+
+
+def _measure_takes(
+    pipe: HuMoPipeline,
+    eyes: Probes,
+    out: Path,
+    takes: int,
+    seed: int,
+    split: str,
+    overlap: int | None,
+    resampling: int,
+    steps: int | None,
+    batch: int,
+) -> None:
+    from humo.evaluation.takes import TakeSettings, evaluate_takes, take_table
+    from humo.requests.continuing import OVERLAP
+    from humo.system.files import write_json
+
+    settings = TakeSettings(
+        num_takes=takes,
+        seed=seed,
+        split=split,
+        overlap=OVERLAP if overlap is None else overlap,
+        resampling=resampling,
+        num_inference_steps=steps,
+        batch_size=batch,
+    )
+    report = evaluate_takes(pipe, eyes, settings, folder=out / "takes")
+    write_json(out / "takes.json", report, indent=1)
+    typer.echo(take_table(report))
 
 
 def _find_recordings(voices: str | None, folder: Path | None, music: Path | None) -> list[Recording] | None:

@@ -86,6 +86,12 @@ class VideoRequest:
     """Whether the model's fast form makes it (`humo.loading.fast_form`)."""
     as_is: bool = False
     """Whether a model of drawn people sees a photograph as it is (`humo.portrait`)."""
+    continue_from: Path | HuMoPipelineOutput | None = None
+    """What it goes on from (`humo.requests.continuing`)."""
+    overlap: int | None = None
+    """Frames of that which are known; None for the usual number."""
+    first_frame: Path | None = None
+    """A picture that is its first frame."""
 
     def made_by(self, pipe: HuMoPipeline) -> HuMoPipeline:
         """The form of the model that makes it.
@@ -130,7 +136,8 @@ class VideoRequest:
         if length is None and self.audio is not None:
             length = frames_of(read_sound(self.audio))
         numbers = (self.num_inference_steps, self.height, self.width, len(self.images), self.audio is not None)
-        return self.is_fast, length, *numbers, json.dumps(self.guidance, sort_keys=True)
+        known = (self.continue_from is not None, self.overlap, self.first_frame is not None)
+        return self.is_fast, length, *numbers, *known, json.dumps(self.guidance, sort_keys=True)
 
     def _arguments(self) -> dict[str, Any]:
         """Of the pipeline's call."""
@@ -146,6 +153,9 @@ class VideoRequest:
             "guidance": self.guidance or None,
             "seed": self.seed,
             "as_is": self.as_is,
+            "continue_from": self.continue_from,
+            "overlap": self.overlap,
+            "first_frame": self.first_frame,
         }
 
 
