@@ -31,7 +31,7 @@ MASK[30:60, 16:48] = True
 
 @pytest.fixture(scope="module")
 def pipe() -> HuMoPipeline:
-    return tiny.pipeline("mini", max_trained_frames=9, max_frames=31, supported_sizes=[[64, 64]])
+    return tiny.pipeline("mini", max_trained_frames=5, max_frames=31, supported_sizes=[[64, 64]])
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_the_mouth_is_new_and_the_rest_the_clips_own(pipe: HuMoPipeline, clip: n
     assert video.audio is not None and len(video.audio[0]) == 6400 and video.audio[1] == 16_000
     assert video.masks is not None and (video.masks[:, ~MASK] == 0).all()
     assert video.settings["mode"] == "dub" and video.settings["clip"] == [10, 64, 64]
-    assert video.notes == ["Longer than the 9 frames of training: made of overlapping windows of that length."]
+    assert video.notes == ["Longer than the 5 frames of training: made of overlapping windows of that length."]
     again = pipe.dub(clip, tiny.voice(0.4), mask=Region(video.masks), **GIVEN)
     np.testing.assert_array_equal(again.frames, video.frames)
     other = pipe.dub(clip, (tiny.voice(0.4)[0][::-1].copy(), 16_000), mask=MASK, **GIVEN)
@@ -56,7 +56,7 @@ def test_the_mouth_is_new_and_the_rest_the_clips_own(pipe: HuMoPipeline, clip: n
 
 
 def test_the_region_is_where_the_head_sees_the_face(clip: np.ndarray) -> None:
-    pipe = tiny.pipeline("mini", max_trained_frames=9)
+    pipe = tiny.pipeline("mini", max_trained_frames=5)
     with torch.no_grad():
         for readout in pipe.focus_head.readouts:
             readout[-1].weight.zero_()

@@ -86,10 +86,12 @@ class DubClip:
 
     def run(self, pipe: HuMoPipeline, report: Callable[[Moment], None]) -> Result:
         """Make and write it."""
+        from humo.dubbing.dub import dub
+
         clip, shape = self.wish.read(pipe)
         watcher = Watcher(pipe, lambda moments: report(moments[0]))
         wish = self.wish
-        video = pipe.dub(clip, wish.audio, shape=shape, hold=wish.hold, seed=wish.seed, on_step=watcher)
+        video = dub(pipe, clip, wish.audio, shape=shape, hold=wish.hold, seed=wish.seed, on_step=watcher)
         write_video(made_again(self.path), video.frames, video.fps, video.audio, video.settings)
         return Result(
             path=self.path,
