@@ -68,6 +68,7 @@ def load(
     fast: bool = False,
     cache: str | None = None,
     lora: str | Path | Mapping[str, Tensor] | None = None,
+    compile: bool = False,
 ) -> HuMoPipeline:
     """Load a pipeline.
 
@@ -86,14 +87,16 @@ def load(
         cache: "first_block" or "taylor", which leave out most of the network at steps that change little
             (`humo.layers.step_caches`); None computes all of it.
         lora: added before the memory is saved, as `HuMoPipeline.load_lora_weights` takes it (`humo.layers.loras`).
+        compile: compute the transformer as compiled code (`humo.loading.compiling`): a small model's on a CPU takes a
+            minute once and is kept in the user's cache, other models' are compiled at the first pass.
 
     Returns:
         The pipeline, ready to be called.
 
     Raises:
         ValueError: if the preset or folder is unknown, a file of it is missing or truncated, the published files are
-            neither here nor to be had, the memory is too small, there is no such cache or no fast form, or the LoRA
-            does not fit.
+            neither here nor to be had, the memory is too small, there is no such cache or no fast form, the LoRA
+            does not fit, or a small model is to be compiled with a cache or a LoRA.
     """
     if memory is not None:
         plan_for(memory, 0)  # an unknown size is refused before gigabytes are loaded
@@ -107,7 +110,8 @@ def load(
     folder = _prepare(PRESETS[name], device, dtype) if name in PRESETS else _resolve(name)
     check_folder(folder)
     check_memory(folder.name, bytes_of_folder(folder, dtype), device if memory is None else None)
-    is_narrowed = not is_asked and device.type == "cpu" and bytes_of_folder(folder, torch.float32) <= SMALL
+    is_small = device.type == "cpu" and bytes_of_folder(folder, torch.float32) <= SMALL
+    is_narrowed = not is_asked and is_small
     dtypes = dict.fromkeys(_parts_in_float32(folder), torch.float32)
     with _LOADING:
         pipeline = HuMoPipeline.from_pretrained(
@@ -128,9 +132,12 @@ def load(
         _align(pipeline)
         if isinstance(pipeline.vae, HuMoVideoCodec):
             pipeline.vae.decoder.use_channels_last()
-    if memory is None:
-        return pipeline.to(device)
-    return place(pipeline, device, memory)
+    pipeline = pipeline.to(device) if memory is None else place(pipeline, device, memory)
+    if compile:
+        from humo.loading.compiling import use_compiled  # what is compiled, and so its tools, few ask for
+
+        use_compiled(pipeline, is_small)
+    return pipeline
 
 
 def check_folder(folder: Path) -> None:
