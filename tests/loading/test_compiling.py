@@ -29,7 +29,10 @@ from humo.loading.compiling import (
 from humo.loading.fast_form import with_scalars
 from humo.pipeline import HuMoPipeline
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated:DeprecationWarning"),  # inductor's own use of it
+]
 
 LEAST = 60.0
 """dB, in float32."""
@@ -143,14 +146,15 @@ def test_a_damaged_file_is_made_anew(
     assert find_pass(made[0], copy) is None
     told = [record.getMessage() for record in caplog.records if "made anew" in record.getMessage()]
     assert len(told) == 1 and file.name in told[0] and not file.exists()
-    assert make_pass(made[0], copy) is not None and file.exists()
+    if made[0].transformer.config.guidance_embeds:  # once is enough, for it takes a while
+        assert make_pass(made[0], copy) is not None and file.exists()
 
 
 def test_code_of_other_weights_is_refused(made: tuple[HuMoPipeline, FrozenPass]) -> None:
     other = _pipeline("fast" if made[0].transformer.config.guidance_embeds else "exact").transformer
     with torch.no_grad():
         other.patch_embedding.weight.mul_(1.5)
-    with pytest.raises(UnlikeCodeError, match="PSNR .* is computed as written"):
+    with pytest.raises(UnlikeCodeError, match="PSNR of .* 40 are wanted"):
         _prove_pass(FrozenPass(made[1].run, other, made[1].size, 0.0))
 
 
