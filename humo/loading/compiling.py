@@ -43,7 +43,7 @@ from torch.export import Dim, ExportedProgram, export
 import humo
 from humo.layers.key_value_cache import KeyValueAttnProcessor, KeyValueMemory
 from humo.pipeline import HuMoPipeline
-from humo.system.caches import private_folder, user_cache
+from humo.system.caches import compiled_folder
 from humo.system.compiler import find_compiler
 from humo.system.digests import digest_data, digest_file
 from humo.system.files import atomic_write, exclusive_lock, read_object, write_json
@@ -149,15 +149,6 @@ def computed_by(transformer: HuMoTransformer3DModel, way: FrozenPass | None) -> 
         yield
     finally:
         transformer.compiled_pass = before
-
-
-def compiled_folder() -> Path:
-    """Where compiled code is kept: a folder in the user's cache that nobody else can write.
-
-    Raises:
-        ValueError: if it cannot be made, or is not the user's alone.
-    """
-    return private_folder(user_cache() / "humo-compact" / "compiled")
 
 
 def find_pass(pipe: HuMoPipeline, folder: Path | None = None) -> FrozenPass | None:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import psutil
 
+from humo.system.caches import compiled_folder
 from humo.system.compiler import find_compiler
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ def take_compiled(pipe: HuMoPipeline) -> None:
     if not is_compilable(pipe):
         return
     try:
-        for form in _forms(pipe).values():
-            _swap(form)
+        if any(compiled_folder().glob("*.pt2")):  # else what reads it need not be imported
+            for form in _forms(pipe).values():
+                _swap(form)
     except ValueError as error:
         logger.warning("%s%s", _STAYS, error)
 

@@ -48,6 +48,15 @@ def is_writable(folder: Path) -> bool:
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
+def compiled_folder() -> Path:
+    """Where compiled models are kept (`humo.loading.compiling`).
+
+    Raises:
+        ValueError: as `private_folder` does.
+    """
+    return private_folder(user_cache() / "humo-compact" / "compiled")
+
+
 def private_folder(folder: Path) -> Path:
     """Make a folder that nobody else can write, for code that is run later.
 

@@ -20,7 +20,6 @@ from humo.loading.compiling import (
     FrozenPass,
     UnlikeCodeError,
     _prove_pass,
-    compiled_folder,
     computed_by,
     find_pass,
     make_pass,
@@ -28,6 +27,7 @@ from humo.loading.compiling import (
 )
 from humo.loading.fast_form import with_scalars
 from humo.pipeline import HuMoPipeline
+from humo.system.caches import compiled_folder
 
 pytestmark = [
     pytest.mark.slow,

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import tiny
 
-from humo.loading.compiling import compiled_folder, computed_by
+from humo.loading.compiling import computed_by
 from humo.space.compiling import BackgroundCompiler, Swap, take_compiled
 from humo.space.environment import read_compile
 from humo.space.jobs.job import Phase
@@ -23,6 +23,7 @@ from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.served_model import ServedModel
 from humo.space.jobs.task import MakeVideo
 from humo.space.temporary import DiskQuota
+from humo.system.caches import compiled_folder
 
 REQUEST = VideoRequest(prompt="a woman talks", num_frames=5, num_inference_steps=2, seed=1)
 ENDLESS = VideoRequest(prompt="a woman talks", num_frames=97, num_inference_steps=200, seed=1)
@@ -32,6 +33,7 @@ ENDLESS = VideoRequest(prompt="a woman talks", num_frames=97, num_inference_step
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ServedModel, JobManager, str]:
     """A tiny saved model, its jobs and its folder; a cache of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HUMO_COMPILE", "on")
     tiny.pipeline("mini").save_pretrained(tmp_path / "small")
     serving = ServedModel.open(str(tmp_path / "small"))
     return serving, JobManager(serving.model, DiskQuota(tmp_path / "files", 1 << 30)), str(tmp_path / "small")

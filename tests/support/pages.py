@@ -74,7 +74,7 @@ def serve(
     with open(log, "w") as file:
         command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
         environment = {key: value for key, value in os.environ.items() if key != "HUMO_MODEL"}
-        environment |= {"HUMO_RECORDS": str(records or folder / "records"), "HUMO_COMPILE": "off", **(settings or {})}
+        environment |= {"HUMO_RECORDS": str(records or folder / "records"), **(settings or {})}
         if stranger is not None:
             command, environment = as_stranger(*command), stranger
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
