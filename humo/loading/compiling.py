@@ -4,8 +4,9 @@ On a GPU, and for a large model, diffusers' `compile_repeated_blocks` compiles o
 
 A small model on a CPU gains little from that (0.93 of the time): its products are short, and each packs its weights
 anew. So the whole pass is compiled ahead of time, with its weights packed for the processor as constants
-(AOTInductor with `freezing`). `torch.compile` with freezing, the other way to the same code, is slower (0.83 in place
-of 0.62 of a pass of the fast form), traces the model again in every process, and compiles each size anew; here one
+(AOTInductor with `freezing`): 0.72 of the denoising's time as written, of the fast form 0.70, on a processor with
+avx512_bf16 (`python -m humo benchmark --no-clip --compare plain --compile`). `torch.compile` with freezing, the other
+way to such code, came to 0.81 and 0.83, traces the model again in every process, and compiles each size anew; here one
 file has all lengths and batches of one picture size, and is loaded in some hundredths of a second. What is compiled
 starts from keys and values of text and sound (`humo.layers.key_value_cache`), which are read before the first pass.
 Passes of another picture size, with one of diffusers' caches, under LoRAs, or that also return states for the focus
