@@ -24,7 +24,7 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -40,16 +40,16 @@ from humo.guidance import Rule
 from humo.layers.decoding import OnFrames, decode_frames
 from humo.layers.loras import LoraLoader
 from humo.layers.step_caches import describe_cache
-from humo.layers.windows import LEEWAY
 from humo.media import Sound
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
-from humo.requests.call import Call, HuMoPipelineOutput, Picture, read_call
-from humo.requests.checks import Request
-from humo.requests.noise import draw_noise
+from humo.requests.call import Call, HuMoPipelineOutput, Picture, call_each, read_call
+from humo.requests.checks import Request, choose_window
+from humo.requests.continuing import Beginning, KnownArguments, tell_new
+from humo.requests.noise import draw_video_noise
 from humo.requests.prompt_cache import PromptCache, encode_tokens
 from humo.sampling import Conditions, StepState, denoise, join_conditions
 from humo.system.fast_form_config import SUFFIX
-from humo.timing import FPS, FRAMES_PER_LATENT, count_latents
+from humo.timing import FRAMES_PER_LATENT, count_latents
 from humo.transformer import HuMoTransformer3DModel
 
 
@@ -166,6 +166,8 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         return_masks: bool = False,
         on_frames: OnFrames | None = None,
         as_is: bool = False,
+        audio_shift: int = 0,
+        **known: Unpack[KnownArguments],
     ) -> HuMoPipelineOutput:
         """Make a video.
 
@@ -184,6 +186,9 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             return_masks: also return where the network expects the face.
             on_frames: told each stretch of frames as soon as it is decoded, uint8 (f, height, width, 3).
             as_is: show a photograph as it is to a model of drawn people, which draws it otherwise.
+            audio_shift: -200 to 200 ms by which the mouth moves later than the sound is played, earlier below 0.
+            **known: what stays as it is: `continue_from` with its `overlap`, `first_frame` or `known`
+                (`humo.requests.continuing.KnownArguments`).
 
         Returns:
             The video.
@@ -192,24 +197,12 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             ValueError: if an input is not allowed; the sentence says what to do.
             StopGeneration: if `on_step` raised it.
         """
-        call = read_call(
-            self,
-            prompt,
-            negative_prompt,
-            image,
-            audio,
-            num_frames,
-            height,
-            width,
-            num_inference_steps,
-            guidance,
-            seed,
-            as_is,
-        )
+        given = (prompt, negative_prompt, image, audio, num_frames, height, width, num_inference_steps, guidance, seed)
+        call = read_call(self, *given, as_is, audio_shift, **known)
         if return_masks:
             check_masks("return_masks", self.focus_head, self.transformer)
         masks = MaskKeeper(self.focus_head) if return_masks else None
-        output = self.generate_batch([call], _call_each(masks, on_step), on_frames and [on_frames])[0]
+        output = self.generate_batch([call], call_each(masks, on_step), on_frames and [on_frames])[0]
         return output if masks is None else replace(output, masks=masks.best)
 
     @torch.no_grad()
@@ -242,11 +235,8 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             )
         try:
             # 1. Encode what was given
-            separate = [
-                self.encode_conditions(call.read_request, call.pictures, call.heard, call.notes) for call in calls
-            ]
-            conditions = join_conditions(separate)
-            noise = torch.cat([self._draw_noise(call.request, conditions.num_references) for call in calls])
+            conditions = join_conditions([self._encode_call(call) for call in calls])
+            noise = torch.cat([draw_video_noise(self, call.request, conditions.num_references) for call in calls])
             noise = noise.to(conditions.text.device)
             self.maybe_free_model_hooks()  # under model offload only a next encoder would send one away; it may not run
 
@@ -260,21 +250,22 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
                 request.num_inference_steps,
                 on_step=on_step,
                 batch_branches=self.config.batch_branches,
-                window=self._window(request.num_frames, calls),
+                window=choose_window(request.num_frames, self.config, [call.notes for call in calls]),
             )
 
             # 3. Decode
             tells: Sequence[OnFrames | None] = on_frames or [None] * len(calls)
-            videos = [decode_frames(one[None], self.vae, tell) for one, tell in zip(latents, tells, strict=True)]
+            videos = [
+                decode_frames(one[None], self.vae, tell_new(tell, call.overlap))
+                for one, tell, call in zip(latents, tells, calls, strict=True)
+            ]
         finally:
             self.maybe_free_model_hooks()  # also when stopped: nothing stays on the GPU
-        return [self._output(call, frames) for call, frames in zip(calls, videos, strict=True)]
-
-    def _output(self, call: Call, frames: np.ndarray) -> HuMoPipelineOutput:
-        settings = call.settings | {"model": self.model_name}
+        settings = {"model": self.model_name}
         if (cache := describe_cache(self.transformer)) is not None:
             settings["cache"] = cache  # not the exact result
-        return HuMoPipelineOutput(frames, FPS, call.played, call.request.seed, settings, notes=call.notes)
+        made = zip(calls, videos, latents.cpu().numpy(), strict=True)
+        return [call.output(frames, one, settings) for call, frames, one in made]
 
     @property
     def model_name(self) -> str:
@@ -286,9 +277,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         """Height and width must be multiples of this many pixels."""
         return self.vae.config.scale_factor_spatial * self.transformer.config.patch_size[1]
 
-    def encode_prompt(
-        self, prompt: str, notes: list[str] | None = None, device: torch.device | None = None
-    ) -> Tensor:
+    def encode_prompt(self, prompt: str, notes: list[str] | None = None, device: torch.device | None = None) -> Tensor:
         """Encode a prompt.
 
         Args:
@@ -371,29 +360,9 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         shown = (middle - start) * FRAMES_PER_LATENT
         return Image.fromarray(to_frames(decode_latents(seen, self.vae, frames=[shown])[0])[0])
 
-    def _window(self, num_frames: int, calls: Sequence[Call]) -> int | None:
-        """Latent frames of a window where the videos are longer than trained."""
-        trained = self.config.max_trained_frames
-        if trained is None or count_latents(num_frames) <= count_latents(trained) + LEEWAY:
-            return None
-        for call in calls:
-            call.notes.append(
-                f"Longer than the {trained} frames of training: made of overlapping windows of that length."
-            )
-        return count_latents(trained)
-
-    def _draw_noise(self, request: Request, num_references: int) -> Tensor:
-        scale = self.vae.config.scale_factor_spatial
-        num_latents = count_latents(request.num_frames) + num_references
-        size = request.height // scale, request.width // scale
-        shape = (1, self.transformer.config.out_channels, num_latents, *size)
-        return draw_noise(shape, request.seed)
-
-
-def _call_each(*callbacks: Callable[[StepState], None] | None) -> Callable[[StepState], None]:
-    def call(state: StepState) -> None:
-        for callback in callbacks:
-            if callback is not None:
-                callback(state)
-
-    return call
+    def _encode_call(self, call: Call) -> Conditions:
+        conditions = self.encode_conditions(call.read_request, call.pictures, call.heard, call.notes)
+        known = call.known
+        if isinstance(known, Beginning):
+            known = known.encode(call.request.num_frames, self.vae, self._execution_device)
+        return conditions if known is None else replace(conditions, known=known)

@@ -30,6 +30,7 @@ from humo.benchmarks.instruments import MIB, Stopwatch, count_flops, matmul_rate
 from humo.checkpoints import load
 from humo.loading.compiling import computed_by
 from humo.pipeline import HuMoPipeline
+from humo.system.dtypes import dtype_name
 from humo.timing import SAMPLE_RATE
 
 PROMPT = "a woman with red hair and glasses, in a blue shirt, nods"
@@ -111,7 +112,7 @@ def measure_pipeline(
             "width": width,
             "steps": video.settings["num_inference_steps"],
             "device": str(device),
-            "dtype": str(pipe.transformer.dtype).removeprefix("torch."),
+            "dtype": dtype_name(pipe.transformer.dtype),
             "threads": torch.get_num_threads(),
             "load_before": load_before,
         },

@@ -58,6 +58,13 @@ class Sound:
         """Length of the given sound in seconds."""
         return len(self.original) / self.rate
 
+    def shifted(self, milliseconds: int) -> Sound:
+        """The same sound, of which the model hears everything later, or earlier below 0; what is played stays."""
+        if milliseconds == 0:
+            return self
+        samples = round(milliseconds * SAMPLE_RATE / 1000)
+        return replace(self, waveform=np.pad(self.waveform[max(0, -samples) :], (max(0, samples), 0)))
+
     def copy(self) -> Sound:
         """The same with samples of its own."""
         return replace(self, waveform=self.waveform.copy(), original=self.original.copy())
@@ -122,7 +129,7 @@ def read_waveform(path: Path, seconds: float) -> np.ndarray:
     name = f"sound {path.name}"
     decoded = _decode(path, name, seconds + _SPARE)
     _check_numbers(decoded.samples, name)
-    return _resample(mix_to_mono(decoded.samples)[0], decoded.rate)[: round(seconds * SAMPLE_RATE)]
+    return hear_samples(decoded.samples, decoded.rate)[: round(seconds * SAMPLE_RATE)]
 
 
 def _decode(path: Path, name: str, seconds: float) -> Decoded:
@@ -223,6 +230,11 @@ def _check_size(num_samples: int, channels: int, rate: int, name: str) -> None:
             f"{name} holds more than {MAX_SAMPLES // 10**6} million samples, at most so many are allowed: save it with "
             "fewer channels or at 48000 Hz."
         )
+
+
+def hear_samples(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Samples (samples, channels) as the model hears them, mono at 16 kHz, float32 (samples,); they may be silent."""
+    return _resample(mix_to_mono(samples)[0], rate)
 
 
 def _resample(mono: np.ndarray, rate: int) -> np.ndarray:
