@@ -41,7 +41,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
-import humo
 from humo.layers.key_value_cache import KeyValueAttnProcessor, KeyValueMemory
 from humo.pipeline import HuMoPipeline
 from humo.system.caches import compiled_folder
@@ -358,7 +357,7 @@ def _state_of(transformer: HuMoTransformer3DModel) -> tuple[Any, ...]:
 
 def _file_of(pipe: HuMoPipeline, folder: Path) -> Path:
     """The file of what is compiled for a pipeline, named by all that it depends on."""
-    transformer, package = pipe.transformer, Path(humo.__file__).parent
+    transformer, package = pipe.transformer, Path(__file__).parents[1]
     paths = [path for name in _CODE for path in sorted((package / name).rglob("*.py")) or [package / name]]
     told = {
         "weights": fingerprint(transformer),
