@@ -131,7 +131,7 @@ class BackgroundCompiler:
         command = [sys.executable, "-m", __name__, self._wanted, *["--fast"] * is_fast]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
         with tempfile.TemporaryFile() as told:
-            process = subprocess.Popen(
+            with subprocess.Popen(
                 command,
                 cwd=ROOT,
                 env=environment,
@@ -139,13 +139,13 @@ class BackgroundCompiler:
                 stdout=subprocess.DEVNULL,
                 stderr=told,
                 process_group=0,  # of this session: a page's death wakes and ends even one that stands still
-            )
-            with self._lock:
-                self._process = process
-                self._pause(self._is_busy)
-            code = process.wait()
-            with self._lock:
-                self._process = None
+            ) as process:
+                with self._lock:
+                    self._process = process
+                    self._pause(self._is_busy)
+                code = process.wait()
+                with self._lock:
+                    self._process = None
             return "" if code == 0 else _last_line(told) or f"the compiling process ended with code {code}."
 
     def _give_way(self, is_busy: bool) -> None:
@@ -195,7 +195,8 @@ def main(wanted: str, is_fast: bool) -> int:
 
 
 def _end_with_input() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not by way of sys.stdin, whose lock would spoil this process' own end
+        pass
     os._exit(1)
 
 
