@@ -317,12 +317,13 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
 
     def _read_conditions(self, text: Tensor, audio: Tensor, memory: KeyValueMemory) -> None:
         """Fill a memory with the numbers with which a pass would fill it."""
+        blocks: Any = self.blocks
         if not memory.text:
             states = self.condition_embedder.text_embedder(text)
-            memory.text[:] = [key_values(block.attn2, states) for block in self.blocks]
+            memory.text[:] = [key_values(block.attn2, states) for block in blocks]
         if not memory.audio:
             states = self.audio_projection(audio)
-            memory.audio[:] = [block.audio_attn.key_values(states) for block in self.blocks]
+            memory.audio[:] = [block.audio_attn.key_values(states) for block in blocks]
 
     def _run_block(self, block: nn.Module, *arguments: Any) -> Any:
         if torch.is_grad_enabled() and self.gradient_checkpointing:

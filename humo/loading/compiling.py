@@ -342,8 +342,9 @@ def _example(
 
 def _state_of(transformer: HuMoTransformer3DModel) -> tuple[Any, ...]:
     """What shows, in microseconds, that weights or layers are no longer those that were compiled."""
-    weights = [block.ffn.net[2].weight for block in transformer.blocks]
-    processors = [block.attn2.processor for block in transformer.blocks]
+    blocks: Any = transformer.blocks
+    weights = [block.ffn.net[2].weight for block in blocks]
+    processors = [block.attn2.processor for block in blocks]
     return (
         *(
             (id(each), each._version, each.dtype, each.device)
@@ -364,7 +365,7 @@ def _file_of(pipe: HuMoPipeline, folder: Path) -> Path:
         "dtypes": sorted({str(each.dtype) for each in transformer.parameters()}),
         "config": {name: value for name, value in transformer.config.items() if not name.startswith("_")},
         "size": _size_of(pipe),
-        "code": [*map(digest_file, paths), *map(inspect.getsource, (_Pass, _arguments)), _OPTIONS, _SAMPLE],
+        "code": [*map(digest_file, paths), inspect.getsource(_Pass), inspect.getsource(_arguments), _OPTIONS],
         "versions": [torch.__version__, version("diffusers")],
         "processor": instruction_sets(),
     }
