@@ -256,7 +256,8 @@ def _compile(transformer: HuMoTransformer3DModel, size: tuple[int, int], file: P
         shapes = ({0: Dim.AUTO, 2: Dim.AUTO}, None, text, audio, None)
         program: ExportedProgram = export(_Pass(transformer).eval(), arguments, dynamic_shapes=shapes)
         with fresh_cache(dir=str(file.parent)):  # else among the temporary files, under a name that others can guess
-            aoti_compile_and_package(program, package_path=str(file), inductor_configs=_OPTIONS)
+            options = dict(_OPTIONS)  # for it writes into what it is given
+            aoti_compile_and_package(program, package_path=str(file), inductor_configs=options)
     return file
 
 
