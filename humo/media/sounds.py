@@ -122,7 +122,7 @@ def read_waveform(path: Path, seconds: float) -> np.ndarray:
     name = f"sound {path.name}"
     decoded = _decode(path, name, seconds + _SPARE)
     _check_numbers(decoded.samples, name)
-    return _resample(mix_to_mono(decoded.samples)[0], decoded.rate)[: round(seconds * SAMPLE_RATE)]
+    return resample(mix_to_mono(decoded.samples)[0], decoded.rate)[: round(seconds * SAMPLE_RATE)]
 
 
 def _decode(path: Path, name: str, seconds: float) -> Decoded:
@@ -198,7 +198,7 @@ def _checked(samples: np.ndarray, rate: int, name: str) -> Sound:
     if peak > LOUDEST:
         raise ValueError(f"{name} is {peak:.0e} times too loud, its samples must be within ±1: save it as 16-bit WAV.")
     heard, note = mix_to_mono(samples)
-    return Sound(_resample(heard, rate), samples, rate, notes=() if note is None else (note,))
+    return Sound(resample(heard, rate), samples, rate, notes=() if note is None else (note,))
 
 
 def _check_numbers(samples: np.ndarray, name: str) -> None:
@@ -225,8 +225,8 @@ def _check_size(num_samples: int, channels: int, rate: int, name: str) -> None:
         )
 
 
-def _resample(mono: np.ndarray, rate: int) -> np.ndarray:
-    """To 16 kHz, float32 (samples,)."""
+def resample(mono: np.ndarray, rate: int) -> np.ndarray:
+    """Bring mono sound (samples,) at `rate` Hz to 16 kHz, float32 (samples,)."""
     if rate == SAMPLE_RATE:
         return mono
     import soxr  # 16 kHz sounds never need it
@@ -241,4 +241,4 @@ def warm_up() -> None:
     import scipy.ndimage  # of `voice_activity`
     import scipy.signal  # noqa: F401 (of `loudness`)
 
-    _resample(np.ones(8_000, np.float32), 8_000)
+    resample(np.ones(8_000, np.float32), 8_000)
