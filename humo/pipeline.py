@@ -40,12 +40,11 @@ from humo.guidance import Rule
 from humo.layers.decoding import OnFrames, decode_frames
 from humo.layers.loras import LoraLoader
 from humo.layers.step_caches import describe_cache
-from humo.layers.windows import LEEWAY
 from humo.media import Sound
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
 from humo.requests.call import Call, HuMoPipelineOutput, Picture, read_call
-from humo.requests.checks import Request
-from humo.requests.noise import draw_noise
+from humo.requests.checks import Request, choose_window
+from humo.requests.noise import draw_video_noise
 from humo.requests.prompt_cache import PromptCache, encode_tokens
 from humo.sampling import Conditions, StepState, denoise, join_conditions
 from humo.system.fast_form_config import SUFFIX
@@ -242,11 +241,8 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             )
         try:
             # 1. Encode what was given
-            separate = [
-                self.encode_conditions(call.read_request, call.pictures, call.heard, call.notes) for call in calls
-            ]
-            conditions = join_conditions(separate)
-            noise = torch.cat([self._draw_noise(call.request, conditions.num_references) for call in calls])
+            conditions = join_conditions([self._encode_call(call) for call in calls])
+            noise = torch.cat([draw_video_noise(self, call.request, conditions.num_references) for call in calls])
             noise = noise.to(conditions.text.device)
             self.maybe_free_model_hooks()  # under model offload only a next encoder would send one away; it may not run
 
@@ -260,7 +256,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
                 request.num_inference_steps,
                 on_step=on_step,
                 batch_branches=self.config.batch_branches,
-                window=self._window(request.num_frames, calls),
+                window=choose_window(request.num_frames, self.config, [call.notes for call in calls]),
             )
 
             # 3. Decode
@@ -286,9 +282,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         """Height and width must be multiples of this many pixels."""
         return self.vae.config.scale_factor_spatial * self.transformer.config.patch_size[1]
 
-    def encode_prompt(
-        self, prompt: str, notes: list[str] | None = None, device: torch.device | None = None
-    ) -> Tensor:
+    def encode_prompt(self, prompt: str, notes: list[str] | None = None, device: torch.device | None = None) -> Tensor:
         """Encode a prompt.
 
         Args:
@@ -371,23 +365,9 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         shown = (middle - start) * FRAMES_PER_LATENT
         return Image.fromarray(to_frames(decode_latents(seen, self.vae, frames=[shown])[0])[0])
 
-    def _window(self, num_frames: int, calls: Sequence[Call]) -> int | None:
-        """Latent frames of a window where the videos are longer than trained."""
-        trained = self.config.max_trained_frames
-        if trained is None or count_latents(num_frames) <= count_latents(trained) + LEEWAY:
-            return None
-        for call in calls:
-            call.notes.append(
-                f"Longer than the {trained} frames of training: made of overlapping windows of that length."
-            )
-        return count_latents(trained)
-
-    def _draw_noise(self, request: Request, num_references: int) -> Tensor:
-        scale = self.vae.config.scale_factor_spatial
-        num_latents = count_latents(request.num_frames) + num_references
-        size = request.height // scale, request.width // scale
-        shape = (1, self.transformer.config.out_channels, num_latents, *size)
-        return draw_noise(shape, request.seed)
+    def _encode_call(self, call: Call) -> Conditions:
+        conditions = self.encode_conditions(call.read_request, call.pictures, call.heard, call.notes)
+        return replace(conditions, known=call.known)
 
 
 def _call_each(*callbacks: Callable[[StepState], None] | None) -> Callable[[StepState], None]:

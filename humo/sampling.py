@@ -4,6 +4,8 @@ Latents stay in float32; the transformer is called once per branch that the guid
 dtype. Time is diffusers': sigma 1 is noise, x = (1 - sigma) x0 + sigma noise, v = noise - x0, timestep =
 1000 sigma.
 
+What is known beforehand, if anything is, stays (`humo.known`, ours).
+
 Source: HuMo released code (`generate.py::inference`); UniPC through diffusers.
 """
 
@@ -23,8 +25,10 @@ from torch import Tensor
 
 from humo.focus import FaceMaskPredictor
 from humo.guidance import FIRST_SIGMA, Branch, Rule, Weights
+from humo.known.latents import Known, KnownPath, join_known
 from humo.layers.guidance_embedding import guidance_scalars
 from humo.layers.key_value_cache import ConditionMemory
+from humo.layers.step_caches import describe_cache
 from humo.layers.windows import blend_windows, plan_windows
 from humo.references import assemble_input
 from humo.transformer import HuMoTransformer3DModel
@@ -56,6 +60,8 @@ class Conditions:
     guidance: tuple[float, ...] | None = None
     """Scales and span of the step; distilled models only (`humo.layers.guidance_embedding`), for which the loop sets
     it."""
+    known: Known | None = None
+    """What stays as it is (`humo.known`, ours); None for nothing."""
 
     def window(self, place: slice) -> Conditions:
         """The conditions of the video frames `place` followed by the references.
@@ -68,7 +74,8 @@ class Conditions:
         if audio is not None:
             num_video = audio.shape[1] - self.num_references
             audio = torch.cat([audio[:, place], audio[:, num_video:]], dim=1)
-        return replace(self, audio=audio, black_video=None if black is None else black[:, :, :length])
+        known = None if self.known is None else self.known.window(place)
+        return replace(self, audio=audio, black_video=None if black is None else black[:, :, :length], known=known)
 
     def with_guidance(self, rule: Rule, sigma: float, next_sigma: float) -> Conditions:
         """The conditions of a distilled model for a step; see `humo.layers.guidance_embedding.guidance_scalars`."""
@@ -81,6 +88,8 @@ def join_conditions(parts: Sequence[Conditions]) -> Conditions:
     for each in fields(Conditions):
         values = [getattr(one, each.name) for one in parts]
         joined[each.name] = torch.cat(values) if isinstance(values[0], Tensor) else values[0]
+    if joined["known"] is not None:
+        joined["known"] = join_known([one.known for one in parts if one.known is not None])
     return Conditions(**joined)
 
 
@@ -213,10 +222,14 @@ def denoise(
     _, *patch = transformer.config.patch_size
     token_grid = noise.shape[3] // patch[0], noise.shape[4] // patch[1]
     has_image, has_audio = conditions.references is not None, conditions.audio is not None
+    if conditions.known is not None:
+        conditions.known.check((*noise.shape[:2], num_video, *noise.shape[3:]), describe_cache(transformer))
     latents, memory = noise.float(), ConditionMemory.on(noise.device)
+    path = KnownPath(conditions.known, latents)
     set_timesteps(scheduler, num_inference_steps)
-    for index, timestep in enumerate(scheduler.timesteps.tolist()):
-        sigma = float(scheduler.sigmas[index])
+    for count, (index, goes_back) in enumerate(path.visits(num_inference_steps)):
+        timestep, sigma = float(scheduler.timesteps[index]), float(scheduler.sigmas[index])
+        latents = path.put_back(latents, sigma)
         if transformer.config.guidance_embeds:  # one pass, which is told what guidance would do
             conditions = conditions.with_guidance(guidance, sigma, float(scheduler.sigmas[index + 1]))
             weights = {Branch(True, has_image, has_audio): 1.0}
@@ -225,8 +238,13 @@ def denoise(
         velocity = guided_velocity(
             transformer, latents, timestep, weights, conditions, batch_branches, window, index, memory
         )
-        before = latents
+        velocity, before = path.correct(velocity), latents
         latents = scheduler.step(velocity, scheduler.timesteps[index], latents, return_dict=False)[0]  # type: ignore[arg-type]  # any Tensor will do
+        if goes_back:
+            latents = path.go_back(latents, float(scheduler.sigmas[index + 1]), sigma, count)
+            set_timesteps(scheduler, num_inference_steps)  # forgets a multistep solver's history, of another noise
+            scheduler.set_begin_index(index)
+            continue
         if on_step is not None:
             on_step(
                 StepState(

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from humo.guidance import Rule, describe_rule, read_rule
+from humo.known import Known
 from humo.layers.context_parallel import draw_seed
 from humo.media import Sound, read_picture, read_sound, write_video
 from humo.media.clips import to_moviepy
@@ -39,6 +40,7 @@ class Call:
         notes: what was decided for the caller, in sentences; grows while the video is made.
         portrait: what was read of a photograph that was drawn; None where the pictures are shown as they are.
         prompt_read: what the model reads in the place of the prompt; None for the prompt itself.
+        known: what stays as it is, batch size 1; None for nothing.
     """
 
     request: Request
@@ -49,6 +51,7 @@ class Call:
     notes: list[str]
     portrait: Portrait | None = None
     prompt_read: str | None = None
+    known: Known | None = None
 
     @property
     def mode(self) -> str:
@@ -71,7 +74,8 @@ class Call:
     def shape(self) -> dict[str, Any]:
         """What must be the same in calls that are made together: all but texts, seed, and what is seen and heard."""
         own = ("prompt", "negative_prompt", "seed", "portrait", "prompt_read")
-        return {name: value for name, value in self.settings.items() if name not in own}
+        resampling = None if self.known is None else self.known.resampling
+        return {name: value for name, value in self.settings.items() if name not in own} | {"resampling": resampling}
 
 
 @dataclass

@@ -6,14 +6,16 @@ rounded silently; what is decided for the caller is written into the notes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from humo.layers.windows import LEEWAY
 from humo.media import Sound
 from humo.system.ranges import MAX_PROMPT_LENGTH, check_seed, read_whole, short
-from humo.timing import FPS, SAMPLE_RATE, check_num_frames, frames_for_sound, longest_by_sound
+from humo.timing import FPS, SAMPLE_RATE, check_num_frames, count_latents, frames_for_sound, longest_by_sound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +114,25 @@ def choose_num_frames(sound: Sound | None, config: Any, notes: list[str]) -> int
     num_frames = frames_for_sound(len(sound.original), sound.rate, longest)
     notes.append(f"The sound sets the length: {num_frames} frames, {num_frames / FPS:.2f} s.")
     return num_frames
+
+
+def choose_window(num_frames: int, config: Any, notes: Sequence[list[str]]) -> int | None:
+    """Latent frames of a window (`humo.layers.windows`) where a video is longer than the model was trained on.
+
+    Args:
+        num_frames: of the video.
+        config: of the pipeline.
+        notes: of each call, told of it.
+
+    Returns:
+        Latent frames; None where the whole video is seen at once.
+    """
+    trained = config.max_trained_frames
+    if trained is None or count_latents(num_frames) <= count_latents(trained) + LEEWAY:
+        return None
+    for each in notes:
+        each.append(f"Longer than the {trained} frames of training: made of overlapping windows of that length.")
+    return count_latents(trained)
 
 
 def fit_sound(sound: Sound, num_frames: int, notes: list[str]) -> tuple[np.ndarray, tuple[np.ndarray, int]]:

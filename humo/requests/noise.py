@@ -8,10 +8,14 @@ by `RandomState`, whose numbers NumPy has promised not to change. All of this fi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from humo.requests.checks import Request
+from humo.timing import count_latents
 
 _BITS = 32
 """Of a seed that torch's generator reads."""
@@ -32,3 +36,17 @@ def draw_noise(shape: Sequence[int], seed: int) -> Tensor:
         return torch.randn(tuple(shape), generator=torch.Generator("cpu").manual_seed(lower))
     drawn = np.random.RandomState([lower, upper]).standard_normal(tuple(shape))
     return torch.from_numpy(drawn.astype(np.float32))
+
+
+def draw_video_noise(pipe: Any, request: Request, num_references: int) -> Tensor:
+    """The noise that a video begins from, references' slots included, (1, z, f, h, w), float32, on the CPU.
+
+    Args:
+        pipe: any HuMo pipeline.
+        request: numbers and seed.
+        num_references: slots at the end of latent time.
+    """
+    scale = pipe.vae.config.scale_factor_spatial
+    size = request.height // scale, request.width // scale
+    num_latents = count_latents(request.num_frames) + num_references
+    return draw_noise((1, pipe.transformer.config.out_channels, num_latents, *size), request.seed)
