@@ -1,4 +1,4 @@
-"""What somebody has said so far, on the clock of the video: the sound of each frame, and the seconds before it. Ours."""
+"""What somebody has said so far, on the clock of the video: the sound of each frame, and the seconds before. Ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from humo.media import LOUDEST
 from humo.media.sounds import MAX_RATE, MIN_RATE, resample
-from humo.system.ranges import short
+from humo.system.ranges import is_whole, short
 from humo.timing import FPS
 
 
@@ -26,9 +26,7 @@ class HeardSound:
     """
 
     def __init__(self, rate: int, memory: int) -> None:
-        if isinstance(rate, bool) or not isinstance(rate, int) or not MIN_RATE <= rate <= MAX_RATE:
-            raise ValueError(f"the sound's rate is {short(rate)}: give a whole number of Hz from 8000 to 192000.")
-        self.rate, self._memory = rate, memory
+        self.rate, self._memory = read_rate(rate), memory
         self._first = self.sample_of(-memory)
         """Number of the oldest sample that is kept."""
         self._kept = np.zeros(-self._first, np.float32)
@@ -86,15 +84,27 @@ class HeardSound:
                 self._kept = self._kept[number - self._first :].copy()
                 self._first = number
 
-    def leave_out(self, frame: int, stop: int) -> None:
-        """Take the frames from `frame` on, before `stop`, out: what follows moves up."""
+    def leave_out(self, frame: int, stop: int) -> int:
+        """Take the frames from `frame` on, before `stop`, out: what follows moves up. Returns the samples that went."""
         with self._lock:
             begin, end = self.sample_of(frame) - self._first, self.sample_of(stop) - self._first
             self._kept = np.concatenate([self._kept[:begin], self._kept[end:]])
+            return end - begin
 
     def _cut(self, begin: int, end: int) -> np.ndarray:
         with self._lock:
             return self._kept[begin - self._first : end - self._first].copy()
+
+
+def read_rate(rate: object) -> int:
+    """Samples a second that may be heard.
+
+    Raises:
+        ValueError: if it is no whole number from 8,000 to 192,000.
+    """
+    if not is_whole(rate, MIN_RATE, MAX_RATE):
+        raise ValueError(f"the sound's rate is {short(rate)}: give a whole number of Hz from 8000 to 192000.")
+    return int(rate)  # type: ignore[call-overload]  # a whole number, as was seen
 
 
 def read_chunk(samples: np.ndarray) -> np.ndarray:

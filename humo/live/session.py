@@ -1,7 +1,7 @@
 """The live video: sound goes in, and frames that speak along come out, piece after piece without a seam.
 
-A piece is made in a window of latent frames as long as the model was trained on. Its beginning is known, the frames that
-were made last; its end is thrown away, for what the network and the codec draw at the end of a window lacks what
+A piece is made in a window of latent frames as long as the model was trained on. Its beginning is known, the frames
+that were made last; its end is thrown away, for what the network and the codec draw at the end of a window lacks what
 follows. Between them lies the piece. Text and pictures are encoded once; each latent frame keeps its noise, also where
 it lies in two windows; the sound is heard with the seconds before it.
 
@@ -10,7 +10,7 @@ it lies in two windows; the sound is heard with the seconds before it.
 
 The first latent frame of a window stands for one frame, which is encoded anew (in training nothing else lies there).
 A first window, made to silence, shows the person before anybody speaks. Where no picture says who it is, its last frame
-is the picture from then on, so that they stay who they are.
+is the picture from then on, so that they stay who they are; of drawn people one is drawn (`humo.live.settling`).
 
 From a word to its mouth it takes the length of a piece, that of a latent frame, and what making it takes. All ours.
 """
@@ -31,6 +31,7 @@ from torch import Tensor
 
 from humo.audio import encode_audio, window_audio
 from humo.guidance import Rule
+from humo.known import Known
 from humo.layers.decoding import decode_latents, to_frames
 from humo.live.heard import HeardSound
 from humo.live.level import LevelKeeper
@@ -39,7 +40,7 @@ from humo.live.settling import settle
 from humo.references import encode_references, encode_video, to_pixels
 from humo.requests.call import Picture, read_call
 from humo.requests.noise import draw_noise
-from humo.sampling import Conditions, Known, StepState, StopGeneration, denoise
+from humo.sampling import Conditions, StepState, StopGeneration, denoise
 from humo.system.ranges import LARGEST_SEED
 from humo.system.threads import adjust_threads, begin_threads
 from humo.timing import FPS, FRAMES_PER_LATENT, SAMPLES_PER_FRAME, count_frames
@@ -63,6 +64,8 @@ class Piece:
     """RGB, uint8 (f, height, width, 3)."""
     sound: np.ndarray
     """What is played with them, float32 (samples,), at the rate at which it was heard."""
+    last_sample: int
+    """How many samples had been heard at its end, those included that were left out."""
     timing: Timing
 
     @property
@@ -126,16 +129,16 @@ class LiveSession:
             seed=None if seed is None else min(seed, LARGEST_SEED),
             as_is=as_is,
         )
-        if pipe.config.rewords_prompts:
-            read = self._call.read_request.prompt
-            settled = settle(read, self.seed, self._call.notes)
-            self._call.prompt_read = settled if settled != self._call.request.prompt else None
+        if pipe.config.rewords_prompts and pipe.config.draws_photographs:
+            self._call = settle(self._call, pipe.config.default_height)
         self.rate, self.notes, self.meter = rate, self._call.notes, Meter()
         self.opening, self.left_out = np.zeros((0, 0, 0, 3), np.uint8), 0.0
         at_once = pipe.audio_encoder.config.max_source_positions // 2  # frames that the encoder hears
         self._memory = max(at_once, num_frames)
         self._heard, self._level = HeardSound(rate, self._memory), LevelKeeper(pipe.config.heard_level)
         self._arrivals: list[tuple[int, float]] = []
+        self._gone = 0  # samples that were left out
+        self._scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config)  # the pipeline's own may be in use
         self._number, self._stop, self._lock = 0, threading.Event(), threading.Lock()
         self._conditions: Conditions | None = None
         self._latents = self._noise = self._slots = torch.empty(0)
@@ -233,7 +236,7 @@ class LiveSession:
         self.meter.count(timing, len(frames) / FPS, self._heard_at(self._heard.sample_of(stop)))
         self._heard.forget(stop)
         self._number += 1
-        return Piece(self._number - 1, frames, sound, timing)
+        return Piece(self._number - 1, frames, sound, self._heard.sample_of(stop) + self._gone, timing)
 
     def _draw_noise(self, seed: int, num_latents: int) -> Tensor:
         request, scale = self._call.request, self._pipe.vae.config.scale_factor_spatial
@@ -271,7 +274,7 @@ class LiveSession:
         pipe = self._pipe
         return denoise(
             pipe.transformer,
-            pipe.scheduler,
+            self._scheduler,
             self._call.rule,
             conditions,
             torch.cat([noise, self._slots], dim=2),
@@ -310,9 +313,9 @@ class LiveSession:
         """Where more waits than can be caught up with, leave its beginning out."""
         if self._waiting <= MOST_WAITING * FPS:
             return
-        frames, before = self._waiting, self._heard.num_samples
-        self._heard.leave_out(self._begin, self._begin + frames)
+        frames = self._waiting
+        gone = self._heard.leave_out(self._begin, self._begin + frames)
         self.left_out += frames / FPS
+        self._gone += gone
         with self._lock:
-            gone = before - self._heard.num_samples
             self._arrivals = [(number - gone, at) for number, at in self._arrivals]

@@ -109,10 +109,16 @@ def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
+def chromium(microphone: Path | None = None) -> Iterator[Browser]:
+    """Debian's Chromium, without a window.
+
+    Args:
+        microphone: WAV that is heard by its microphone, again and again; a context still has to permit that.
+    """
+    heard = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={microphone}"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        flags = FLAGS + (heard if microphone else [])
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
         yield browser
         browser.close()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from humo.space.jobs.batching import Batches
 from humo.space.jobs.job import Job, Model, Run, Task, moments_of
 from humo.space.jobs.queue import JobQueue
 from humo.space.temporary import DiskQuota
+from humo.system.turns import Turns
 
 MAX_JOBS = 10
 """Jobs at a time for each place, the running ones and those that wait."""
@@ -37,7 +39,11 @@ class JobManager:
         """
         self.quota = quota
         self._model, self._batches, self._max_jobs = model, batches, MAX_JOBS * places
-        self._queue = JobQueue(model, run or moments_of(model), places, self._most_together)
+        self.turns = Turns() if run is None else None
+        """Of the device here, which something live may share; None where others do the work."""
+        self.is_shared: Callable[[], bool] = lambda: False
+        """Whether something live shares the device now: then a step must be short, and each job is done alone."""
+        self._queue = JobQueue(model, run or moments_of(model), places, self._most_together, self.turns)
         self._jobs: dict[str | None, Job] = {}
         self._lock = threading.Lock()
 
@@ -71,6 +77,8 @@ class JobManager:
             last.end()
 
     def _most_together(self, task: Task) -> int:
+        if self.is_shared():
+            return 1
         return (self._batches or Batches.of_pipeline(self._model.get())).most(task)
 
     def stop(self, visitor: str | None) -> None:

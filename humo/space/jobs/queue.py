@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from humo.space.jobs.job import Job, Model, Phase, Run, Stopped, Task
+from humo.system.turns import Turns
 
 logger = logging.getLogger(__name__)
+_END = object()
 
 
 class JobQueue:
@@ -25,12 +28,19 @@ class JobQueue:
         run: how a task is run.
         places: jobs, or batches of them, at a time.
         most_together: the largest batch of which a task may be part; asked once the model is there.
+        turns: taken for each step, where something live shares the device.
     """
 
     def __init__(
-        self, model: Model, run: Run, places: int = 1, most_together: Callable[[Task], int] = lambda task: 1
+        self,
+        model: Model,
+        run: Run,
+        places: int = 1,
+        most_together: Callable[[Task], int] = lambda task: 1,
+        turns: Turns | None = None,
     ) -> None:
         self._model, self._run, self._places, self._most_together = model, run, places, most_together
+        self._turns = turns
         self._waiting: list[Job] = []
         self._busy = 0
         self._lock = threading.Lock()
@@ -114,13 +124,22 @@ class JobQueue:
         tasks: list[Any] = [job.task for job in jobs]
         values = self._run(tasks[0] if len(tasks) == 1 else tasks[0].as_batch(tasks[1:]))
         try:
-            for value in values:
+            for value in self._in_turns(values):
                 if all(job.is_stopped or job.is_over for job in jobs):
                     raise Stopped
                 for job, update in zip(jobs, _each(value, len(jobs)), strict=True):
                     job.take(update)
         finally:
             values.close()
+
+    def _in_turns(self, values: Iterator[Any]) -> Iterator[Any]:
+        """Values, each computed in a turn of its own."""
+        while True:
+            with nullcontext() if self._turns is None else self._turns.patient():
+                value = next(values, _END)
+            if value is _END:
+                return
+            yield value
 
 
 def _each(value: Any, count: int) -> tuple[Any, ...]:
