@@ -281,7 +281,7 @@ const figures = (own) => {
         caught_up: `${own.caughtUp.toFixed(1)} s`,
         time: `${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')}`,
     });
-    element.dataset.pieces = String(own.last + 1);
+    part('shown').dataset.pieces = String(own.last + 1);
 };
 const draw = (own) => {
     if (own.isOver) return;
@@ -291,7 +291,10 @@ const draw = (own) => {
     if (piece && piece.from <= now) {
         const at = Math.min(piece.frames.length - 1, Math.floor((now - piece.from) * piece.head.fps));
         const {width, height} = piece.head;
-        if (at >= 0) paint.drawImage(piece.strip, 0, piece.frames[at] * height, width, height, 0, 0, width, height);
+        if (own.drawn !== piece.strip || own.drawnAt !== at) {  // a canvas that is painted is put together anew
+            paint.drawImage(piece.strip, 0, piece.frames[at] * height, width, height, 0, 0, width, height);
+            [own.drawn, own.drawnAt] = [piece.strip, at];
+        }
         if (now >= piece.to && own.ends >= own.voiceEnds && own.queue.length === 1) return end(own, 'The voice has spoken.');
     }
     requestAnimationFrame(() => draw(own));
