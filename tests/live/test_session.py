@@ -178,7 +178,7 @@ def test_stop_ends_a_piece_at_its_next_step(mini_pipeline: HuMoPipeline, said: n
 
 def test_sound_may_come_while_a_piece_is_made(mini_pipeline: HuMoPipeline, said: np.ndarray) -> None:
     session = live(mini_pipeline)
-    stretches = np.array_split(np.tile(said, 2), 100)
+    stretches = np.array_split(said, 100)
     thread = threading.Thread(target=lambda: [session.hear(stretch) for stretch in stretches])
     thread.start()
     pieces = made(session)
@@ -186,7 +186,7 @@ def test_sound_may_come_while_a_piece_is_made(mini_pipeline: HuMoPipeline, said:
     session.finish()
     pieces += made(session)
     sound = np.concatenate([piece.sound for piece in pieces])
-    np.testing.assert_array_equal(sound[: 2 * len(said)], np.tile(said, 2))
+    np.testing.assert_array_equal(sound[: len(said)], said)
 
 
 def test_memory_stays(mini_pipeline: HuMoPipeline) -> None:

@@ -187,7 +187,7 @@ def test_what_cannot_be_drawn_is_told(hub: LiveHub) -> None:
     broadcast = hub.open("a", VideoRequest(prompt="a woman", height=65, is_fast=True), RATE)
     broadcast.join()
     told = broadcast.next_piece(-2, 0)
-    assert isinstance(told, dict) and told["over"].startswith("height must be a multiple of 16")
+    assert isinstance(told, dict) and told["over"].startswith("height must be a multiple of 32")
     with pytest.raises(ValueError, match="8000 to 192000"):
         hub.open("a", ASK, "fast")
 
