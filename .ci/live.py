@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
-from pages import EXAMPLES, chromium, process_at, serve  # noqa: E402
+from pages import EXAMPLES, chromium, heard_by_microphone, process_at, serve  # noqa: E402
 
 MIB = 2**20
 FIGURES = ("delay", "factor", "underruns", "losses", "left_out", "caught_up")
@@ -31,7 +31,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as folder,
         serve(Path(folder), settings=settings) as address,
-        chromium(microphone=options.voice) as browser,
+        chromium(*heard_by_microphone(options.voice)) as browser,
     ):
         page = browser.new_context(permissions=["microphone"]).new_page()
         page.goto(address)

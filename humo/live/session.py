@@ -48,7 +48,7 @@ from humo.timing import FPS, FRAMES_PER_LATENT, SAMPLES_PER_FRAME, count_frames
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
 
-PIECE, CONTEXT, AHEAD = 6, 6, 1
+PIECE, CONTEXT, AHEAD = 5, 6, 1
 """Latent frames of a piece, of what is known before it, and of what is thrown away after it."""
 MOST_WAITING = 3.0
 """Seconds of sound beyond a piece's that may wait; what is more is left out, the oldest first."""

@@ -43,7 +43,7 @@ def settle(call: Call, size: int) -> Call:
     for name in OUTSIDE:
         prompt = prompt if name in named else add_words(prompt, name, chosen[name])
     if prompt != understood.prompt and len(prompt) <= MAX_PROMPT_LENGTH:
-        call.notes.append(f"What the text leaves open is decided for the whole live video: {prompt}")
+        call.notes.append(f"What the text leaves open is decided for the whole live video: {prompt}.")
         call = replace(call, prompt_read=prompt)
     if call.pictures:
         return call

@@ -108,17 +108,20 @@ def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
     raise AssertionError(f"no answer: {log.read_text()}")
 
 
+def heard_by_microphone(sound: Path) -> list[str]:
+    """Flags of a Chromium whose microphone hears a WAV, again and again; a context still has to permit that."""
+    return ["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={sound}"]
+
+
 @contextmanager
-def chromium(microphone: Path | None = None) -> Iterator[Browser]:
+def chromium(*flags: str) -> Iterator[Browser]:
     """Debian's Chromium, without a window.
 
     Args:
-        microphone: WAV that is heard by its microphone, again and again; a context still has to permit that.
+        flags: beside the usual ones.
     """
-    heard = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={microphone}"]
     with sync_playwright() as playwright:
-        flags = FLAGS + (heard if microphone else [])
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, *flags])
         yield browser
         browser.close()
 

@@ -7,7 +7,8 @@ const paint = canvas.getContext('2d');
 const address = (id, path) =>
     new URL(`${new URL(window.gradio_config?.root ?? '.', document.baseURI).pathname.replace(/\/$/, '')}/live/${id}/${path}`,
         location.origin);
-const MARGIN = 0.15;  // seconds from a piece's coming to its playing: as much may the next one be late
+const MARGIN = 0.15, MORE = 0.05, MOST_MARGIN = 0.35;  // seconds from a piece's coming to its playing: as much may the
+// next one be late; more after each that was later
 const LATENT = 4 / 25;  // seconds of sound that are sent at once: pieces begin and end at multiples of it
 const MOST_UNSENT = 2;  // seconds of sound that wait for a lost connection; what is older is left out
 const PATIENCE = 20;  // seconds without an answer after which it is given up
@@ -70,7 +71,7 @@ const begin = async () => {
         context, source, id: null, stream: null, isOver: false, isPaused: false, isLost: false, isAnchored: false,
         unsent: [], numUnsent: 0, next: 0, marks: [], quietSince: 0, heardAt: performance.now(),
         last: -2, endsAt: 0, ends: 0, slacks: [], queue: [], loudest: 0,
-        underruns: 0, losses: 0, leftOut: 0, caughtUp: 0, most: 0, voiceEnds: Infinity,
+        margin: MARGIN, underruns: 0, losses: 0, leftOut: 0, caughtUp: 0, most: 0, voiceEnds: Infinity,
     };
     show(true);
     say('Waiting for the microphone.');
@@ -232,15 +233,18 @@ const schedule = (own, head, samples, strip) => {
     const {context} = own;
     const now = context.currentTime;
     if (!own.isAnchored || own.endsAt < now) {  // the first, or too late
-        if (own.isAnchored) own.underruns++;
+        if (own.isAnchored) {
+            own.underruns++;
+            own.margin = Math.min(own.margin + MORE, MOST_MARGIN);
+        }
         own.isAnchored = true;
-        own.endsAt = now + MARGIN;
+        own.endsAt = now + own.margin;
         own.slacks = [];
     }
     own.slacks.push(own.endsAt - now);
-    if (own.slacks.length > 4) own.slacks.shift();
-    const excess = own.slacks.length < 4 ? 0 : Math.min(...own.slacks) - 1.5 * MARGIN;
-    const frames = excess > 2 / head.fps ? kept(own, head, samples, excess) : Array.from({length: head.frames}, (_, at) => at);
+    if (own.slacks.length > 5) own.slacks.shift();
+    const excess = own.slacks.length < 5 ? 0 : Math.min(...own.slacks) - own.margin;
+    const frames = excess > 1 / head.fps ? kept(own, head, samples, excess) : Array.from({length: head.frames}, (_, at) => at);
     const length = head.samples / head.frames;
     const played = new Float32Array(frames.length * Math.round(length));
     const cut = Math.round(length);

@@ -19,11 +19,11 @@ PLAYER = Path(__file__).with_name("player.js").read_text(encoding="utf-8")
 _SOURCES = (("microphone", "Microphone"), ("voice", "The voice above: uploaded, recorded, or spoken from a sentence"))
 _TOLD = (
     ("delay", "From word to mouth"),
-    ("factor", "Seconds of computing a second (below 1 it keeps up)"),
-    ("underruns", "Times the picture stood still"),
+    ("factor", "Computing, in seconds a second"),
+    ("underruns", "Times the picture had to wait"),
     ("losses", "Times the connection was lost"),
     ("left_out", "Left out"),
-    ("caught_up", "Shortened in pauses, to catch up"),
+    ("caught_up", "Shortened in pauses"),
     ("time", "Time left"),
 )
 _INTRODUCTION = """<p class="humo-detail">Speak, and the person of this tab speaks along, about a second and a half

@@ -254,7 +254,7 @@ def read_request(
     person = None if inputs.maker is None else values[inputs.maker.person]
     if person is not None:
         image = person.portrait
-    inputs.mode.check(image, audio or is_live)
+    inputs.mode.check(image, True if is_live else audio)
     seed, num_frames = values[settings.seed], None
     if values[settings.is_random] or seed is None:
         seed = secrets.randbelow(2**31)

@@ -92,8 +92,8 @@ def test_a_piece_comes_with_its_sound_and_its_pictures(live: Broadcast) -> None:
     spoken = said(NEEDED)
     live.hear(0, spoken)
     head, sound, strip = unpacked(live.next_piece(-1, PATIENCE))
-    assert (head["number"], head["frames"], head["fps"], head["rate"], head["end"]) == (0, 24, 25, RATE, LENGTH)
-    assert strip.size == (64, 24 * 64) and strip.format == "JPEG"
+    assert (head["number"], head["frames"], head["fps"], head["rate"], head["end"]) == (0, 4 * PIECE, 25, RATE, LENGTH)
+    assert strip.size == (64, 4 * PIECE * 64) and strip.format == "JPEG"
     np.testing.assert_allclose(sound, spoken[:LENGTH], atol=1)
     assert 0 < head["seconds_left"] <= 600 and head["factor"] > 0
 

@@ -6,6 +6,7 @@ Run: python -m pytest tests/space/live/test_browser_live.py
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import soundfile
 import tiny
 from axe import violations
-from pages import EXAMPLES, SECOND, Visit, chromium, serve
+from pages import EXAMPLES, FLAGS, SECOND, Visit, chromium, heard_by_microphone, serve
 from playwright.sync_api import Browser, BrowserContext, expect
 
 pytestmark = pytest.mark.slow
@@ -33,7 +34,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium whose microphone hears a voice, again and again."""
     voice = tmp_path_factory.mktemp("voice") / "voice.wav"
     soundfile.write(voice, tiny.said("a blue bird sings in my garden", 0.8), 16_000, subtype="PCM_16")
-    with chromium(microphone=voice) as browser:
+    with chromium(*heard_by_microphone(voice)) as browser:
         yield browser
 
 
@@ -163,11 +164,12 @@ def test_a_microphone_that_is_refused(browser: Browser, server: str) -> None:
         assert visit.complaints == []
 
 
-def test_a_silent_microphone(server: str, tmp_path) -> None:
+def test_a_silent_microphone(browser: Browser, server: str, tmp_path) -> None:
     soundfile.write(tmp_path / "silence.wav", np.zeros(32_000), 16_000)
+    flags = [*FLAGS, *heard_by_microphone(tmp_path / "silence.wav")]
     with (
-        chromium(microphone=tmp_path / "silence.wav") as browser,
-        browser.new_context(permissions=["microphone"]) as context,
+        browser.browser_type.launch(executable_path=shutil.which("chromium"), args=flags) as other,
+        other.new_context(permissions=["microphone"]) as context,
     ):
         visit = opened(context, server)
         visit.page.locator(SPEAK).click()
