@@ -26,8 +26,8 @@ _TOLD = (
     ("caught_up", "Shortened in pauses"),
     ("time", "Time left"),
 )
-_INTRODUCTION = """<p class="humo-detail">Speak, and the person of this tab speaks along, about a second and a half
-later: so long it takes until a word is heard to its end and drawn. With loudspeakers the microphone hears them too: use
+_INTRODUCTION = """<p class="humo-detail">Speak, and the person of this tab speaks along, less than two seconds later:
+so long it takes until a word is heard to its end and drawn. With loudspeakers the microphone hears them too: use
 headphones, or turn the sound off.</p>"""
 
 
