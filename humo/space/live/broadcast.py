@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from humo.live.session import LiveSession
+from humo.media import Sound
 from humo.sampling import StopGeneration
 from humo.space.jobs.job import Model, Stopped
 from humo.space.jobs.request import VideoRequest
@@ -48,7 +49,7 @@ class Asked:
     """Hz of the sound that comes in."""
     seconds: float
     """Of the session at most."""
-    voice: Path | None = None
+    voice: Path | Sound | None = None
     """A sound of the visitor's, which the player speaks in place of a microphone."""
 
 

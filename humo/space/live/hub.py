@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from humo.live.heard import read_rate
+from humo.media import Sound
 from humo.space.jobs.job import Model
 from humo.space.jobs.request import VideoRequest
 from humo.space.live.broadcast import Asked, Broadcast
@@ -42,7 +43,9 @@ class LiveHub:
         self._place: _Place | None = None
         self._lock = threading.Lock()
 
-    def open(self, visitor: str | None, request: VideoRequest, rate: object, voice: Path | None = None) -> Broadcast:
+    def open(
+        self, visitor: str | None, request: VideoRequest, rate: object, voice: Path | Sound | None = None
+    ) -> Broadcast:
         """Begin a visitor's session; an earlier one of the same visitor ends.
 
         Args:

@@ -7,7 +7,7 @@ const paint = canvas.getContext('2d');
 const address = (id, path) =>
     new URL(`${new URL(window.gradio_config?.root ?? '.', document.baseURI).pathname.replace(/\/$/, '')}/live/${id}/${path}`,
         location.origin);
-const MARGIN = 0.15, MORE = 0.05, MOST_MARGIN = 0.35;  // seconds from a piece's coming to its playing: as much may the
+const MARGIN = 0.2, MORE = 0.05, MOST_MARGIN = 0.35;  // seconds from a piece's coming to its playing: as much may the
 // next one be late; more after each that was later
 const LATENT = 4 / 25;  // seconds of sound that are sent at once: pieces begin and end at multiples of it
 const MOST_UNSENT = 2;  // seconds of sound that wait for a lost connection; what is older is left out

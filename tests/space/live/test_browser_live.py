@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import tiny
 from axe import violations
-from pages import EXAMPLES, FLAGS, SECOND, Visit, chromium, heard_by_microphone, serve
+from pages import EXAMPLES, FLAGS, SECOND, Visit, chromium, heard_by_microphone, process_at, serve
 from playwright.sync_api import Browser, BrowserContext, expect
 
 pytestmark = pytest.mark.slow
@@ -110,6 +110,23 @@ def test_one_speaks_and_the_person_speaks_along(context: BrowserContext, server:
     visit.page.on("request", lambda request: asked.append(request.url))
     visit.page.wait_for_timeout(2 * SECOND)
     assert [url for url in asked if "/live/" in url] == [] and visit.complaints == []
+
+
+def test_a_slow_second_is_caught_up_with_in_pauses(context: BrowserContext, server: str) -> None:
+    visit = opened(context, server)
+    visit.page.locator(SPEAK).click()
+    wait_for_pieces(visit, 3)
+    before = int(told(visit, "underruns"))
+    process = process_at(server)
+    process.suspend()
+    visit.page.wait_for_timeout(3 * SECOND)
+    process.resume()
+    field = "Number.parseFloat(document.querySelector('#player-TA [data-live=told-{}]').textContent)"
+    visit.page.wait_for_function(f"{field.format('underruns')} > {before}")
+    visit.page.wait_for_function(f"{field.format('caught_up')} > 0.5")
+    assert told(visit, "losses") == "0"
+    stopped(visit)
+    assert visit.complaints == []
 
 
 def test_a_lost_connection_is_told_and_found_again(context: BrowserContext, server: str) -> None:
