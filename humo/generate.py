@@ -24,7 +24,7 @@ from humo.media import Sound, check_video_path, read_sound
 from humo.space.jobs.request import Defaults, VideoRequest
 from humo.system.command_line import silence_libraries
 from humo.system.imports import quick_imports
-from humo.system.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_whole
+from humo.system.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_shift, read_whole
 from humo.system.threads import adjust_threads, begin_threads
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ def generate(
     audio: Annotated[
         Path | None, typer.Option(help="A voice; the video lasts as long as it, if the model can (else see --shots).")
     ] = None,
+    shift: Annotated[
+        int, typer.Option(help="Milliseconds, -200 to 200: the mouth moves so much later than the sound is played.")
+    ] = 0,
     preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
     fast: Annotated[bool, typer.Option("--fast", help="The model's fast form: one pass a step, few steps.")] = False,
     cache: Annotated[
@@ -60,6 +63,12 @@ def generate(
         typer.Option(help="first_block or taylor: leave out most of the network at steps that change little."),
     ] = None,
     memory: Annotated[Memory | None, typer.Option(help="Make do with a GPU of this size.")] = None,
+    compile_model: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Compile the transformer: a minute once, kept for mini on a CPU; pays for many videos."
+        ),
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only print where --shots would cut the sound.")] = False,
     shots: Annotated[
         Path | None,
@@ -68,8 +77,22 @@ def generate(
             "same command again goes on where it was stopped. Shot i has the seed --seed + i - 1."
         ),
     ] = None,
+    take: Annotated[
+        Path | None,
+        typer.Option(help="As --shots, but in one unbroken take: in pieces of which each goes on from the one before."),
+    ] = None,
+    continue_from: Annotated[
+        Path | None, typer.Option(help="An mp4 to go on from; what is written holds it too.")
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="4k+1 frames that are known, with --take or --continue-from.")
+    ] = None,
+    first_frame: Annotated[
+        Path | None, typer.Option(help="A picture that is the first frame, rather than a reference.")
+    ] = None,
     frames: Annotated[
-        int | None, typer.Option(help="4k+1 frames at 25 a second; with --shots or --plan the most of a shot.")
+        int | None,
+        typer.Option(help="4k+1 frames at 25 a second; with --shots, --take or --plan the most of a shot or piece."),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Drawn and told if not given.")] = None,
@@ -90,6 +113,7 @@ def generate(
     scales = {"text": text_scale, "image": image_scale, "audio": audio_scale, "switch": switch}
     sizes = {"num_frames": frames, "num_inference_steps": steps, "height": height, "width": width}
     _check_numbers(sizes, seed, scales)
+    read_shift(shift, audio is not None)
     texts = _read_prompts(prompt, prompts)
     if plan:
         given = _given(None if audio is None else read_sound(audio), "--plan")
@@ -98,16 +122,20 @@ def generate(
     if not texts:
         raise ValueError("No prompt is given: describe with --prompt who and what is to be seen.")
     sound = None if audio is None else read_sound(audio)
-    cuts = None
-    if shots is not None:
-        cuts = _plan(_given(sound, "--shots"), preset, frames)
+    cuts, folder = None, shots or take
+    if folder is not None:
+        _check_alone(shots=shots, take=take, continue_from=continue_from, first_frame=first_frame)
+        given = _given(sound, "--shots" if take is None else "--take")
+        cuts = _plan(given, preset, frames) if take is None else _plan_take(given, preset, frames, overlap)
         listed = _cut_list(cuts, texts)
         if _is_main():
             typer.echo(listed, err=True)
     elif len(texts) > 1:
         raise ValueError(f"{len(texts)} prompts are given for one clip: give one, or --shots FOLDER for one a shot.")
+    if overlap is not None and take is None and continue_from is None:
+        raise ValueError("--overlap says how much is known of what comes before: add --take or --continue-from.")
 
-    pipe = _load(preset, None if memory is None else memory.value, fast, cache)
+    pipe = _load(preset, None if memory is None else memory.value, fast, cache, compile_model)
     _check_enlarged(height or pipe.config.default_height, width or pipe.config.default_width, enlarge)
     settings: dict[str, Any] = {
         "num_inference_steps": steps,
@@ -122,17 +150,35 @@ def generate(
         typer.echo(estimate, err=True)
     begin_threads()
     with tqdm(unit="step", desc="generating", file=sys.stderr, disable=not is_main) as bar:
-        if cuts is None or shots is None or sound is None:
+        if cuts is None or folder is None or sound is None:
+            known: dict[str, Any] = {"continue_from": continue_from, "overlap": overlap, "first_frame": first_frame}
             request = VideoRequest(
-                prompt=texts[0], images=tuple(image or ()), audio=sound, num_frames=frames, as_is=as_is, **settings
+                prompt=texts[0],
+                images=tuple(image or ()),
+                audio=sound,
+                num_frames=frames,
+                as_is=as_is,
+                audio_shift=shift,
+                **known,
+                **settings,
             )
-            video: Any = request.run(pipe, on_step=partial(_advance, bar))
+            video: Any = request.run(pipe, on_step=partial(_advance, bar)).whole()
         else:
             from humo.shots.generation import make_shots
 
             show = partial(_advance_shot, bar, len(cuts))
             video = make_shots(
-                pipe, cuts, texts, shots, sound, image=image, on_step=show, is_writer=is_main, as_is=as_is, **settings
+                pipe,
+                cuts,
+                texts,
+                folder,
+                sound,
+                image=image,
+                on_step=show,
+                is_writer=is_main,
+                as_is=as_is,
+                audio_shift=shift,
+                **settings,
             )
     if is_main:
         num_frames = len(video.frames) if cuts is None else cuts[-1].stop
@@ -196,6 +242,26 @@ def _plan(sound: Sound, preset: str, frames: int | None) -> list[Shot]:
     if frames is not None and frames > longest:
         raise ValueError(f"--frames is {frames} but {preset} makes shots of at most {longest}: use {longest}.")
     return plan_shots(sound.original, sound.rate, longest if frames is None else frames)
+
+
+def _plan_take(sound: Sound, preset: str, frames: int | None, overlap: int | None) -> list[Shot]:
+    """Divide a sound into the pieces of a take."""
+    from humo.requests.continuing import OVERLAP
+    from humo.shots.cuts import count_frames
+    from humo.shots.generation import longest_shot
+    from humo.shots.take import plan_take
+
+    longest = longest_shot(_config(preset))
+    if frames is not None and frames > longest:
+        raise ValueError(f"--frames is {frames} but {preset} makes pieces of at most {longest}: use {longest}.")
+    return plan_take(count_frames(sound), frames or longest, OVERLAP if overlap is None else overlap)
+
+
+def _check_alone(**given: Path | None) -> None:
+    """Refuse ways of making a video that exclude each other."""
+    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise ValueError(f"{names[0]} and {names[1]} cannot both be: give one of them.")
 
 
 def _config(preset: str) -> dict[str, Any]:
@@ -293,7 +359,7 @@ def _is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def _load(preset: str, memory: str | None, fast: bool, cache: str | None) -> HuMoPipeline:
+def _load(preset: str, memory: str | None, fast: bool, cache: str | None, is_compiled: bool) -> HuMoPipeline:
     """The pipeline, without the libraries' own progress bars; of several processes each on its own device."""
     with quick_imports():
         from humo.checkpoints import load  # this takes seconds, and a wrong call is refused before
@@ -301,9 +367,11 @@ def _load(preset: str, memory: str | None, fast: bool, cache: str | None) -> HuM
 
     silence_libraries()
     if _num_processes() == 1:
-        return load(preset, memory=memory, fast=fast, cache=cache)
+        return load(preset, memory=memory, fast=fast, cache=cache, compile=is_compiled)
     if cache is not None:  # each process would judge by its own share of the video
         raise ValueError("A cache works in one process only: leave --cache out, or torchrun.")
+    if is_compiled:  # untried, as is what the processes exchange then
+        raise ValueError("Compiled code works in one process only: leave --compile out, or torchrun.")
     from humo.layers.context_parallel import local_device, start
 
     pipe = load(preset, device=local_device(), memory=memory, fast=fast)

@@ -24,7 +24,7 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
 
 from humo.audio import encode_audio, window_audio
+from humo.dubbing.dub import dub
 from humo.focus import FaceMaskPredictor, MaskKeeper, check_masks
 from humo.guidance import Rule
 from humo.layers.decoding import OnFrames, decode_frames
@@ -42,13 +43,14 @@ from humo.layers.loras import LoraLoader
 from humo.layers.step_caches import describe_cache
 from humo.media import Sound
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
-from humo.requests.call import Call, HuMoPipelineOutput, Picture, read_call
+from humo.requests.call import Call, HuMoPipelineOutput, Picture, call_each, read_call
 from humo.requests.checks import Request, choose_window
+from humo.requests.continuing import Beginning, KnownArguments, tell_new
 from humo.requests.noise import draw_video_noise
 from humo.requests.prompt_cache import PromptCache, encode_tokens
 from humo.sampling import Conditions, StepState, denoise, join_conditions
 from humo.system.fast_form_config import SUFFIX
-from humo.timing import FPS, FRAMES_PER_LATENT, count_latents
+from humo.timing import FRAMES_PER_LATENT, count_latents
 from humo.transformer import HuMoTransformer3DModel
 
 
@@ -165,6 +167,8 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         return_masks: bool = False,
         on_frames: OnFrames | None = None,
         as_is: bool = False,
+        audio_shift: int = 0,
+        **known: Unpack[KnownArguments],
     ) -> HuMoPipelineOutput:
         """Make a video.
 
@@ -183,6 +187,9 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             return_masks: also return where the network expects the face.
             on_frames: told each stretch of frames as soon as it is decoded, uint8 (f, height, width, 3).
             as_is: show a photograph as it is to a model of drawn people, which draws it otherwise.
+            audio_shift: -200 to 200 ms by which the mouth moves later than the sound is played, earlier below 0.
+            **known: what stays as it is: `continue_from` with its `overlap`, `first_frame` or `known`
+                (`humo.requests.continuing.KnownArguments`).
 
         Returns:
             The video.
@@ -191,25 +198,17 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             ValueError: if an input is not allowed; the sentence says what to do.
             StopGeneration: if `on_step` raised it.
         """
-        call = read_call(
-            self,
-            prompt,
-            negative_prompt,
-            image,
-            audio,
-            num_frames,
-            height,
-            width,
-            num_inference_steps,
-            guidance,
-            seed,
-            as_is,
-        )
+        given = (prompt, negative_prompt, image, audio, num_frames, height, width, num_inference_steps, guidance, seed)
+        call = read_call(self, *given, as_is, audio_shift, **known)
         if return_masks:
             check_masks("return_masks", self.focus_head, self.transformer)
         masks = MaskKeeper(self.focus_head) if return_masks else None
-        output = self.generate_batch([call], _call_each(masks, on_step), on_frames and [on_frames])[0]
+        output = self.generate_batch([call], call_each(masks, on_step), on_frames and [on_frames])[0]
         return output if masks is None else replace(output, masks=masks.best)
+
+    def dub(self, clip: str | Path | np.ndarray, audio: Any, **options: Any) -> HuMoPipelineOutput:
+        """Give a clip another voice; everything outside of the speaker's mouth stays (`humo.dubbing.dub`, ours)."""
+        return dub(self, clip, audio, **options)
 
     @torch.no_grad()
     def generate_batch(
@@ -261,16 +260,17 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
 
             # 3. Decode
             tells: Sequence[OnFrames | None] = on_frames or [None] * len(calls)
-            videos = [decode_frames(one[None], self.vae, tell) for one, tell in zip(latents, tells, strict=True)]
+            videos = [
+                decode_frames(one[None], self.vae, tell_new(tell, call.overlap))
+                for one, tell, call in zip(latents, tells, calls, strict=True)
+            ]
         finally:
             self.maybe_free_model_hooks()  # also when stopped: nothing stays on the GPU
-        return [self._output(call, frames) for call, frames in zip(calls, videos, strict=True)]
-
-    def _output(self, call: Call, frames: np.ndarray) -> HuMoPipelineOutput:
-        settings = call.settings | {"model": self.model_name}
+        settings = {"model": self.model_name}
         if (cache := describe_cache(self.transformer)) is not None:
             settings["cache"] = cache  # not the exact result
-        return HuMoPipelineOutput(frames, FPS, call.played, call.request.seed, settings, notes=call.notes)
+        made = zip(calls, videos, latents.cpu().numpy(), strict=True)
+        return [call.output(frames, one, settings) for call, frames, one in made]
 
     @property
     def model_name(self) -> str:
@@ -367,13 +367,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
 
     def _encode_call(self, call: Call) -> Conditions:
         conditions = self.encode_conditions(call.read_request, call.pictures, call.heard, call.notes)
-        return replace(conditions, known=call.known)
-
-
-def _call_each(*callbacks: Callable[[StepState], None] | None) -> Callable[[StepState], None]:
-    def call(state: StepState) -> None:
-        for callback in callbacks:
-            if callback is not None:
-                callback(state)
-
-    return call
+        known = call.known
+        if isinstance(known, Beginning):
+            known = known.encode(call.request.num_frames, self.vae, self._execution_device)
+        return conditions if known is None else replace(conditions, known=known)

@@ -39,7 +39,8 @@ def benchmark(
     compare: Annotated[
         list[str] | None,
         typer.Option(
-            help="plain: also as the published code does it, without --random-weights in shorter ways too; wan: with "
+            help="plain: also as the published code does it, without --random-weights in shorter ways too; float32: "
+            "what the narrower numbers change that a small model is loaded in, and where a pass goes; wan: with "
             "--random-weights beside diffusers' Wan of the same size. May be repeated."
         ),
     ] = None,
@@ -52,7 +53,12 @@ def benchmark(
         typer.Option(help="With --random-weights: float32 or bfloat16; default: bfloat16 on a GPU, else float32."),
     ] = None,
     compile_blocks: Annotated[
-        bool, typer.Option("--compile", help="With --random-weights: compile our blocks first.")
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile first, uncounted: the clip's model, with --compare also a way of its own, or "
+            "with --random-weights our blocks.",
+        ),
     ] = False,
     table: Annotated[bool, typer.Option("--table", help="Only print estimates for every memory preset.")] = False,
     tflops: Annotated[float, typer.Option(help="With --table: TFLOP/s that passes are assumed to reach.")] = 100.0,
@@ -84,10 +90,10 @@ def benchmark(
     if job:
         _measure_jobs(preset, seconds, steps, json_path)
         return
-    if (layers is not None or compile_blocks or dtype is not None) and not random_weights:
-        raise ValueError("--layers, --dtype and --compile time a model with random weights: add --random-weights.")
-    if not random_weights and (others := [name for name in compare or () if name != "plain"]):
-        raise ValueError(f"compare must be 'plain' without --random-weights but is {others[0]!r}.")
+    if (layers is not None or dtype is not None) and not random_weights:
+        raise ValueError("--layers and --dtype time a model with random weights: add --random-weights.")
+    if not random_weights and (others := [name for name in compare or () if name not in ("plain", "float32")]):
+        raise ValueError(f"compare must be 'plain' or 'float32' without --random-weights but is {others[0]!r}.")
     if compare and fast:
         raise ValueError("--compare times the fast form beside the others: leave --fast out.")
     if random_weights:
@@ -96,7 +102,12 @@ def benchmark(
         result = measure_model(preset, frames, height, width, compare or (), compile_blocks, layers, dtype=dtype)
         typer.echo(describe_model(result))
     else:
-        result = _measure_clip(preset, seconds, steps, fast, clip, world, page, bool(compare))
+        if is_numbers := "float32" in (compare or ()):
+            _check_numbers()
+        is_compared = "plain" in (compare or ())
+        result = _measure_clip(preset, seconds, steps, fast, clip, world, page, is_compared, compile_blocks)
+        if is_numbers:
+            result["float32"] = _compare_numbers(preset)
     if json_path is not None:
         write_json(json_path, result)
 
@@ -112,9 +123,10 @@ def _measure_against(revision: str, json_path: Path | None) -> None:
 
 def _measure_waiting(preset: str, seconds: float, json_path: Path | None) -> None:
     from humo.benchmarks.waiting import describe_waiting, measure_waiting
+    from humo.space.jobs.job import Model
     from humo.space.jobs.model_choice import load_model
 
-    measured = measure_waiting(load_model(preset).pipe, seconds=seconds)
+    measured = measure_waiting(Model(lambda: load_model(preset).pipe), seconds=seconds)
     typer.echo(describe_waiting(measured))
     if json_path is not None:
         write_json(json_path, [asdict(each) for each in measured])
@@ -131,12 +143,45 @@ def _measure_jobs(preset: str, seconds: float, steps: int | None, json_path: Pat
         write_json(json_path, [asdict(each) | {"ratio": each.ratio} for turns in measured for each in turns])
 
 
+def _check_numbers() -> None:
+    """Refuse before minutes of measuring what has nothing to compare."""
+    import torch
+
+    from humo.loading.memory import default_dtype
+
+    if default_dtype() == torch.float32:
+        raise ValueError(
+            "--compare float32 sets bfloat16 beside it, which this processor does not multiply in hardware: run it on "
+            "one that does (AMX, avx512_bf16), or on a GPU."
+        )
+
+
+def _compare_numbers(preset: str) -> dict[str, Any]:
+    import torch
+
+    from humo.benchmarks.precision import differences as changes
+    from humo.benchmarks.precision.profile import describe_profiles, profile_forms
+
+    narrow, exact = changes.load_forms(preset), changes.load_forms(preset, torch.float32)
+    differences, profiles = changes.measure_differences(narrow, exact), profile_forms((narrow, exact))
+    typer.echo(f"{changes.describe_differences(differences)}\n\n{describe_profiles(profiles)}\n")
+    return {"differences": changes.plain_numbers(differences), "profiles": [asdict(each) for each in profiles]}
+
+
 def _measure_clip(
-    preset: str, seconds: float, steps: int | None, fast: bool, clip: bool, world: bool, page: bool, compare: bool
+    preset: str,
+    seconds: float,
+    steps: int | None,
+    fast: bool,
+    clip: bool,
+    world: bool,
+    page: bool,
+    compare: bool,
+    is_compiled: bool,
 ) -> dict[str, Any]:
     from humo.benchmarks.clip import describe, measure, page_start, world_rates
 
-    result = measure(preset, seconds, steps, fast) if clip else {}
+    result = measure(preset, seconds, steps, fast, is_compiled) if clip else {}
     if world:
         result["world"] = world_rates()
     if page:
@@ -146,7 +191,7 @@ def _measure_clip(
         from humo.checkpoints import load
 
         pipe = load(preset)
-        ways = compare_ways(pipe, Path(pipe.name_or_path))
+        ways = compare_ways(pipe, Path(pipe.name_or_path), is_compiled=is_compiled)
         result["ways"] = plain_numbers(ways)
         typer.echo(describe_ways(ways))
     typer.echo(describe(result))

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from humo.evaluation.cases import Case
-    from humo.evaluation.probes.networks import ProbeOutput
+    from humo.evaluation.probes.networks import ProbeOutput, Probes
     from humo.evaluation.voices.recordings import Recording
+    from humo.pipeline import HuMoPipeline
 
 Scale = Annotated[float | None, typer.Option(help="Guidance; default: the model's own.")]
 
@@ -29,6 +30,9 @@ def evaluate(
     preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
     fast: Annotated[bool, typer.Option("--fast", help="The model's fast form.")] = False,
     cache: Annotated[str | None, typer.Option(help="first_block or taylor (`humo.layers.step_caches`).")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32 or bfloat16; default: bfloat16 where hardware multiplies it.")
+    ] = None,
     modes: Annotated[str, typer.Option(help="Modes, with commas between them.")] = "T,TI,TA,TIA",
     frames: Annotated[int, typer.Option(help="4k+1 frames at 25 a second.")] = 49,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; default: the model's own.", min=1)] = None,
@@ -53,6 +57,17 @@ def evaluate(
         typer.Option(help="Folder of sounds with a .txt beside each; default: Debian's pocketsphinx-testdata."),
     ] = None,
     music: Annotated[Path | None, typer.Option(help="Folder of music for --voices; default: made music.")] = None,
+    takes: Annotated[
+        int | None, typer.Option(help="Measure so many takes of 8 s instead: unbroken, of windows, of shots.", min=2)
+    ] = None,
+    overlap: Annotated[int | None, typer.Option(help="Of --takes: frames known from the piece before.")] = None,
+    resampling: Annotated[int, typer.Option(help="Of --takes: how often each step is done again.", min=0)] = 0,
+    start_sigma: Annotated[
+        float | None, typer.Option(help="Of --takes: noise level at which a piece begins.", min=0, max=1)
+    ] = None,
+    dubs: Annotated[
+        int | None, typer.Option(help="Measure so many dubs instead: held-out clips with another sentence.", min=2)
+    ] = None,
     bench: Annotated[
         Path | None, typer.Option(help="Measure as `python -m humo bench` does, for the published models.")
     ] = None,
@@ -61,12 +76,18 @@ def evaluate(
     if bench is not None:
         from humo.evaluation.published.command import run_bench
 
+        if dtype is not None:
+            raise ValueError("--bench takes the numbers that humo.load chooses: leave --dtype out.")
         typer.echo(str(run_bench(bench, out, preset=preset, steps=steps, guidance=guidance, tell=_tell)))
         return
     wanted = _read_modes(modes)
     found = _find_recordings(voices, recordings, music)
 
-    from humo.checkpoints import load  # after the cheap check, for it takes seconds
+    from humo.system.dtypes import read_dtype
+
+    numbers = read_dtype(dtype)
+
+    from humo.checkpoints import load  # after the cheap checks, for it takes seconds
     from humo.evaluation.generation import settings_for
     from humo.evaluation.measure import EvaluationSettings, evaluate_pipeline
     from humo.evaluation.probes.networks import ProbeSettings
@@ -76,7 +97,7 @@ def evaluate(
 
     if threads is not None:
         set_threads(threads)
-    pipe = load(preset, fast=fast, cache=cache)
+    pipe = load(preset, dtype=numbers, fast=fast, cache=cache)
     scales = {"text": text_scale, "image": image_scale, "audio": audio_scale}
     generation = settings_for(
         pipe, frames, steps, _read_guidance(guidance, pipe.config.default_guidance, scales), batch
@@ -85,6 +106,12 @@ def evaluate(
     probe_settings = ProbeSettings() if probe_steps is None else ProbeSettings(steps=probe_steps)
     eyes = get_probes(probes or out / "probes", probe_settings, pipe.vae if probe_codec else None)
     typer.echo(probe_table(eyes.accuracy))
+    if takes is not None:
+        _measure_takes(pipe, eyes, out, takes, seed, split, overlap, resampling, start_sigma, steps, batch)
+        return
+    if dubs is not None:
+        _measure_dubs(pipe, eyes, out, dubs, seed, split, steps, batch)
+        return
     if found is not None:
         from humo.evaluation.voices.measure import VoiceSettings, evaluate_voices
         from humo.evaluation.voices.recordings import describe_source
@@ -111,6 +138,50 @@ def evaluate(
             typer.echo(summary(mode, figures))
         typer.echo(f"mask IoU at timestep 500: {report['mask_iou'].get('500', float('nan')):.2f}")
     typer.echo(str(path))
+
+
+def _measure_takes(
+    pipe: HuMoPipeline,
+    eyes: Probes,
+    out: Path,
+    takes: int,
+    seed: int,
+    split: str,
+    overlap: int | None,
+    resampling: int,
+    start_sigma: float | None,
+    steps: int | None,
+    batch: int,
+) -> None:
+    from humo.evaluation.takes import TakeSettings, evaluate_takes, take_table
+    from humo.requests.continuing import OVERLAP, START_SIGMA
+    from humo.system.files import write_json
+
+    settings = TakeSettings(
+        num_takes=takes,
+        seed=seed,
+        split=split,
+        overlap=OVERLAP if overlap is None else overlap,
+        resampling=resampling,
+        start_sigma=START_SIGMA if start_sigma is None else start_sigma,
+        num_inference_steps=steps,
+        batch_size=batch,
+    )
+    report = evaluate_takes(pipe, eyes, settings, folder=out / "takes")
+    write_json(out / "takes.json", report, indent=1)
+    typer.echo(take_table(report))
+
+
+def _measure_dubs(
+    pipe: HuMoPipeline, eyes: Probes, out: Path, dubs: int, seed: int, split: str, steps: int | None, batch: int
+) -> None:
+    from humo.evaluation.dubs import DubSettings, dub_table, evaluate_dubs
+    from humo.system.files import write_json
+
+    settings = DubSettings(num_dubs=dubs, seed=seed, split=split, num_inference_steps=steps, batch_size=batch)
+    report = evaluate_dubs(pipe, eyes, settings, sheet=out / "dubs.png")
+    write_json(out / "dubs.json", report, indent=1)
+    typer.echo(dub_table(report))
 
 
 def _find_recordings(voices: str | None, folder: Path | None, music: Path | None) -> list[Recording] | None:

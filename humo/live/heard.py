@@ -7,7 +7,7 @@ import threading
 import numpy as np
 
 from humo.media import LOUDEST
-from humo.media.sounds import MAX_RATE, MIN_RATE, resample
+from humo.media.sounds import MAX_RATE, MIN_RATE, hear_samples
 from humo.system.ranges import is_whole, short
 from humo.timing import FPS
 
@@ -73,7 +73,7 @@ class HeardSound:
     def heard(self, first: int, stop: int) -> np.ndarray:
         """The sound of frames as the model hears it, at 16 kHz, float32 (640 * frames,)."""
         wanted = (stop - first) * 16_000 // FPS
-        found = resample(self.played(first, stop), self.rate)[:wanted]
+        found = hear_samples(self.played(first, stop)[:, None], self.rate)[:wanted]
         return np.pad(found, (0, wanted - len(found)))
 
     def forget(self, frame: int) -> None:

@@ -1,9 +1,9 @@
 """The live video: sound goes in, and frames that speak along come out, piece after piece without a seam.
 
-A piece is made in a window of latent frames as long as the model was trained on. Its beginning is known, the frames
-that were made last; its end is thrown away, for what the network and the codec draw at the end of a window lacks what
-follows. Between them lies the piece. Text and pictures are encoded once; each latent frame keeps its noise, also where
-it lies in two windows; the sound is heard with the seconds before it.
+A piece is made in a window of latent frames, not longer than the model was trained on. Its beginning is known, the
+frames that were made last; its end is thrown away, for what the network and the codec draw at the end of a window lacks
+what follows. Between them lies the piece. Text and pictures are encoded once; each latent frame keeps its noise, also
+where it lies in two windows; the sound is heard with the seconds before it.
 
     | still | known ...       | the piece ...         | ahead |
       1       context - 1       pieces' latents          1
@@ -39,16 +39,17 @@ from humo.live.meter import Meter, Timing
 from humo.live.settling import settle
 from humo.references import encode_references, encode_video, to_pixels
 from humo.requests.call import Picture, read_call
+from humo.requests.continuing import OVERLAP, START_SIGMA
 from humo.requests.noise import draw_noise
 from humo.sampling import Conditions, StepState, StopGeneration, denoise
 from humo.system.ranges import LARGEST_SEED
 from humo.system.threads import adjust_threads, begin_threads
-from humo.timing import FPS, FRAMES_PER_LATENT, SAMPLES_PER_FRAME, count_frames
+from humo.timing import FPS, FRAMES_PER_LATENT, SAMPLES_PER_FRAME, count_frames, count_latents
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
 
-PIECE, CONTEXT, AHEAD = 5, 6, 1
+PIECE, CONTEXT, AHEAD = 5, count_latents(OVERLAP), 1
 """Latent frames of a piece, of what is known before it, and of what is thrown away after it."""
 MOST_WAITING = 3.0
 """Seconds of sound beyond a piece's that may wait; what is more is left out, the oldest first."""
@@ -252,13 +253,13 @@ class LiveSession:
         return replace(conditions, references=references)
 
     def _known(self) -> Known:
-        """What was made last: a frame alone, encoded anew, and the latents after it; the rest is to be made."""
+        """What was made last: a frame alone, encoded anew, and the latents after it; their last is the guess beyond."""
         still = encode_video(to_pixels(self._recent[:1]).to(self._latents.device), self._pipe.vae)
-        clean = torch.zeros_like(self._noise[:, :, :1]).expand(-1, -1, self._window, -1, -1).clone()
-        clean[:, :, :CONTEXT] = torch.cat([still, self._latents], dim=2)
+        held = self._latents[:, :, -1:].expand(-1, -1, PIECE + AHEAD, -1, -1)
+        clean = torch.cat([still, self._latents, held], dim=2)
         mask = torch.zeros_like(clean[:, :1])
         mask[:, :, :CONTEXT] = 1
-        return Known(clean, mask)
+        return Known(clean, mask, start_sigma=START_SIGMA)
 
     def _hear_window(self, stop: int) -> Tensor:
         """Audio windows of all latent frames, with what was heard before them; of the piece that ends before `stop`."""

@@ -58,6 +58,13 @@ class Sound:
         """Length of the given sound in seconds."""
         return len(self.original) / self.rate
 
+    def shifted(self, milliseconds: int) -> Sound:
+        """The same sound, of which the model hears everything later, or earlier below 0; what is played stays."""
+        if milliseconds == 0:
+            return self
+        samples = round(milliseconds * SAMPLE_RATE / 1000)
+        return replace(self, waveform=np.pad(self.waveform[max(0, -samples) :], (max(0, samples), 0)))
+
     def copy(self) -> Sound:
         """The same with samples of its own."""
         return replace(self, waveform=self.waveform.copy(), original=self.original.copy())
@@ -122,7 +129,7 @@ def read_waveform(path: Path, seconds: float) -> np.ndarray:
     name = f"sound {path.name}"
     decoded = _decode(path, name, seconds + _SPARE)
     _check_numbers(decoded.samples, name)
-    return resample(mix_to_mono(decoded.samples)[0], decoded.rate)[: round(seconds * SAMPLE_RATE)]
+    return hear_samples(decoded.samples, decoded.rate)[: round(seconds * SAMPLE_RATE)]
 
 
 def _decode(path: Path, name: str, seconds: float) -> Decoded:
@@ -198,7 +205,7 @@ def _checked(samples: np.ndarray, rate: int, name: str) -> Sound:
     if peak > LOUDEST:
         raise ValueError(f"{name} is {peak:.0e} times too loud, its samples must be within ±1: save it as 16-bit WAV.")
     heard, note = mix_to_mono(samples)
-    return Sound(resample(heard, rate), samples, rate, notes=() if note is None else (note,))
+    return Sound(_resample(heard, rate), samples, rate, notes=() if note is None else (note,))
 
 
 def _check_numbers(samples: np.ndarray, name: str) -> None:
@@ -225,8 +232,13 @@ def _check_size(num_samples: int, channels: int, rate: int, name: str) -> None:
         )
 
 
-def resample(mono: np.ndarray, rate: int) -> np.ndarray:
-    """Bring mono sound (samples,) at `rate` Hz to 16 kHz, float32 (samples,)."""
+def hear_samples(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Samples (samples, channels) as the model hears them, mono at 16 kHz, float32 (samples,); they may be silent."""
+    return _resample(mix_to_mono(samples)[0], rate)
+
+
+def _resample(mono: np.ndarray, rate: int) -> np.ndarray:
+    """To 16 kHz, float32 (samples,)."""
     if rate == SAMPLE_RATE:
         return mono
     import soxr  # 16 kHz sounds never need it
@@ -241,4 +253,4 @@ def warm_up() -> None:
     import scipy.ndimage  # of `voice_activity`
     import scipy.signal  # noqa: F401 (of `loudness`)
 
-    resample(np.ones(8_000, np.float32), 8_000)
+    _resample(np.ones(8_000, np.float32), 8_000)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Union, Unpack
 
 import numpy as np
 from PIL import Image
@@ -13,15 +13,17 @@ from PIL import Image
 from humo.guidance import Rule, describe_rule, read_rule
 from humo.known import Known
 from humo.layers.context_parallel import draw_seed
-from humo.media import Sound, read_picture, read_sound, write_video
-from humo.media.clips import to_moviepy
+from humo.media import Sound, read_picture, read_sound
 from humo.media.loudness import level_sound
 from humo.requests.checks import Request, check_request, choose_num_frames, fit_sound, make_request
+from humo.requests.continuing import Beginning, KnownArguments, hear_on, read_known
+from humo.requests.output import HuMoPipelineOutput as HuMoPipelineOutput
+from humo.system.ranges import read_shift
+from humo.timing import FPS, FRAMES_PER_LATENT, count_frames, count_latents
 
 if TYPE_CHECKING:
-    from moviepy import VideoClip
-
     from humo.portrait import Portrait
+    from humo.sampling import StepState
 
 Picture = Union[Image.Image, str, Path, "Portrait"]
 """A reference; a `humo.portrait.Portrait` for models of drawn people."""
@@ -40,7 +42,8 @@ class Call:
         notes: what was decided for the caller, in sentences; grows while the video is made.
         portrait: what was read of a photograph that was drawn; None where the pictures are shown as they are.
         prompt_read: what the model reads in the place of the prompt; None for the prompt itself.
-        known: what stays as it is, batch size 1; None for nothing.
+        audio_shift: milliseconds by which `heard` is later than `played`, or earlier below 0.
+        known: what stays as it is, or what the video begins with, batch size 1; None for nothing.
     """
 
     request: Request
@@ -51,7 +54,13 @@ class Call:
     notes: list[str]
     portrait: Portrait | None = None
     prompt_read: str | None = None
-    known: Known | None = None
+    audio_shift: int = 0
+    known: Known | Beginning | None = None
+
+    @property
+    def overlap(self) -> int:
+        """Known frames at the beginning that are not shown again."""
+        return self.known.overlap if isinstance(self.known, Beginning) else 0
 
     @property
     def mode(self) -> str:
@@ -68,55 +77,54 @@ class Call:
         """All that was asked, as plain data."""
         portrait = {} if self.portrait is None else {"portrait": self.portrait.to_plain()}
         read = {} if self.prompt_read is None else {"prompt_read": self.prompt_read}
-        return {**asdict(self.request), "mode": self.mode, "guidance": describe_rule(self.rule), **portrait, **read}
+        shift = {"audio_shift": self.audio_shift} if self.audio_shift else {}
+        shared = {**asdict(self.request), "mode": self.mode, "guidance": describe_rule(self.rule)}
+        known = {} if self.known is None else {"known": self._describe_known()}
+        return {**shared, **portrait, **read, **shift, **known}
+
+    def output(self, frames: np.ndarray, latents: np.ndarray, made_by: dict[str, Any]) -> HuMoPipelineOutput:
+        """What comes back.
+
+        Args:
+            frames: all that were made, known ones included, uint8 (f, height, width, 3).
+            latents: theirs, float32 (z, latent frames, h, w).
+            made_by: further settings.
+        """
+        overlap = self.overlap
+        return HuMoPipelineOutput(
+            frames[overlap:],
+            FPS,
+            self.played,
+            self.request.seed,
+            self.settings | made_by,
+            notes=self.notes,
+            latents=latents,
+            overlapped=frames[:overlap] if overlap else None,
+            earlier=self.known.earlier if isinstance(self.known, Beginning) else None,
+        )
+
+    def _describe_known(self) -> dict[str, Any]:
+        """What stays, without its numbers: in calls that are made together it is of the same kind."""
+        begins = isinstance(self.known, Beginning) and not self.overlap
+        told = {"first_frame": begins, "overlap": self.overlap}
+        return told | {name: getattr(self.known, name) for name in ("resampling", "start_sigma")}
 
     @property
     def shape(self) -> dict[str, Any]:
         """What must be the same in calls that are made together: all but texts, seed, and what is seen and heard."""
-        own = ("prompt", "negative_prompt", "seed", "portrait", "prompt_read")
-        resampling = None if self.known is None else self.known.resampling
-        return {name: value for name, value in self.settings.items() if name not in own} | {"resampling": resampling}
+        own = ("prompt", "negative_prompt", "seed", "portrait", "prompt_read", "audio_shift")
+        return {name: value for name, value in self.settings.items() if name not in own}
 
 
-@dataclass
-class HuMoPipelineOutput:
-    """A generated video.
+def call_each(*callbacks: Callable[[StepState], None] | None) -> Callable[[StepState], None]:
+    """One callback that calls all that are there."""
 
-    Attributes:
-        frames: RGB, uint8 (f, height, width, 3).
-        fps: frames a second, 25.
-        audio: the given sound at its own rate, cut or padded to the video: (float32 (samples, channels), Hz);
-            None without sound.
-        seed: what repeats the video with the same inputs.
-        settings: all that was asked, as plain data.
-        masks: probability of the face, float32 (latent frames, rows, columns) on the focus head's grid; None
-            unless asked for.
-        notes: what was decided for the caller, in sentences.
-    """
+    def call(state: StepState) -> None:
+        for callback in callbacks:
+            if callback is not None:
+                callback(state)
 
-    frames: np.ndarray
-    fps: int
-    audio: tuple[np.ndarray, int] | None
-    seed: int
-    settings: dict[str, Any]
-    masks: np.ndarray | None = None
-    notes: list[str] = field(default_factory=list)
-
-    def save(self, path: str | Path, scale: int = 1) -> Path:
-        """Write an mp4 with the sound and, in its metadata, the settings.
-
-        Args:
-            path: the file to write, ending in .mp4.
-            scale: whole number by which the pictures are enlarged.
-
-        Returns:
-            The path.
-        """
-        return write_video(path, self.frames, self.fps, self.audio, self.settings, scale)
-
-    def to_moviepy(self) -> VideoClip:
-        """The video as a clip of moviepy, an extra; see `humo.media.clips`."""
-        return to_moviepy(self.frames, self.fps, self.audio)
+    return call
 
 
 def list_pictures(image: Picture | Sequence[Picture] | None) -> list[Picture]:
@@ -190,6 +198,8 @@ def read_call(
     guidance: Rule | Mapping[str, Any] | None = None,
     seed: int | None = None,
     as_is: bool = False,
+    audio_shift: int = 0,
+    **known: Unpack[KnownArguments],
 ) -> Call:
     """Read and check what a call of the pipeline asks for; arguments as of `HuMoPipeline.__call__`.
 
@@ -214,28 +224,64 @@ def read_call(
         num_inference_steps=num_inference_steps,
     )
     check_request(request, config, pipe.size_multiple)
+    audio_shift = read_shift(audio_shift, audio is not None)
+    stays = read_known(config, request, as_is, notes, **known)
     if negative_prompt and pipe.transformer.config.guidance_embeds:
         notes.append("The fast model does not read the negative prompt.")
     (request,), prompts = read_texts(config, [request], notes, not pipe.transformer.config.guidance_embeds)
     pictures, (read,), portrait = read_references(config, image, prompts, notes, as_is)
-    sound = None if audio is None else hear_sound(audio, config, notes)
-    if num_frames is None:
-        request = replace(request, num_frames=choose_num_frames(sound, config, notes))
-    heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames, notes)
-    return Call(request, rule, pictures, heard, played, notes, portrait, None if read == prompt else read)
+    overlap = stays.overlap if isinstance(stays, Beginning) else 0
+    sound, before = None, np.zeros(0, np.float32)
+    if audio is not None and isinstance(stays, Beginning) and overlap:
+        sound = read_sound(audio)
+        notes += sound.notes
+        before, sound = hear_on(sound, stays, config.heard_level, notes)
+        sound = _shift(sound, audio_shift, notes)
+    elif audio is not None:
+        sound = hear_sound(audio, config, notes, audio_shift)
+    if num_frames is None and isinstance(stays, Known):
+        request = replace(request, num_frames=count_frames(stays.latents.shape[2]))
+    elif num_frames is None:
+        request = replace(request, num_frames=choose_num_frames(sound, config, notes, overlap))
+    if request.num_frames <= overlap:
+        raise ValueError(
+            f"num_frames is {request.num_frames}, the known {overlap} included: use at least "
+            f"{overlap + FRAMES_PER_LATENT}."
+        )
+    if isinstance(stays, Known):
+        _check_shape(pipe, request, stays)
+    heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames - overlap, notes)
+    heard = None if heard is None else np.concatenate([before, heard])
+    prompt_read = None if read == prompt else read
+    return Call(request, rule, pictures, heard, played, notes, portrait, prompt_read, audio_shift, stays)
 
 
-def hear_sound(audio: Any, config: Any, notes: list[str]) -> Sound:
+def _check_shape(pipe: Any, request: Request, known: Known) -> None:
+    scale = pipe.vae.config.scale_factor_spatial
+    size = request.height // scale, request.width // scale
+    known.check((1, pipe.transformer.config.out_channels, count_latents(request.num_frames), *size))
+
+
+def hear_sound(audio: Any, config: Any, notes: list[str], audio_shift: int = 0) -> Sound:
     """Read a sound, as the model of a config hears it.
 
     Args:
         audio: as of `humo.media.read_sound`.
         config: of the pipeline.
         notes: told what was decided.
+        audio_shift: milliseconds by which it is heard later than it is played, or earlier below 0.
 
     Raises:
         ValueError: if it cannot be read.
     """
     sound = read_sound(audio)
     notes += sound.notes
-    return level_sound(sound, config.heard_level, notes)
+    sound = level_sound(sound, config.heard_level, notes)  # before it is shifted: its level is that of the whole
+    return _shift(sound, audio_shift, notes)
+
+
+def _shift(sound: Sound, audio_shift: int, notes: list[str]) -> Sound:
+    if audio_shift:
+        when = "later" if audio_shift > 0 else "earlier"
+        notes.append(f"The mouth moves {abs(audio_shift)} ms {when} than the sound is played.")
+    return sound.shifted(audio_shift)

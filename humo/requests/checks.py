@@ -95,7 +95,7 @@ def check_request(request: Request, config: Any, size_multiple: int) -> None:
     check_seed(request.seed)
 
 
-def choose_num_frames(sound: Sound | None, config: Any, notes: list[str]) -> int:
+def choose_num_frames(sound: Sound | None, config: Any, notes: list[str], overlap: int = 0) -> int:
     """The video's length where the call names none: the sound's, rounded up to 4k + 1, else the default.
 
     A sound longer than the model makes, or than `PUBLISHED_FRAMES` where the model names no limit, is cut there.
@@ -104,15 +104,17 @@ def choose_num_frames(sound: Sound | None, config: Any, notes: list[str]) -> int
         sound: the given sound.
         config: of the pipeline.
         notes: told what was decided.
+        overlap: frames before the sound that are known and made along, 0 or 4k+1.
 
     Returns:
-        Video frames.
+        Video frames, those included.
     """
     if sound is None:
         return config.default_num_frames
     longest = longest_by_sound(config.max_frames, config.max_trained_frames)
-    num_frames = frames_for_sound(len(sound.original), sound.rate, longest)
-    notes.append(f"The sound sets the length: {num_frames} frames, {num_frames / FPS:.2f} s.")
+    num_frames = frames_for_sound(len(sound.original) + round(overlap * sound.rate / FPS), sound.rate, longest)
+    shown = num_frames - overlap
+    notes.append(f"The sound sets the length: {shown} frames, {shown / FPS:.2f} s.")
     return num_frames
 
 

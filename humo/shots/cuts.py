@@ -63,7 +63,9 @@ class Shot:
     stop: int
     """One past its last frame."""
     note: str
-    """Where the sound is cut after it, and why."""
+    """Where the sound is cut after it, and why; in a take, that it goes on."""
+    overlap: int = 0
+    """Frames before its first that are known from the one before; 0 after a hard cut."""
 
     @property
     def num_frames(self) -> int:
@@ -72,8 +74,8 @@ class Shot:
 
     @property
     def num_frames_made(self) -> int:
-        """The smallest 4k+1 that covers them; the last ones are thrown away."""
-        return round_up(self.num_frames)
+        """The smallest 4k+1 that covers them and what is known before them; the last ones are thrown away."""
+        return round_up(self.overlap + self.num_frames)
 
 
 def plan_shots(

@@ -2,7 +2,8 @@
 
 For every shot:
 - `shot-001.npz`: the frames, losslessly (uint8 RGB, zip), so that the joined video is encoded once, from the original
-  pixels. Joining mp4s would either encode the pictures twice or leave a gap in the sound at every cut.
+  pixels. Joining mp4s would either encode the pictures twice or leave a gap in the sound at every cut. Of a piece of a
+  take its latents too, from which the next one goes on, and the frames before it as it shows them.
 - `shot-001.mp4`: the same with its stretch of sound, to watch while the others are made.
 - `shot-001.json`: its settings and its fingerprint. It is written last, so a shot is done when it is there.
 
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from humo.media import write_video
+from humo.requests.output import Earlier, fade
 from humo.shots.cuts import Shot
 from humo.system.files import atomic_write, read_object, write_json
 from humo.timing import FPS
@@ -78,7 +80,7 @@ class ShotFolder:
         if record.get("fingerprint") != print_:
             return "was made from something else"
         try:
-            self.read_frames(shot)
+            self._read(shot)
         except ValueError:
             return "is damaged"
         return None
@@ -90,6 +92,8 @@ class ShotFolder:
         audio: tuple[np.ndarray, int],
         settings: Mapping[str, Any],
         print_: str,
+        latents: np.ndarray | None = None,
+        overlapped: np.ndarray | None = None,
     ) -> None:
         """Save a shot that is done.
 
@@ -99,11 +103,15 @@ class ShotFolder:
             audio: its stretch of the sound, (samples, rate in Hz).
             settings: all that was asked, as plain data.
             print_: its fingerprint.
+            latents: of all frames that were made, float32 (z, latent frames, h, w); of a piece of a take.
+            overlapped: the known frames before it as they were decoded, uint8 RGB (overlap, h, w, 3); None for none.
         """
         record = self._file(shot, "json")
         record.unlink(missing_ok=True)  # of an older shot: from here to the end there is no whole one
         with atomic_write(self._file(shot, "npz")) as part, open(part, "wb") as file:
-            np.savez_compressed(file, frames=frames)
+            further = {"latents": latents, "overlapped": overlapped}
+            given: dict[str, Any] = {name: array for name, array in further.items() if array is not None}
+            np.savez_compressed(file, frames=frames, **given)
         write_video(self._file(shot, "mp4"), frames, FPS, audio, dict(settings))
         write_json(record, {**describe(shot), "settings": settings, "fingerprint": print_}, indent=1)
 
@@ -113,14 +121,52 @@ class ShotFolder:
         Raises:
             ValueError: if the file is missing or damaged.
         """
+        return self._read(shot)["frames"]
+
+    def read_earlier(self, shots: Sequence[Shot], shot: Shot) -> Earlier:
+        """What a piece of a take goes on from.
+
+        Args:
+            shots: all pieces.
+            shot: the piece.
+
+        Returns:
+            The frames that it knows, and the latents of the piece before.
+
+        Raises:
+            ValueError: as of `read_frames`.
+        """
+        before = self._read(shots[shot.number - 2])
+        frames, number = [before["frames"]], shot.number - 2
+        while sum(map(len, frames)) < shot.overlap:
+            number -= 1
+            frames.insert(0, self.read_frames(shots[number]))
+        return Earlier(np.concatenate(frames), latents=before["latents"])
+
+    def _gather(self, shots: Sequence[Shot], frames: np.ndarray) -> None:
+        for shot in shots:
+            arrays = self._read(shot)
+            before = frames[shot.start - shot.overlap : shot.start]
+            before[:] = fade(before, arrays.get("overlapped"))
+            frames[shot.start : shot.stop] = arrays["frames"]
+
+    def _read(self, shot: Shot) -> dict[str, np.ndarray]:
         path = self._file(shot, "npz")
         try:
             with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                frames = file["frames"]
+                arrays = dict(file)
+            frames = arrays["frames"]
         except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile, zlib.error):
             raise ValueError(f"{path.name} is missing or damaged: make the shots again.") from None
         if len(frames) != shot.num_frames:
             raise ValueError(f"{path.name} has {len(frames)} frames, not {shot.num_frames}: make the shots again.")
+        return arrays
+
+    def read_whole(self, shots: Sequence[Shot]) -> np.ndarray:
+        """All frames, uint8 RGB (f, h, w, 3), each piece of a take faded into by the one before."""
+        height, width = self.read_frames(shots[0]).shape[1:3]
+        frames = np.empty((shots[-1].stop, height, width, 3), np.uint8)
+        self._gather(shots, frames)
         return frames
 
     def join(
@@ -139,8 +185,7 @@ class ShotFolder:
         shape = (shots[-1].stop, height, width, 3)
         with tempfile.TemporaryDirectory(dir=self.path, prefix=_PART) as folder:
             frames = np.lib.format.open_memmap(Path(folder) / "frames.npy", "w+", np.uint8, shape)
-            for shot in shots:
-                frames[shot.start : shot.stop] = self.read_frames(shot)
+            self._gather(shots, frames)
             written = write_video(path, frames, FPS, audio, _short(settings), scale)
             del frames  # some systems do not remove a file that is mapped
         return written
@@ -159,6 +204,7 @@ def describe(shot: Shot) -> dict[str, Any]:
         "start": shot.start / FPS,
         "end": shot.stop / FPS,
         "cut": shot.note,
+        **({"overlap": shot.overlap} if shot.overlap else {}),
     }
 
 

@@ -29,13 +29,15 @@ from humo.layers.step_caches import describe_cache
 from humo.media import Sound
 from humo.requests.call import Picture, hear_sound, list_pictures, read_references, read_texts
 from humo.requests.checks import Request, check_request, make_request
+from humo.requests.continuing import START_SIGMA
+from humo.requests.output import Earlier
 from humo.shots.cuts import Shot as Shot
 from humo.shots.cuts import count_frames, cut_sound
 from humo.shots.cuts import plan_shots as plan_shots
 from humo.shots.folder import ShotFolder, describe
 from humo.system.digests import digest_data
 from humo.system.fingerprint import fingerprint_generator
-from humo.system.ranges import read_whole
+from humo.system.ranges import read_shift, read_whole
 from humo.timing import FPS, PUBLISHED_FRAMES, round_down
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class ShotVideo:
     @property
     def frames(self) -> np.ndarray:
         """All frames, uint8 RGB (f, height, width, 3); a minute of 480 x 832 pixels takes 1.8 GB."""
-        return np.concatenate([self._folder.read_frames(shot) for shot in self.shots])
+        return self._folder.read_whole(self.shots)
 
     def save(self, path: str | Path, scale: int = 1) -> Path:
         """Join the shots into one mp4 with the whole sound and, in its metadata, the settings and the cut list.
@@ -130,12 +132,15 @@ def make_shots(
     on_step: Callable[[Shot, StepState], None] | None = None,
     is_writer: bool = True,
     as_is: bool = False,
+    audio_shift: int = 0,
+    resampling: int | None = None,
+    start_sigma: float | None = None,
 ) -> ShotVideo:
     """Make every shot that the folder does not hold yet.
 
     Args:
         pipe: any HuMo pipeline.
-        shots: from `plan_shots` of the same sound.
+        shots: from `plan_shots` of the same sound, or from `humo.shots.take.plan_take` of its frames.
         prompts: one for all shots, or one for each.
         folder: where the shots are kept; made if it is not there.
         audio: the whole sound, as `HuMoPipeline.__call__` takes it, or already read.
@@ -150,6 +155,9 @@ def make_shots(
         on_step: called with the shot and the state after every step; if it raises, the shots that are done stay.
         is_writer: False in all but one of several processes that make the same video together.
         as_is: show a photograph as it is to a model of drawn people, which draws it otherwise.
+        audio_shift: -200 to 200 ms by which the mouths move later than the sound is played, earlier below 0.
+        resampling: of a take, how often each step is done again (`humo.known.Known`); default 0.
+        start_sigma: of a take, as there; default `humo.requests.continuing.START_SIGMA`.
 
     Returns:
         The video; its `save` joins the shots.
@@ -159,9 +167,15 @@ def make_shots(
     """
     # 1. Read and check everything, so that no shot is made in vain
     notes: list[str] = []
-    sound = hear_sound(audio, pipe.config, notes)
+    audio_shift = read_shift(audio_shift)
+    sound = hear_sound(audio, pipe.config, notes, audio_shift)
     store = ShotFolder(folder)
     _check_cover(shots, count_frames(sound))
+    is_take = any(shot.overlap for shot in shots)
+    ways = {"resampling": resampling, "start_sigma": start_sigma}
+    ways = {name: value for name, value in ways.items() if value is not None}
+    if ways and not is_take:
+        raise ValueError(f"{next(iter(ways))} is of a take, and these are shots: leave it out.")
     image = list_pictures(image)
     prompts = prompt_of_each(prompts, len(shots))
     rule = read_rule(pipe.config.default_guidance if guidance is None else guidance)
@@ -187,26 +201,37 @@ def make_shots(
     requests = [replace(request, prompt=prompt) for request, prompt in zip(requests, read, strict=True)]
 
     # 2. See which shots are there
-    heard = [cut_sound(sound, shot.start, shot.start + shot.num_frames_made) for shot in shots]
+    heard = [cut_sound(sound, shot.start, shot.start - shot.overlap + shot.num_frames_made) for shot in shots]
     cache = describe_cache(pipe.transformer)
     model = fingerprint_generator(pipe.transformer, pipe.vae)
     shared = {"model": model, "guidance": describe_rule(rule), "cache": cache}
     arrays = [np.asarray(picture) for picture in pictures]
-    prints = [
-        digest_data({**shared, **asdict(request), "shown": shot.num_frames}, [part.waveform, *arrays])
-        for shot, request, part in zip(shots, requests, heard, strict=True)
-    ]
+    prints = list[str]()
+    for shot, request, part in zip(shots, requests, heard, strict=True):
+        data = {**shared, **asdict(request), "shown": shot.num_frames}
+        if shot.overlap:
+            data |= {"after": prints[-1], "overlap": shot.overlap, "start_sigma": START_SIGMA, **ways}
+        prints.append(digest_data(data, [part.waveform, *arrays]))
     is_missing = _look(store, shots, prints, notes)
     settings = _settings(requests, prompts, shots, describe_rule(rule), pipe.model_name)
     if portrait is not None:
         settings["portrait"] = portrait.to_plain()
+    if audio_shift:
+        settings["audio_shift"] = audio_shift
     if cache is not None:
         settings["cache"] = cache  # not the exact result
     if is_writer:
         store.begin(settings)
 
     # 3. Make the others
+    last: tuple[Shot, Earlier] | None = None
     for shot, request, part, print_ in compress(zip(shots, requests, heard, prints, strict=True), is_missing):
+        known: dict[str, Any] = {}
+        if shot.overlap:
+            is_at_hand = last is not None and last[0].number == shot.number - 1  # other processes may not have written
+            before = last[1] if last is not None and is_at_hand else store.read_earlier(shots, shot)
+            before = replace(before, heard=cut_sound(sound, shot.start - shot.overlap, shot.start).waveform)
+            known = {**ways, "continue_from": before, "overlap": shot.overlap}
         video = pipe(
             request.prompt,
             negative_prompt=request.negative_prompt,
@@ -220,11 +245,16 @@ def make_shots(
             seed=request.seed,
             on_step=None if on_step is None else partial(on_step, shot),
             as_is=True,  # photographs are drawn already
+            **known,
         )
         notes += [f"Shot {shot.number}: {note}" for note in video.notes]
         if is_writer:
             shown = cut_sound(sound, shot.start, shot.stop)
-            store.write(shot, video.frames[: shot.num_frames], (shown.original, shown.rate), video.settings, print_)
+            further = {"latents": video.latents, "overlapped": video.overlapped} if is_take else {}
+            played = shown.original, shown.rate
+            store.write(shot, video.frames[: shot.num_frames], played, video.settings, print_, **further)
+        frames = [known["continue_from"].frames[-shot.overlap :]] if shot.overlap else []
+        last = shot, Earlier(np.concatenate([*frames, video.frames]), latents=video.latents)
     return ShotVideo(list(shots), (sound.original, sound.rate), seed, settings, notes, store)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from diffusers import ContextParallelConfig, FirstBlockCacheConfig
 
 from humo.__main__ import main
 from humo.guidance import published_17b
+from humo.known import Known
 from humo.layers import context_parallel as parallel
 from humo.pipeline import HuMoPipeline
 from humo.sampling import Conditions, denoise, make_scheduler
@@ -73,11 +75,17 @@ def run_grids(form: str, split: dict[str, int] | None, grids: Iterable[str] = GR
 
 
 def run_denoise(form: str, split: dict[str, int] | None) -> Results:
-    """Two guided steps, branch by branch and in one batch."""
+    """Two guided steps, branch by branch, in one batch, and beside what is known."""
     model = split_transformer(form, split)
     told, noise = conditions(form), torch.randn(1, 8, 3, 6, 6)
     arguments = model, make_scheduler(), published_17b(), told, noise, 2
-    return {"denoise": denoise(*arguments), "denoise in one batch": denoise(*arguments, batch_branches=True)}
+    known = Known(torch.randn(1, 8, 2, 6, 6), torch.rand(1, 1, 2, 6, 6).round(), resampling=1)
+    beside = model, make_scheduler(), published_17b(), replace(told, known=known), noise, 2
+    return {
+        "denoise": denoise(*arguments),
+        "denoise in one batch": denoise(*arguments, batch_branches=True),
+        "denoise what is not known": denoise(*beside),
+    }
 
 
 def make_video(pipe: HuMoPipeline, seed: int | None) -> Results:
@@ -171,7 +179,7 @@ def alone(request) -> tuple[str, Results]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["ulysses", "ring"])
-@pytest.mark.parametrize("what", [*GRIDS, "denoise", "denoise in one batch"])
+@pytest.mark.parametrize("what", [*GRIDS, "denoise", "denoise in one batch", "denoise what is not known"])
 def test_two_processes_equal_one(two, alone, way: str, what: str) -> None:
     form, expected = alone
     for results in two:

@@ -51,6 +51,14 @@ class Admission:
         """
         self.limits.check(asked, self._uploads)
 
+    def check_file(self, what: str, path: Path) -> None:
+        """Refuse a file that was not uploaded or made here, or is too large.
+
+        Raises:
+            ValueError: in one sentence, without the folder of the file.
+        """
+        self.limits.check_file(what, path, self._uploads)
+
     def count_link(self, visitor: gr.Request) -> None:
         """Take note of a link that a visitor makes.
 

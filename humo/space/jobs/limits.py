@@ -22,7 +22,7 @@ from humo.media import Sound, read_picture, read_sound
 from humo.portrait import Portrait
 from humo.space.jobs.request import VideoRequest
 from humo.space.links.settings import MAX_TEXT, check_guidance, check_text
-from humo.system.ranges import LARGEST_SEED, check_whole, short
+from humo.system.ranges import LARGEST_SEED, check_whole, read_shift, short
 from humo.timing import FPS
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ class Limits:
             value = getattr(request, name)
             if value is not None:
                 check_whole(name, value, lowest, highest)
+        read_shift(request.audio_shift, request.audio is not None)
         if request.height and request.width and request.height * request.width > self.pixels:
             raise ValueError(
                 f"the video would have {request.height}x{request.width} pixels but at most {self.pixels:,} are allowed "
@@ -137,13 +138,13 @@ class Limits:
         for image in request.images:
             if isinstance(image, Portrait):
                 continue  # checked itself when it was made
-            self._check_file("picture", image, within)
+            self.check_file("picture", image, within)
             with READERS:
                 read_picture(image)
         if request.audio is None:
             return
         if not isinstance(request.audio, Sound):
-            self._check_file("sound", request.audio, within)
+            self.check_file("sound", request.audio, within)
         with READERS:
             seconds = read_sound(request.audio).duration
         if seconds > self.voice_seconds:
@@ -151,7 +152,17 @@ class Limits:
                 f"the voice lasts {seconds:.1f} s but at most {self.voice_seconds:g} s are allowed here: cut it."
             )
 
-    def _check_file(self, what: str, path: object, within: Sequence[Path]) -> None:
+    def check_file(self, what: str, path: object, within: Sequence[Path] = ()) -> None:
+        """Refuse a file that lies elsewhere than in the folders, or is too large.
+
+        Args:
+            what: it is, for the sentence.
+            path: of the file.
+            within: folders; none for anywhere.
+
+        Raises:
+            ValueError: in one sentence, without the folder of the file.
+        """
         if not isinstance(path, Path) or "\0" in str(path):
             raise ValueError(f"{what} is {short(path)}: give a file of yours.")
         check_text(f"the {what}'s path", str(path), MAX_PATH)

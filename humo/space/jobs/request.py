@@ -86,6 +86,14 @@ class VideoRequest:
     """Whether the model's fast form makes it (`humo.loading.fast_form`)."""
     as_is: bool = False
     """Whether a model of drawn people sees a photograph as it is (`humo.portrait`)."""
+    audio_shift: int = 0
+    """Milliseconds by which the mouth moves later than the sound is played, earlier below 0."""
+    continue_from: Path | HuMoPipelineOutput | None = None
+    """What it goes on from (`humo.requests.continuing`)."""
+    overlap: int | None = None
+    """Frames of that which are known; None for the usual number."""
+    first_frame: Path | None = None
+    """A picture that is its first frame."""
 
     def made_by(self, pipe: HuMoPipeline) -> HuMoPipeline:
         """The form of the model that makes it.
@@ -130,7 +138,8 @@ class VideoRequest:
         if length is None and self.audio is not None:
             length = frames_of(read_sound(self.audio))
         numbers = (self.num_inference_steps, self.height, self.width, len(self.images), self.audio is not None)
-        return self.is_fast, length, *numbers, json.dumps(self.guidance, sort_keys=True)
+        known = (self.continue_from is not None, self.overlap, self.first_frame is not None)
+        return self.is_fast, length, *numbers, *known, json.dumps(self.guidance, sort_keys=True)
 
     def _arguments(self) -> dict[str, Any]:
         """Of the pipeline's call."""
@@ -146,6 +155,10 @@ class VideoRequest:
             "guidance": self.guidance or None,
             "seed": self.seed,
             "as_is": self.as_is,
+            "audio_shift": self.audio_shift,
+            "continue_from": self.continue_from,
+            "overlap": self.overlap,
+            "first_frame": self.first_frame,
         }
 
 
@@ -171,6 +184,8 @@ class Defaults:
     """Whether texts are put into the words that the model knows (`humo.wording`)."""
     draws_people: bool = False
     """Whether the model knows drawn people only, so that photographs are drawn first."""
+    max_references: int | None = None
+    """Most reference pictures, None for no limit."""
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any], shift: float) -> Defaults:
@@ -182,6 +197,7 @@ class Defaults:
             num_inference_steps=config["default_num_inference_steps"],
             num_frames=config["default_num_frames"],
             max_frames=config.get("max_frames"),
+            max_references=config.get("max_references"),
             draws_people=config.get("draws_photographs", False),
             rewords_prompts=config.get("rewords_prompts", False),
             size=size,
