@@ -11,7 +11,7 @@ from humo.space.jobs.batching import Batches
 from humo.space.jobs.job import Job, Model, Progress, Run, Task, moments_of
 from humo.space.jobs.queue import JobQueue
 from humo.space.temporary import DiskQuota
-from humo.system.turns import Turns
+from humo.space.turns import Turns
 
 MAX_JOBS = 10
 """Jobs at a time for each place, the running ones and those that wait."""

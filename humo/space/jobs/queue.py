@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from humo.space.jobs.job import Job, Model, Phase, Run, Stopped, Task
-from humo.system.turns import Turns
+from humo.space.turns import Turns
 
 logger = logging.getLogger(__name__)
 _END = object()

@@ -25,7 +25,7 @@ from humo.sampling import StopGeneration
 from humo.space.jobs.job import Model, Stopped
 from humo.space.jobs.request import VideoRequest
 from humo.space.live.wire import pack_piece
-from humo.system.turns import Turns
+from humo.space.turns import Turns
 
 if TYPE_CHECKING:
     from humo.live.session import Piece

@@ -12,7 +12,7 @@ from humo.media import Sound
 from humo.space.jobs.job import Model
 from humo.space.jobs.request import VideoRequest
 from humo.space.live.broadcast import Asked, Broadcast
-from humo.system.turns import Turns
+from humo.space.turns import Turns
 
 MINUTE = 60.0
 

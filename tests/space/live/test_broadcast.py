@@ -28,7 +28,7 @@ from humo.space.live.broadcast import Asked, Broadcast
 from humo.space.live.hub import LiveHub
 from humo.space.live.routes import live_routes
 from humo.space.live.wire import as_wav, read_sound_bytes
-from humo.system.turns import Turns
+from humo.space.turns import Turns
 
 RATE = 16_000
 LENGTH = 4 * PIECE * RATE // 25

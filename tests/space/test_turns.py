@@ -1,13 +1,13 @@
 """Turns on a device: what is live goes first, and nobody is there with another.
 
-Run: python -m pytest tests/system/test_turns.py
+Run: python -m pytest tests/space/test_turns.py
 """
 
 from __future__ import annotations
 
 import threading
 
-from humo.system.turns import Turns
+from humo.space.turns import Turns
 
 
 def test_who_is_live_goes_before_who_has_waited_longer() -> None:
