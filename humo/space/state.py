@@ -69,9 +69,7 @@ class Backend:
 def _live(serving: ServedModel, manager: JobManager, limits: Limits) -> LiveHub | None:
     if not serving.has_fast or not limits.live_minutes or manager.turns is None or is_zero_gpu():
         return None
-    live = LiveHub(serving.model, manager.turns, limits.live_minutes)
-    manager.is_shared = lambda: live.is_live
-    return live
+    return LiveHub(serving.model, manager.turns, limits.live_minutes, manager.share)
 
 
 def _on_ray(quota: DiskQuota) -> tuple[ServedModel, JobManager]:

@@ -41,8 +41,6 @@ class JobManager:
         self._model, self._batches, self._max_jobs = model, batches, MAX_JOBS * places
         self.turns = Turns() if run is None else None
         """Of the device here, which something live may share; None where others do the work."""
-        self.is_shared: Callable[[], bool] = lambda: False
-        """Whether something live shares the device now: then a step must be short, and each job is done alone."""
         self._queue = JobQueue(model, run or moments_of(model), places, self._most_together, self.turns)
         self._jobs: dict[str | None, Job] = {}
         self._lock = threading.Lock()
@@ -86,9 +84,13 @@ class JobManager:
         """Tell somebody, now and at every change, whether a job is being done (`JobQueue.watch`)."""
         self._queue.watch(on_busy)
 
+    def share(self, is_beginning: bool) -> None:
+        """Take note that something live begins to share the device, or ends (`JobQueue.share`)."""
+        self._queue.share(is_beginning)
+
     def _most_together(self, task: Task) -> int:
-        if self.is_shared():
-            return 1
+        if self._queue.is_shared:
+            return 1  # what is live waits for the end of a step, which must be short
         return (self._batches or Batches.of_pipeline(self._model.get())).most(task)
 
     def stop(self, visitor: str | None) -> None:

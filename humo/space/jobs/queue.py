@@ -42,7 +42,7 @@ class JobQueue:
         self._model, self._run, self._places, self._most_together = model, run, places, most_together
         self._turns = turns
         self._waiting: list[Job] = []
-        self._busy = 0
+        self._busy = self._sharing = 0
         self._on_busy: Callable[[bool], None] = lambda is_busy: None
         self._lock = threading.Lock()
 
@@ -50,7 +50,18 @@ class JobQueue:
         """Tell somebody, now and at every change, whether a device is at work; at once, for no job begins before."""
         with self._lock:
             self._on_busy = on_busy
-            on_busy(self._busy > 0)
+            on_busy(self._busy > 0 or self.is_shared)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether something live shares the device."""
+        return self._sharing > 0
+
+    def share(self, is_beginning: bool) -> None:
+        """Take note that something live begins to share the device, or ends: the device is at work meanwhile."""
+        with self._lock:
+            self._sharing += 1 if is_beginning else -1
+            self._on_busy(self._busy > 0 or self.is_shared)
 
     def join(self, job: Job) -> None:
         """Let a job wait for its turn, or begin at once."""
@@ -84,7 +95,7 @@ class JobQueue:
         with self._lock:
             if not self._waiting:
                 self._busy -= 1
-                if self._busy == 0:
+                if self._busy == 0 and not self.is_shared:
                     self._on_busy(False)
                 return None
             job = self._waiting.pop(0)

@@ -61,17 +61,25 @@ class Broadcast:
         asked: what for.
     """
 
-    def __init__(self, asked: Asked, model: Model, turns: Turns, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        asked: Asked,
+        model: Model,
+        turns: Turns,
+        share: Callable[[bool], None] = lambda is_beginning: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Set up; `start` begins.
 
         Args:
             asked: what for.
             model: whose fast form makes the pieces.
             turns: of the device; a live piece goes first.
+            share: told when it begins and when it ends.
             clock: tells seconds.
         """
         self.id, self.asked = secrets.token_urlsafe(16), asked
-        self._model, self._turns, self._clock = model, turns, clock
+        self._model, self._turns, self._share, self._clock = model, turns, share, clock
         self._session: LiveSession | None = None
         self._packed: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
         self._changed = threading.Condition()
@@ -153,6 +161,7 @@ class Broadcast:
         return next((packed for number, packed in self._packed if number > after), None)
 
     def _run(self) -> None:
+        self._share(True)
         try:
             self._live()
         except (StopGeneration, Stopped):
@@ -162,6 +171,8 @@ class Broadcast:
         except Exception:  # must reach the visitor as a sentence, and the log in full
             logger.exception("a live session failed")
             self.stop("Something went wrong on the server, its log says what: please try again.")
+        finally:
+            self._share(False)
         with self._changed:
             self._session = None  # its tensors go at once, though the last answers may still be asked for
 

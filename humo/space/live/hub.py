@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,15 +31,18 @@ class LiveHub:
         minutes: of a session at most.
     """
 
-    def __init__(self, model: Model, turns: Turns, minutes: float) -> None:
+    def __init__(
+        self, model: Model, turns: Turns, minutes: float, share: Callable[[bool], None] = lambda is_beginning: None
+    ) -> None:
         """Set up with nobody live.
 
         Args:
             model: its fast form makes the pieces.
             turns: of the device.
             minutes: of a session at most.
+            share: told when a session begins and when it ends.
         """
-        self.minutes = minutes
+        self.minutes, self._share = minutes, share
         self._model, self._turns = model, turns
         self._place: _Place | None = None
         self._lock = threading.Lock()
@@ -66,7 +70,7 @@ class LiveHub:
             if last is not None and not last.broadcast.is_over:
                 left = max(1, math.ceil(last.broadcast.seconds_left / MINUTE))
                 raise ValueError(f"Somebody else is live at the moment, for {left} min at the most: try again then.")
-            broadcast = Broadcast(asked, self._model, self._turns)
+            broadcast = Broadcast(asked, self._model, self._turns, self._share)
             self._place = _Place(visitor, broadcast)
             broadcast.start()
             return broadcast

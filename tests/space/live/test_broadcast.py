@@ -144,7 +144,7 @@ def test_one_is_live_and_others_are_told(hub: LiveHub, live: Broadcast) -> None:
 
 def _ended(model: Model, clock: Clock, act: Callable[[Broadcast], None]) -> str:
     asked = Asked(ASK, RATE, seconds=600)
-    broadcast = Broadcast(asked, model, Turns(), clock)
+    broadcast = Broadcast(asked, model, Turns(), clock=clock)
     broadcast.start()
     begun(broadcast)
     act(broadcast)
@@ -226,6 +226,20 @@ def test_jobs_go_on_between_the_pieces(model: Model) -> None:
     assert unpacked(broadcast.next_piece(-1, PATIENCE))[0]["number"] == 0
     broadcast.stop()
     broadcast.join()
+
+
+def test_the_device_is_at_work_while_somebody_is_live(model: Model) -> None:
+    """So nothing is compiled beside them, and no jobs are put together, whose steps would be long."""
+    turns = Turns()
+    queue = JobQueue(model, lambda task: iter(()), turns=turns)
+    told: list[bool] = []
+    queue.watch(told.append)
+    broadcast = LiveHub(model, turns, minutes=1, share=queue.share).open("a", ASK, RATE)
+    begun(broadcast)
+    assert told == [False, True] and queue.is_shared
+    broadcast.stop()
+    broadcast.join()
+    assert told == [False, True, False] and not queue.is_shared
 
 
 @pytest.fixture
