@@ -17,7 +17,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from humo.dubbing.dub import choose_region, lay_made, read_dub
-from humo.dubbing.region import Region, Shape
+from humo.dubbing.region import Region
+from humo.dubbing.shape import Shape
 from humo.evaluation import metrics
 from humo.evaluation.cases import Case, make_case
 from humo.evaluation.probes.networks import ProbeOutput, Probes

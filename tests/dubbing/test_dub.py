@@ -17,8 +17,10 @@ from PIL import Image
 
 from humo import media
 from humo.__main__ import main
-from humo.dubbing import Region, Shape, dub, find_region, read_clip_to_dub
-from humo.dubbing.dub import START_SIGMA
+from humo.dubbing.clip import read_clip_to_dub
+from humo.dubbing.dub import START_SIGMA, dub, find_region
+from humo.dubbing.region import Region
+from humo.dubbing.shape import Shape
 from humo.known.files import read_clip
 from humo.pipeline import HuMoPipeline
 from humo.sampling import StepState

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from humo import media
-from humo.dubbing.region import Part
+from humo.dubbing.shape import Part
 from humo.pipeline import HuMoPipeline
 from humo.space.jobs.admission import Admission
 from humo.space.jobs.job import Moment
