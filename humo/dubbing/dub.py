@@ -38,7 +38,7 @@ MODE = "dub"
 TIMESTEP = 500
 """At which the clip is shown to the network to find the face: the head is surest there."""
 
-START_SIGMA = 0.9
+START_SIGMA = 0.85
 """Noise level from which the region is made anew: above it the network would compose a picture of its own, with a
 second mouth beside the first; much below it the old mouth shows."""
 

@@ -21,7 +21,7 @@ from humo.timing import FRAMES_PER_LATENT
 
 EDGE = 0.05
 """Share of the clip's height in which opacity rises from 0 to 1."""
-_LOWER = 0.5
+_LOWER = 0.55
 """Share of a face's height that lies above what a mouth moves."""
 _LEAST = 0.002
 """Share of the picture below which nothing counts as a face."""
@@ -79,7 +79,7 @@ def make_region(
         raise ValueError(
             "No face is found in the clip: give one in which the speaker's face is seen, or a mask of the place."
         )
-    shaped = [_lower_half(frame) if shape.part is Part.MOUTH else frame for frame in found]
+    shaped = [_lower_part(frame) if shape.part is Part.MOUTH else frame for frame in found]
     opacity = np.stack([_soft(_pulled(frame, shape.sides), shape.margin or 0.0, EDGE * height) for frame in shaped])
     opacity = maximum_filter1d(opacity, 3, axis=0, mode="nearest")  # a head moves on while a latent frame lasts
     each = np.repeat(opacity, [1] + [FRAMES_PER_LATENT] * (len(opacity) - 1), axis=0)[:num_frames]
@@ -149,7 +149,7 @@ def _soft(marked: np.ndarray, margin: float, edge: float) -> np.ndarray:
     return (np.clip((margin - outwards) / max(edge, 1.0), 0.0, 1.0) * 255).astype(np.uint8)
 
 
-def _lower_half(face: np.ndarray) -> np.ndarray:
+def _lower_part(face: np.ndarray) -> np.ndarray:
     rows = np.flatnonzero(face.any(1))
     if not len(rows):
         return face

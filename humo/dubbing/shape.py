@@ -23,7 +23,7 @@ class Shape:
     """How a region is made of the face that is found."""
 
     part: Part | str = Part.MOUTH
-    """The lower half of the face, or all of it."""
+    """The lower part of the face, from under the eyes on, or all of it."""
     margin: float | None = None
     """Pixels of the clip by which it grows on all sides; None for `MARGIN` of the clip's height."""
     sides: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
