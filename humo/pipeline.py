@@ -35,6 +35,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
 
 from humo.audio import encode_audio, window_audio
+from humo.dubbing.dub import dub
 from humo.focus import FaceMaskPredictor, MaskKeeper, check_masks
 from humo.guidance import Rule
 from humo.known import Known
@@ -230,6 +231,10 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         masks = MaskKeeper(self.focus_head) if return_masks else None
         output = self.generate_batch([call], call_each(masks, on_step), on_frames and [on_frames])[0]
         return output if masks is None else replace(output, masks=masks.best)
+
+    def dub(self, clip: str | Path | np.ndarray, audio: Any, **options: Any) -> HuMoPipelineOutput:
+        """Give a clip another voice; everything outside of the speaker's mouth stays (`humo.dubbing.dub`, ours)."""
+        return dub(self, clip, audio, **options)
 
     @torch.no_grad()
     def generate_batch(

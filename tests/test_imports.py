@@ -16,8 +16,8 @@ from project import ROOT
 
 ROOMS = (
     "benchmarks", "evaluation", "finetuning", "training", "space", "checkpoints", "shots", "loading", "explain",
-    "pipeline", "requests", "portrait", "wording", "world", "sampling", "transformer", "known", "references", "layers",
-    "focus", "guidance", "audio", "media", "system", "timing",
+    "pipeline", "dubbing", "requests", "portrait", "wording", "world", "sampling", "transformer", "known",
+    "references", "layers", "focus", "guidance", "audio", "media", "system", "timing",
 )  # fmt: skip
 """A room imports itself and those that follow."""
 MOST_FILES, MOST_ON_TOP = 15, 12

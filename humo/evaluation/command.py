@@ -59,6 +59,9 @@ def evaluate(
     ] = None,
     overlap: Annotated[int | None, typer.Option(help="Of --takes: frames known from the piece before.")] = None,
     resampling: Annotated[int, typer.Option(help="Of --takes: how often each step is done again.", min=0)] = 0,
+    dubs: Annotated[
+        int | None, typer.Option(help="Measure so many dubs instead: held-out clips with another sentence.", min=2)
+    ] = None,
     bench: Annotated[
         Path | None, typer.Option(help="Measure as `python -m humo bench` does, for the published models.")
     ] = None,
@@ -93,6 +96,9 @@ def evaluate(
     typer.echo(probe_table(eyes.accuracy))
     if takes is not None:
         _measure_takes(pipe, eyes, out, takes, seed, split, overlap, resampling, steps, batch)
+        return
+    if dubs is not None:
+        _measure_dubs(pipe, eyes, out, dubs, seed, split, steps, batch)
         return
     if found is not None:
         from humo.evaluation.voices.measure import VoiceSettings, evaluate_voices
@@ -150,6 +156,18 @@ def _measure_takes(
     report = evaluate_takes(pipe, eyes, settings, folder=out / "takes")
     write_json(out / "takes.json", report, indent=1)
     typer.echo(take_table(report))
+
+
+def _measure_dubs(
+    pipe: HuMoPipeline, eyes: Probes, out: Path, dubs: int, seed: int, split: str, steps: int | None, batch: int
+) -> None:
+    from humo.evaluation.dubs import DubSettings, dub_table, evaluate_dubs
+    from humo.system.files import write_json
+
+    settings = DubSettings(num_dubs=dubs, seed=seed, split=split, num_inference_steps=steps, batch_size=batch)
+    report = evaluate_dubs(pipe, eyes, settings, sheet=out / "dubs.png")
+    write_json(out / "dubs.json", report, indent=1)
+    typer.echo(dub_table(report))
 
 
 def _find_recordings(voices: str | None, folder: Path | None, music: Path | None) -> list[Recording] | None:

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from humo.dubbing.dub import face_logits
 from humo.evaluation.cases import Case
 from humo.evaluation.generation import GenerationSettings, encode_cases
 from humo.focus import mask_iou
-from humo.guidance import Branch, make_rule
+from humo.guidance import make_rule
 from humo.layers.step_caches import cached
 from humo.pipeline import HuMoPipeline
 from humo.references import encode_video, to_pixels
-from humo.sampling import Conditions, branch_inputs
 from humo.training.transformer.data import shrink_mask
 
 NOISE_LEVELS = (100, 300, 500, 700, 900)
@@ -49,22 +48,9 @@ def mask_iou_by_noise(
             if pipe.transformer.config.guidance_embeds:  # told of the way from there to the clean video
                 conditions = conditions.with_guidance(rule, level / 1000, 0.0)
             noisy = clean + level / 1000 * (noise - clean)
-            predicted = _face_logits(pipe, noisy, level, conditions).cpu()
+            with cached(pipe.transformer, None):  # every noise level is asked alone
+                predicted = face_logits(pipe, noisy, level, conditions).cpu()
             for case, logits in zip(batch, predicted, strict=True):
                 truth = shrink_mask(case.clip.face, logits.shape[-1]) > 127
                 scores[str(level)].append(float(mask_iou(logits, truth)))
     return {level: float(np.mean(values)) for level, values in scores.items()}
-
-
-def _face_logits(pipe: HuMoPipeline, latents: Tensor, level: int, conditions: Conditions) -> Tensor:
-    """Logits of the video frames, (b, f, h, w), with all conditions shown."""
-    slots = latents.new_zeros((*latents.shape[:2], conditions.num_references, *latents.shape[3:]))
-    inputs = branch_inputs(
-        pipe.transformer, torch.cat([latents, slots], dim=2), float(level), Branch(True, True, True), conditions
-    )
-    with cached(pipe.transformer, None):  # every noise level is asked alone
-        attended = pipe.transformer(**inputs, return_attended=True).attended
-    attended = [part.to(pipe.focus_head.dtype) for part in attended]
-    patch = pipe.transformer.config.patch_size
-    grid = latents.shape[2] + conditions.num_references, latents.shape[3] // patch[1], latents.shape[4] // patch[2]
-    return pipe.focus_head(attended, grid)[:, : latents.shape[2]]

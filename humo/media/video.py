@@ -30,6 +30,7 @@ def write_video(
     audio: tuple[np.ndarray, int] | None = None,
     metadata: dict[str, Any] | None = None,
     scale: int = 1,
+    lossless: bool = False,
 ) -> Path:
     """Write an mp4 that every browser plays: H.264, yuv420p, BT.709, index at the front, AAC sound.
 
@@ -42,6 +43,7 @@ def write_video(
         audio: (samples (samples,) or (samples, channels) float in [-1, 1], rate in Hz), or None.
         metadata: settings to store as JSON in the file's description; the comment always says AI-generated.
         scale: whole number by which the pictures are enlarged (Lanczos).
+        lossless: keep every pixel to the bit, as RGB; several times larger, and not every player shows it.
 
     Returns:
         The path.
@@ -63,7 +65,8 @@ def write_video(
         part, size = Path(folder) / "part.mp4", f"{frames.shape[2]}x{frames.shape[1]}"
         given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", size, "-framerate", str(fps), "-i", "pipe:0"]
         given += _write_samples(Path(folder) / "sound.raw", audio)
-        options = _encoder_options(width, height, metadata, is_enlarged=scale > 1)
+        coded = _lossless(width, height) if lossless else _coded(width, height, is_enlarged=scale > 1)
+        options = [*coded, *_other_options(metadata)]
         _encode([*given, *options, str(part)], frames, Path(folder) / "log.txt")
         os.replace(part, path)
     return path
@@ -129,14 +132,23 @@ def _write_samples(path: Path, audio: tuple[np.ndarray, int] | None) -> list[str
     return ["-f", "f32le", "-ar", str(rate), "-ac", str(channels), "-i", str(path)]
 
 
-def _encoder_options(width: int, height: int, metadata: dict[str, Any] | None, is_enlarged: bool) -> list[str]:
+def _coded(width: int, height: int, is_enlarged: bool) -> list[str]:
     # The matrix is named: players guess BT.601 or BT.709 by size, and a wrong guess shifts skin tones.
     picture = f"scale={width}:{height}:flags=lanczos:out_color_matrix=bt709:out_range=tv,format=yuv420p"
     picture += ",setparams=color_primaries=bt709:color_trc=bt709"
-    told = ("-metadata", f"description={json.dumps(metadata, ensure_ascii=False, default=str)}") if metadata else ()
     return [
         *("-c:v", "libx264", *(_ENLARGED if is_enlarged else _AS_IT_IS)),
         *("-vf", picture, "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
+    ]
+
+
+def _lossless(width: int, height: int) -> list[str]:
+    return ["-c:v", "libx264rgb", "-preset", "veryfast", "-qp", "0", "-vf", f"scale={width}:{height}:flags=lanczos"]
+
+
+def _other_options(metadata: dict[str, Any] | None) -> list[str]:
+    told = ("-metadata", f"description={json.dumps(metadata, ensure_ascii=False, default=str)}") if metadata else ()
+    return [
         *("-c:a", "aac", "-b:a", "160k"),
         *("-movflags", "+faststart", "-metadata", f"comment={AI_NOTICE}", *told),
     ]
