@@ -89,7 +89,7 @@ class KnownPath:
 
     def __init__(self, known: Known | None, noise: Tensor) -> None:
         self.resampling = 0 if known is None else known.resampling
-        self._noise = noise
+        self._noise = self._first = noise
         if known is not None:
             self._mask = known.mask.to(noise)
             self._clean = known.latents.to(noise)
@@ -132,8 +132,10 @@ class KnownPath:
         Returns:
             Latents at `higher`, same shape.
         """
-        order = torch.randperm(self._noise[0].numel(), generator=torch.Generator().manual_seed(number))
-        fresh = self._noise.flatten(1)[:, order.to(self._noise.device)].view_as(self._noise)
+        first = self._first.flatten(1)
+        order = torch.randperm(first.shape[1], generator=torch.Generator().manual_seed(number))
+        # without its mean, which no order changes and which would add up over many jumps
+        fresh = (first - first.mean(1, keepdim=True))[:, order.to(first.device)].view_as(self._noise)
         keep = (1 - higher) / (1 - sigma)
         added = max(higher**2 - (keep * sigma) ** 2, 0.0) ** 0.5
         self._noise = (keep * sigma * self._noise + added * fresh) / higher
