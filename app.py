@@ -32,6 +32,8 @@ with quick_imports():
     from humo.space.links.gallery import read_gallery
     from humo.space.links.records import Record
     from humo.space.page import html, layout, texts
+    from humo.space.page.dubbing.events import connect as connect_dubbing
+    from humo.space.page.dubbing.view import dubbing
     from humo.space.page.events import filling, generating, looking, portraying, sharing
     from humo.space.page.theme import CSS, ICON, ICON_LINK, make_theme
     from humo.space.page.widgets import QUEUED, QUICK, Inputs, Parts
@@ -68,10 +70,12 @@ def build_page(backend: Backend) -> gr.Blocks:
                 with gr.Column(scale=5, min_width=320, elem_id="result"):
                     panel, links = layout.panel(), layout.sharing(backend.home.is_lasting)
             views, other = layout.looking(), layout.comparing()
+            dubbed = dubbing()
         gr.HTML(texts.KNOW)
-        page = Parts(opened, maker, modes, tabs, gallery, settings, panel, links, views, other)
+        page = Parts(opened, maker, modes, tabs, gallery, settings, panel, links, views, other, dubbed)
         _connect_generating(page, backend)
         _connect_looking(page, backend)
+        connect_dubbing(page, backend.admission)
         for inputs in tabs:
             _connect_inputs(inputs, page, backend)
         _connect_settings(page)

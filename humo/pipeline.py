@@ -24,7 +24,7 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -38,7 +38,6 @@ from humo.audio import encode_audio, window_audio
 from humo.dubbing.dub import dub
 from humo.focus import FaceMaskPredictor, MaskKeeper, check_masks
 from humo.guidance import Rule
-from humo.known import Known
 from humo.layers.decoding import OnFrames, decode_frames
 from humo.layers.loras import LoraLoader
 from humo.layers.step_caches import describe_cache
@@ -46,7 +45,7 @@ from humo.media import Sound
 from humo.references import decode_latents, encode_black_video, encode_references, to_frames
 from humo.requests.call import Call, HuMoPipelineOutput, Picture, call_each, read_call
 from humo.requests.checks import Request, choose_window
-from humo.requests.continuing import Beginning, tell_new
+from humo.requests.continuing import Beginning, KnownArguments, tell_new
 from humo.requests.noise import draw_video_noise
 from humo.requests.prompt_cache import PromptCache, encode_tokens
 from humo.sampling import Conditions, StepState, denoise, join_conditions
@@ -168,11 +167,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         return_masks: bool = False,
         on_frames: OnFrames | None = None,
         as_is: bool = False,
-        continue_from: HuMoPipelineOutput | str | Path | np.ndarray | None = None,
-        overlap: int | None = None,
-        first_frame: Picture | None = None,
-        known: Known | None = None,
-        resampling: int | None = None,
+        **known: Unpack[KnownArguments],
     ) -> HuMoPipelineOutput:
         """Make a video.
 
@@ -191,14 +186,8 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             return_masks: also return where the network expects the face.
             on_frames: told each stretch of frames as soon as it is decoded, uint8 (f, height, width, 3).
             as_is: show a photograph as it is to a model of drawn people, which draws it otherwise.
-            continue_from: a video to go on from: an output, an mp4, or frames, uint8 (f, height, width, 3). Its last
-                frames are known and count into `num_frames`, but not into the result; its sound is heard before
-                `audio`. `HuMoPipelineOutput.whole` joins both.
-            overlap: frames of it that are known, 4k + 1; default `humo.requests.continuing.OVERLAP`.
-            first_frame: a picture that is the first frame, rather than a reference.
-            known: what stays, by time and place (`humo.known`, which also makes it of frames and a mask).
-            resampling: how often each step is done again so that the rest agrees better with what is known; default
-                0, or the known's own.
+            **known: what stays as it is: `continue_from` with its `overlap`, `first_frame` or `known`
+                (`humo.requests.continuing.KnownArguments`).
 
         Returns:
             The video.
@@ -220,11 +209,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             guidance,
             seed,
             as_is,
-            continue_from,
-            overlap,
-            first_frame,
-            known,
-            resampling,
+            **known,
         )
         if return_masks:
             check_masks("return_masks", self.focus_head, self.transformer)

@@ -4,8 +4,6 @@ Latents stay in float32; the transformer is called once per branch that the guid
 dtype. Time is diffusers': sigma 1 is noise, x = (1 - sigma) x0 + sigma noise, v = noise - x0, timestep =
 1000 sigma.
 
-What is known beforehand, if anything is, stays (`humo.known`, ours).
-
 Source: HuMo released code (`generate.py::inference`); UniPC through diffusers.
 """
 
@@ -222,12 +220,13 @@ def denoise(
     _, *patch = transformer.config.patch_size
     token_grid = noise.shape[3] // patch[0], noise.shape[4] // patch[1]
     has_image, has_audio = conditions.references is not None, conditions.audio is not None
-    if conditions.known is not None:
-        conditions.known.check((*noise.shape[:2], num_video, *noise.shape[3:]), describe_cache(transformer))
     latents, memory = noise.float(), ConditionMemory.on(noise.device)
-    path = KnownPath(conditions.known, latents)
     set_timesteps(scheduler, num_inference_steps)
-    for count, (index, goes_back) in enumerate(path.visits(num_inference_steps)):
+    path = KnownPath(conditions.known, latents, num_video, scheduler.sigmas[:-1].tolist(), describe_cache(transformer))
+    latents = path.start
+    if path.first:
+        scheduler.set_begin_index(path.first)
+    for count, (index, goes_back) in enumerate(path.visits()):
         timestep, sigma = float(scheduler.timesteps[index]), float(scheduler.sigmas[index])
         latents = path.put_back(latents, sigma)
         if transformer.config.guidance_embeds:  # one pass, which is told what guidance would do
@@ -248,8 +247,8 @@ def denoise(
         if on_step is not None:
             on_step(
                 StepState(
-                    index=index,
-                    num_steps=num_inference_steps,
+                    index=index - path.first,
+                    num_steps=num_inference_steps - path.first,
                     timestep=timestep,
                     sigma=sigma,
                     latents=latents[:, :, :num_video],

@@ -38,6 +38,10 @@ MODE = "dub"
 TIMESTEP = 500
 """At which the clip is shown to the network to find the face: the head is surest there."""
 
+START_SIGMA = 0.9
+"""Noise level from which the region is made anew: above it the network would compose a picture of its own, with a
+second mouth beside the first; much below it the old mouth shows."""
+
 
 def dub(
     pipe: Any,
@@ -103,7 +107,8 @@ class Asked:
         """The call, with all known that lies outside of a region."""
         small = self.clip.small
         known = region.held(len(small)).known(*small.shape[1:3])
-        return replace(self.call, known=know_frames(small, known, pipe.vae, pipe._execution_device))
+        latents = know_frames(small, known, pipe.vae, pipe._execution_device)
+        return replace(self.call, known=replace(latents, start_sigma=START_SIGMA))
 
 
 def lay_made(asked: Asked, made: HuMoPipelineOutput, region: Region) -> np.ndarray:

@@ -59,6 +59,9 @@ def evaluate(
     ] = None,
     overlap: Annotated[int | None, typer.Option(help="Of --takes: frames known from the piece before.")] = None,
     resampling: Annotated[int, typer.Option(help="Of --takes: how often each step is done again.", min=0)] = 0,
+    start_sigma: Annotated[
+        float | None, typer.Option(help="Of --takes: noise level at which a piece begins.", min=0, max=1)
+    ] = None,
     dubs: Annotated[
         int | None, typer.Option(help="Measure so many dubs instead: held-out clips with another sentence.", min=2)
     ] = None,
@@ -95,7 +98,7 @@ def evaluate(
     eyes = get_probes(probes or out / "probes", probe_settings, pipe.vae if probe_codec else None)
     typer.echo(probe_table(eyes.accuracy))
     if takes is not None:
-        _measure_takes(pipe, eyes, out, takes, seed, split, overlap, resampling, steps, batch)
+        _measure_takes(pipe, eyes, out, takes, seed, split, overlap, resampling, start_sigma, steps, batch)
         return
     if dubs is not None:
         _measure_dubs(pipe, eyes, out, dubs, seed, split, steps, batch)
@@ -137,11 +140,12 @@ def _measure_takes(
     split: str,
     overlap: int | None,
     resampling: int,
+    start_sigma: float | None,
     steps: int | None,
     batch: int,
 ) -> None:
     from humo.evaluation.takes import TakeSettings, evaluate_takes, take_table
-    from humo.requests.continuing import OVERLAP
+    from humo.requests.continuing import OVERLAP, START_SIGMA
     from humo.system.files import write_json
 
     settings = TakeSettings(
@@ -150,6 +154,7 @@ def _measure_takes(
         split=split,
         overlap=OVERLAP if overlap is None else overlap,
         resampling=resampling,
+        start_sigma=START_SIGMA if start_sigma is None else start_sigma,
         num_inference_steps=steps,
         batch_size=batch,
     )

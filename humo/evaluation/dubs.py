@@ -1,4 +1,4 @@
-"""Dubs of held-out clips: does the mouth say the new sentence and no more the old one, and does the rest stay? All ours.
+"""Dubs of held-out clips: does the mouth say the new sentence, no more the old one, and does the rest stay? All ours.
 
 `python -m humo evaluate --dubs N`. Each clip is a render of a person whom training never saw, with a sentence; its new
 voice is the same person's with the next one's sentence, so that a render of what should come out is known as well.

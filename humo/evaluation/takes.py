@@ -23,7 +23,7 @@ from humo.media import Sound
 from humo.media.loudness import level_sound
 from humo.pipeline import HuMoPipeline
 from humo.requests.call import read_call
-from humo.requests.continuing import OVERLAP
+from humo.requests.continuing import OVERLAP, START_SIGMA
 from humo.requests.output import Earlier, HuMoPipelineOutput, fade
 from humo.shots.cuts import Shot, cut_sound
 from humo.shots.generation import longest_shot, plan_shots
@@ -31,7 +31,7 @@ from humo.shots.take import plan_take
 from humo.system.digests import digest_data
 from humo.system.files import atomic_write
 from humo.system.fingerprint import fingerprint_pipeline
-from humo.timing import FPS, SAMPLE_RATE, round_up
+from humo.timing import FPS, FRAMES_PER_LATENT, SAMPLE_RATE, round_up
 from humo.world.clips import plan_clip, render_clip
 from humo.world.sentences import sample_sentence
 
@@ -42,6 +42,8 @@ _SENTENCES = 6
 _FIRST_PLAN = 5_000_000
 """Of the plans of takes, which single clips do not share."""
 _RENDERS = "renders"
+_KNOWN = ("overlap", "resampling", "start_sigma")
+"""Settings of a take."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +62,8 @@ class TakeSettings:
     """Frames that are known from the piece before."""
     resampling: int = 0
     """How often each step is done again."""
+    start_sigma: float = START_SIGMA
+    """Noise level at which what follows a piece begins (`humo.known.Known`)."""
     num_inference_steps: int | None = None
     """None for the model's own."""
     batch_size: int = 4
@@ -159,7 +163,7 @@ def make_some(pipe: HuMoPipeline, cases: Sequence[Case], way: str, settings: Tak
                 before = cut_sound(sound, piece.start - piece.overlap, piece.start).waveform
                 frames = np.concatenate([one[index].frames for one in outputs])
                 earlier = Earlier(frames, latents=last.latents, heard=before)
-                known = {"overlap": piece.overlap, "continue_from": earlier, "resampling": settings.resampling}
+                known = {name: getattr(settings, name) for name in _KNOWN} | {"continue_from": earlier}
             call = read_call(
                 pipe,
                 case.captions[_MODE].text,
@@ -180,17 +184,20 @@ def judge_takes(cases: Sequence[Case], takes: Sequence[Made], probes: Probes | N
     """Figures of one way.
 
     Returns:
-        "jump": mean absolute difference of the two frames at a seam over the median of the other neighbours', mean and
-        95 % interval over takes, and "jump_largest"; with probes "identity_first", "identity_last" (share of the
-        person's attributes that are read right in the first and in the last second), "identity_kept", their quotient,
-        "grain_first", "grain_last", "faces", and lip sync as of `humo.evaluation.judging.judge_mouths`.
+        "jump": change at a seam over what is usual where a latent frame begins, mean and 95 % interval over takes, and
+        "jump_largest"; "jump_of_all": over what is usual between any two frames; with probes "identity_first",
+        "identity_last" (share of the person's attributes that are read right in the first and in the last second),
+        "identity_kept", their quotient, "grain_first", "grain_last", "faces", and lip sync as of
+        `humo.evaluation.judging.judge_mouths`.
     """
     jumps = [[jump_at(one.frames, seam) for seam in one.seams] for one in takes]
+    of_all = [jump_at(one.frames, seam, 1) for one in takes for seam in one.seams]
     figures: dict[str, Any] = {"takes": len(takes), "seams": sum(map(len, jumps))}
     if seen := [float(np.mean(some)) for some in jumps if some]:
         figures["jump"] = float(np.mean(seen))
         figures["jump_interval"] = metrics.interval(lambda index: float(np.mean([seen[i] for i in index])), len(seen))
         figures["jump_largest"] = float(max(max(some) for some in jumps if some))
+        figures["jump_of_all"] = float(np.mean(of_all))
     if probes is None:
         return figures
     readings = [probes.read(one.frames) for one in tqdm(takes, desc="reading", unit="take")]
@@ -207,31 +214,36 @@ def judge_takes(cases: Sequence[Case], takes: Sequence[Made], probes: Probes | N
     return figures | judge_mouths(cases, readings)
 
 
-def jump_at(frames: np.ndarray, seam: int) -> float:
+def jump_at(frames: np.ndarray, seam: int, every: int = FRAMES_PER_LATENT) -> float:
     """By how much more a seam changes the picture than what is usual.
+
+    A codec's frames change more where one latent frame ends and the next begins than within one, mini's twice as much,
+    in a clip of one piece too; and a seam of a take lies there.
 
     Args:
         frames: uint8 (f, s, s, 3).
         seam: number of the first frame after it.
+        every: frames from one moment to the next that a seam is compared with; 1 for all.
 
     Returns:
-        Mean absolute difference to the frame before over the median of all other neighbours'.
+        Mean absolute difference to the frame before over the median of the others'.
     """
     changes = np.array([np.abs(b.astype(np.int16) - a).mean() for a, b in zip(frames, frames[1:], strict=False)])
-    usual = float(np.median(np.delete(changes, seam - 1)))
-    return float(changes[seam - 1]) / max(usual, 1e-9)
+    others = [change for place, change in enumerate(changes, 1) if place % every == seam % every and place != seam]
+    return float(changes[seam - 1]) / max(float(np.median(others)), 1e-9)
 
 
 def take_table(report: dict[str, Any]) -> str:
     """The figures as lines of text."""
-    lines = ["way      jump at a seam   largest  identity kept  lip sync  faces  grain first, last"]
+    lines = ["way      jump at a seam    largest  of all  identity kept  lip sync  faces  grain first, last"]
     for way, figures in report["ways"].items():
         spread = figures.get("jump_interval") or (float("nan"), float("nan"))
         jump = f"{figures.get('jump', float('nan')):5.2f} ({spread[0]:.2f}-{spread[1]:.2f})"
-        told = [figures.get(name, float("nan")) for name in ("jump_largest", "identity_kept", "sync", "faces")]
+        names = ("jump_largest", "jump_of_all", "identity_kept", "sync", "faces")
+        told = [figures.get(name, float("nan")) for name in names]
         grain = [figures.get(f"grain_{name}", float("nan")) for name in ("first", "last")]
         lines.append(
-            f"{way:<8} {jump}  {told[0]:7.2f}  {told[1]:13.3f}  {told[2]:8.3f}  {told[3]:5.3f}  "
+            f"{way:<8} {jump}  {told[0]:7.2f}  {told[1]:6.2f}  {told[2]:13.3f}  {told[3]:8.3f}  {told[4]:5.3f}  "
             f"{grain[0]:.2f}, {grain[1]:.2f}"
         )
     return "\n".join(lines)
@@ -255,7 +267,7 @@ def _path(pipe: HuMoPipeline, case: Case, way: str, settings: TakeSettings, fold
         return None
     asked = {"steps": settings.num_inference_steps, "frames": len(case.clip.frames)}
     if way == "take":
-        asked |= {"overlap": settings.overlap, "resampling": settings.resampling}
+        asked |= {name: getattr(settings, name) for name in _KNOWN}
     told = [fingerprint_pipeline(pipe), way, asked, case.captions[_MODE].text, repr(case.clip.plan), case.noise_seed]
     return folder / way / f"{digest_data(told)[:16]}.npz"
 

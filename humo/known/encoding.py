@@ -16,6 +16,7 @@ from humo.references import encode_video, to_pixels
 from humo.timing import check_num_frames
 
 
+@torch.no_grad()
 def know_frames(
     frames: np.ndarray,
     mask: np.ndarray | None,

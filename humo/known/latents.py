@@ -13,9 +13,13 @@ Replacement ignores that the network's guess at high noise hardly knows what it 
 what that leaves: a step is done, noise is added up to where it began, and it is done again, now beside neighbours that
 agree better.
 
+A *guess* repairs more of it, and sooner: what is not known begins from a guess at a noise level below that of pure
+noise, as the last known frame held for all that follow. Where the picture is composed is settled then before the
+network makes anything, and the steps above that level need not be done at all.
+
 Source: replacement, Song et al. 2020 (arXiv 2011.13456, app. I.2); going back, RePaint (arXiv 2201.09865, alg. 1), both
-written for diffusion with fresh noise in every step. One noise for all steps, the solver's velocity and soft masks are
-ours.
+written for diffusion with fresh noise in every step; the guess, SDEdit (arXiv 2108.01073). One noise for all steps, the
+solver's velocity and soft masks are ours.
 """
 
 # b batch, z channels of video latents, f video latent frames, h w latent grid
@@ -39,11 +43,14 @@ class Known:
     """What stays as it is."""
 
     latents: Tensor
-    """Clean normalised latents, (b, z, f, h, w), without references; what they are where the mask is 0 is ignored."""
+    """Clean normalised latents, (b, z, f, h, w), without references; where the mask is 0 the guess, which is ignored
+    without a `start_sigma` below 1."""
     mask: Tensor
     """How far each place is known, 0 to 1, (b, 1, f, h, w)."""
     resampling: int = 0
     """How often each step is done again; 1 doubles the time. 0 for none."""
+    start_sigma: float = 1.0
+    """Noise level at which what is not known begins from its guess, 0 to 1; 1 to begin from noise."""
 
     def window(self, place: slice) -> Known:
         """What is known of the video frames `place`."""
@@ -69,6 +76,8 @@ class Known:
             raise ValueError("known has a mask outside of 0 to 1: 1 is known, 0 is made.")
         if not isinstance(self.resampling, int) or not 0 <= self.resampling <= MAX_RESAMPLING:
             raise ValueError(f"resampling must be 0 to {MAX_RESAMPLING} but is {self.resampling}.")
+        if not 0 <= self.start_sigma <= 1:
+            raise ValueError(f"start_sigma must be 0 to 1 but is {self.start_sigma}.")
         if self.resampling and cache is not None and cache.startswith(TAYLOR):
             raise ValueError(f"The cache {cache} continues lines that resampling breaks: leave one of them out.")
 
@@ -76,7 +85,7 @@ class Known:
 def join_known(parts: Sequence[Known]) -> Known:
     """What is known of several videos of equal shape as one batch."""
     latents, mask = (torch.cat([getattr(part, name) for part in parts]) for name in ("latents", "mask"))
-    return Known(latents, mask, parts[0].resampling)
+    return replace(parts[0], latents=latents, mask=mask)
 
 
 class KnownPath:
@@ -85,30 +94,47 @@ class KnownPath:
     Args:
         known: what stays; None for nothing.
         noise: from which the generation starts, references' frames at the end, (b, z, f + references, h, w).
+        num_video: video frames, f.
+        sigmas: noise level of every step.
+        cache: name of the transformer's cache (`humo.layers.step_caches`).
+
+    Attributes:
+        first: number of the first step that is done.
+        start: what it begins from, as `noise`.
+
+    Raises:
+        ValueError: as of `Known.check`.
     """
 
-    def __init__(self, known: Known | None, noise: Tensor) -> None:
-        self.resampling = 0 if known is None else known.resampling
-        self._noise = self._first = noise
-        if known is not None:
-            self._mask = known.mask.to(noise)
-            self._clean = known.latents.to(noise)
-            # what nobody knows may be anything, also not a number
+    def __init__(
+        self, known: Known | None, noise: Tensor, num_video: int, sigmas: Sequence[float], cache: str | None = None
+    ) -> None:
+        self.first, self.start = 0, noise
+        self._is_known, self._num_steps = known is not None, len(sigmas)
+        self._noise = self._first_noise = noise
+        self._rounds = 1 if known is None else 1 + known.resampling
+        if known is None:
+            return
+        known.check((*noise.shape[:2], num_video, *noise.shape[3:]), cache)
+        self._mask, self._clean = known.mask.to(noise), known.latents.to(noise)
+        if known.start_sigma < 1:
+            self.first = next((i for i, sigma in enumerate(sigmas) if sigma <= known.start_sigma), len(sigmas) - 1)
+            video = self._at(sigmas[self.first])
+            self.start = torch.cat([video, self._split(noise)[1]], dim=2)
+        else:  # what nobody knows may be anything, also not a number
             self._clean = torch.where(self._mask > 0, self._clean, torch.zeros_like(self._clean))
-        self._is_known = known is not None
 
-    def visits(self, num_steps: int) -> list[tuple[int, bool]]:
+    def visits(self) -> list[tuple[int, bool]]:
         """Numbers of the steps in the order in which they are done, and whether one goes back after it."""
-        rounds = self.resampling + 1
-        return [(index, number < rounds) for index in range(num_steps) for number in range(1, rounds + 1)]
+        rounds = range(1, self._rounds + 1)
+        return [(index, number < self._rounds) for index in range(self.first, self._num_steps) for number in rounds]
 
     def put_back(self, latents: Tensor, sigma: float) -> Tensor:
         """Latents (b, z, f + references, h, w) at a noise level with what is wholly known on its path."""
         if not self._is_known:
             return latents
         video, references = self._split(latents)
-        place = (1 - sigma) * self._clean + sigma * self._split(self._noise)[0]
-        return torch.cat([torch.where(self._mask == 1, place, video), references], dim=2)
+        return torch.cat([torch.where(self._mask == 1, self._at(sigma), video), references], dim=2)
 
     def correct(self, velocity: Tensor) -> Tensor:
         """The network's velocity (b, z, f + references, h, w) with that of the path as far as it is known."""
@@ -132,7 +158,7 @@ class KnownPath:
         Returns:
             Latents at `higher`, same shape.
         """
-        first = self._first.flatten(1)
+        first = self._first_noise.flatten(1)
         order = torch.randperm(first.shape[1], generator=torch.Generator().manual_seed(number))
         # without its mean, which no order changes and which would add up over many jumps
         fresh = (first - first.mean(1, keepdim=True))[:, order.to(first.device)].view_as(self._noise)
@@ -140,6 +166,9 @@ class KnownPath:
         added = max(higher**2 - (keep * sigma) ** 2, 0.0) ** 0.5
         self._noise = (keep * sigma * self._noise + added * fresh) / higher
         return keep * latents + added * fresh
+
+    def _at(self, sigma: float) -> Tensor:
+        return (1 - sigma) * self._clean + sigma * self._split(self._noise)[0]
 
     def _split(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         num_video = self._mask.shape[2]

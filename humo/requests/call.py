@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Union, Unpack
 
 import numpy as np
 from PIL import Image
@@ -16,10 +16,9 @@ from humo.layers.context_parallel import draw_seed
 from humo.media import Sound, read_picture, read_sound
 from humo.media.loudness import level_sound
 from humo.requests.checks import Request, check_request, choose_num_frames, fit_sound, make_request
-from humo.requests.continuing import Beginning, hear_on, read_beginning
+from humo.requests.continuing import Beginning, KnownArguments, hear_on, read_known
 from humo.requests.output import HuMoPipelineOutput as HuMoPipelineOutput
-from humo.system.ranges import read_whole
-from humo.timing import FPS, FRAMES_PER_LATENT, count_latents
+from humo.timing import FPS, FRAMES_PER_LATENT, count_frames, count_latents
 
 if TYPE_CHECKING:
     from humo.portrait import Portrait
@@ -102,7 +101,8 @@ class Call:
     def _describe_known(self) -> dict[str, Any]:
         """What stays, without its numbers: in calls that are made together it is of the same kind."""
         begins = isinstance(self.known, Beginning) and not self.overlap
-        return {"first_frame": begins, "overlap": self.overlap, "resampling": self.known.resampling}  # type: ignore[union-attr]
+        told = {"first_frame": begins, "overlap": self.overlap}
+        return told | {name: getattr(self.known, name) for name in ("resampling", "start_sigma")}
 
     @property
     def shape(self) -> dict[str, Any]:
@@ -193,11 +193,7 @@ def read_call(
     guidance: Rule | Mapping[str, Any] | None = None,
     seed: int | None = None,
     as_is: bool = False,
-    continue_from: Any = None,
-    overlap: int | None = None,
-    first_frame: Any = None,
-    known: Known | None = None,
-    resampling: int | None = None,
+    **known: Unpack[KnownArguments],
 ) -> Call:
     """Read and check what a call of the pipeline asks for; arguments as of `HuMoPipeline.__call__`.
 
@@ -222,48 +218,33 @@ def read_call(
         num_inference_steps=num_inference_steps,
     )
     check_request(request, config, pipe.size_multiple)
-    given = {"continue_from": continue_from, "first_frame": first_frame, "known": known}
-    begins = _check_known([name for name, value in given.items() if value is not None], resampling)
-    beginning = read_beginning(config, request, continue_from, overlap, first_frame, begins, as_is, notes)
+    stays = read_known(config, request, as_is, notes, **known)
     if negative_prompt and pipe.transformer.config.guidance_embeds:
         notes.append("The fast model does not read the negative prompt.")
     (request,), prompts = read_texts(config, [request], notes, not pipe.transformer.config.guidance_embeds)
     pictures, (read,), portrait = read_references(config, image, prompts, notes, as_is)
-    overlap = 0 if beginning is None else beginning.overlap
+    overlap = stays.overlap if isinstance(stays, Beginning) else 0
     sound, before = None, np.zeros(0, np.float32)
-    if audio is not None and beginning is not None and overlap:
+    if audio is not None and isinstance(stays, Beginning) and overlap:
         sound = read_sound(audio)
         notes += sound.notes
-        before, sound = hear_on(sound, beginning, config.heard_level, notes)
+        before, sound = hear_on(sound, stays, config.heard_level, notes)
     elif audio is not None:
         sound = hear_sound(audio, config, notes)
-    if num_frames is None:
+    if num_frames is None and isinstance(stays, Known):
+        request = replace(request, num_frames=count_frames(stays.latents.shape[2]))
+    elif num_frames is None:
         request = replace(request, num_frames=choose_num_frames(sound, config, notes, overlap))
     if request.num_frames <= overlap:
         raise ValueError(
             f"num_frames is {request.num_frames}, the known {overlap} included: use at least "
             f"{overlap + FRAMES_PER_LATENT}."
         )
+    if isinstance(stays, Known):
+        _check_shape(pipe, request, stays)
     heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames - overlap, notes)
     heard = None if heard is None else np.concatenate([before, heard])
-    if known is not None:
-        known = known if resampling is None else replace(known, resampling=resampling)
-        _check_shape(pipe, request, known)
-    prompt_read = None if read == prompt else read
-    return Call(request, rule, pictures, heard, played, notes, portrait, prompt_read, known or beginning)
-
-
-def _check_known(given: Sequence[str], resampling: int | None) -> int:
-    """How often steps are done again.
-
-    Raises:
-        ValueError: if two things are to be known, or none is and resampling is asked for.
-    """
-    if len(given) > 1:
-        raise ValueError(f"{given[0]} and {given[1]} both say what is known: give one of them.")
-    if resampling is not None and not given:
-        raise ValueError("resampling is of what is known, and nothing is: leave it out.")
-    return 0 if resampling is None else read_whole("resampling", resampling)
+    return Call(request, rule, pictures, heard, played, notes, portrait, None if read == prompt else read, stays)
 
 
 def _check_shape(pipe: Any, request: Request, known: Known) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -18,18 +18,41 @@ from PIL import Image, ImageOps
 from humo.known import Known
 from humo.known.encoding import check_frames, know_frames
 from humo.known.files import read_clip
+from humo.known.latents import MAX_RESAMPLING
 from humo.layers.decoding import OnFrames
 from humo.media import Sound, read_picture
 from humo.media.loudness import level_sound
 from humo.media.sounds import hear_samples
 from humo.requests.checks import Request, fit_samples
 from humo.requests.output import Earlier, HuMoPipelineOutput
-from humo.system.ranges import read_whole, short
+from humo.system.ranges import check_number, check_whole, read_whole, short
 from humo.timing import FRAMES_PER_LATENT, SAMPLES_PER_FRAME, check_num_frames, count_latents
 
-OVERLAP = 9
-"""Frames of an earlier video that are known where nobody says how many."""
-LEAST_NEW = FRAMES_PER_LATENT
+OVERLAP = 13
+"""Frames of an earlier video that are known where nobody says how many; chosen on mini's validation split, as is
+`START_SIGMA`."""
+START_SIGMA = 0.9
+"""Noise level at which what follows a beginning starts where nobody says another."""
+
+
+class KnownArguments(TypedDict, total=False):
+    """What a call of the pipeline may say of what is known: one of three kinds, and how it is put to use."""
+
+    continue_from: HuMoPipelineOutput | Earlier | str | Path | np.ndarray | None
+    """A video to go on from: an output, an MP4 or WebM file, or frames, uint8 (f, height, width, 3). Its last frames
+    are known and count into `num_frames`, but not into the result; its sound is heard before that of the call.
+    `HuMoPipelineOutput.whole` joins both."""
+    overlap: int | None
+    """Frames of it that are known, 4k+1; default `OVERLAP`."""
+    first_frame: Image.Image | np.ndarray | str | Path | None
+    """A picture that is the first frame, rather than a reference; as of `humo.media.read_picture`."""
+    known: Known | None
+    """What stays, by time and place; it also says how long the video is, where nothing else does."""
+    resampling: int | None
+    """See `humo.known.Known`; default 0, or the known's own."""
+    start_sigma: float | None
+    """See there too; what follows a beginning is guessed to be its last frame, held. Default `START_SIGMA`, or the
+    known's own."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +67,8 @@ class Beginning:
     """Whose last frames they are; None for frames that are shown as the video's own first ones."""
     resampling: int = 0
     """See `humo.known.Known`."""
+    start_sigma: float = START_SIGMA
+    """See there too: the last of the frames are held as the guess for all that follow."""
 
     @property
     def overlap(self) -> int:
@@ -61,53 +86,78 @@ class Beginning:
         Returns:
             Batch size 1.
         """
-        begun = know_frames(self.frames, None, vae, device)
+        num_known = count_latents(len(self.frames))
+        still = np.repeat(self.frames[-1:], FRAMES_PER_LATENT, axis=0) if num_known == 1 else self.frames[:0]
+        latents = know_frames(np.concatenate([self.frames, still]), None, vae, device).latents
         if self.latents is not None:
-            begun.latents[:, :, 1:] = torch.from_numpy(self.latents).to(begun.latents)
-        missing = count_latents(num_frames) - begun.latents.shape[2]
-        latents, mask = (
-            torch.nn.functional.pad(part, (0, 0, 0, 0, 0, missing)) for part in (begun.latents, begun.mask)
-        )
-        return Known(latents, mask, self.resampling)
+            latents[:, :, 1:] = torch.from_numpy(self.latents).to(latents)
+        held = latents[:, :, -1:].expand(-1, -1, count_latents(num_frames) - num_known, -1, -1)
+        latents = torch.cat([latents[:, :, :num_known], held], dim=2)
+        mask = torch.zeros_like(latents[:, :1])
+        mask[:, :, :num_known] = 1
+        return Known(latents, mask, self.resampling, self.start_sigma)
 
 
-def read_beginning(
+def read_known(
     config: Any,
     request: Request,
+    as_is: bool,
+    notes: list[str],
     continue_from: Any = None,
     overlap: int | None = None,
     first_frame: Any = None,
-    resampling: int = 0,
-    as_is: bool = False,
-    notes: list[str] | None = None,
-) -> Beginning | None:
-    """Read what a video begins with.
+    known: Known | None = None,
+    resampling: int | None = None,
+    start_sigma: float | None = None,
+) -> Known | Beginning | None:
+    """Read what is known of a video.
 
     Args:
         config: of the pipeline.
         request: what is asked for; its size counts.
-        continue_from: as of `read_earlier`; None for nothing.
-        overlap: frames of it that are known, 4j+1; None for `OVERLAP`.
-        first_frame: a picture, as of `humo.media.read_picture`; None for none.
-        resampling: see `humo.known.Known`.
         as_is: take a photograph also for a model of drawn people.
         notes: told what was decided.
+        continue_from: this and all that follow as of `KnownArguments`.
+        overlap: frames.
+        first_frame: a picture.
+        known: what stays.
+        resampling: times.
+        start_sigma: noise level.
 
     Returns:
-        None where neither is given.
+        None where nothing is.
 
     Raises:
         ValueError: if it does not fit; the sentence says what to do.
     """
+    kinds = {"continue_from": continue_from, "first_frame": first_frame, "known": known}
+    given = [name for name, value in kinds.items() if value is not None]
+    if len(given) > 1:
+        raise ValueError(f"{given[0]} and {given[1]} both say what is known: give one of them.")
     if overlap is not None and continue_from is None:
         raise ValueError("overlap says how much of an earlier video is known, and none is given: add continue_from.")
+    ways: dict[str, Any] = {}
+    if resampling is not None:
+        check_whole("resampling", resampling, 0, MAX_RESAMPLING)
+        ways["resampling"] = int(resampling)
+    if start_sigma is not None:
+        check_number("start_sigma", start_sigma, 0, 1)
+        ways["start_sigma"] = float(start_sigma)
+    if ways and not given:
+        raise ValueError(f"{next(iter(ways))} is of what is known, and nothing is: leave it out.")
+    if known is not None:
+        return replace(known, **ways)
     if first_frame is not None:
         frame = _fit_picture(first_frame, request, notes)
         _check_drawn(config, frame, "first_frame", as_is)
-        return Beginning(np.asarray(frame)[None], resampling=resampling)
-    if continue_from is None:
-        return None
-    earlier = read_earlier(continue_from)
+        return Beginning(np.asarray(frame)[None], **ways)
+    if continue_from is not None:
+        return replace(_end_of(read_earlier(continue_from), config, request, overlap, as_is), **ways)
+    return None
+
+
+def _end_of(earlier: Earlier, config: Any, request: Request, overlap: int | None, as_is: bool) -> Beginning:
+    """The last frames of an earlier video as the beginning of another."""
     count = OVERLAP if overlap is None else read_whole("overlap", overlap)
     check_num_frames(count, "overlap")
     size = earlier.frames.shape[1:3]
@@ -115,16 +165,17 @@ def read_beginning(
         raise ValueError(
             f"continue_from is {size[1]}x{size[0]} but {request.width}x{request.height} is asked for: use equal sizes."
         )
-    if len(earlier.frames) < count:
+    frames, _ = earlier.last(count)
+    if len(frames) < count:
         raise ValueError(
-            f"continue_from has {len(earlier.frames)} frames but the last {count} are to be known: give a longer one, "
+            f"continue_from has {len(frames)} frames but the last {count} are to be known: give a longer one, "
             "or a smaller overlap."
         )
-    _check_drawn(config, Image.fromarray(earlier.frames[-1]), "continue_from", as_is)
-    latents = earlier.latents
-    if latents is not None:
-        latents = latents[:, latents.shape[1] - count_latents(count) + 1 :]
-    return Beginning(earlier.frames[-count:], latents, earlier, resampling)
+    _check_drawn(config, Image.fromarray(frames[-1]), "continue_from", as_is)
+    groups, latents = count_latents(count) - 1, earlier.latents
+    if latents is not None:  # of which the first stands for one frame; there may be more frames than were made last
+        latents = latents[:, latents.shape[1] - groups :] if latents.shape[1] > groups else None
+    return Beginning(frames[-count:], latents, earlier)
 
 
 def read_earlier(given: Any) -> Earlier:
@@ -162,14 +213,13 @@ def hear_on(sound: Sound, beginning: Beginning, level: float | None, notes: list
         What the model hears under the known frames, mono at 16 kHz, (overlap * 640,), and the sound at the same level.
     """
     length = beginning.overlap * SAMPLES_PER_FRAME
-    earlier = beginning.earlier
-    before = np.zeros(length, np.float32)
+    before, earlier = np.zeros(length, np.float32), beginning.earlier
     if earlier is not None and earlier.heard is not None:
         before = earlier.heard[-length:]
-    elif earlier is not None and earlier.audio is not None:
-        samples, rate = earlier.audio
-        whole = fit_samples(hear_samples(samples, rate), len(earlier.frames) * SAMPLES_PER_FRAME)
-        before = whole[-length:]
+    elif earlier is not None:
+        frames, played = earlier.last(beginning.overlap)
+        if played is not None:
+            before = fit_samples(hear_samples(*played), len(frames) * SAMPLES_PER_FRAME)[-length:]
     joined = level_sound(replace(sound, waveform=np.concatenate([before, sound.waveform])), level, notes)
     return joined.waveform[:length], replace(joined, waveform=joined.waveform[length:])
 

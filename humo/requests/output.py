@@ -105,6 +105,11 @@ class Earlier:
     overlapped: np.ndarray | None = None
     earlier: Earlier | None = None
 
+    def last(self, count: int) -> tuple[np.ndarray, tuple[np.ndarray, int] | None]:
+        """Frames, and what is played under them, of which the last `count` are wanted: its own, or all if they are
+        fewer."""
+        return (self.frames, self.audio) if len(self.frames) >= count else self.whole()
+
     def whole(self) -> tuple[np.ndarray, tuple[np.ndarray, int] | None]:
         """All frames from the very first on, and their sound."""
         if self.earlier is None:

@@ -29,6 +29,7 @@ from humo.layers.step_caches import describe_cache
 from humo.media import Sound
 from humo.requests.call import Picture, hear_sound, list_pictures, read_references, read_texts
 from humo.requests.checks import Request, check_request, make_request
+from humo.requests.continuing import START_SIGMA
 from humo.requests.output import Earlier
 from humo.shots.cuts import Shot as Shot
 from humo.shots.cuts import count_frames, cut_sound
@@ -132,6 +133,7 @@ def make_shots(
     is_writer: bool = True,
     as_is: bool = False,
     resampling: int | None = None,
+    start_sigma: float | None = None,
 ) -> ShotVideo:
     """Make every shot that the folder does not hold yet.
 
@@ -153,6 +155,7 @@ def make_shots(
         is_writer: False in all but one of several processes that make the same video together.
         as_is: show a photograph as it is to a model of drawn people, which draws it otherwise.
         resampling: of a take, how often each step is done again (`humo.known.Known`); default 0.
+        start_sigma: of a take, as there; default `humo.requests.continuing.START_SIGMA`.
 
     Returns:
         The video; its `save` joins the shots.
@@ -166,8 +169,10 @@ def make_shots(
     store = ShotFolder(folder)
     _check_cover(shots, count_frames(sound))
     is_take = any(shot.overlap for shot in shots)
-    if resampling is not None and not is_take:
-        raise ValueError("resampling is of a take, and these are shots: leave it out.")
+    ways = {"resampling": resampling, "start_sigma": start_sigma}
+    ways = {name: value for name, value in ways.items() if value is not None}
+    if ways and not is_take:
+        raise ValueError(f"{next(iter(ways))} is of a take, and these are shots: leave it out.")
     image = list_pictures(image)
     prompts = prompt_of_each(prompts, len(shots))
     rule = read_rule(pipe.config.default_guidance if guidance is None else guidance)
@@ -200,7 +205,9 @@ def make_shots(
     arrays = [np.asarray(picture) for picture in pictures]
     prints = list[str]()
     for shot, request, part in zip(shots, requests, heard, strict=True):
-        known = {"after": prints[-1], "overlap": shot.overlap, "resampling": resampling} if shot.overlap else {}
+        known = (
+            {"after": prints[-1], "overlap": shot.overlap, "start_sigma": START_SIGMA, **ways} if shot.overlap else {}
+        )
         data = {**shared, **asdict(request), "shown": shot.num_frames, **known}
         prints.append(digest_data(data, [part.waveform, *arrays]))
     is_missing = _look(store, shots, prints, notes)
@@ -220,7 +227,7 @@ def make_shots(
             is_at_hand = last is not None and last[0].number == shot.number - 1  # other processes may not have written
             before = last[1] if last is not None and is_at_hand else store.read_earlier(shots, shot)
             before = replace(before, heard=cut_sound(sound, shot.start - shot.overlap, shot.start).waveform)
-            known = {"continue_from": before, "overlap": shot.overlap, "resampling": resampling}
+            known = {"continue_from": before, "overlap": shot.overlap, **ways}
         video = pipe(
             request.prompt,
             negative_prompt=request.negative_prompt,

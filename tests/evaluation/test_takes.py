@@ -38,8 +38,15 @@ def walk(num_frames: int, leap: int | None = None) -> np.ndarray:
 
 def test_a_jump_is_a_seam_that_changes_more_than_usual() -> None:
     assert jump_at(walk(20), 7) == pytest.approx(1)
-    assert jump_at(walk(20, leap=7), 7) == pytest.approx(10)
+    assert jump_at(walk(20, leap=7), 7) == pytest.approx(10) == jump_at(walk(20, leap=7), 7, 1)
     assert jump_at(walk(20, leap=7), 8) == pytest.approx(1)
+
+
+def test_a_seam_is_compared_with_where_latents_begin() -> None:
+    """Frames that change by 20 at every fourth and by 2 elsewhere."""
+    changes = np.where(np.arange(20) % 4 == 1, 20, 2)
+    frames = np.broadcast_to(np.cumsum(changes)[:, None, None, None], (20, 8, 8, 3)).astype(np.uint8)
+    assert jump_at(frames, 9) == pytest.approx(1) and jump_at(frames, 9, 1) == pytest.approx(10)
 
 
 def test_people_of_takes_speak_all_along() -> None:

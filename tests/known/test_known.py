@@ -109,10 +109,11 @@ def test_a_soft_mask_ends_part_way_however_many_steps(steps: int) -> None:
     from humo.sampling import set_timesteps
 
     start, scheduler = noise(), make_scheduler()
-    path = KnownPath(Known(torch.zeros(1, 8, NUM_VIDEO, 4, 4), torch.full((1, 1, NUM_VIDEO, 4, 4), 0.5)), start)
     set_timesteps(scheduler, steps)
+    half = Known(torch.zeros(1, 8, NUM_VIDEO, 4, 4), torch.full((1, 1, NUM_VIDEO, 4, 4), 0.5))
+    path = KnownPath(half, start, NUM_VIDEO, scheduler.sigmas[:-1].tolist())
     latents = start
-    for index, _ in path.visits(steps):
+    for index, _ in path.visits():
         latents = path.put_back(latents, float(scheduler.sigmas[index]))
         latents = scheduler.step(path.correct(start - 1), scheduler.timesteps[index], latents, return_dict=False)[0]
     torch.testing.assert_close(latents[:, :, :NUM_VIDEO].mean(), torch.tensor(0.5), atol=2e-3, rtol=0)
@@ -122,11 +123,11 @@ def test_going_back_keeps_the_noise_level() -> None:
     from humo.known.latents import KnownPath
 
     start = torch.randn(2, 8, 21, 16, 16)
-    path = KnownPath(Known(torch.zeros(2, 8, 20, 16, 16), torch.ones(2, 1, 20, 16, 16)), start)
+    path = KnownPath(Known(torch.zeros(2, 8, 20, 16, 16), torch.ones(2, 1, 20, 16, 16)), start, 20, [0.8, 0.4])
     higher = path.go_back(0.4 * start, 0.4, 0.8, 0)
     assert higher.std().item() == pytest.approx(0.8, abs=0.01)
     torch.testing.assert_close(path.put_back(higher, 0.8), higher, msg="and what is known goes along")
-    alone = KnownPath(Known(torch.zeros(1, 8, 20, 16, 16), torch.ones(1, 1, 20, 16, 16)), start[1:])
+    alone = KnownPath(Known(torch.zeros(1, 8, 20, 16, 16), torch.ones(1, 1, 20, 16, 16)), start[1:], 20, [0.8])
     torch.testing.assert_close(alone.go_back(0.4 * start[1:], 0.4, 0.8, 0), higher[1:])
     assert not torch.allclose(path.go_back(0.4 * start, 0.4, 0.8, 1), higher)
 
@@ -135,7 +136,10 @@ def test_many_jumps_add_up_to_no_more_than_noise() -> None:
     from humo.known.latents import KnownPath
 
     start = torch.randn(1, 8, 21, 16, 16, generator=torch.Generator().manual_seed(0)) + 0.01
-    path, noise_ = KnownPath(Known(torch.zeros(1, 8, 20, 16, 16), torch.ones(1, 1, 20, 16, 16)), start), start
+    path, noise_ = (
+        KnownPath(Known(torch.zeros(1, 8, 20, 16, 16), torch.ones(1, 1, 20, 16, 16)), start, 20, [0.8]),
+        start,
+    )
     for number in range(60):
         noise_ = path.go_back(0.4 * noise_, 0.4, 0.8, number) / 0.8
     assert abs(noise_.mean().item()) < 0.01 and noise_.std().item() == pytest.approx(1.0, abs=0.02)
@@ -149,6 +153,29 @@ def test_resampling_repeats_every_step_and_tells_of_it_once() -> None:
     torch.testing.assert_close(states[-1].latents, again)
     with pytest.raises(ValueError, match="taylor:2 continues lines that resampling breaks"):
         run(what=known(beginning(2), 1), cache="taylor:2")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_guess_is_where_the_making_begins(form: str) -> None:
+    states = list[StepState]()
+    what = replace(known(beginning(2)), start_sigma=0.9)
+    made = run(form, what, num_inference_steps=8, on_step=states.append)
+    sigmas = [state.sigma for state in states]
+    assert 0.8 < sigmas[0] <= 0.9 and [state.index for state in states] == list(range(len(states)))
+    assert {state.num_steps for state in states} == {len(states)} and len(states) < 8
+    path = (1 - sigmas[0]) * what.latents + sigmas[0] * noise()[:, :, :NUM_VIDEO]
+    torch.testing.assert_close(states[0].noisy[:, :, :NUM_VIDEO], path, atol=1e-5, rtol=0)
+    torch.testing.assert_close(states[0].noisy[:, :, NUM_VIDEO:], noise()[:, :, NUM_VIDEO:])
+    torch.testing.assert_close(made[:, :, :2], what.latents[:, :, :2], atol=1e-5, rtol=0)
+    other = torch.cat([what.latents[:, :, :2], what.latents[:, :, 2:] + 1], dim=2)
+    guessed = run(form, replace(what, latents=other), num_inference_steps=8)
+    assert (guessed - made)[:, :, 2:].abs().max() > 1e-2
+    assert torch.equal(
+        run(form, replace(what, start_sigma=1.0)), run(form, replace(what, latents=other, start_sigma=1.0))
+    )
+    last = list[StepState]()
+    run(form, replace(what, start_sigma=0.0), on_step=last.append)
+    assert len(last) == 1, "of a start below the last step that step is done"
 
 
 @pytest.mark.parametrize("resampling", [0, 2])
@@ -184,6 +211,7 @@ def test_a_window_of_conditions_cuts_what_is_known() -> None:
         ({"mask": torch.full((1, 1, 6, 4, 4), 1.5)}, "a mask outside of 0 to 1"),
         ({"mask": torch.full((1, 1, 6, 4, 4), float("nan"))}, "a mask outside of 0 to 1"),
         ({"resampling": 21}, "resampling must be 0 to 20 but is 21"),
+        ({"start_sigma": 1.5}, "start_sigma must be 0 to 1 but is 1.5"),
         ({"resampling": 0.5}, "resampling must be 0 to 20 but is 0.5"),
     ],
 )

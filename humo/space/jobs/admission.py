@@ -43,6 +43,14 @@ class Admission:
         self.manager.preempt(visitor.session_hash)  # here, not in the gate, where all others would wait too
         return self._gate.start(self._client(visitor), lambda: self.manager.start(visitor.session_hash, task()))
 
+    def check_file(self, what: str, path: Path) -> None:
+        """Refuse a file that was not uploaded or made here, or is too large.
+
+        Raises:
+            ValueError: in one sentence, without the folder of the file.
+        """
+        self.limits.check_file(what, path, self._uploads)
+
     def count_link(self, visitor: gr.Request) -> None:
         """Take note of a link that a visitor makes.
 

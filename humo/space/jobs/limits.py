@@ -135,13 +135,13 @@ class Limits:
         for image in request.images:
             if isinstance(image, Portrait):
                 continue  # checked itself when it was made
-            self._check_file("picture", image, within)
+            self.check_file("picture", image, within)
             with READERS:
                 read_picture(image)
         if request.audio is None:
             return
         if not isinstance(request.audio, Sound):
-            self._check_file("sound", request.audio, within)
+            self.check_file("sound", request.audio, within)
         with READERS:
             seconds = read_sound(request.audio).duration
         if seconds > self.voice_seconds:
@@ -149,7 +149,17 @@ class Limits:
                 f"the voice lasts {seconds:.1f} s but at most {self.voice_seconds:g} s are allowed here: cut it."
             )
 
-    def _check_file(self, what: str, path: object, within: Sequence[Path]) -> None:
+    def check_file(self, what: str, path: object, within: Sequence[Path] = ()) -> None:
+        """Refuse a file that lies elsewhere than in the folders, or is too large.
+
+        Args:
+            what: it is, for the sentence.
+            path: of the file.
+            within: folders; none for anywhere.
+
+        Raises:
+            ValueError: in one sentence, without the folder of the file.
+        """
         if not isinstance(path, Path) or "\0" in str(path):
             raise ValueError(f"{what} is {short(path)}: give a file of yours.")
         check_text(f"the {what}'s path", str(path), MAX_PATH)

@@ -11,6 +11,7 @@ import gradio as gr
 
 from humo.space.examples import Example
 from humo.space.jobs.request import Defaults, Mode, VideoRequest, frames_for
+from humo.space.page.dubbing.view import Dubbing
 from humo.space.page.picture_file import PictureFile
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -219,10 +220,12 @@ class Parts:
     links: Sharing
     views: Looking
     other: Comparing
+    dubbing: Dubbing
 
     def starts(self) -> list[gr.Button]:
         """Buttons that start a job; they rest while one runs."""
-        return [*(each for tab in self.tabs for each in (tab.generate, tab.quick)), self.views.look, self.other.compare]
+        buttons = [*(each for tab in self.tabs for each in (tab.generate, tab.quick)), self.views.look]
+        return [*buttons, self.other.compare, self.dubbing.find, self.dubbing.dub]
 
     def groups(self) -> list[gr.Group | gr.Accordion]:
         """What hangs on a finished video."""

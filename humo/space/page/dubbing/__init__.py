@@ -1,0 +1,1 @@
+"""The part of the page that gives a clip another voice."""
