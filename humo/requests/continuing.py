@@ -90,7 +90,7 @@ class Beginning:
         still = np.repeat(self.frames[-1:], FRAMES_PER_LATENT, axis=0) if num_known == 1 else self.frames[:0]
         latents = know_frames(np.concatenate([self.frames, still]), None, vae, device).latents
         if self.latents is not None:
-            latents[:, :, 1:] = torch.from_numpy(self.latents).to(latents)
+            latents[:, :, 1:num_known] = torch.from_numpy(self.latents).to(latents)
         held = latents[:, :, -1:].expand(-1, -1, count_latents(num_frames) - num_known, -1, -1)
         latents = torch.cat([latents[:, :, :num_known], held], dim=2)
         mask = torch.zeros_like(latents[:, :1])
