@@ -141,7 +141,7 @@ def generate(
     begin_threads()
     with tqdm(unit="step", desc="generating", file=sys.stderr, disable=not is_main) as bar:
         if cuts is None or folder is None or sound is None:
-            known = {"continue_from": continue_from, "overlap": overlap, "first_frame": first_frame}
+            known: dict[str, Any] = {"continue_from": continue_from, "overlap": overlap, "first_frame": first_frame}
             request = VideoRequest(
                 prompt=texts[0],
                 images=tuple(image or ()),

@@ -110,7 +110,7 @@ class ShotFolder:
         record.unlink(missing_ok=True)  # of an older shot: from here to the end there is no whole one
         with atomic_write(self._file(shot, "npz")) as part, open(part, "wb") as file:
             further = {"latents": latents, "overlapped": overlapped}
-            given = {name: array for name, array in further.items() if array is not None}
+            given: dict[str, Any] = {name: array for name, array in further.items() if array is not None}
             np.savez_compressed(file, frames=frames, **given)
         write_video(self._file(shot, "mp4"), frames, FPS, audio, dict(settings))
         write_json(record, {**describe(shot), "settings": settings, "fingerprint": print_}, indent=1)

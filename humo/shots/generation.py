@@ -205,10 +205,9 @@ def make_shots(
     arrays = [np.asarray(picture) for picture in pictures]
     prints = list[str]()
     for shot, request, part in zip(shots, requests, heard, strict=True):
-        known = (
-            {"after": prints[-1], "overlap": shot.overlap, "start_sigma": START_SIGMA, **ways} if shot.overlap else {}
-        )
-        data = {**shared, **asdict(request), "shown": shot.num_frames, **known}
+        data = {**shared, **asdict(request), "shown": shot.num_frames}
+        if shot.overlap:
+            data |= {"after": prints[-1], "overlap": shot.overlap, "start_sigma": START_SIGMA, **ways}
         prints.append(digest_data(data, [part.waveform, *arrays]))
     is_missing = _look(store, shots, prints, notes)
     settings = _settings(requests, prompts, shots, describe_rule(rule), pipe.model_name)
@@ -227,7 +226,7 @@ def make_shots(
             is_at_hand = last is not None and last[0].number == shot.number - 1  # other processes may not have written
             before = last[1] if last is not None and is_at_hand else store.read_earlier(shots, shot)
             before = replace(before, heard=cut_sound(sound, shot.start - shot.overlap, shot.start).waveform)
-            known = {"continue_from": before, "overlap": shot.overlap, **ways}
+            known = {**ways, "continue_from": before, "overlap": shot.overlap}
         video = pipe(
             request.prompt,
             negative_prompt=request.negative_prompt,
