@@ -34,7 +34,7 @@ with quick_imports():
     from humo.space.page import html, layout, texts
     from humo.space.page.dubbing.events import connect as connect_dubbing
     from humo.space.page.dubbing.view import dubbing
-    from humo.space.page.events import filling, generating, looking, portraying, sharing
+    from humo.space.page.events import filling, generating, looking, picturing, portraying, sharing
     from humo.space.page.theme import CSS, ICON, ICON_LINK, make_theme
     from humo.space.page.widgets import QUEUED, QUICK, Inputs, Parts
     from humo.space.page.wording_view import add_reading
@@ -79,7 +79,7 @@ def build_page(backend: Backend) -> gr.Blocks:
         for inputs in tabs:
             _connect_inputs(inputs, page, backend)
         _connect_settings(page)
-        _connect_person_makers(blocks, page, Photographs(backend.folder))
+        _connect_pictures(blocks, page, Photographs(backend.folder))
         _connect_links(blocks, page, backend, [record for _, record in shown])
         blocks.load(lambda: html.notice(serving.notice), None, notice, **QUICK)
         api.offer(backend.admission, serving.defaults)
@@ -88,7 +88,7 @@ def build_page(backend: Backend) -> gr.Blocks:
 
 def _tab(mode: Mode, backend: Backend) -> Inputs:
     serving, key = backend.serving, mode.key
-    image = seen = maker = audio = heard = speaking = seconds = None
+    image = seen = maker = more = audio = heard = speaking = seconds = None
     with gr.Tab(mode.title, id=key) as tab:
         prompt = layout.prompt(key)
         if serving.name in LARGE:
@@ -102,6 +102,11 @@ def _tab(mode: Mode, backend: Backend) -> Inputs:
                 image, seen = layout.picture(key)
             if mode.needs_audio:
                 audio, heard = layout.voice(key)
+        if mode.needs_image:
+            most = backend.admission.limits.images
+            more = layout.more_pictures(
+                key, min(most, serving.defaults.max_references or most), not serving.defaults.draws_people
+            )
         if mode.needs_image and serving.defaults.draws_people:
             maker = layout.person_maker(key)
         if mode.needs_audio:
@@ -118,8 +123,8 @@ def _tab(mode: Mode, backend: Backend) -> Inputs:
         wake = gr.Button(visible="hidden", elem_id=f"wake-{key}")
         estimate = gr.HTML(elem_id=f"estimate-{key}")
     return Inputs(
-        mode, tab, prompt, words, image, seen, maker, audio, heard, speaking, seconds, generate, quick, live, wake,
-        estimate, examples,
+        mode, tab, prompt, words, image, seen, maker, more, audio, heard, speaking, seconds, generate, quick, live,
+        wake, estimate, examples,
     )  # fmt: skip
 
 
@@ -160,15 +165,16 @@ def _connect_inputs(inputs: Inputs, page: Parts, backend: Backend) -> None:
             gr.on([each.change for each in shown], filling.on_picture(defaults), shown, inputs.seen, **QUICK)
     if audio is not None and speaking is not None:
         audio.upload(filling.on_upload(read_sound), audio, audio, **QUEUED)
-        audio.change(filling.on_sound(defaults), audio, inputs.heard, **QUICK)
+        heard: list[Any] = [audio, settings.shift]
+        gr.on([each.change for each in heard], filling.on_sound(defaults), heard, inputs.heard, **QUICK)
         speak, said = filling.on_speak(backend.folder, defaults), [speaking.text, speaking.voice, speaking.rate]
         speaking.speak.click(speak, said, audio, **QUEUED)
     for example, button in inputs.examples:
-        outputs = [*inputs.widgets(), settings.seed, settings.is_random]
+        outputs = [*inputs.restored(), settings.seed, settings.is_random]
         button.click(filling.on_example(example, inputs, settings), None, outputs, **QUICK)
     known = filling.on_estimate(inputs, settings, backend.serving)
     told: list[Any] = [page.panel.made, settings.steps, settings.rule, settings.size, inputs.seconds, audio]
-    for widget in filter(None, told):
+    for widget in filter(None, [*told, *inputs.slot_images()]):
         widget.change(known, {*inputs.widgets(), *settings.widgets()}, inputs.estimate, **QUICK)
 
 
@@ -185,7 +191,7 @@ def _connect_settings(page: Parts) -> None:
     settings.restore.upload(filling.on_restore(page), settings.restore, page.restored(), **QUEUED)
 
 
-def _connect_person_makers(blocks: gr.Blocks, page: Parts, photographs: Photographs) -> None:
+def _connect_pictures(blocks: gr.Blocks, page: Parts, photographs: Photographs) -> None:
     settings = page.settings
     for inputs in (tab for tab in page.tabs if tab.maker is not None):
         maker, given = inputs.maker, {*inputs.widgets(), inputs.maker.completed, settings.size}
@@ -195,6 +201,17 @@ def _connect_person_makers(blocks: gr.Blocks, page: Parts, photographs: Photogra
         maker.box.expand(portraying.on_maker(inputs), given, maker.buttons, **QUICK)
         maker.buttons.click(portraying.on_tile(inputs), given, outputs, trigger_mode="multiple", **QUEUED)
         maker.surprise.click(portraying.on_surprise(inputs), given, outputs, **QUEUED)
+    for inputs in (tab for tab in page.tabs if tab.more is not None):
+        ordered, given = inputs.ordered(), {*inputs.ordered(), settings.size}
+        changing: list[Any] = [*ordered, settings.size]
+        outputs = [*dict.fromkeys([*ordered, *inputs.more.parts()])]
+        arrange = picturing.on_pictures(inputs, settings, photographs)
+        gr.on([each.change for each in changing], arrange, given, outputs, **QUICK)
+        for slot in inputs.more.slots:
+            slot.image.upload(filling.on_upload(read_picture), slot.image, slot.image, **QUEUED)
+            if slot.earlier is not None:
+                swap = picturing.on_earlier(inputs, settings, ordered.index(slot.image))
+                slot.earlier.click(swap, given, outputs, **QUICK)
     blocks.unload(photographs.forget)
 
 

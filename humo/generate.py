@@ -24,7 +24,7 @@ from humo.media import Sound, check_video_path, read_sound
 from humo.space.jobs.request import Defaults, VideoRequest
 from humo.system.command_line import silence_libraries
 from humo.system.imports import quick_imports
-from humo.system.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_whole
+from humo.system.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_shift, read_whole
 from humo.system.threads import adjust_threads, begin_threads
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ def generate(
     audio: Annotated[
         Path | None, typer.Option(help="A voice; the video lasts as long as it, if the model can (else see --shots).")
     ] = None,
+    shift: Annotated[
+        int, typer.Option(help="Milliseconds, -200 to 200: the mouth moves so much later than the sound is played.")
+    ] = 0,
     preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
     fast: Annotated[bool, typer.Option("--fast", help="The model's fast form: one pass a step, few steps.")] = False,
     cache: Annotated[
@@ -104,6 +107,7 @@ def generate(
     scales = {"text": text_scale, "image": image_scale, "audio": audio_scale, "switch": switch}
     sizes = {"num_frames": frames, "num_inference_steps": steps, "height": height, "width": width}
     _check_numbers(sizes, seed, scales)
+    read_shift(shift, audio is not None)
     texts = _read_prompts(prompt, prompts)
     if plan:
         given = _given(None if audio is None else read_sound(audio), "--plan")
@@ -148,6 +152,7 @@ def generate(
                 audio=sound,
                 num_frames=frames,
                 as_is=as_is,
+                audio_shift=shift,
                 **known,
                 **settings,
             )
@@ -157,7 +162,17 @@ def generate(
 
             show = partial(_advance_shot, bar, len(cuts))
             video = make_shots(
-                pipe, cuts, texts, folder, sound, image=image, on_step=show, is_writer=is_main, as_is=as_is, **settings
+                pipe,
+                cuts,
+                texts,
+                folder,
+                sound,
+                image=image,
+                on_step=show,
+                is_writer=is_main,
+                as_is=as_is,
+                audio_shift=shift,
+                **settings,
             )
     if is_main:
         num_frames = len(video.frames) if cuts is None else cuts[-1].stop

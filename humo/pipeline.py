@@ -167,6 +167,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         return_masks: bool = False,
         on_frames: OnFrames | None = None,
         as_is: bool = False,
+        audio_shift: int = 0,
         **known: Unpack[KnownArguments],
     ) -> HuMoPipelineOutput:
         """Make a video.
@@ -186,6 +187,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             return_masks: also return where the network expects the face.
             on_frames: told each stretch of frames as soon as it is decoded, uint8 (f, height, width, 3).
             as_is: show a photograph as it is to a model of drawn people, which draws it otherwise.
+            audio_shift: -200 to 200 ms by which the mouth moves later than the sound is played, earlier below 0.
             **known: what stays as it is: `continue_from` with its `overlap`, `first_frame` or `known`
                 (`humo.requests.continuing.KnownArguments`).
 
@@ -196,21 +198,8 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             ValueError: if an input is not allowed; the sentence says what to do.
             StopGeneration: if `on_step` raised it.
         """
-        call = read_call(
-            self,
-            prompt,
-            negative_prompt,
-            image,
-            audio,
-            num_frames,
-            height,
-            width,
-            num_inference_steps,
-            guidance,
-            seed,
-            as_is,
-            **known,
-        )
+        given = (prompt, negative_prompt, image, audio, num_frames, height, width, num_inference_steps, guidance, seed)
+        call = read_call(self, *given, as_is, audio_shift, **known)
         if return_masks:
             check_masks("return_masks", self.focus_head, self.transformer)
         masks = MaskKeeper(self.focus_head) if return_masks else None

@@ -29,6 +29,7 @@ from PIL import Image
 from humo.benchmarks.instruments import MIB, Stopwatch, count_flops, matmul_rate, now, other_load, peak_memory
 from humo.checkpoints import load
 from humo.pipeline import HuMoPipeline
+from humo.system.dtypes import dtype_name
 from humo.timing import SAMPLE_RATE
 
 PROMPT = "a woman with red hair and glasses, in a blue shirt, nods"
@@ -102,7 +103,7 @@ def measure_pipeline(
             "width": width,
             "steps": video.settings["num_inference_steps"],
             "device": str(device),
-            "dtype": str(pipe.transformer.dtype).removeprefix("torch."),
+            "dtype": dtype_name(pipe.transformer.dtype),
             "threads": torch.get_num_threads(),
             "load_before": load_before,
         },

@@ -39,7 +39,8 @@ def benchmark(
     compare: Annotated[
         list[str] | None,
         typer.Option(
-            help="plain: also as the published code does it, without --random-weights in shorter ways too; wan: with "
+            help="plain: also as the published code does it, without --random-weights in shorter ways too; float32: "
+            "what the narrower numbers change that a small model is loaded in, and where a pass goes; wan: with "
             "--random-weights beside diffusers' Wan of the same size. May be repeated."
         ),
     ] = None,
@@ -86,8 +87,8 @@ def benchmark(
         return
     if (layers is not None or compile_blocks or dtype is not None) and not random_weights:
         raise ValueError("--layers, --dtype and --compile time a model with random weights: add --random-weights.")
-    if not random_weights and (others := [name for name in compare or () if name != "plain"]):
-        raise ValueError(f"compare must be 'plain' without --random-weights but is {others[0]!r}.")
+    if not random_weights and (others := [name for name in compare or () if name not in ("plain", "float32")]):
+        raise ValueError(f"compare must be 'plain' or 'float32' without --random-weights but is {others[0]!r}.")
     if compare and fast:
         raise ValueError("--compare times the fast form beside the others: leave --fast out.")
     if random_weights:
@@ -96,7 +97,11 @@ def benchmark(
         result = measure_model(preset, frames, height, width, compare or (), compile_blocks, layers, dtype=dtype)
         typer.echo(describe_model(result))
     else:
-        result = _measure_clip(preset, seconds, steps, fast, clip, world, page, bool(compare))
+        if is_numbers := "float32" in (compare or ()):
+            _check_numbers()
+        result = _measure_clip(preset, seconds, steps, fast, clip, world, page, "plain" in (compare or ()))
+        if is_numbers:
+            result["float32"] = _compare_numbers(preset)
     if json_path is not None:
         write_json(json_path, result)
 
@@ -112,9 +117,10 @@ def _measure_against(revision: str, json_path: Path | None) -> None:
 
 def _measure_waiting(preset: str, seconds: float, json_path: Path | None) -> None:
     from humo.benchmarks.waiting import describe_waiting, measure_waiting
+    from humo.space.jobs.job import Model
     from humo.space.jobs.model_choice import load_model
 
-    measured = measure_waiting(load_model(preset).pipe, seconds=seconds)
+    measured = measure_waiting(Model(lambda: load_model(preset).pipe), seconds=seconds)
     typer.echo(describe_waiting(measured))
     if json_path is not None:
         write_json(json_path, [asdict(each) for each in measured])
@@ -129,6 +135,31 @@ def _measure_jobs(preset: str, seconds: float, steps: int | None, json_path: Pat
     typer.echo(describe_jobs(measured))
     if json_path is not None:
         write_json(json_path, [asdict(each) | {"ratio": each.ratio} for turns in measured for each in turns])
+
+
+def _check_numbers() -> None:
+    """Refuse before minutes of measuring what has nothing to compare."""
+    import torch
+
+    from humo.loading.memory import default_dtype
+
+    if default_dtype() == torch.float32:
+        raise ValueError(
+            "--compare float32 sets bfloat16 beside it, which this processor does not multiply in hardware: run it on "
+            "one that does (AMX, avx512_bf16), or on a GPU."
+        )
+
+
+def _compare_numbers(preset: str) -> dict[str, Any]:
+    import torch
+
+    from humo.benchmarks.precision import differences as changes
+    from humo.benchmarks.precision.profile import describe_profiles, profile_forms
+
+    narrow, exact = changes.load_forms(preset), changes.load_forms(preset, torch.float32)
+    differences, profiles = changes.measure_differences(narrow, exact), profile_forms((narrow, exact))
+    typer.echo(f"{changes.describe_differences(differences)}\n\n{describe_profiles(profiles)}\n")
+    return {"differences": changes.plain_numbers(differences), "profiles": [asdict(each) for each in profiles]}
 
 
 def _measure_clip(

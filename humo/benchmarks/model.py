@@ -38,6 +38,7 @@ from humo.loading.estimates import (
 )
 from humo.loading.memory import stays_in_float32
 from humo.sampling import Conditions, guided_velocity
+from humo.system.dtypes import DTYPES, read_dtype
 from humo.timing import check_num_frames, count_latents
 from humo.transformer import HuMoTransformer3DModel
 
@@ -49,7 +50,6 @@ RELEASED_BRANCHES = {
 GPU_SQUARE, CPU_SQUARE = 8192, 1024
 """Side of the matrix product that counts as the ceiling."""
 COMPARISONS = ("plain", "wan")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CPU_FLOPS = 10**13
 """Operations of a pass that a CPU is asked for at the most: some ten seconds to a minute."""
 
@@ -148,8 +148,7 @@ def _check(
     for name in compare:
         if name not in COMPARISONS:
             raise ValueError(f"compare must be {' or '.join(map(repr, COMPARISONS))} but is {name!r}.")
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype must be {' or '.join(DTYPES)} but is {dtype!r}.")
+    read_dtype(dtype)
     check_num_frames(num_frames, "frames")
     if height < 16 or width < 16 or height % 16 or width % 16:
         raise ValueError(f"height and width must be multiples of 16 but are {height} and {width}.")

@@ -11,11 +11,15 @@ import torch
 from humo.benchmarks.clip import describe, measure_pipeline, page_start
 from humo.benchmarks.cold import describe_cold_start, measure_cold_start
 from humo.benchmarks.model import describe_model, measure_model
+from humo.benchmarks.precision.differences import describe_differences, load_forms, measure_differences
+from humo.benchmarks.precision.profile import describe_profiles, profile_forms
 from humo.benchmarks.scaling import describe_scaling, measure_scaling
 from humo.benchmarks.waiting import describe_waiting, measure_waiting
 from humo.benchmarks.ways import Way, compare_ways, describe_ways
-from humo.checkpoints import MINI, load
-from humo.loading.fast_form import make_fast
+from humo.checkpoints import MINI
+from humo.pipeline import HuMoPipeline
+from humo.space.jobs.job import Model
+from humo.space.jobs.model_choice import load_model
 from humo.system.processor import has_bfloat16, processor_name
 
 PLOT = "performance.svg"
@@ -23,18 +27,21 @@ TRIED = """
 - **Caches of single steps** (first block, Taylor) are worth on mini about what fewer steps are, in time and in distance
   from the exact result (first table): it makes few steps as it is. They are meant for the published models and their
   fifty.
-- **Half precision on a CPU without instructions for it** is emulated and many times slower, so such a CPU stays in
-  float32, and Muon's orthogonalisation with it (`humo.training.transformer.muon`). The encoders of text and sound stay
-  so everywhere: they take a hundredth of a clip's time in either.
+- **bfloat16 on a CPU that multiplies it in hardware** (AMX, avx512_bf16) is taken by itself; with fewer small
+  operations it brought a clip of full quality to 0.59 of what it took before (`benchmark --against`). Others emulate
+  it, many times slower, so they stay in float32, and Muon's orthogonalisation with them
+  (`humo.training.transformer.muon`). The encoders of text and sound stay so everywhere: they take a hundredth of a
+  clip's time in either.
 - **No guidance in late steps** saves little: with the published spacing of noise levels most steps are early ones.
 - **Waiting videos of full quality made as one batch** gain little on two cores, which a single video keeps
   busy already (*many visitors*, above): there the page batches quick looks alone, on a GPU all.
-- **Compiled blocks on the CPU** (`pipe.transformer.compile_repeated_blocks()`) took as long as the others in full
-  quality, and longer in a quick look, after a wait for the compiler: they are for GPUs.
+- **Compiled on the CPU**, the blocks alone (`pipe.transformer.compile_repeated_blocks()`) took 0.93 of the eager time;
+  the whole transformer, its weights frozen, 0.81. Both come after a wait for the compiler that many clips must pay for.
 - **A slower preset of the video encoder** ("medium", x264's default) takes longer than "veryfast" for files of the
   same size; a quick look is not enlarged at all, which took more time than its network.
-- **A faster cold start**: nearly all of it is the import of torch, diffusers, transformers and peft, which import one
-  another; the page answers before they are there and reads the model's settings from its files alone.
+- **A faster cold start**: what could be left out is (stubs of gradio's, librosa, a walk over what was imported); most
+  of what remains is the import of torch, diffusers, transformers and peft, which import one another. The page answers
+  before they are there and reads the model's settings from its files alone.
 - **Keys and values of text and sound** matter for mini; the published models have so many more tokens of video than
   words and sounds that computing them once changes a pass by a few hundredths.
 """
@@ -51,12 +58,15 @@ def write_performance(path: Path, page: Path) -> Path:
     Returns:
         The report.
     """
-    pipe = load("mini")
-    fast = pipe.fast_form = make_fast(pipe, MINI)
+    waiting = measure_waiting(Model(lambda: load_model().pipe))  # before this thread computes
+    pipe = load_forms("mini")
+    fast = pipe.fast_form
+    assert fast is not None  # mini has one
     measure_pipeline(pipe)  # warms up
     ways = compare_ways(pipe, MINI)
     parts = {form: measure_pipeline(made) for form, made in (("exact", pipe), ("fast form", fast))}
     draw_ways(ways, path.parent / PLOT)
+    pipes = [pipe] if pipe.transformer.dtype == torch.float32 else [pipe, load_forms("mini", torch.float32)]
     model = measure_model("1.7B", 9, 240, 416, compare=("plain", "wan"), num_layers=2)
     sections = [
         "# How fast it is",
@@ -70,6 +80,11 @@ def write_performance(path: Path, page: Path) -> Path:
         describe_ways(ways),
         "## Where the time of a clip goes",
         *(f"```\n{describe(_named(form, result))}\n```" for form, result in parts.items()),
+        "## Where a pass goes",
+        "Matrix products and all around them, by torch.profiler, in the passes of such a clip; what Python and the "
+        "profiler take is the rest.",
+        describe_profiles(profile_forms(pipes)),
+        *_differences(pipes),
         "## A cold start",
         f"From starting the page's program to its first answer: {page_start(page):.1f} s; the model is loaded after "
         "that. Of a program that loads it first, by the package whose modules take the time:",
@@ -81,7 +96,7 @@ def write_performance(path: Path, page: Path) -> Path:
         "## Many visitors",
         "Jobs that wait when the device becomes free, in the page's own line; a batch is done when its last video is, "
         "so what it gains for all is weighed against the wait of each (`humo.space.jobs.batching`).",
-        describe_waiting(measure_waiting(pipe)),
+        describe_waiting(waiting),
         "## A published size on this machine",
         "Two of the 1.7B's thirty blocks with random weights, beside the published code's plain way and beside "
         "diffusers' Wan of the same size, which hears nothing; on a GPU: "
@@ -92,6 +107,20 @@ def write_performance(path: Path, page: Path) -> Path:
     ]
     path.write_text("\n\n".join(sections) + "\n")
     return path
+
+
+def _differences(pipes: Sequence[HuMoPipeline]) -> list[str]:
+    """What narrower numbers change, where the model computes in them."""
+    if len(pipes) == 1:
+        return []
+    narrow, exact = pipes
+    return [
+        "## What narrower numbers change",
+        "The same held-out clips and noise in them and in float32: PSNR of the frames (8 bits) and of the latents "
+        "(their range being the peak), the lowest clip's and the median one's. What a video shows is judged by "
+        "`python -m humo evaluate --dtype float32`; this table is `python -m humo benchmark --compare float32`.",
+        describe_differences(measure_differences(narrow, exact)),
+    ]
 
 
 def _named(form: str, result: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """What visitors of the page wait for: one for a job, and several for one another, in the page's own line.
 
-A job is followed as the page follows it, each view drawn, but without what Gradio does with it. All of it is ours.
+A job is followed as the page follows it, each view drawn, but without what Gradio does with it. The model is loaded in
+a thread that ends, and jobs are made in threads that end, as on the page: once two threads of a process have had
+PyTorch compute, OpenMP counts more threads than cores and lets all of them sleep at every operation. So the thread that
+measures must not have computed before. All of it is ours.
 """
 
 from __future__ import annotations
@@ -124,9 +127,7 @@ def measure_jobs(
     """Time a video as a job of the page, and in turn as the pipeline alone makes it, in a thread as a job is.
 
     Args:
-        model: loads the pipeline, in a thread that ends as on the page: once two threads of a process have had PyTorch
-            compute, OpenMP counts more threads than cores and lets all of them sleep at every operation. With its fast
-            form in place quick looks are timed as well.
+        model: loads the pipeline; with its fast form in place quick looks are timed as well.
         seconds: of each video.
         num_inference_steps: 2 or more; None for each form's own.
         turns: how often each is timed; another goes before, to warm up.
@@ -167,7 +168,7 @@ def describe_jobs(measured: Sequence[Sequence[JobTimes]]) -> str:
 
 
 def measure_waiting(
-    pipe: HuMoPipeline,
+    model: Model,
     waiting: Sequence[int] = WAITING,
     batch: int = BATCH,
     seconds: float = 2.0,
@@ -176,7 +177,7 @@ def measure_waiting(
     """Let jobs of equal shape wait, and time them: one after the other, and as batches.
 
     Args:
-        pipe: with its fast form in place, if quick looks are to be timed as well.
+        model: loads the pipeline; with its fast form in place quick looks are timed as well.
         waiting: how many at a time.
         batch: the largest one.
         seconds: of each video.
@@ -184,7 +185,7 @@ def measure_waiting(
     """
     asked_for = [
         (form, count, most)
-        for form in _forms(pipe)
+        for form in _forms(model.get())
         for count in waiting
         for most in ((1,) if count == 1 else (1, batch))
     ]
@@ -194,7 +195,7 @@ def measure_waiting(
         for _ in range(rounds):
             for form, count, most in asked_for:
                 asked = replace(request, is_fast=form == FORMS[1])
-                manager = JobManager(Model(lambda: pipe), DiskQuota(Path(folder), 1 << 30), batches=Batches(most, most))
+                manager = JobManager(model, DiskQuota(Path(folder), 1 << 30), batches=Batches(most, most))
                 times = _time(manager, asked, count)
                 measured = WaitingTimes(form, min(most, count), count, fmean(times), max(times))
                 fastest[form, count, most] = min(measured, fastest.get((form, count, most), measured), key=_last)

@@ -22,6 +22,7 @@ from humo.benchmarks.instruments import now
 from humo.benchmarks.plain import plain_step
 from humo.evaluation.cases import Case, make_cases
 from humo.evaluation.generation import draw_noise, encode_cases, settings_for
+from humo.evaluation.metrics import psnr
 from humo.guidance import make_rule
 from humo.layers.step_caches import cached
 from humo.loading.fast_form import make_fast
@@ -151,7 +152,7 @@ def _quiet(pipe: HuMoPipeline) -> dict[str, Any]:
 def _psnr(made: Sequence[Tensor], truth: Sequence[Tensor]) -> float:
     error = torch.stack([(one - other).square().mean() for one, other in zip(made, truth, strict=True)]).mean()
     peak = max(float(latents.max() - latents.min()) for latents in truth)
-    return float(20 * np.log10(peak) - 10 * torch.log10(error)) if error > 0 else float("inf")
+    return psnr(float(error), peak)
 
 
 def describe_ways(ways: Sequence[Way]) -> str:

@@ -110,4 +110,4 @@ def _write_region(path: Path, clip: Any, region: Any) -> None:
 def _advance(bar: tqdm, state: StepState) -> None:
     adjust_threads()
     bar.total = state.num_steps
-    bar.update()
+    bar.update(state.index + 1 - bar.n)  # the first steps are not done (`humo.dubbing.dub.START_SIGMA`)

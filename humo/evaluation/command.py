@@ -30,6 +30,9 @@ def evaluate(
     preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
     fast: Annotated[bool, typer.Option("--fast", help="The model's fast form.")] = False,
     cache: Annotated[str | None, typer.Option(help="first_block or taylor (`humo.layers.step_caches`).")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32 or bfloat16; default: bfloat16 where hardware multiplies it.")
+    ] = None,
     modes: Annotated[str, typer.Option(help="Modes, with commas between them.")] = "T,TI,TA,TIA",
     frames: Annotated[int, typer.Option(help="4k+1 frames at 25 a second.")] = 49,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; default: the model's own.", min=1)] = None,
@@ -73,12 +76,18 @@ def evaluate(
     if bench is not None:
         from humo.evaluation.published.command import run_bench
 
+        if dtype is not None:
+            raise ValueError("--bench takes the numbers that humo.load chooses: leave --dtype out.")
         typer.echo(str(run_bench(bench, out, preset=preset, steps=steps, guidance=guidance, tell=_tell)))
         return
     wanted = _read_modes(modes)
     found = _find_recordings(voices, recordings, music)
 
-    from humo.checkpoints import load  # after the cheap check, for it takes seconds
+    from humo.system.dtypes import read_dtype
+
+    numbers = read_dtype(dtype)
+
+    from humo.checkpoints import load  # after the cheap checks, for it takes seconds
     from humo.evaluation.generation import settings_for
     from humo.evaluation.measure import EvaluationSettings, evaluate_pipeline
     from humo.evaluation.probes.networks import ProbeSettings
@@ -88,7 +97,7 @@ def evaluate(
 
     if threads is not None:
         set_threads(threads)
-    pipe = load(preset, fast=fast, cache=cache)
+    pipe = load(preset, dtype=numbers, fast=fast, cache=cache)
     scales = {"text": text_scale, "image": image_scale, "audio": audio_scale}
     generation = settings_for(
         pipe, frames, steps, _read_guidance(guidance, pipe.config.default_guidance, scales), batch

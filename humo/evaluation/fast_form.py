@@ -14,6 +14,7 @@ import numpy as np
 
 from humo.evaluation.cases import make_cases
 from humo.evaluation.generation import generate_batch, settings_for
+from humo.evaluation.metrics import psnr
 from humo.loading.fast_form import make_fast
 from humo.pipeline import HuMoPipeline
 from humo.system.tables import markdown_table
@@ -59,9 +60,8 @@ def compare_forms(
         seconds = time.perf_counter() - start
         if truth is None:
             truth, whole = made, seconds
-        error = np.square(made.astype(np.float32) - truth).mean()
-        psnr = float(10 * np.log10(255**2 / error)) if error else float("inf")
-        comparisons.append(Comparison(form, number, psnr, seconds / whole))
+        error = float(np.square(made.astype(np.float32) - truth).mean())
+        comparisons.append(Comparison(form, number, psnr(error, 255), seconds / whole))
     return comparisons
 
 

@@ -22,6 +22,7 @@ from humo.requests import noise
 from humo.requests.checks import Request, check_request
 from humo.sampling import Conditions, StepState, denoise, join_conditions
 from humo.system.digests import digest_data
+from humo.system.dtypes import dtypes_of
 from humo.system.files import atomic_write
 from humo.system.fingerprint import fingerprint_pipeline
 from humo.timing import count_latents
@@ -117,8 +118,21 @@ def generate_batch(
     on_step: Callable[[StepState], None] | None = None,
 ) -> list[np.ndarray]:
     """Generates a few cases together, nothing kept; see `generate` and `humo.sampling.denoise`."""
+    latents = denoise_cases(pipe, cases, mode, settings, on_step)
+    return [to_frames(decode_latents(one[None], pipe.vae)[0]) for one in latents]
+
+
+@torch.no_grad()
+def denoise_cases(
+    pipe: HuMoPipeline,
+    cases: Sequence[Case],
+    mode: str,
+    settings: GenerationSettings,
+    on_step: Callable[[StepState], None] | None = None,
+) -> Tensor:
+    """Latents of a few cases that are generated together, (b, z, f, h, w), float32."""
     conditions = encode_cases(pipe, cases, mode, settings)
-    latents = denoise(
+    return denoise(
         pipe.transformer,
         pipe.scheduler,
         make_rule(settings.guidance),
@@ -128,7 +142,6 @@ def generate_batch(
         on_step=on_step,
         batch_branches=pipe.config.batch_branches,
     )
-    return [to_frames(decode_latents(one[None], pipe.vae)[0]) for one in latents]
 
 
 @torch.no_grad()
@@ -165,7 +178,7 @@ def draw_noise(pipe: HuMoPipeline, seed: int, settings: GenerationSettings) -> T
 
 def _key(maker: str, pipe: HuMoPipeline, case: Case, mode: str, settings: GenerationSettings) -> str:
     wanted = {name: value for name, value in asdict(settings).items() if name != "batch_size"}
-    told = [maker, wanted, mode, case.captions[mode].text, repr(case.clip.plan), case.noise_seed]
+    told = [maker, dtypes_of(pipe), wanted, mode, case.captions[mode].text, repr(case.clip.plan), case.noise_seed]
     told += [dict(pipe.scheduler.config), pipe.config.default_negative_prompt, describe_cache(pipe.transformer)]
     if "A" in mode:
         told.append(hashlib.sha256(case.clip.waveform.tobytes()).hexdigest())

@@ -20,6 +20,7 @@ from humo.evaluation.probes.networks import ProbeOutput, Probes, stack_features
 from humo.layers.step_caches import describe_cache
 from humo.pipeline import HuMoPipeline
 from humo.references import decode_latents, encode_video, to_frames, to_pixels
+from humo.system.dtypes import dtype_name
 from humo.system.fingerprint import fingerprint_pipeline
 
 OnVideos = Callable[[str, list[Case], list[np.ndarray], list[ProbeOutput]], None]
@@ -90,6 +91,7 @@ def evaluate_pipeline(
         report["mask_iou_two_people"] = mask_iou_by_noise(pipe, pairs, generation)
     report["probes"] = probes.accuracy
     report["settings"] = asdict(settings) | asdict(generation) | {"model": fingerprint_pipeline(pipe)}
+    report["settings"]["dtype"] = dtype_name(pipe.transformer.dtype)
     if (cache := describe_cache(pipe.transformer)) is not None:
         report["settings"]["cache"] = cache  # not the exact result
     return report

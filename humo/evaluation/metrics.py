@@ -1,4 +1,4 @@
-"""Figures from readings: correlation of mouths, shares of right attributes, Frechet distance, intervals. All ours.
+"""Figures: correlation of mouths, shares of right attributes, Frechet distance, intervals, PSNR. All ours.
 
 Legend: n clips, f frames, c channels.
 """
@@ -13,6 +13,16 @@ MAX_LAG = 2
 """Frames by which a mouth may be early or late."""
 MIN_SPREAD = 0.02
 """Standard deviation of openness below which a clip counts as silent and has no lip sync."""
+
+
+def psnr(mean_square: float, peak: float) -> float:
+    """Peak signal-to-noise ratio in dB, infinite where there is no error.
+
+    Args:
+        mean_square: of the error.
+        peak: of the signal.
+    """
+    return float(10 * np.log10(peak**2 / mean_square)) if mean_square > 0 else float("inf")
 
 
 def lagged_correlation(measured: np.ndarray, truth: np.ndarray, lag: int) -> float:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from humo.evaluation.cases import Case
 from humo.evaluation.probes.networks import ProbeOutput
 from humo.evaluation.rounding import rounded, with_interval
-from humo.evaluation.seeds import spread_table
+from humo.evaluation.seeds import computed_in, spread_table
 from humo.evaluation.voices.report import kept_voices
 from humo.media import write_video
 from humo.system.files import write_json, write_text
@@ -145,7 +145,8 @@ def _settings_text(report: dict[str, Any]) -> str:
     return (
         f"{settings['num_videos']} held-out cases a mode (split {settings['split']}, seed {settings['seed']}), "
         f"{settings['num_frames']} frames of {settings['size']}x{settings['size']}, {settings['num_inference_steps']} "
-        f"steps, guidance `{json.dumps(settings['guidance'])}`. In brackets: 95 % intervals over cases.\n"
+        f"steps{computed_in(report)}, guidance `{json.dumps(settings['guidance'])}`. "
+        "In brackets: 95 % intervals over cases.\n"
     )
 
 

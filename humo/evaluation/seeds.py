@@ -53,11 +53,17 @@ def figure_cell(report: dict[str, Any], mode: str, name: str, digits: int = 2) -
 def cases_in_words(report: dict[str, Any]) -> str:
     """What the figures were measured on, as a sentence."""
     seeds = len(report.get("spread", {}).get("seeds", [0]))
-    videos = f"{report['settings']['num_videos']} videos a mode"
+    videos = f"{report['settings']['num_videos']} videos a mode{computed_in(report)}"
     if seeds == 1:
         return f"{videos}."
     spread = "mean ± standard deviation; a figure without ± is of the first of them"
     return f"{seeds} times {videos}, each time others: {spread}."
+
+
+def computed_in(report: dict[str, Any]) -> str:
+    """The number format as the end of a clause; empty for a report of before formats could be chosen."""
+    dtype = report["settings"].get("dtype")
+    return f", computed in {dtype}" if dtype else ""
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any]:

@@ -58,6 +58,13 @@ class Sound:
         """Length of the given sound in seconds."""
         return len(self.original) / self.rate
 
+    def shifted(self, milliseconds: int) -> Sound:
+        """The same sound, of which the model hears everything later, or earlier below 0; what is played stays."""
+        if milliseconds == 0:
+            return self
+        samples = round(milliseconds * SAMPLE_RATE / 1000)
+        return replace(self, waveform=np.pad(self.waveform[max(0, -samples) :], (max(0, samples), 0)))
+
     def copy(self) -> Sound:
         """The same with samples of its own."""
         return replace(self, waveform=self.waveform.copy(), original=self.original.copy())

@@ -18,6 +18,7 @@ from humo.media.loudness import level_sound
 from humo.requests.checks import Request, check_request, choose_num_frames, fit_sound, make_request
 from humo.requests.continuing import Beginning, KnownArguments, hear_on, read_known
 from humo.requests.output import HuMoPipelineOutput as HuMoPipelineOutput
+from humo.system.ranges import read_shift
 from humo.timing import FPS, FRAMES_PER_LATENT, count_frames, count_latents
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Call:
         notes: what was decided for the caller, in sentences; grows while the video is made.
         portrait: what was read of a photograph that was drawn; None where the pictures are shown as they are.
         prompt_read: what the model reads in the place of the prompt; None for the prompt itself.
+        audio_shift: milliseconds by which `heard` is later than `played`, or earlier below 0.
         known: what stays as it is, or what the video begins with, batch size 1; None for nothing.
     """
 
@@ -52,6 +54,7 @@ class Call:
     notes: list[str]
     portrait: Portrait | None = None
     prompt_read: str | None = None
+    audio_shift: int = 0
     known: Known | Beginning | None = None
 
     @property
@@ -74,8 +77,10 @@ class Call:
         """All that was asked, as plain data."""
         portrait = {} if self.portrait is None else {"portrait": self.portrait.to_plain()}
         read = {} if self.prompt_read is None else {"prompt_read": self.prompt_read}
+        shift = {"audio_shift": self.audio_shift} if self.audio_shift else {}
         shared = {**asdict(self.request), "mode": self.mode, "guidance": describe_rule(self.rule)}
-        return {**shared, **portrait, **read, **({} if self.known is None else {"known": self._describe_known()})}
+        known = {} if self.known is None else {"known": self._describe_known()}
+        return {**shared, **portrait, **read, **shift, **known}
 
     def output(self, frames: np.ndarray, latents: np.ndarray, made_by: dict[str, Any]) -> HuMoPipelineOutput:
         """What comes back.
@@ -107,7 +112,7 @@ class Call:
     @property
     def shape(self) -> dict[str, Any]:
         """What must be the same in calls that are made together: all but texts, seed, and what is seen and heard."""
-        own = ("prompt", "negative_prompt", "seed", "portrait", "prompt_read")
+        own = ("prompt", "negative_prompt", "seed", "portrait", "prompt_read", "audio_shift")
         return {name: value for name, value in self.settings.items() if name not in own}
 
 
@@ -193,6 +198,7 @@ def read_call(
     guidance: Rule | Mapping[str, Any] | None = None,
     seed: int | None = None,
     as_is: bool = False,
+    audio_shift: int = 0,
     **known: Unpack[KnownArguments],
 ) -> Call:
     """Read and check what a call of the pipeline asks for; arguments as of `HuMoPipeline.__call__`.
@@ -218,6 +224,7 @@ def read_call(
         num_inference_steps=num_inference_steps,
     )
     check_request(request, config, pipe.size_multiple)
+    audio_shift = read_shift(audio_shift, audio is not None)
     stays = read_known(config, request, as_is, notes, **known)
     if negative_prompt and pipe.transformer.config.guidance_embeds:
         notes.append("The fast model does not read the negative prompt.")
@@ -229,8 +236,9 @@ def read_call(
         sound = read_sound(audio)
         notes += sound.notes
         before, sound = hear_on(sound, stays, config.heard_level, notes)
+        sound = _shift(sound, audio_shift, notes)
     elif audio is not None:
-        sound = hear_sound(audio, config, notes)
+        sound = hear_sound(audio, config, notes, audio_shift)
     if num_frames is None and isinstance(stays, Known):
         request = replace(request, num_frames=count_frames(stays.latents.shape[2]))
     elif num_frames is None:
@@ -244,7 +252,8 @@ def read_call(
         _check_shape(pipe, request, stays)
     heard, played = (None, None) if sound is None else fit_sound(sound, request.num_frames - overlap, notes)
     heard = None if heard is None else np.concatenate([before, heard])
-    return Call(request, rule, pictures, heard, played, notes, portrait, None if read == prompt else read, stays)
+    prompt_read = None if read == prompt else read
+    return Call(request, rule, pictures, heard, played, notes, portrait, prompt_read, audio_shift, stays)
 
 
 def _check_shape(pipe: Any, request: Request, known: Known) -> None:
@@ -253,17 +262,26 @@ def _check_shape(pipe: Any, request: Request, known: Known) -> None:
     known.check((1, pipe.transformer.config.out_channels, count_latents(request.num_frames), *size))
 
 
-def hear_sound(audio: Any, config: Any, notes: list[str]) -> Sound:
+def hear_sound(audio: Any, config: Any, notes: list[str], audio_shift: int = 0) -> Sound:
     """Read a sound, as the model of a config hears it.
 
     Args:
         audio: as of `humo.media.read_sound`.
         config: of the pipeline.
         notes: told what was decided.
+        audio_shift: milliseconds by which it is heard later than it is played, or earlier below 0.
 
     Raises:
         ValueError: if it cannot be read.
     """
     sound = read_sound(audio)
     notes += sound.notes
-    return level_sound(sound, config.heard_level, notes)
+    sound = level_sound(sound, config.heard_level, notes)  # before it is shifted: its level is that of the whole
+    return _shift(sound, audio_shift, notes)
+
+
+def _shift(sound: Sound, audio_shift: int, notes: list[str]) -> Sound:
+    if audio_shift:
+        when = "later" if audio_shift > 0 else "earlier"
+        notes.append(f"The mouth moves {abs(audio_shift)} ms {when} than the sound is played.")
+    return sound.shifted(audio_shift)

@@ -37,7 +37,7 @@ from humo.shots.cuts import plan_shots as plan_shots
 from humo.shots.folder import ShotFolder, describe
 from humo.system.digests import digest_data
 from humo.system.fingerprint import fingerprint_generator
-from humo.system.ranges import read_whole
+from humo.system.ranges import read_shift, read_whole
 from humo.timing import FPS, PUBLISHED_FRAMES, round_down
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ def make_shots(
     on_step: Callable[[Shot, StepState], None] | None = None,
     is_writer: bool = True,
     as_is: bool = False,
+    audio_shift: int = 0,
     resampling: int | None = None,
     start_sigma: float | None = None,
 ) -> ShotVideo:
@@ -154,6 +155,7 @@ def make_shots(
         on_step: called with the shot and the state after every step; if it raises, the shots that are done stay.
         is_writer: False in all but one of several processes that make the same video together.
         as_is: show a photograph as it is to a model of drawn people, which draws it otherwise.
+        audio_shift: -200 to 200 ms by which the mouths move later than the sound is played, earlier below 0.
         resampling: of a take, how often each step is done again (`humo.known.Known`); default 0.
         start_sigma: of a take, as there; default `humo.requests.continuing.START_SIGMA`.
 
@@ -165,7 +167,8 @@ def make_shots(
     """
     # 1. Read and check everything, so that no shot is made in vain
     notes: list[str] = []
-    sound = hear_sound(audio, pipe.config, notes)
+    audio_shift = read_shift(audio_shift)
+    sound = hear_sound(audio, pipe.config, notes, audio_shift)
     store = ShotFolder(folder)
     _check_cover(shots, count_frames(sound))
     is_take = any(shot.overlap for shot in shots)
@@ -213,6 +216,8 @@ def make_shots(
     settings = _settings(requests, prompts, shots, describe_rule(rule), pipe.model_name)
     if portrait is not None:
         settings["portrait"] = portrait.to_plain()
+    if audio_shift:
+        settings["audio_shift"] = audio_shift
     if cache is not None:
         settings["cache"] = cache  # not the exact result
     if is_writer:

@@ -18,6 +18,7 @@ from humo.space.jobs.job import Phase
 from humo.space.jobs.request import MODES, Defaults, VideoRequest, frames_for
 from humo.space.jobs.task import MakeVideo
 from humo.space.page.events.generating import follow, toasts
+from humo.system.ranges import short
 
 Answer = tuple[dict[str, Any] | None, dict[str, Any]]
 """The video once it is done, a `FileData` as a dictionary, and what is known: phase and step, at last all settings."""
@@ -43,6 +44,8 @@ def offer(admission: Admission, defaults: Defaults) -> None:
         steps: int | None,
         guidance: dict[str, Any] | None,
         as_is: bool = False,
+        audio_shift: int = 0,
+        more_images: list[FileData] | None = None,
     ) -> Iterator[Answer]:
         with toasts():
             if seconds is not None:
@@ -50,7 +53,7 @@ def offer(admission: Admission, defaults: Defaults) -> None:
             height, width = defaults.size
             ask = VideoRequest(
                 prompt=prompt,
-                images=() if image is None else (_path(image, "image"),),
+                images=_pictures(image, more_images),
                 audio=None if audio is None else _path(audio, "audio"),
                 num_frames=None if seconds is None else frames_for(seconds, defaults.max_frames),
                 num_inference_steps=defaults.num_inference_steps if steps is None else steps,
@@ -59,6 +62,7 @@ def offer(admission: Admission, defaults: Defaults) -> None:
                 height=height,
                 width=width,
                 as_is=as_is,
+                audio_shift=audio_shift,
             )
             if mode is not None:
                 _TITLES[mode].check(image, audio)
@@ -79,10 +83,12 @@ def offer(admission: Admission, defaults: Defaults) -> None:
         steps: int | None = None,
         guidance: dict[str, Any] | None = None,
         as_is: bool = False,
+        more_images: list[FileData] | None = None,
     ) -> Iterator[Answer]:
         """A video from a text and a reference picture; only these two are needed. A model of drawn people is shown a
-        drawing of whom a photograph shows, or with `as_is` the photograph itself."""
-        yield from run("TI", request, prompt, image, None, seconds, seed, steps, guidance, as_is)
+        drawing of whom a photograph shows, or with `as_is` the photograph itself; one that takes several pictures, also
+        `more_images`."""
+        yield from run("TI", request, prompt, image, None, seconds, seed, steps, guidance, as_is, 0, more_images)
 
     def text_audio(
         prompt: str,
@@ -91,9 +97,11 @@ def offer(admission: Admission, defaults: Defaults) -> None:
         seed: int | None = None,
         steps: int | None = None,
         guidance: dict[str, Any] | None = None,
+        audio_shift: int = 0,
     ) -> Iterator[Answer]:
-        """A video from a text and a voice, as long as the voice. Seed, steps and guidance may be left out."""
-        yield from run("TA", request, prompt, None, audio, None, seed, steps, guidance)
+        """A video from a text and a voice, as long as the voice. Seed, steps and guidance may be left out; with
+        `audio_shift` the mouth moves so many milliseconds later than the voice is played, earlier below 0."""
+        yield from run("TA", request, prompt, None, audio, None, seed, steps, guidance, audio_shift=audio_shift)
 
     def text_image_audio(
         prompt: str,
@@ -104,9 +112,12 @@ def offer(admission: Admission, defaults: Defaults) -> None:
         steps: int | None = None,
         guidance: dict[str, Any] | None = None,
         as_is: bool = False,
+        audio_shift: int = 0,
+        more_images: list[FileData] | None = None,
     ) -> Iterator[Answer]:
         """A video from a text, a reference picture and a voice. Seed, steps and guidance may be left out."""
-        yield from run("TIA", request, prompt, image, audio, None, seed, steps, guidance, as_is)
+        given = (None, seed, steps, guidance, as_is, audio_shift, more_images)
+        yield from run("TIA", request, prompt, image, audio, *given)
 
     def generate(
         prompt: str,
@@ -118,9 +129,12 @@ def offer(admission: Admission, defaults: Defaults) -> None:
         steps: int | None = None,
         guidance: dict[str, Any] | None = None,
         as_is: bool = False,
+        audio_shift: int = 0,
+        more_images: list[FileData] | None = None,
     ) -> Iterator[Answer]:
         """A video from a text and whatever else is given: picture, voice, both or neither."""
-        yield from run(None, request, prompt, image, audio, seconds, seed, steps, guidance, as_is)
+        given = (seconds, seed, steps, guidance, as_is, audio_shift, more_images)
+        yield from run(None, request, prompt, image, audio, *given)
 
     for endpoint in (text_image, text_audio, text_image_audio, generate):
         gr.api(endpoint, concurrency_limit=None)
@@ -130,6 +144,15 @@ def _file(path: Path) -> dict[str, Any]:
     """A video as programs get it. Gradio completes its `url` only in dictionaries, not in a `FileData`."""
     file = FileData(path=str(path), size=path.stat().st_size, orig_name=path.name, mime_type="video/mp4")
     return file.model_dump()
+
+
+def _pictures(image: Any, more: Any) -> tuple[Path, ...]:
+    if more is not None and not isinstance(more, list):
+        raise ValueError(f"more_images is {short(more)}: give a list of files of yours.")
+    if more and image is None:
+        raise ValueError("more_images are given without image: give the first picture there.")
+    first = () if image is None else (_path(image, "image"),)
+    return (*first, *(_path(each, "more_images") for each in more or ()))
 
 
 def _path(file: Any, name: str) -> Path:

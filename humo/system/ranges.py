@@ -20,6 +20,8 @@ MOST = {
 SCALES = (-100.0, 100.0)
 """Lowest and highest scale of guidance; useful ones are between 0 and 10."""
 TIMESTEPS = (0.0, 1_000.0)
+SHIFT = (-200, 200)
+"""Milliseconds by which the model hears a sound earlier (below 0) or later than it is played."""
 MAX_PROMPT_LENGTH = 2_000
 """Characters of a prompt."""
 _LONGEST = 40
@@ -51,6 +53,24 @@ def check_seed(seed: int) -> None:
     """
     if not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"seed must be between 0 and 2**63 - 1 but is {short(seed)}.")
+
+
+def read_shift(value: object, has_sound: bool = True) -> int:
+    """A shift of the sound as Python's own whole number.
+
+    Args:
+        value: anybody's, milliseconds.
+        has_sound: whether there is a sound to shift.
+
+    Raises:
+        ValueError: if it is no whole number within `SHIFT`, or other than 0 without a sound.
+    """
+    refusal = f"give a whole number of milliseconds from {SHIFT[0]} to {SHIFT[1]}."
+    if not isinstance(value, Integral) or isinstance(value, bool) or not SHIFT[0] <= int(value) <= SHIFT[1]:
+        raise ValueError(f"audio_shift is {short(value)}: {refusal}")
+    if value and not has_sound:
+        raise ValueError(f"audio_shift is {short(value)} but there is no sound to shift: give one, or no shift.")
+    return int(value)
 
 
 def is_whole(value: object, lowest: int, highest: int) -> bool:

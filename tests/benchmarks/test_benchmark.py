@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -294,7 +295,7 @@ def test_random_weights_need_no_library_of_the_clip():
         (["--preset", "mini", "--random-weights"], "Random weights are for 1.7B and 17B"),
         (["--layers", "1"], "add --random-weights"),
         (["--preset", "1.7B", "--random-weights", "--layers", "1", "--compare", "fast"], "'plain' or 'wan'"),
-        (["--compare", "wan"], "compare must be 'plain' without --random-weights"),
+        (["--compare", "wan"], "compare must be 'plain' or 'float32' without --random-weights"),
         (["--dtype", "bfloat16"], "add --random-weights"),
         (["--preset", "1.7B", "--random-weights", "--layers", "1", "--dtype", "int8"], "float32 or bfloat16"),
         (["--preset", "1.7B", "--random-weights", "--height", "100"], "multiples of 16"),
@@ -326,7 +327,10 @@ def test_command_prints_the_table_of_estimates(capsys):
 def test_waiting_jobs_are_timed_alone_and_together() -> None:
     pipe = tiny.pipeline("mini")
     pipe.fast_form = tiny.pipeline("mini")
-    crowds = measure_waiting(pipe, waiting=(1, 3), batch=2, seconds=0.4, rounds=1)
+    threads: list[str] = []
+    model = Model(lambda: threads.append(threading.current_thread().name) or pipe)
+    crowds = measure_waiting(model, waiting=(1, 3), batch=2, seconds=0.4, rounds=1)
+    assert threads == ["load"], "once, and not where it is measured"
     assert [(each.form, each.waiting, each.batch) for each in crowds] == [
         *(("full quality", 1, 1), ("full quality", 3, 1), ("full quality", 3, 2)),
         *(("quick look", 1, 1), ("quick look", 3, 1), ("quick look", 3, 2)),

@@ -78,6 +78,6 @@ def test_scaling_goes_along_every_axis(pipe: HuMoPipeline) -> None:
 
 def test_wrong_calls_are_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", "--compare", "magic"]) == 2
-    assert "compare must be 'plain'" in capsys.readouterr().err
+    assert "compare must be 'plain' or 'float32'" in capsys.readouterr().err
     assert main(["benchmark", "--compare", "plain", "--fast"]) == 2
     assert "leave --fast out" in capsys.readouterr().err

@@ -5,6 +5,7 @@ python -m pytest tests/evaluation/test_evaluation.py
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import tiny
 import torch
 from torch.testing import assert_close
 
+from humo.__main__ import main
 from humo.evaluation import metrics
 from humo.evaluation.cases import Case, make_cases
 from humo.evaluation.command import _read_guidance, _read_modes
@@ -320,6 +322,16 @@ def test_batches_equal_single_generations_and_are_kept(mini_pipeline, short_case
     assert len(list(tmp_path.rglob("*.npz"))) == 4
 
 
+def test_videos_of_other_number_formats_are_not_taken_for_ours(mini_pipeline, short_cases, tmp_path: Path) -> None:
+    settings = settings_for(mini_pipeline, 9, num_inference_steps=1)
+    pipe = copy.copy(mini_pipeline)
+    made = []
+    for dtype in (torch.bfloat16, torch.float32):  # the same numbers in both, as a folder in bfloat16 is loaded
+        pipe.transformer = copy.deepcopy(mini_pipeline.transformer).to(torch.bfloat16).to(dtype)
+        made += generate(pipe, short_cases[:1], "T", settings, tmp_path)
+    assert len(list(tmp_path.rglob("*.npz"))) == 2 and not np.array_equal(*made)
+
+
 def test_a_case_equals_the_pipelines_own_call(mini_pipeline, short_cases) -> None:
     case, settings = short_cases[0], settings_for(mini_pipeline, 9)
     own = mini_pipeline(
@@ -367,6 +379,11 @@ def test_report_has_what_readers_expect(mini_pipeline, probes: Probes, tmp_path:
     assert "lip sync" in text
     assert "(TIA.webp)" in text
     assert (tmp_path / "samples" / "TIA-0.mp4").stat().st_size > 1000
+
+
+def test_a_bench_takes_no_number_format(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["evaluate", "--out", str(tmp_path / "out"), "--bench", str(tmp_path), "--dtype", "float32"]) == 2
+    assert "leave --dtype out" in capsys.readouterr().err
 
 
 def test_command_refuses_unknown_modes_and_rules() -> None:

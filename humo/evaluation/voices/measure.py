@@ -26,6 +26,7 @@ from humo.evaluation.voices.recordings import BILABIALS, OPEN_VOWELS, Piece, Rec
 from humo.media import Sound
 from humo.media.loudness import level_sound
 from humo.pipeline import HuMoPipeline
+from humo.system.dtypes import dtype_name
 from humo.system.fingerprint import fingerprint_pipeline
 from humo.timing import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from humo.world.alignment import Phone, align, as_phonemes
@@ -130,7 +131,13 @@ def evaluate_voices(
         "pauses": _pauses(pieces, human, settings.seed, lambda cases: read(cases, "pauses")),
         "music": _music(human, settings.seed, music, lambda cases: read(cases, "music alone")),
         "speakers": len({piece.recording.speaker for piece in pieces}),
-        "settings": asdict(settings) | asdict(generation) | {"mode": MODE, "model": fingerprint_pipeline(pipe)},
+        "settings": {
+            **asdict(settings),
+            **asdict(generation),
+            "mode": MODE,
+            "model": fingerprint_pipeline(pipe),
+            "dtype": dtype_name(pipe.transformer.dtype),
+        },
     }, left_out
 
 

@@ -22,7 +22,7 @@ from humo.media import Sound, read_picture, read_sound
 from humo.portrait import Portrait
 from humo.space.jobs.request import VideoRequest
 from humo.space.links.settings import MAX_TEXT, check_guidance, check_text
-from humo.system.ranges import LARGEST_SEED, check_whole, short
+from humo.system.ranges import LARGEST_SEED, check_whole, read_shift, short
 from humo.timing import FPS
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class Limits:
             value = getattr(request, name)
             if value is not None:
                 check_whole(name, value, lowest, highest)
+        read_shift(request.audio_shift, request.audio is not None)
         if request.height and request.width and request.height * request.width > self.pixels:
             raise ValueError(
                 f"the video would have {request.height}x{request.width} pixels but at most {self.pixels:,} are allowed "

@@ -86,6 +86,8 @@ class VideoRequest:
     """Whether the model's fast form makes it (`humo.loading.fast_form`)."""
     as_is: bool = False
     """Whether a model of drawn people sees a photograph as it is (`humo.portrait`)."""
+    audio_shift: int = 0
+    """Milliseconds by which the mouth moves later than the sound is played, earlier below 0."""
     continue_from: Path | HuMoPipelineOutput | None = None
     """What it goes on from (`humo.requests.continuing`)."""
     overlap: int | None = None
@@ -153,6 +155,7 @@ class VideoRequest:
             "guidance": self.guidance or None,
             "seed": self.seed,
             "as_is": self.as_is,
+            "audio_shift": self.audio_shift,
             "continue_from": self.continue_from,
             "overlap": self.overlap,
             "first_frame": self.first_frame,
@@ -181,6 +184,8 @@ class Defaults:
     """Whether texts are put into the words that the model knows (`humo.wording`)."""
     draws_people: bool = False
     """Whether the model knows drawn people only, so that photographs are drawn first."""
+    max_references: int | None = None
+    """Most reference pictures, None for no limit."""
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any], shift: float) -> Defaults:
@@ -192,6 +197,7 @@ class Defaults:
             num_inference_steps=config["default_num_inference_steps"],
             num_frames=config["default_num_frames"],
             max_frames=config.get("max_frames"),
+            max_references=config.get("max_references"),
             draws_people=config.get("draws_photographs", False),
             rewords_prompts=config.get("rewords_prompts", False),
             size=size,

@@ -93,18 +93,19 @@ class Record:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Inputs that the video was made from and that were not kept: "picture", "voice". A drawn person can be drawn
-        again."""
-        lacks_picture = self.settings.portrait is None and len(self.pictures) < self.settings.num_images
+        """Inputs that the video was made from and that were not kept: "picture" or "pictures", "voice". A drawn person
+        can be drawn again."""
+        needed = self.settings.num_images - (self.settings.portrait is not None)
+        lacks_picture = len(self.pictures) < needed
         lacks_voice = "A" in self.settings.mode and self.voice is None
-        return ("picture",) * lacks_picture + ("voice",) * lacks_voice
+        return ("pictures" if needed > 1 else "picture",) * lacks_picture + ("voice",) * lacks_voice
 
     @property
     def missing_note(self) -> str:
         """A sentence about the missing inputs; empty if none is missing."""
         if not self.missing:
             return ""
-        verb = "were" if len(self.missing) > 1 else "was"
+        verb = "was" if self.missing in (("picture",), ("voice",)) else "were"
         return f"The {' and the '.join(self.missing)} {verb} not kept with this link: give your own to make it again."
 
     def is_deleted_by(self, token: object) -> bool:

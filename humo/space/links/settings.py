@@ -14,7 +14,7 @@ from typing import Any
 from humo.guidance import make_rule
 from humo.portrait import Portrait
 from humo.space.links.mp4_metadata import read_texts
-from humo.system.ranges import LARGEST_SEED, MOST, SCALES, TIMESTEPS, check_number, is_whole, short
+from humo.system.ranges import LARGEST_SEED, MOST, SCALES, TIMESTEPS, check_number, is_whole, read_shift, short
 from humo.timing import check_num_frames
 
 MODES = ("T", "TI", "TA", "TIA")
@@ -64,6 +64,8 @@ class VideoSettings:
     """What the model read in the place of the prompt (`humo.wording`); empty for the prompt itself."""
     portrait: Portrait | None = None
     """Who was drawn as the reference; None where a picture was shown as it is."""
+    audio_shift: int = 0
+    """Milliseconds by which the mouth moves later than the sound is played, earlier below 0."""
 
     def __post_init__(self) -> None:
         _check_words(self)
@@ -73,6 +75,7 @@ class VideoSettings:
         if ("I" in self.mode) != (self.num_images > 0):
             raise ValueError(f"mode {self.mode} and {self.num_images} pictures do not go together.")
         check_guidance(self.guidance)
+        read_shift(self.audio_shift, "A" in self.mode)
 
     @classmethod
     def of_plain(cls, plain: object) -> VideoSettings:

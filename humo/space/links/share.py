@@ -106,7 +106,7 @@ def write_inputs(request: VideoRequest, seconds: float, folder: Path) -> dict[st
     """Write a request's pictures and sound as they are kept: lossless, nameless, without metadata.
 
     Pictures have at most `MAX_SIDE` pixels a side; the sound ends a frame after the video, so that it still asks for
-    the same number of frames.
+    the same number of frames, or where the model hears it earlier than it is played, after what it heard.
 
     Args:
         request: its inputs are read.
@@ -128,7 +128,8 @@ def write_inputs(request: VideoRequest, seconds: float, folder: Path) -> dict[st
         files[name] = folder / name
     if request.audio is not None:
         sound, name = read_sound(request.audio), "inputs/voice.flac"
-        kept = sound.original[: round((seconds + 1 / FPS) * sound.rate)]
+        ahead = max(1 / FPS, -request.audio_shift / 1000)
+        kept = sound.original[: round((seconds + ahead) * sound.rate)]
         soundfile.write(str(folder / name), kept, sound.rate, subtype="PCM_24")
         files[name] = folder / name
     return files

@@ -195,7 +195,7 @@ def facts(record: Record) -> str:
     settings = record.settings
     scales = ", ".join(f"{name} {_plain(value)}" for name, value in settings.guidance.items())
     rows = {
-        "Made from": _MADE_FROM[settings.mode],
+        "Made from": _MADE_FROM[settings.mode].replace("picture", _count_pictures(settings.num_images)),
         "Length": f"{record.seconds:.2f} s, {settings.num_frames} frames of {settings.width} × {settings.height}",
         "Seed": settings.seed,
         "Steps": settings.num_inference_steps,
@@ -203,6 +203,8 @@ def facts(record: Record) -> str:
         "Model": " ".join(filter(None, (settings.model, record.fingerprint))),
         "Made": record.created.replace("T", " ").replace("Z", " UTC"),
     }
+    if settings.audio_shift:
+        rows["Shift of the mouth"] = f"{settings.audio_shift:+d} ms"
     if settings.prompt_read:
         rows["The model read"] = settings.prompt_read
     cells = "".join(f"<tr><th scope='row'>{name}</th><td>{html.escape(str(v))}</td></tr>" for name, v in rows.items())
@@ -216,6 +218,10 @@ _MADE_FROM = {
     "TA": "text and voice",
     "TIA": "text, picture and voice",
 }
+
+
+def _count_pictures(number: int) -> str:
+    return "picture" if number < 2 else f"{number} pictures"
 
 
 def _plain(value: object) -> str:

@@ -17,13 +17,16 @@ from humo.space.page.speakers import ESPEAK, offered
 from humo.space.page.widgets import (
     Comparing,
     Looking,
+    MorePictures,
     Opened,
     Panel,
     PersonMaker,
     Settings,
     Sharing,
+    Slot,
     Speaking,
 )
+from humo.system.ranges import SHIFT
 from humo.timing import FPS
 from humo.wording.vocabulary import GROUPS
 
@@ -66,6 +69,42 @@ def picture(key: str) -> tuple[PictureFile, gr.HTML]:
             elem_id=f"image-{key}",
         )
         return image, gr.HTML(visible=False, min_width=140)
+
+
+def more_pictures(key: str, most: int, moves_first: bool) -> MorePictures | None:
+    """The pictures after the first, or where there is none, why.
+
+    Args:
+        key: of the tab.
+        most: pictures that the model takes, the first one counted.
+        moves_first: whether another picture may take the place of the first.
+    """
+    if most < 2:
+        gr.HTML(texts.ONE_PICTURE)
+        return None
+    with gr.Accordion(texts.MORE_PICTURES, open=False, elem_id=f"more-{key}") as box:
+        gr.HTML(texts.PICTURES_ARE_FOR)
+        with gr.Row():
+            slots = [_slot(key, number, moves_first or number > 2) for number in range(2, most + 1)]
+    return MorePictures(box, slots)
+
+
+def _slot(key: str, number: int, can_move: bool) -> Slot:
+    with gr.Column(min_width=160, visible=number == 2) as column:
+        image = PictureFile(
+            label=f"Picture {number}",
+            type="filepath",
+            sources=["upload", "webcam", "clipboard"],
+            height=180,
+            min_width=140,
+            buttons=[],
+            elem_id=f"image-{key}-{number}",
+        )
+        seen, earlier = gr.HTML(visible=False, min_width=140), None
+        if can_move:
+            words = f"Put before picture {number - 1}"
+            earlier = gr.Button(words, size="sm", visible=False, elem_id=f"earlier-{key}-{number}")
+    return Slot(column, image, seen, earlier)
 
 
 def voice(key: str) -> tuple[gr.Audio, gr.HTML]:
@@ -142,6 +181,8 @@ def settings(defaults: Defaults) -> Settings:
         is_random = gr.Checkbox(True, label="A new seed each time", elem_id="random")
         sizes = defaults.size_choices()
         size = gr.Dropdown(sizes, value=sizes[0][1], label="Size", interactive=len(sizes) > 1, elem_id="size")
+        info = "Milliseconds by which the mouth moves later than the voice is played; below 0, earlier."
+        shift = gr.Slider(*SHIFT, value=0, step=1, label="Shift of the mouth", info=info, elem_id="shift")
         with gr.Accordion("How strongly each input is followed", open=False, elem_id="advanced"):
             own = defaults.guidance["rule"]
             info = "How text, picture and voice are weighed against each other. Each rule sets its own scales."
@@ -157,7 +198,8 @@ def settings(defaults: Defaults) -> Settings:
             curve = gr.HTML(first, elem_id="curve")
         with gr.Accordion("Settings of an earlier video", open=False):
             restore = gr.File(label="A video made here", file_types=[".mp4"], height=120, elem_id="restore")
-    return Settings(seed, is_random, steps, size, rule, note, scales, curve, gr.State(MODES[0].key), restore, defaults)
+    mode = gr.State(MODES[0].key)
+    return Settings(seed, is_random, steps, size, shift, rule, note, scales, curve, mode, restore, defaults)
 
 
 def panel() -> Panel:
@@ -210,7 +252,24 @@ def opened() -> Opened:
             with gr.Column(scale=6, min_width=320):
                 facts = gr.HTML()
                 with gr.Row():
-                    image = gr.Image(label="Picture", interactive=False, buttons=[], height=160, visible=False)
+                    image = gr.Image(
+                        label="Picture",
+                        alt_text="The picture that the video was made from",
+                        interactive=False,
+                        buttons=[],
+                        height=160,
+                        visible=False,
+                    )
+                    others = gr.Gallery(
+                        label="More pictures",
+                        columns=3,
+                        height=160,
+                        interactive=False,
+                        buttons=[],
+                        allow_preview=False,
+                        visible=False,
+                        elem_id="opened-others",
+                    )
                     audio = gr.Audio(label="Voice", interactive=False, buttons=[], visible=False)
                 with gr.Row():
                     remix = gr.Button("Remix: take text and settings over", variant="primary", elem_id="remix")
@@ -218,7 +277,7 @@ def opened() -> Opened:
         with gr.Accordion("Delete this link", open=False, visible=False) as removal:
             key = gr.Textbox(label="Key that was shown when the link was made", elem_id="delete-key")
             delete = gr.Button("Delete", size="sm", variant="stop", elem_id="delete-opened")
-    return Opened(group, title, video, facts, image, audio, remix, close, gr.State(None), removal, key, delete)
+    return Opened(group, title, video, facts, image, others, audio, remix, close, gr.State(None), removal, key, delete)
 
 
 def looking() -> Looking:

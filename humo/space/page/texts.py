@@ -17,6 +17,14 @@ picture and voice only if you say so. Every video says in its own data that it i
 with which settings.</p></div>
 </div>"""
 
+ONE_PICTURE = """<p class="humo-detail">One picture: this model was taught with one, and takes no second.</p>"""
+
+MORE_PICTURES = "More pictures: other people or things"
+
+PICTURES_ARE_FOR = """<p class="humo-detail">Each shows the model one person or thing that is to be seen in the video:
+somebody else, clothes, an animal, what a hand holds. None becomes a frame. The text says who or what each one is. The
+model is shown them in this order.</p>"""
+
 CONSENT = """<p class="humo-consent">Real faces and voices: only your own, or with their owner's consent.</p>"""
 
 NO_SPEECH = """<p class="humo-label">No voice is installed here: <code>pip install -r requirements.txt</code> brings an

@@ -46,6 +46,31 @@ class PersonMaker:
 
 
 @dataclass(frozen=True)
+class Slot:
+    """Widgets of one picture after the first."""
+
+    column: gr.Column
+    image: PictureFile
+    seen: gr.HTML
+    """The picture as the model sees it."""
+    earlier: gr.Button | Any
+    """Puts it before the one before it; None where that one stays the first."""
+
+
+@dataclass(frozen=True)
+class MorePictures:
+    """Widgets of the pictures after the first."""
+
+    box: gr.Accordion
+    slots: list[Slot]
+
+    def parts(self) -> list[Any]:
+        """All that other pictures change."""
+        slots = [[each.column, each.image, each.seen, each.earlier] for each in self.slots]
+        return [self.box, *(part for slot in slots for part in slot if part is not None)]
+
+
+@dataclass(frozen=True)
 class Inputs:
     """The widgets of one tab; `Any` where a tab may have none."""
 
@@ -59,6 +84,8 @@ class Inputs:
     """The picture as the model sees it."""
     maker: PersonMaker | Any
     """Who is drawn in place of the picture, for a model of drawn people; None without pictures."""
+    more: MorePictures | Any
+    """Further pictures; None where the model takes one, or none."""
     audio: gr.Audio | None
     heard: gr.HTML | None
     """The sound as the model hears it."""
@@ -78,13 +105,23 @@ class Inputs:
     def widgets(self) -> list[Any]:
         """Those that hold a value."""
         drawn = () if self.maker is None else (self.maker.as_is, self.maker.person)
-        return [each for each in (self.prompt, self.image, *drawn, self.audio, self.seconds) if each is not None]
+        parts = (self.prompt, self.image, *drawn, *self.slot_images(), self.audio, self.seconds)
+        return [each for each in parts if each is not None]
+
+    def slot_images(self) -> list[PictureFile]:
+        """The pictures after the first."""
+        return [] if self.more is None else [slot.image for slot in self.more.slots]
+
+    def ordered(self) -> list[PictureFile]:
+        """The pictures whose order can be changed: without the first where a person is drawn in its place."""
+        return [*((self.image,) if self.maker is None else ()), *self.slot_images()]
 
     def restored(self) -> list[Any]:
         """Those that an earlier video's settings change."""
         maker = self.maker
         shown = () if maker is None else (maker.completed, maker.box, maker.buttons, self.seen)
-        return [*self.widgets(), *shown]
+        more = () if self.more is None else self.more.parts()
+        return [*dict.fromkeys([*self.widgets(), *shown, *more])]
 
 
 @dataclass(frozen=True)
@@ -95,6 +132,8 @@ class Settings:
     is_random: gr.Checkbox
     steps: gr.Slider
     size: gr.Dropdown
+    shift: gr.Slider
+    """Of the sound, milliseconds."""
     rule: gr.Dropdown
     note: gr.HTML
     """What the chosen rule does that no slider shows."""
@@ -110,7 +149,7 @@ class Settings:
 
     def widgets(self) -> list[Any]:
         """Those that hold a value of the request."""
-        return [self.seed, self.is_random, self.steps, self.size, self.rule, *self.scales.values()]
+        return [self.seed, self.is_random, self.steps, self.size, self.shift, self.rule, *self.scales.values()]
 
 
 class _Group:
@@ -158,6 +197,8 @@ class Opened(_Group):
     video: gr.Video
     facts: gr.HTML
     image: gr.Image
+    others: gr.Gallery
+    """The pictures after the first."""
     audio: gr.Audio
     remix: gr.Button
     close: gr.Button
@@ -253,6 +294,7 @@ def read_request(values: Any, inputs: Inputs, settings: Settings, is_fast: bool 
     if person is not None:
         image = person.portrait
     inputs.mode.check(image, audio)
+    pictures = [image, *(values[slot] for slot in inputs.slot_images())]
     seed, num_frames = values[settings.seed], None
     if values[settings.is_random] or seed is None:
         seed = secrets.randbelow(2**31)
@@ -261,7 +303,7 @@ def read_request(values: Any, inputs: Inputs, settings: Settings, is_fast: bool 
     height, width = settings.defaults.read_size(values[settings.size])
     request = VideoRequest(
         prompt=values[inputs.prompt] or "",
-        images=() if not image else (Path(image) if isinstance(image, str) else image,),
+        images=tuple(Path(each) if isinstance(each, str) else each for each in pictures if each),
         audio=Path(audio) if audio else None,
         num_frames=num_frames,
         num_inference_steps=None if is_fast else values[settings.steps],
@@ -271,6 +313,7 @@ def read_request(values: Any, inputs: Inputs, settings: Settings, is_fast: bool 
         width=width,
         is_fast=is_fast,
         as_is=person is None and inputs.maker is not None and values[inputs.maker.as_is],
+        audio_shift=values[settings.shift] if audio else 0,
     )
     return request, f"humo-{inputs.mode.key.lower()}-{seed}"
 

@@ -24,6 +24,7 @@ from skimage.data import astronaut
 import app
 from humo.pipeline import HuMoPipeline
 from humo.portrait import ATTRIBUTES, GUESSES, Portrait, draw_portrait
+from humo.space.jobs.limits import Limits
 from humo.space.jobs.request import MODES, Defaults
 from humo.space.links.settings import VideoSettings
 from humo.space.page import layout
@@ -55,7 +56,8 @@ class Tab:
         serving = SimpleNamespace(defaults=defaults, name="mini", has_fast=True)
         with gr.Blocks(analytics_enabled=False):
             with gr.Tabs():
-                inputs = app._tab(MODES[0], SimpleNamespace(serving=serving, examples=[]))
+                admission = SimpleNamespace(limits=Limits())
+                inputs = app._tab(MODES[0], SimpleNamespace(serving=serving, examples=[], admission=admission))
             return inputs, layout.settings(defaults)
 
     def take(self, view: dict[Any, Any]) -> dict[Any, Any]:

@@ -19,11 +19,13 @@ from humo.space.page import html
 from humo.space.page.curves import schedule_svg
 from humo.space.page.dense_caption import dense_caption
 from humo.space.page.events.generating import View, toasts
+from humo.space.page.events.picturing import show_more, shown
 from humo.space.page.events.sharing import restored
 from humo.space.page.events.speaking import speak_to_file
 from humo.space.page.previews import heard_html, seen_html
 from humo.space.page.scales import rule_note
 from humo.space.page.widgets import Inputs, Parts, Settings, read_guidance, read_request
+from humo.system.ranges import read_shift
 from humo.timing import FPS
 from humo.wording.vocabulary import add_words
 
@@ -62,7 +64,7 @@ def on_example(example: Example, inputs: Inputs, settings: Settings) -> Callable
     def fill() -> View:
         values: View = {inputs.prompt: example.prompt, settings.seed: example.seed, settings.is_random: False}
         if inputs.image is not None:
-            values[inputs.image] = str(example.image)
+            values |= {inputs.image: str(example.image)} | show_more(inputs, [], settings.defaults)
         if inputs.maker is not None:
             values[inputs.maker.person] = None
         if inputs.audio is not None:
@@ -75,21 +77,17 @@ def on_example(example: Example, inputs: Inputs, settings: Settings) -> Callable
 def on_picture(defaults: Defaults) -> Callable[[str | None, str], Any]:
     """Shows a picture as the model sees it in a size of the menu."""
 
-    return lambda path, size: _shown(read_picture, path, lambda it: seen_html(it, *defaults.read_size(size)))
+    return lambda path, size: shown(read_picture, path, lambda it: seen_html(it, *defaults.read_size(size)))
 
 
-def on_sound(defaults: Defaults) -> Callable[[str | None], Any]:
-    """Shows a sound as the model hears it."""
+def on_sound(defaults: Defaults) -> Callable[[str | None, int], Any]:
+    """Shows a sound as the model hears it, shifted by so many milliseconds."""
 
-    return lambda path: _shown(read_sound, path, lambda it: heard_html(it, defaults.longest_by_sound))
-
-
-def _shown(read: Callable[[str], Any], path: str | None, as_html: Callable[[Any], str]) -> Any:
-    """The update of a view of an upload, which is hidden where there is none."""
-    try:
-        return gr.update(visible=False) if path is None else gr.update(value=as_html(read(path)), visible=True)
-    except ValueError:  # told by `on_upload`
-        return gr.update(visible=False)
+    return lambda path, shift: shown(
+        lambda given: read_sound(given).shifted(read_shift(shift)),
+        path,
+        lambda it: heard_html(it, defaults.longest_by_sound),
+    )
 
 
 def on_speak(folder: Path, defaults: Defaults) -> Callable[[str, str, float], str]:
@@ -141,7 +139,8 @@ def on_restore(page: Parts) -> Callable[[str | None], View]:
             return {}
         with toasts():
             video = read_settings(path)
-        needed = {"I": "picture"} if video.portrait is None else {}
+        lacks = video.num_images - (video.portrait is not None)
+        needed = {"I": "pictures" if lacks > 1 else "picture"} if lacks else {}
         lacking = [thing for letter, thing in (needed | {"A": "voice"}).items() if letter in video.mode]
         if lacking:
             gr.Info(f"The settings are back; the {' and the '.join(lacking)} must be given again.")

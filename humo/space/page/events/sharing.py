@@ -17,6 +17,7 @@ from humo.space.links.share import share
 from humo.space.links.storage import take
 from humo.space.page import html
 from humo.space.page.events.generating import Made, View, toasts
+from humo.space.page.events.picturing import show_more
 from humo.space.page.events.portraying import show_person
 from humo.space.page.widgets import Inputs, Opened, Parts, Settings, Sharing
 from humo.space.state import Backend
@@ -152,15 +153,21 @@ def show(page: Parts, backend: Backend, id: str) -> View:
         opened.removal: gr.update(visible=record.delete_sha256 is not None),
         opened.id: id,
     }
-    for widget, name in ((opened.image, "image"), (opened.audio, "audio")):
-        path = inputs.get(name)
-        view[widget] = gr.update(value=None if path is None else str(path), visible=path is not None)
+    pictures, voice = _pictures(inputs), inputs.get("audio")
+    others = [(str(path), f"Picture {number}") for number, path in enumerate(pictures[1:], start=2)]
+    for widget, value in (
+        (opened.image, str(pictures[0]) if pictures else None),
+        (opened.others, others or None),
+        (opened.audio, None if voice is None else str(voice)),
+    ):
+        view[widget] = gr.update(value=value, visible=value is not None)
     return view
 
 
 def _nothing(opened: Opened, title: str, why: str) -> View:
     """Updates that show a sentence where a generation would be."""
-    hidden = {each: gr.update(value=None, visible=False) for each in (opened.video, opened.image, opened.audio)}
+    media = (opened.video, opened.image, opened.others, opened.audio)
+    hidden: View = {each: gr.update(value=None, visible=False) for each in media}
     return hidden | {
         opened.title: f'<h2 class="humo-title">{title}</h2><p role="alert">{escaping.escape(html.sentence(why))}</p>',
         opened.facts: "",
@@ -196,7 +203,7 @@ def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[
 
     Args:
         video: `humo.space.links.settings.VideoSettings`.
-        given: its inputs that were kept, "image" and "audio".
+        given: its inputs that were kept: "image", "image-2" and so on, "audio".
         modes, tabs, settings: where they go.
     """
     if video.seed > LARGEST_SEED:
@@ -213,6 +220,7 @@ def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[
     for widget, name in ((inputs.image, "image"), (inputs.audio, "audio")):
         if widget is not None:
             view[widget] = str(given[name]) if name in given else None
+    view |= _restored_more(inputs, _pictures(given)[1:], settings)
     if inputs.maker is not None and video.portrait is not None:
         view |= show_person(inputs, video.portrait) | {inputs.image: None}
     elif inputs.maker is not None:
@@ -225,6 +233,7 @@ def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[
         settings.seed: video.seed if video.seed <= LARGEST_SEED else None,
         settings.is_random: False,
         settings.steps: _within(settings.steps, steps),
+        settings.shift: video.audio_shift,
         settings.rule: video.guidance.get("rule"),
         settings.size: size if size in known else settings.size.value,
     }
@@ -235,14 +244,30 @@ def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[
     return view
 
 
+def _restored_more(inputs: Inputs, pictures: Sequence[Path], settings: Settings) -> View:
+    """Updates that put the pictures after the first back, as many as the model takes."""
+    room = len(inputs.slot_images())
+    if len(pictures) > room:
+        few = "1 picture" if room == 0 else f"{room + 1} pictures"
+        gr.Warning(f"That was made from {len(pictures) + 1} pictures; this model takes {few}, so the first are here.")
+    return show_more(inputs, [str(path) for path in pictures[:room]], settings.defaults)
+
+
 def _within(slider: gr.Slider, value: float) -> float:
     """The value, or the end of the slider that it is beyond."""
     return min(max(value, slider.minimum), slider.maximum)
 
 
 def _inputs(backend: Backend, record: Record) -> dict[str, Path]:
-    names = {"image": record.pictures[0] if record.pictures else None, "audio": record.voice}
+    """The inputs that were kept, as `restored` takes them."""
+    numbers = range(1, len(record.pictures) + 1)
+    keys = ["image" if number == 1 else f"image-{number}" for number in numbers]
+    names = {**dict(zip(keys, record.pictures, strict=True)), "audio": record.voice}
     return {key: take(backend.store, record.id, name, backend.folder) for key, name in names.items() if name}
+
+
+def _pictures(given: dict[str, Path]) -> list[Path]:
+    return [path for key, path in given.items() if key.startswith("image")]
 
 
 def posters(backend: Backend, shown: Sequence[tuple[Example, Record]]) -> list[tuple[str, str]]:
