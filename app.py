@@ -8,12 +8,13 @@ is on the page and which event does what; how a part looks is in `humo.space.pag
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from humo.space.environment import exit_on_bad_input, find_place, prepare
+from humo.space.environment import exit_on_bad_input, find_place, prepare, read_compile
 from humo.system.imports import quick_imports
 
 TEMPORARY = prepare()  # before gradio is imported, which reads variables then and hands out no file from elsewhere
@@ -25,6 +26,7 @@ with quick_imports():
 
     from humo.media import read_picture, read_sound
     from humo.space import api
+    from humo.space.compiling import BackgroundCompiler
     from humo.space.examples import FOLDER as EXAMPLES
     from humo.space.jobs.model_choice import LARGE
     from humo.space.jobs.request import MODES, Mode
@@ -268,6 +270,8 @@ def main(
             prevent_thread_lock=True,
         )
     backend.serving.model.start_loading()  # only now, for it would slow the start of the page
+    if not ray and read_compile(os.environ):
+        BackgroundCompiler(model, backend.serving.model, backend.admission.manager).start()
     page.block_thread()
 
 

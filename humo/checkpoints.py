@@ -68,6 +68,7 @@ def load(
     fast: bool = False,
     cache: str | None = None,
     lora: str | Path | Mapping[str, Tensor] | None = None,
+    compile: bool = False,
 ) -> HuMoPipeline:
     """Load a pipeline.
 
@@ -86,14 +87,16 @@ def load(
         cache: "first_block" or "taylor", which leave out most of the network at steps that change little
             (`humo.layers.step_caches`); None computes all of it.
         lora: added before the memory is saved, as `HuMoPipeline.load_lora_weights` takes it (`humo.layers.loras`).
+        compile: compute the transformer as compiled code (`humo.loading.compiling`): a small model's on a CPU takes a
+            minute once and is kept in the user's cache, other models' are compiled at the first pass.
 
     Returns:
         The pipeline, ready to be called.
 
     Raises:
         ValueError: if the preset or folder is unknown, a file of it is missing or truncated, the published files are
-            neither here nor to be had, the memory is too small, there is no such cache or no fast form, or the LoRA
-            does not fit.
+            neither here nor to be had, the memory is too small, there is no such cache or no fast form, the LoRA
+            does not fit, or a small model is to be compiled with a cache or a LoRA.
     """
     if memory is not None:
         plan_for(memory, 0)  # an unknown size is refused before gigabytes are loaded
@@ -106,8 +109,10 @@ def load(
     name = str(preset_or_folder)
     folder = _prepare(PRESETS[name], device, dtype) if name in PRESETS else _resolve(name)
     check_folder(folder)
-    check_memory(folder.name, bytes_of_folder(folder, dtype), device if memory is None else None)
-    is_narrowed = not is_asked and device.type == "cpu" and bytes_of_folder(folder, torch.float32) <= SMALL
+    num_values = _values_of_folder(folder)
+    check_memory(folder.name, _bytes_of(num_values, folder, dtype), device if memory is None else None)
+    is_small = device.type == "cpu" and sum(num_values.values()) * torch.float32.itemsize <= SMALL
+    is_narrowed = not is_asked and is_small
     dtypes = dict.fromkeys(_parts_in_float32(folder), torch.float32)
     with _LOADING:
         pipeline = HuMoPipeline.from_pretrained(
@@ -128,9 +133,12 @@ def load(
         _align(pipeline)
         if isinstance(pipeline.vae, HuMoVideoCodec):
             pipeline.vae.decoder.use_channels_last()
-    if memory is None:
-        return pipeline.to(device)
-    return place(pipeline, device, memory)
+    pipeline = pipeline.to(device) if memory is None else place(pipeline, device, memory)
+    if compile:
+        from humo.loading.compiling import use_compiled  # what is compiled, and so its tools, few ask for
+
+        use_compiled(pipeline, is_small)
+    return pipeline
 
 
 def check_folder(folder: Path) -> None:
@@ -201,18 +209,24 @@ def bytes_of_folder(folder: Path, dtype: torch.dtype) -> int:
     Returns:
         Bytes; the few layers that the transformer keeps in float32 are counted as the others.
     """
+    return _bytes_of(_values_of_folder(folder), folder, dtype)
+
+
+def _bytes_of(num_values: Mapping[str, int], folder: Path, dtype: torch.dtype) -> int:
     full = _parts_in_float32(folder)
-    return sum(bytes_of_part(folder, part, torch.float32 if part in full else dtype) for part in _WEIGHTED)
+    return sum(count * (torch.float32 if part in full else dtype).itemsize for part, count in num_values.items())
 
 
-def bytes_of_part(folder: Path, part: str, dtype: torch.dtype) -> int:
-    """Bytes of the weights of one part, such as "vae", once they are loaded in a dtype; 0 where it is not there."""
-    num_values = 0
-    for file in check_weights(folder / part) if (folder / part).is_dir() else ():
-        with safe_open(file, framework="pt") as opened:
-            shapes = [opened.get_slice(name).get_shape() for name in opened.keys()]  # noqa: SIM118 (no mapping)
-        num_values += sum(torch.Size(shape).numel() for shape in shapes)
-    return num_values * dtype.itemsize
+def _values_of_folder(folder: Path) -> dict[str, int]:
+    """Numbers in the weights of each part that is there, such as "vae", from the files' headers."""
+    num_values = dict[str, int]()
+    for part in (each for each in _WEIGHTED if (folder / each).is_dir()):
+        num_values[part] = 0
+        for file in check_weights(folder / part):
+            with safe_open(file, framework="pt") as opened:
+                shapes = [opened.get_slice(name).get_shape() for name in opened.keys()]  # noqa: SIM118 (no mapping)
+            num_values[part] += sum(torch.Size(shape).numel() for shape in shapes)
+    return num_values
 
 
 def _narrow(model: torch.nn.Module | None, dtype: torch.dtype) -> None:

@@ -63,6 +63,12 @@ def generate(
         typer.Option(help="first_block or taylor: leave out most of the network at steps that change little."),
     ] = None,
     memory: Annotated[Memory | None, typer.Option(help="Make do with a GPU of this size.")] = None,
+    compile_model: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Compile the transformer: a minute once, kept for mini on a CPU; pays for many videos."
+        ),
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only print where --shots would cut the sound.")] = False,
     shots: Annotated[
         Path | None,
@@ -129,7 +135,7 @@ def generate(
     if overlap is not None and take is None and continue_from is None:
         raise ValueError("--overlap says how much is known of what comes before: add --take or --continue-from.")
 
-    pipe = _load(preset, None if memory is None else memory.value, fast, cache)
+    pipe = _load(preset, None if memory is None else memory.value, fast, cache, compile_model)
     _check_enlarged(height or pipe.config.default_height, width or pipe.config.default_width, enlarge)
     settings: dict[str, Any] = {
         "num_inference_steps": steps,
@@ -353,7 +359,7 @@ def _is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def _load(preset: str, memory: str | None, fast: bool, cache: str | None) -> HuMoPipeline:
+def _load(preset: str, memory: str | None, fast: bool, cache: str | None, is_compiled: bool) -> HuMoPipeline:
     """The pipeline, without the libraries' own progress bars; of several processes each on its own device."""
     with quick_imports():
         from humo.checkpoints import load  # this takes seconds, and a wrong call is refused before
@@ -361,9 +367,11 @@ def _load(preset: str, memory: str | None, fast: bool, cache: str | None) -> HuM
 
     silence_libraries()
     if _num_processes() == 1:
-        return load(preset, memory=memory, fast=fast, cache=cache)
+        return load(preset, memory=memory, fast=fast, cache=cache, compile=is_compiled)
     if cache is not None:  # each process would judge by its own share of the video
         raise ValueError("A cache works in one process only: leave --cache out, or torchrun.")
+    if is_compiled:  # untried, as is what the processes exchange then
+        raise ValueError("Compiled code works in one process only: leave --compile out, or torchrun.")
     from humo.layers.context_parallel import local_device, start
 
     pipe = load(preset, device=local_device(), memory=memory, fast=fast)

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -49,8 +49,21 @@ from humo.layers.block import BlockOutput, HuMoTransformerBlock, modulated_norm
 from humo.layers.context_parallel import GatherTokens, check_tokens
 from humo.layers.float8 import WeightsGuard
 from humo.layers.guidance_embedding import NUM_SCALARS, GuidanceEmbedding
-from humo.layers.key_value_cache import KeyValueMemory
+from humo.layers.key_value_cache import KeyValueMemory, key_values
 from humo.layers.linear_velocity import add_linear_estimate
+
+
+class CompiledPass(Protocol):
+    """A pass as compiled code, from keys and values that are there already; `humo.loading.compiling` makes them."""
+
+    def fits(self, hidden_states: Tensor, timestep: Tensor, guidance: Tensor | None) -> bool:
+        """Whether it was made for these, and for the weights as they are now."""
+
+    def __call__(
+        self, hidden_states: Tensor, timestep: Tensor, memory: KeyValueMemory, guidance: Tensor | None
+    ) -> Tensor:
+        """The velocity, as `HuMoTransformer3DModel.forward` takes and gives it; the memory is full."""
+
 
 NUM_ATTENDED_BLOCKS = 4
 """Number of last blocks whose audio-attended states feed the focus head (paper sec. 3.3)."""
@@ -120,6 +133,8 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
     """
 
     config: Any  # diffusers' FrozenDict: its entries are attributes too
+    compiled_pass: CompiledPass | None = None
+    """Takes the passes that it fits, where the caller keeps keys and values."""
     _supports_gradient_checkpointing = True
     _no_split_modules = ["HuMoTransformerBlock"]
     _repeated_blocks = ["HuMoTransformerBlock"]
@@ -242,6 +257,11 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
         self._check_shapes(hidden_states, timestep, encoder_hidden_states, audio_hidden_states, guidance)
         if return_attended and self.is_cache_enabled:
             raise ValueError("return_attended reads every block but a cache leaves some out: turn the cache off.")
+        compiled = None if return_attended or self.is_cache_enabled else self.compiled_pass
+        if memory is not None and compiled is not None and compiled.fits(hidden_states, timestep, guidance):
+            self._read_conditions(encoder_hidden_states, audio_hidden_states, memory)
+            sample = compiled(hidden_states, timestep, memory, guidance)
+            return HuMoTransformerOutput(sample=sample) if return_dict else (sample,)
         noisy = hidden_states
 
         # 1. Patches and positions
@@ -294,6 +314,16 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
         if not return_dict:
             return (sample, attended) if return_attended else (sample,)
         return HuMoTransformerOutput(sample=sample, attended=attended if return_attended else None)
+
+    def _read_conditions(self, text: Tensor, audio: Tensor, memory: KeyValueMemory) -> None:
+        """Fill a memory with the numbers with which a pass would fill it."""
+        blocks: Any = self.blocks
+        if not memory.text:
+            states = self.condition_embedder.text_embedder(text)
+            memory.text[:] = [key_values(block.attn2, states) for block in blocks]
+        if not memory.audio:
+            states = self.audio_projection(audio)
+            memory.audio[:] = [block.audio_attn.key_values(states) for block in blocks]
 
     def _run_block(self, block: nn.Module, *arguments: Any) -> Any:
         if torch.is_grad_enabled() and self.gradient_checkpointing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 collect_ignore = [] if find_spec("moviepy") else ["media/test_moviepy.py"]
 """moviepy, an extra, brings an older Pillow than a plain install: `.ci/run` adds it at the end, for these tests."""
 
+os.environ.setdefault("HUMO_COMPILE", "off")  # pages that tests start have other things to do
 torch.set_num_threads(1)  # tiny tensors: more threads only wait for one another
 
 

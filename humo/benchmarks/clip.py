@@ -28,6 +28,7 @@ from PIL import Image
 
 from humo.benchmarks.instruments import MIB, Stopwatch, count_flops, matmul_rate, now, other_load, peak_memory
 from humo.checkpoints import load
+from humo.loading.compiling import computed_by
 from humo.pipeline import HuMoPipeline
 from humo.system.dtypes import dtype_name
 from humo.timing import SAMPLE_RATE
@@ -47,7 +48,11 @@ def example_inputs(seconds: float) -> dict[str, Any]:
 
 
 def measure(
-    preset_or_folder: str = "mini", seconds: float = 1.96, num_inference_steps: int | None = None, fast: bool = False
+    preset_or_folder: str = "mini",
+    seconds: float = 1.96,
+    num_inference_steps: int | None = None,
+    fast: bool = False,
+    is_compiled: bool = False,
 ) -> dict[str, Any]:
     """Times one clip from text, picture and sound.
 
@@ -56,6 +61,7 @@ def measure(
         seconds: length of the sound and so of the clip.
         num_inference_steps: by default the pipeline's own number, which is the page's.
         fast: the model's fast form.
+        is_compiled: compute compiled code, whose making, the first time, is part of loading.
 
     Returns:
         Plain numbers, ready for JSON: `settings`, `seconds` by part, transformer `passes`, floating-point
@@ -65,10 +71,13 @@ def measure(
         ValueError: if the preset or the folder cannot be loaded.
     """
     start = time.perf_counter()
-    pipe = load(preset_or_folder, fast=fast)
+    pipe = load(preset_or_folder, fast=fast, compile=is_compiled)
     load_seconds = time.perf_counter() - start
     result = measure_pipeline(pipe, seconds, num_inference_steps)
-    result["settings"] = {"model": preset_or_folder + ", fast form" * fast, **result["settings"]}
+    result["settings"] = {
+        "model": preset_or_folder + ", fast form" * fast + ", compiled" * is_compiled,
+        **result["settings"],
+    }
     result["seconds"] = {"load": load_seconds, **result["seconds"]}
     return result
 
@@ -140,7 +149,8 @@ def _rates(pipe: HuMoPipeline, watch: Stopwatch) -> dict[str, float]:
     transformer, inputs = pipe.transformer, watch.inputs["transformer"]
     first = inputs[0]
     batch, _, frames, height, width = first["hidden_states"].shape
-    per_branch = count_flops(lambda: transformer(**first)) / batch
+    with computed_by(transformer, None):  # the counter sees PyTorch's own operations
+        per_branch = count_flops(lambda: transformer(**first)) / batch
     flops = per_branch * sum(len(arguments["hidden_states"]) for arguments in inputs)
     achieved = flops / sum(watch.calls["transformer"])
     _, patch_height, patch_width = transformer.config.patch_size

@@ -53,7 +53,12 @@ def benchmark(
         typer.Option(help="With --random-weights: float32 or bfloat16; default: bfloat16 on a GPU, else float32."),
     ] = None,
     compile_blocks: Annotated[
-        bool, typer.Option("--compile", help="With --random-weights: compile our blocks first.")
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile first, uncounted: the clip's model, with --compare also a way of its own, or "
+            "with --random-weights our blocks.",
+        ),
     ] = False,
     table: Annotated[bool, typer.Option("--table", help="Only print estimates for every memory preset.")] = False,
     tflops: Annotated[float, typer.Option(help="With --table: TFLOP/s that passes are assumed to reach.")] = 100.0,
@@ -85,8 +90,8 @@ def benchmark(
     if job:
         _measure_jobs(preset, seconds, steps, json_path)
         return
-    if (layers is not None or compile_blocks or dtype is not None) and not random_weights:
-        raise ValueError("--layers, --dtype and --compile time a model with random weights: add --random-weights.")
+    if (layers is not None or dtype is not None) and not random_weights:
+        raise ValueError("--layers and --dtype time a model with random weights: add --random-weights.")
     if not random_weights and (others := [name for name in compare or () if name not in ("plain", "float32")]):
         raise ValueError(f"compare must be 'plain' or 'float32' without --random-weights but is {others[0]!r}.")
     if compare and fast:
@@ -99,7 +104,8 @@ def benchmark(
     else:
         if is_numbers := "float32" in (compare or ()):
             _check_numbers()
-        result = _measure_clip(preset, seconds, steps, fast, clip, world, page, "plain" in (compare or ()))
+        is_compared = "plain" in (compare or ())
+        result = _measure_clip(preset, seconds, steps, fast, clip, world, page, is_compared, compile_blocks)
         if is_numbers:
             result["float32"] = _compare_numbers(preset)
     if json_path is not None:
@@ -163,11 +169,19 @@ def _compare_numbers(preset: str) -> dict[str, Any]:
 
 
 def _measure_clip(
-    preset: str, seconds: float, steps: int | None, fast: bool, clip: bool, world: bool, page: bool, compare: bool
+    preset: str,
+    seconds: float,
+    steps: int | None,
+    fast: bool,
+    clip: bool,
+    world: bool,
+    page: bool,
+    compare: bool,
+    is_compiled: bool,
 ) -> dict[str, Any]:
     from humo.benchmarks.clip import describe, measure, page_start, world_rates
 
-    result = measure(preset, seconds, steps, fast) if clip else {}
+    result = measure(preset, seconds, steps, fast, is_compiled) if clip else {}
     if world:
         result["world"] = world_rates()
     if page:
@@ -177,7 +191,7 @@ def _measure_clip(
         from humo.checkpoints import load
 
         pipe = load(preset)
-        ways = compare_ways(pipe, Path(pipe.name_or_path))
+        ways = compare_ways(pipe, Path(pipe.name_or_path), is_compiled=is_compiled)
         result["ways"] = plain_numbers(ways)
         typer.echo(describe_ways(ways))
     typer.echo(describe(result))

@@ -25,6 +25,7 @@ from humo.evaluation.generation import draw_noise, encode_cases, settings_for
 from humo.evaluation.metrics import psnr
 from humo.guidance import make_rule
 from humo.layers.step_caches import cached
+from humo.loading.compiling import computed_by, use_compiled
 from humo.loading.fast_form import make_fast
 from humo.pipeline import HuMoPipeline
 from humo.sampling import denoise, set_timesteps
@@ -56,7 +57,9 @@ class Way:
     psnr: float
 
 
-def compare_ways(pipe: HuMoPipeline, folder: Path, num_clips: int = 5, num_frames: int = 49) -> list[Way]:
+def compare_ways(
+    pipe: HuMoPipeline, folder: Path, num_clips: int = 5, num_frames: int = 49, is_compiled: bool = False
+) -> list[Way]:
     """Do the job in every way that this model has.
 
     Args:
@@ -64,6 +67,10 @@ def compare_ways(pipe: HuMoPipeline, folder: Path, num_clips: int = 5, num_frame
         folder: of the model, where its fast form lies if it has one.
         num_clips: held-out clips.
         num_frames: of each, 4k + 1.
+        is_compiled: also compiled, as `humo.load` does it; a minute a form that is not counted.
+
+    Raises:
+        ValueError: if the model cannot be compiled.
     """
     cases = make_cases(num_clips, 0, "validation", num_frames)
     steps = pipe.config.default_num_inference_steps
@@ -75,9 +82,14 @@ def compare_ways(pipe: HuMoPipeline, folder: Path, num_clips: int = 5, num_frame
         *((f"cache {name}", steps, partial(_cached, pipe, name)) for name in CACHES),
         ("half the steps", steps // 2, partial(_denoise, pipe, steps=steps // 2)),
     ]
-    if has_fast(folder):
-        fast = make_fast(pipe, folder)
+    fast = make_fast(pipe, folder) if has_fast(folder) else None
+    if is_compiled:
+        ways.append(("ours, exact, compiled", steps, _compiled(pipe)))
+    if fast is not None:
         ways += [("fast form", number, partial(_denoise, fast, steps=number)) for number in FAST_STEPS]
+        if is_compiled:
+            compiled = _compiled(fast)
+            ways += [("fast form, compiled", number, partial(compiled, steps=number)) for number in FAST_STEPS]
     _denoise(pipe, cases[0], steps=1)  # the first pass is slower
     made: list[list[Tensor]] = [[] for _ in ways]
     seconds = np.zeros((len(ways), num_clips))
@@ -139,6 +151,22 @@ def _plain(pipe: HuMoPipeline, case: Case) -> tuple[Tensor, float]:
 def _cached(pipe: HuMoPipeline, name: str, case: Case) -> tuple[Tensor, float]:
     with cached(pipe.transformer, name):
         return _denoise(pipe, case)
+
+
+def _compiled(pipe: HuMoPipeline) -> Callable[..., tuple[Tensor, float]]:
+    """The way of a small model's compiled code, made now where it is not there yet."""
+    use_compiled(pipe, is_small=True)
+    transformer, compiled = pipe.transformer, pipe.transformer.compiled_pass
+    if compiled is None:
+        raise ValueError("The model was not compiled, the line above says why: leave --compile out.")
+    transformer.compiled_pass = None
+
+    def run(case: Case, steps: int | None = None) -> tuple[Tensor, float]:
+        with computed_by(transformer, compiled):
+            return _denoise(pipe, case, steps=steps)
+
+    run(make_cases(1, 0, "validation", 5)[0], 1)  # the first pass is slower
+    return run
 
 
 def _quiet(pipe: HuMoPipeline) -> dict[str, Any]:

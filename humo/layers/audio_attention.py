@@ -100,7 +100,8 @@ class AudioCrossAttention(nn.Module):
         queries = self.norm_audio(hidden_states.float()).type_as(audio)
         if audio_mask is not None:
             return self.attn(queries, audio, audio_mask)
-        batch_size, num_sounds = len(queries), audio.shape[1 if audio.ndim == 5 else 0]
+        # a shape, for len() makes a number of what stays open when a pass is exported (`humo.loading.compiling`)
+        batch_size, num_sounds = queries.shape[0], audio.shape[1 if audio.ndim == 5 else 0]
         queries = queries.unflatten(1, (num_sounds // batch_size, -1)).flatten(0, 1)  # (b*f, h*w, dim)
         return self.attn(queries, audio).unflatten(0, (batch_size, -1)).flatten(1, 2)
 

@@ -23,6 +23,8 @@ from humo.system.threads import tell_quota
 FIRST_PORT, NUM_PORTS = 7860, 100
 """Where a free port is looked for if none is asked for, as Gradio does."""
 MAX_PORT = 65_535
+COMPILE = "HUMO_COMPILE"
+"""Whether the page compiles a small model (`humo.space.compiling`): on, which is the default, or off."""
 _PORT, _HOST, _ROOT = "GRADIO_SERVER_PORT", "GRADIO_SERVER_NAME", "GRADIO_ROOT_PATH"
 _LOCAL = "127.0.0.1"
 
@@ -34,6 +36,7 @@ def prepare() -> Path:
         The folder, which goes with the process.
     """
     with exit_on_bad_input():
+        read_compile(os.environ)
         _check_host(os.environ.get(_HOST, ""))
         if read_port(os.environ) is None:
             os.environ.pop(_PORT, None)  # an empty one, which gradio cannot read
@@ -69,6 +72,18 @@ def read_port(environment: Mapping[str, str]) -> int | None:
     if text and not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_PORT):
         raise ValueError(f"{_PORT} is {text[:40]!r}: give a whole number from 1 to {MAX_PORT}, or do not set it.")
     return int(text) if text else None
+
+
+def read_compile(environment: Mapping[str, str]) -> bool:
+    """Whether HUMO_COMPILE lets the page compile.
+
+    Raises:
+        ValueError: if it is neither on nor off.
+    """
+    text = environment.get(COMPILE, "").strip().lower()
+    if text not in ("", "on", "off"):
+        raise ValueError(f"{COMPILE} is {text[:40]!r}: give on or off, or do not set it.")
+    return text != "off"
 
 
 def read_root(environment: Mapping[str, str]) -> str:

@@ -48,6 +48,37 @@ def is_writable(folder: Path) -> bool:
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
+def compiled_folder() -> Path:
+    """Where compiled models are kept (`humo.loading.compiling`).
+
+    Raises:
+        ValueError: as `private_folder` does.
+    """
+    return private_folder(user_cache() / "humo-compact" / "compiled")
+
+
+def private_folder(folder: Path) -> Path:
+    """Make a folder that nobody else can write, for code that is run later.
+
+    Args:
+        folder: it and what is above it are made where they are missing.
+
+    Raises:
+        ValueError: if it cannot be made, or is somebody else's or open to others.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        is_ours = _is_ours(folder)
+    except OSError as error:
+        raise ValueError(
+            f"{folder} cannot be made ({error.strerror}): name another place for caches in XDG_CACHE_HOME."
+        ) from None
+    if not is_ours:
+        raise ValueError(f"{folder} is not yours alone, and what is kept there is run: remove it, or chmod 700 it.")
+    return folder
+
+
 def temporary_place() -> Path:
     """The system's folder for temporary files.
 
@@ -75,7 +106,11 @@ def _own_folder() -> Path:
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
-        found = folder.lstat()
-        is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
-        return folder if is_ours else Path(tempfile.mkdtemp(prefix=f"{folder.name}-"))
+        return folder if _is_ours(folder) else Path(tempfile.mkdtemp(prefix=f"{folder.name}-"))
     return folder
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is this user's, no link, and closed to all others."""
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077

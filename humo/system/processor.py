@@ -19,6 +19,15 @@ def has_bfloat16(device: str) -> bool:
 
 
 @cache
+def instruction_sets() -> str:
+    """The instructions that this processor has, as the system tells them: code made for these runs here."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    flags = [line.partition(":")[2].strip() for line in lines if line.startswith(("flags", "Features"))]
+    return flags[0] if flags else f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+
+
+@cache
 def processor_name() -> str:
     """As the system tells it, such as "AMD EPYC"."""
     path = Path("/proc/cpuinfo")

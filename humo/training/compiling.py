@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
+
+from humo.system.compiler import find_compiler
 
 LONG_STEPS, LONG_MINUTES = 1000, 30.0
 """A run that goes on for so long gains more than the compiler takes."""
-
-
-def find_compiler() -> str | None:
-    """The C++ compiler that PyTorch would use on a CPU, or None."""
-    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
-    return shutil.which(os.environ.get("CXX") or usual)
 
 
 def should_compile(wanted: bool | None, device: str, is_long: bool) -> bool:

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from humo.training.compiling import find_compiler, should_compile
+from humo.system.compiler import find_compiler
+from humo.training.compiling import should_compile
 from humo.training.transformer.rounds import LoopSettings, Round
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from humo.space.jobs.batching import Batches
-from humo.space.jobs.job import Job, Model, Run, Task, moments_of
+from humo.space.jobs.job import Job, Model, Progress, Run, Task, moments_of
 from humo.space.jobs.queue import JobQueue
 from humo.space.temporary import DiskQuota
 
@@ -69,6 +70,16 @@ class JobManager:
             last = self._jobs.get(visitor)
         if last is not None and last.is_preemptible:
             last.end()
+
+    def run_own(self, task: Task) -> Progress:
+        """Do something of the page's own between the visitors' jobs, and wait until it is done."""
+        job = Job(task)
+        self._queue.join(job)
+        return job.join()
+
+    def watch(self, on_busy: Callable[[bool], None]) -> None:
+        """Tell somebody, now and at every change, whether a job is being done (`JobQueue.watch`)."""
+        self._queue.watch(on_busy)
 
     def _most_together(self, task: Task) -> int:
         return (self._batches or Batches.of_pipeline(self._model.get())).most(task)

@@ -33,7 +33,14 @@ class JobQueue:
         self._model, self._run, self._places, self._most_together = model, run, places, most_together
         self._waiting: list[Job] = []
         self._busy = 0
+        self._on_busy: Callable[[bool], None] = lambda is_busy: None
         self._lock = threading.Lock()
+
+    def watch(self, on_busy: Callable[[bool], None]) -> None:
+        """Tell somebody, now and at every change, whether a device is at work; at once, for no job begins before."""
+        with self._lock:
+            self._on_busy = on_busy
+            on_busy(self._busy > 0)
 
     def join(self, job: Job) -> None:
         """Let a job wait for its turn, or begin at once."""
@@ -42,6 +49,7 @@ class JobQueue:
             self._waiting.append(job)
             if self._busy < self._places:  # its thread ends when nobody waits
                 self._busy += 1
+                self._on_busy(True)
                 threading.Thread(target=self._carry_all, name="device", daemon=True).start()
             else:
                 job.update(position=len(self._waiting))
@@ -66,6 +74,8 @@ class JobQueue:
         with self._lock:
             if not self._waiting:
                 self._busy -= 1
+                if self._busy == 0:
+                    self._on_busy(False)
                 return None
             job = self._waiting.pop(0)
             self._tell_positions()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from humo.media import warm_up
 from humo.portrait import Portrait, draw_portrait
+from humo.space.compiling import take_compiled
+from humo.space.environment import read_compile
 from humo.space.jobs.job import Model
 from humo.space.jobs.model_choice import folder_of, load_model
 from humo.space.jobs.request import Defaults, VideoRequest
@@ -91,6 +94,8 @@ class ServedModel:
                 draw_portrait(Portrait())  # numba begins its compiler at the first drawing
         except Exception as error:  # whatever it is: text alone needs none of it
             logger.warning("The warm-up failed, other sounds than at 16 kHz and drawings may fail: %s", error)
+        if read_compile(os.environ):
+            take_compiled(served.pipe)
         return served.pipe
 
     def learn(self, result: Result, seconds: float) -> None:

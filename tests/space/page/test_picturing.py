@@ -208,7 +208,7 @@ def _parts(backend: Backend) -> Parts:
             with gr.Column() as maker, gr.Tabs() as modes:
                 tabs = [app._tab(mode, backend) for mode in MODES]
             settings = layout.settings(backend.serving.defaults)
-        return Parts(opened, maker, modes, tabs, None, settings, None, None, None, None)
+        return Parts(opened, maker, modes, tabs, None, settings, None, None, None, None, None)
 
     return asyncio.run(build())
 
