@@ -33,6 +33,8 @@ with quick_imports():
     from humo.space.jobs.zerogpu import is_zero_gpu
     from humo.space.links.gallery import read_gallery
     from humo.space.links.records import Record
+    from humo.space.live import view as live_view
+    from humo.space.live.routes import live_routes
     from humo.space.page import html, layout, texts
     from humo.space.page.dubbing.events import connect as connect_dubbing
     from humo.space.page.dubbing.view import dubbing
@@ -90,7 +92,7 @@ def build_page(backend: Backend) -> gr.Blocks:
 
 def _tab(mode: Mode, backend: Backend) -> Inputs:
     serving, key = backend.serving, mode.key
-    image = seen = maker = more = audio = heard = speaking = seconds = None
+    image = seen = maker = more = audio = heard = speaking = player = seconds = None
     with gr.Tab(mode.title, id=key) as tab:
         prompt = layout.prompt(key)
         if serving.name in LARGE:
@@ -113,6 +115,7 @@ def _tab(mode: Mode, backend: Backend) -> Inputs:
             maker = layout.person_maker(key)
         if mode.needs_audio:
             speaking = layout.speaking(key)
+            player = None if backend.live is None else live_view.player(key)
         else:
             seconds = layout.seconds(serving.defaults)
         gr.HTML(texts.CONSENT)
@@ -125,8 +128,8 @@ def _tab(mode: Mode, backend: Backend) -> Inputs:
         wake = gr.Button(visible="hidden", elem_id=f"wake-{key}")
         estimate = gr.HTML(elem_id=f"estimate-{key}")
     return Inputs(
-        mode, tab, prompt, words, image, seen, maker, more, audio, heard, speaking, seconds, generate, quick, live,
-        wake, estimate, examples,
+        mode, tab, prompt, words, image, seen, maker, more, audio, heard, speaking, player, seconds, generate, quick,
+        live, wake, estimate, examples,
     )  # fmt: skip
 
 
@@ -171,6 +174,9 @@ def _connect_inputs(inputs: Inputs, page: Parts, backend: Backend) -> None:
         gr.on([each.change for each in heard], filling.on_sound(defaults), heard, inputs.heard, **QUICK)
         speak, said = filling.on_speak(backend.folder, defaults), [speaking.text, speaking.voice, speaking.rate]
         speaking.speak.click(speak, said, audio, **QUEUED)
+    if inputs.player is not None and backend.live is not None:
+        begin = live_view.on_speak_live(inputs, settings, backend.live, backend.admission)
+        inputs.player.click(begin, {*inputs.widgets(), *settings.widgets()}, inputs.player, **QUEUED)
     for example, button in inputs.examples:
         outputs = [*inputs.restored(), settings.seed, settings.is_random]
         button.click(filling.on_example(example, inputs, settings), None, outputs, **QUICK)
@@ -263,7 +269,11 @@ def main(
             footer_links=[],
             max_file_size=backend.admission.limits.file_bytes,
             state_session_capacity=MAX_SESSIONS,
-            app_kwargs={"exception_handlers": HANDLERS, "middleware": [Middleware(RequestGuard, quota=quota)]},
+            app_kwargs={
+                "exception_handlers": HANDLERS,
+                "middleware": [Middleware(RequestGuard, quota=quota)],
+                "routes": [] if backend.live is None else live_routes(backend.live),
+            },
             run_history=False,
             show_error=False,
             ssr_mode=False,

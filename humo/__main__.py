@@ -19,6 +19,7 @@ from humo.system.threads import tell_quota
 
 COMMANDS = {
     "generate": ("humo.generate:generate", "make a video from text, pictures and sound"),
+    "live": ("humo.live.command:live", "speak to a live session, and see whether it keeps up"),
     "dub": ("humo.dubbing.command:dub_command", "give a clip another voice: the mouth is made anew, all else stays"),
     "convert": ("humo.loading.published.conversion:convert_command", "turn published weights into a folder to load"),
     "train": ("humo.training.command:train", "train the mini model from nothing"),

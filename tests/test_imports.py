@@ -15,7 +15,7 @@ import pytest
 from project import ROOT
 
 ROOMS = (
-    "benchmarks", "evaluation", "finetuning", "training", "space", "checkpoints", "shots", "loading", "explain",
+    "benchmarks", "evaluation", "finetuning", "training", "space", "checkpoints", "live", "shots", "loading", "explain",
     "pipeline", "dubbing", "requests", "portrait", "wording", "world", "sampling", "transformer", "known",
     "references", "layers", "focus", "guidance", "audio", "media", "system", "timing",
 )  # fmt: skip

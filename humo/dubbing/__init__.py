@@ -7,8 +7,5 @@ is laid over the clip with a soft edge inside the region, so that all pixels out
 May import requests and what stands below.
 """
 
-from humo.dubbing.clip import Clip, read_clip_to_dub
-from humo.dubbing.dub import dub, find_region
-from humo.dubbing.region import Region, Shape, read_mask
-
-__all__ = ["Clip", "Region", "Shape", "dub", "find_region", "read_clip_to_dub", "read_mask"]
+PROMPT = "a person talks"
+"""What the model reads where nothing is said: who it is, the picture and what surrounds the region say."""

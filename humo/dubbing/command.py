@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from tqdm import tqdm
 
-from humo.dubbing.region import Part, Shape, read_mask
+from humo.dubbing.shape import Part, Shape
 from humo.media import check_video_path, read_sound, write_video
 from humo.media.video import check_target
 from humo.system.command_line import silence_libraries
@@ -66,6 +66,7 @@ def dub_command(
         from humo.checkpoints import load  # this takes seconds, and a wrong call is refused before
         from humo.dubbing.clip import read_clip_to_dub
         from humo.dubbing.dub import dub, find_region
+        from humo.dubbing.region import read_mask
     gc.freeze()
     silence_libraries()
     pipe = load(preset, memory=memory, fast=fast)
@@ -110,4 +111,4 @@ def _write_region(path: Path, clip: Any, region: Any) -> None:
 def _advance(bar: tqdm, state: StepState) -> None:
     adjust_threads()
     bar.total = state.num_steps
-    bar.update(state.index + 1 - bar.n)  # the first steps are not done (`humo.dubbing.dub.START_SIGMA`)
+    bar.update()

@@ -14,8 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from humo.dubbing import PROMPT
 from humo.dubbing.clip import Clip, longest_frames, read_clip_to_dub
-from humo.dubbing.region import Region, Shape, lay_over, make_region, read_mask
+from humo.dubbing.region import Region, lay_over, make_region, read_mask
+from humo.dubbing.shape import Shape
 from humo.focus import check_masks
 from humo.guidance import Branch, Rule, make_rule
 from humo.known import know_frames
@@ -31,8 +33,6 @@ from humo.requests.output import HuMoPipelineOutput
 from humo.sampling import Conditions, StepState, branch_inputs
 from humo.timing import FPS, SAMPLE_RATE, count_latents, covering_frames
 
-PROMPT = "a person talks"
-"""What the model reads where nothing is said: who it is, the picture and what surrounds the region say."""
 MODE = "dub"
 """In a file's settings, in the place of the letters of what was given."""
 TIMESTEP = 500

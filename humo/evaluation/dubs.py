@@ -17,7 +17,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from humo.dubbing.dub import choose_region, lay_made, read_dub
-from humo.dubbing.region import Region, Shape
+from humo.dubbing.region import Region
+from humo.dubbing.shape import Shape
 from humo.evaluation import metrics
 from humo.evaluation.cases import Case, make_case
 from humo.evaluation.probes.networks import ProbeOutput, Probes
@@ -144,7 +145,7 @@ def judge_dubs(dubs: Sequence[Dub], probes: Probes) -> dict[str, Any]:
         person's attributes that are read right in the dub and in the clip; "faces"; "same_outside": share of values
         outside of the region that are the clip's to the bit; "region": its share of the picture; "mouth_covered": share
         of the mouth's pixels, the old and the new one's, where more than half is new; "edge": how steep the picture is
-        in the region's soft edge beside the clip there, 1 for as steep.
+        in the region's soft edge beside the clip there, 1 for as steep or where there is no edge.
     """
     new, old = [dub.wanted.openness for dub in dubs], [dub.case.clip.openness for dub in dubs]
     readings = _read(probes, [dub.frames for dub in dubs])
@@ -154,10 +155,6 @@ def judge_dubs(dubs: Sequence[Dub], probes: Probes) -> dict[str, Any]:
     lag = metrics.best_lag(scores)
     own = np.diag(scores[lag])
     before = np.array([_sync(one, truth, lag) for one, truth in zip(readings, old, strict=True)])
-    outside = [~dub.region.inside for dub in dubs]
-    same = [
-        (dub.frames == dub.case.clip.frames).all(-1)[place].mean() for dub, place in zip(dubs, outside, strict=True)
-    ]
     return {
         "dubs": len(dubs),
         "sync_new": float(own.mean()),
@@ -170,7 +167,7 @@ def judge_dubs(dubs: Sequence[Dub], probes: Probes) -> dict[str, Any]:
         "identity": _identity(dubs, readings),
         "identity_clips": _identity(dubs, clips),
         "faces": float(np.mean([(one.face > 0.5).mean() for one in readings])),
-        "same_outside": float(np.mean(same)),
+        "same_outside": float(np.mean([_same_outside(dub) for dub in dubs])),
         "region": float(np.mean([dub.region.inside.mean() for dub in dubs])),
         "mouth_covered": float(np.mean([_covered(dub) for dub in dubs])),
         "edge": float(np.mean([edge_of(dub.frames, dub.case.clip.frames, dub.region) for dub in dubs])),
@@ -180,6 +177,8 @@ def judge_dubs(dubs: Sequence[Dub], probes: Probes) -> dict[str, Any]:
 def edge_of(frames: np.ndarray, clip: np.ndarray, region: Region) -> float:
     """How steep a dub is in the soft edge of its region beside its clip at the same place; 1 for as steep."""
     ring = (region.opacity > 0) & (region.opacity < 255)
+    if not ring.any():
+        return 1.0
     return float(_steepness(frames)[ring].mean() / max(_steepness(clip)[ring].mean(), 1e-9))
 
 
@@ -217,6 +216,11 @@ def _identity(dubs: Sequence[Dub], readings: Sequence[ProbeOutput]) -> float:
             for dub, reading in zip(dubs, readings, strict=True)
         ]
     )
+
+
+def _same_outside(dub: Dub) -> float:
+    outside = ~dub.region.inside
+    return float((dub.frames == dub.case.clip.frames)[outside].mean()) if outside.any() else 1.0
 
 
 def _covered(dub: Dub) -> float:

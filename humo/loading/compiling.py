@@ -138,7 +138,7 @@ def use_compiled(pipe: HuMoPipeline, is_small: bool) -> None:
             "A small model is compiled with its weights and computes every step whole: leave `compile` out, or the "
             "cache and the LoRA."
         )
-    transformer.compiled_pass = find_pass(pipe) or make_pass(pipe)
+    transformer.compiled_pass = make_pass(pipe)
 
 
 @contextmanager
@@ -165,22 +165,25 @@ def find_pass(pipe: HuMoPipeline, folder: Path | None = None) -> FrozenPass | No
 
 
 def make_pass(pipe: HuMoPipeline, folder: Path | None = None) -> FrozenPass | None:
-    """Compile a pipeline's pass, prove it and keep it; takes about a minute. Several processes wait for one of them.
+    """Find a pipeline's pass, or compile it, prove it and keep it, which takes about a minute, once for all processes.
 
     Args:
         pipe: whose transformer is to be computed so.
         folder: of the files; None for `compiled_folder`.
 
     Returns:
-        The pass; None without a compiler, or if it came out unlike the model, which the log says.
+        The pass; None where it has to be compiled without a compiler, that fails, or it came out unlike the model,
+        which the log says.
 
     Raises:
         ValueError: if the folder cannot be used.
     """
+    file = _file_of(pipe, folder or compiled_folder())
+    if (found := _load(pipe, file)) is not None:
+        return found
     if find_compiler() is None:
         logger.warning(NO_COMPILER)
         return None
-    file = _file_of(pipe, folder or compiled_folder())
     with exclusive_lock(file.with_suffix(".lock"), "Another process compiles this model: waiting for it."):
         if (found := _load(pipe, file)) is not None:
             return found
@@ -253,7 +256,8 @@ def _compile(transformer: HuMoTransformer3DModel, size: tuple[int, int], file: P
         shapes = ({0: Dim.AUTO, 2: Dim.AUTO}, None, text, audio, None)
         program: ExportedProgram = export(_Pass(transformer).eval(), arguments, dynamic_shapes=shapes)
         with fresh_cache(dir=str(file.parent)):  # else among the temporary files, under a name that others can guess
-            aoti_compile_and_package(program, package_path=str(file), inductor_configs=_OPTIONS)
+            options = dict(_OPTIONS)  # for it writes into what it is given
+            aoti_compile_and_package(program, package_path=str(file), inductor_configs=options)
     return file
 
 

@@ -12,8 +12,10 @@ from humo.space.jobs.limits import Limits
 from humo.space.jobs.manager import JobManager
 from humo.space.jobs.model_choice import wanted_model
 from humo.space.jobs.served_model import ServedModel
+from humo.space.jobs.zerogpu import is_zero_gpu
 from humo.space.links.location import RecordFolder, find_record_folder
 from humo.space.links.storage import GALLERY, FolderStore, ReadOnlyStore, Store, Stores
+from humo.space.live.hub import LiveHub
 from humo.space.temporary import DiskQuota
 
 
@@ -31,6 +33,8 @@ class Backend:
     folder: Path
     """For files of this process."""
     examples: list[Example]
+    live: LiveHub | None = None
+    """Who is live; None where nobody can be: without a fast form, or a device of this process's own."""
 
     @classmethod
     def open(
@@ -58,7 +62,14 @@ class Backend:
             manager = JobManager(serving.model, quota)
         admission = Admission(manager, limits, [folder, EXAMPLES])
         store = Stores(gallery, FolderStore(home.folder))
-        return cls(serving, admission, gallery, store, home, folder, read_examples())
+        live = _live(serving, manager, limits)
+        return cls(serving, admission, gallery, store, home, folder, read_examples(), live)
+
+
+def _live(serving: ServedModel, manager: JobManager, limits: Limits) -> LiveHub | None:
+    if not serving.has_fast or not limits.live_minutes or manager.turns is None or is_zero_gpu():
+        return None
+    return LiveHub(serving.model, manager.turns, limits.live_minutes, manager.share)
 
 
 def _on_ray(quota: DiskQuota) -> tuple[ServedModel, JobManager]:

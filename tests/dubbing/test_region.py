@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from humo.dubbing.region import EDGE, MARGIN, Part, Region, Shape, lay_over, make_region, read_mask
+from humo.dubbing.region import EDGE, Region, lay_over, make_region, read_mask
+from humo.dubbing.shape import MARGIN, Part, Shape
 from humo.explain.regions import show_region, strip
 
 SIDE = 128

@@ -108,11 +108,20 @@ def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
     raise AssertionError(f"no answer: {log.read_text()}")
 
 
+def heard_by_microphone(sound: Path) -> list[str]:
+    """Flags of a Chromium whose microphone hears a WAV, again and again; a context still has to permit that."""
+    return ["--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={sound}"]
+
+
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
+def chromium(*flags: str) -> Iterator[Browser]:
+    """Debian's Chromium, without a window.
+
+    Args:
+        flags: beside the usual ones.
+    """
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, *flags])
         yield browser
         browser.close()
 

@@ -39,9 +39,17 @@ class Admission:
         Raises:
             ValueError: in one sentence, if the request or the visitor is over a limit, or the job manager is full.
         """
-        self.limits.check(asked, self._uploads)
+        self.check(asked)
         self.manager.preempt(visitor.session_hash)  # here, not in the gate, where all others would wait too
         return self._gate.start(self._client(visitor), lambda: self.manager.start(visitor.session_hash, task()))
+
+    def check(self, asked: VideoRequest) -> None:
+        """Refuse a request that is over the limits.
+
+        Raises:
+            ValueError: in one sentence.
+        """
+        self.limits.check(asked, self._uploads)
 
     def check_file(self, what: str, path: Path) -> None:
         """Refuse a file that was not uploaded or made here, or is too large.

@@ -62,6 +62,8 @@ class Limits:
     """Of one client: more would push the links of others out of the store."""
     disk_mib: int = 2_048
     """Of uploads and results together, the shared ones aside; the oldest make room."""
+    live_minutes: int = 10
+    """Of a live session; 0 for none at all."""
     trusted_proxies: int = 0
     """Proxies of ours in front of the page, each of which adds to X-Forwarded-For; 0 ignores that header."""
 
@@ -73,7 +75,7 @@ class Limits:
             ValueError: if one of them is no whole number from 0 on; 0 jobs means no limit.
         """
         given: dict[str, Any] = {}
-        for name in ("jobs_per_hour", "jobs_at_once", "trusted_proxies", "voice_seconds", "disk_mib"):
+        for name in ("jobs_per_hour", "jobs_at_once", "trusted_proxies", "voice_seconds", "disk_mib", "live_minutes"):
             text = environment.get(f"HUMO_{name.upper()}", "").strip()
             if text and not (text.isascii() and text.isdigit()):
                 raise ValueError(f"HUMO_{name.upper()} is {text!r}: give a whole number, or leave it out.")

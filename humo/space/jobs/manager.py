@@ -11,6 +11,7 @@ from humo.space.jobs.batching import Batches
 from humo.space.jobs.job import Job, Model, Progress, Run, Task, moments_of
 from humo.space.jobs.queue import JobQueue
 from humo.space.temporary import DiskQuota
+from humo.space.turns import Turns
 
 MAX_JOBS = 10
 """Jobs at a time for each place, the running ones and those that wait."""
@@ -38,7 +39,9 @@ class JobManager:
         """
         self.quota = quota
         self._model, self._batches, self._max_jobs = model, batches, MAX_JOBS * places
-        self._queue = JobQueue(model, run or moments_of(model), places, self._most_together)
+        self.turns = Turns() if run is None else None
+        """Of the device here, which something live may share; None where others do the work."""
+        self._queue = JobQueue(model, run or moments_of(model), places, self._most_together, self.turns)
         self._jobs: dict[str | None, Job] = {}
         self._lock = threading.Lock()
 
@@ -81,7 +84,13 @@ class JobManager:
         """Tell somebody, now and at every change, whether a job is being done (`JobQueue.watch`)."""
         self._queue.watch(on_busy)
 
+    def share(self, is_beginning: bool) -> None:
+        """Take note that something live begins to share the device, or ends (`JobQueue.share`)."""
+        self._queue.share(is_beginning)
+
     def _most_together(self, task: Task) -> int:
+        if self._queue.is_shared:
+            return 1  # what is live waits for the end of a step, which must be short
         return (self._batches or Batches.of_pipeline(self._model.get())).most(task)
 
     def stop(self, visitor: str | None) -> None:

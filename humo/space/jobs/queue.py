@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from humo.space.jobs.job import Job, Model, Phase, Run, Stopped, Task
+from humo.space.turns import Turns
 
 logger = logging.getLogger(__name__)
+_END = object()
 
 
 class JobQueue:
@@ -25,14 +28,21 @@ class JobQueue:
         run: how a task is run.
         places: jobs, or batches of them, at a time.
         most_together: the largest batch of which a task may be part; asked once the model is there.
+        turns: taken for each step, where something live shares the device.
     """
 
     def __init__(
-        self, model: Model, run: Run, places: int = 1, most_together: Callable[[Task], int] = lambda task: 1
+        self,
+        model: Model,
+        run: Run,
+        places: int = 1,
+        most_together: Callable[[Task], int] = lambda task: 1,
+        turns: Turns | None = None,
     ) -> None:
         self._model, self._run, self._places, self._most_together = model, run, places, most_together
+        self._turns = turns
         self._waiting: list[Job] = []
-        self._busy = 0
+        self._busy = self._sharing = 0
         self._on_busy: Callable[[bool], None] = lambda is_busy: None
         self._lock = threading.Lock()
 
@@ -40,7 +50,18 @@ class JobQueue:
         """Tell somebody, now and at every change, whether a device is at work; at once, for no job begins before."""
         with self._lock:
             self._on_busy = on_busy
-            on_busy(self._busy > 0)
+            on_busy(self._busy > 0 or self.is_shared)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether something live shares the device."""
+        return self._sharing > 0
+
+    def share(self, is_beginning: bool) -> None:
+        """Take note that something live begins to share the device, or ends: the device is at work meanwhile."""
+        with self._lock:
+            self._sharing += 1 if is_beginning else -1
+            self._on_busy(self._busy > 0 or self.is_shared)
 
     def join(self, job: Job) -> None:
         """Let a job wait for its turn, or begin at once."""
@@ -74,7 +95,7 @@ class JobQueue:
         with self._lock:
             if not self._waiting:
                 self._busy -= 1
-                if self._busy == 0:
+                if self._busy == 0 and not self.is_shared:
                     self._on_busy(False)
                 return None
             job = self._waiting.pop(0)
@@ -124,13 +145,22 @@ class JobQueue:
         tasks: list[Any] = [job.task for job in jobs]
         values = self._run(tasks[0] if len(tasks) == 1 else tasks[0].as_batch(tasks[1:]))
         try:
-            for value in values:
+            for value in self._in_turns(values):
                 if all(job.is_stopped or job.is_over for job in jobs):
                     raise Stopped
                 for job, update in zip(jobs, _each(value, len(jobs)), strict=True):
                     job.take(update)
         finally:
             values.close()
+
+    def _in_turns(self, values: Iterator[Any]) -> Iterator[Any]:
+        """Values, each computed in a turn of its own."""
+        while True:
+            with nullcontext() if self._turns is None else self._turns.patient():
+                value = next(values, _END)
+            if value is _END:
+                return
+            yield value
 
 
 def _each(value: Any, count: int) -> tuple[Any, ...]:

@@ -11,7 +11,8 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes.utils.colors import Color
 
-CSS = [Path(__file__).with_name(name) for name in ("page.css", "inside.css")]
+_HERE = Path(__file__).parent
+CSS = [_HERE / "page.css", _HERE / "inside.css", _HERE.parent / "live" / "player.css"]
 ICON = Path(__file__).with_name("icon.png")
 ICON_LINK = '<link rel="icon" href="favicon.ico">'
 """From the page's own path: without it browsers ask at the root of the host, which a proxy may have given away."""

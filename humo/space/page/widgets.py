@@ -90,6 +90,8 @@ class Inputs:
     heard: gr.HTML | None
     """The sound as the model hears it."""
     speaking: Speaking | Any
+    player: gr.HTML | Any
+    """Of live sessions (`humo.space.live`); None where there are none."""
     seconds: gr.Slider | None
     generate: gr.Button
     quick: gr.Button
@@ -277,7 +279,9 @@ class Parts:
         return [self.modes, *self.settings.widgets(), *(each for tab in self.tabs for each in tab.restored())]
 
 
-def read_request(values: Any, inputs: Inputs, settings: Settings, is_fast: bool = False) -> tuple[VideoRequest, str]:
+def read_request(
+    values: Any, inputs: Inputs, settings: Settings, is_fast: bool = False, is_live: bool = False
+) -> tuple[VideoRequest, str]:
     """What a visitor asks for, and a name for the file without its ending.
 
     Args:
@@ -285,6 +289,7 @@ def read_request(values: Any, inputs: Inputs, settings: Settings, is_fast: bool 
         inputs: the tab whose button was pressed.
         settings: what all tabs share.
         is_fast: for a quick look, with the fast form's own steps.
+        is_live: the sound is yet to come.
 
     Raises:
         ValueError: in one sentence, if the mode lacks an input.
@@ -293,7 +298,7 @@ def read_request(values: Any, inputs: Inputs, settings: Settings, is_fast: bool 
     person = None if inputs.maker is None else values[inputs.maker.person]
     if person is not None:
         image = person.portrait
-    inputs.mode.check(image, audio)
+    inputs.mode.check(image, True if is_live else audio)
     pictures = [image, *(values[slot] for slot in inputs.slot_images())]
     seed, num_frames = values[settings.seed], None
     if values[settings.is_random] or seed is None:

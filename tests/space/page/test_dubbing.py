@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from humo import media
-from humo.dubbing.region import Part
+from humo.dubbing.shape import Part
 from humo.pipeline import HuMoPipeline
 from humo.space.jobs.admission import Admission
 from humo.space.jobs.job import Moment
@@ -89,7 +89,9 @@ def test_the_tasks_show_the_region_and_make_the_dub(
     assert moments[0].words == "Looking for the face"
     moments.clear()
     result = DubClip(wish, tmp_path / "new" / "dub.mp4").run(pipe, moments.append)
-    assert result.num_frames == 10 and result.has_sound and [each.step for each in moments] == [2]
+    assert (
+        result.num_frames == 10 and result.has_sound and [(each.step, each.num_steps) for each in moments] == [(1, 1)]
+    )
     told = read_texts(result.path)
     assert told["comment"] == media.AI_NOTICE and '"mode": "dub"' in told["description"]
     assert result.settings["clip"] == [10, 128, 128] and result.settings["seed"] == 4

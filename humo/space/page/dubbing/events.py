@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from humo.dubbing.region import Part
+from humo.dubbing.shape import Part
 from humo.space.jobs.admission import Admission
 from humo.space.jobs.job import Phase, Task
 from humo.space.page import html

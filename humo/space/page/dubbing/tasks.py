@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from humo.dubbing.region import Part, Shape
+from humo.dubbing import PROMPT
+from humo.dubbing.shape import Part, Shape
 from humo.media import write_video
 from humo.space.jobs.job import Moment
 from humo.space.jobs.request import VideoRequest
@@ -38,8 +39,6 @@ class Wish:
     @property
     def request(self) -> VideoRequest:
         """As far as it is a request for a video: what limits and expected times are about."""
-        from humo.dubbing.dub import PROMPT
-
         return VideoRequest(prompt=PROMPT, audio=self.audio, seed=self.seed)
 
     def read(self, pipe: HuMoPipeline) -> tuple[Clip, Shape]:

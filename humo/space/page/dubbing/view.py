@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from humo.dubbing.region import MARGIN, Part
+from humo.dubbing.shape import MARGIN, Part
 
 ABOUT = """<p class="humo-detail">A clip that was made here, or another one of 25 frames a second in the model's shape,
 says something else: the mouth is found and made anew by the new voice, and everything outside of the purple region

@@ -1,0 +1,205 @@
+"""Live in Chromium, whose microphone hears a file: the person speaks along, also after what goes wrong.
+
+Run: python -m pytest tests/space/live/test_browser_live.py
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import soundfile
+import tiny
+from axe import violations
+from pages import EXAMPLES, FLAGS, SECOND, Visit, chromium, heard_by_microphone, process_at, serve
+from playwright.sync_api import Browser, BrowserContext, expect
+
+pytestmark = pytest.mark.slow
+
+SPEAK, STOP, PAUSE, STATUS = (f"#player-TA [data-live={name}]" for name in ("start", "stop", "pause", "status"))
+CANVAS = "#player-TA canvas"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serve(tmp_path_factory.mktemp("log"), settings={"HUMO_LIVE_MINUTES": "2"}) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium whose microphone hears a voice, again and again."""
+    voice = tmp_path_factory.mktemp("voice") / "voice.wav"
+    soundfile.write(voice, tiny.said("a blue bird sings in my garden", 0.8), 16_000, subtype="PCM_16")
+    with chromium(*heard_by_microphone(voice)) as browser:
+        yield browser
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, permissions=["microphone"])
+    yield context
+    context.close()
+
+
+def opened(context: BrowserContext, server: str, tab: str = "Text + Audio", key: str = "TA") -> Visit:
+    """The page with the live player of a tab in sight."""
+    visit = Visit(context.new_page(), server).watch()
+    visit.open_tab(tab)
+    visit.page.locator(f"#prompt-{key} textarea").fill("a woman with curly red hair, in a green shirt, talks")
+    visit.page.get_by_role("button", name="Speak live").first.click()
+    return visit
+
+
+def told(visit: Visit, name: str) -> str:
+    return visit.page.locator(f"#player-TA [data-live=told-{name}]").inner_text()
+
+
+def number_of_pieces(visit: Visit) -> int:
+    return int(visit.page.evaluate("document.querySelector('#player-TA [data-pieces]')?.dataset.pieces ?? '0'"))
+
+
+def wait_for_pieces(visit: Visit, number: int) -> None:
+    visit.page.wait_for_function(
+        f"Number(document.querySelector('#player-TA [data-pieces]')?.dataset.pieces ?? 0) >= {number}"
+    )
+
+
+def looks(visit: Visit) -> str:
+    return hashlib.sha256(visit.page.evaluate(f"document.querySelector('{CANVAS}').toDataURL()").encode()).hexdigest()
+
+
+def stopped(visit: Visit) -> None:
+    visit.page.locator(STOP).click()
+    expect(visit.page.locator(STATUS)).to_have_text("Stopped.")
+    expect(visit.page.locator(SPEAK)).to_be_visible()
+
+
+def test_one_speaks_and_the_person_speaks_along(context: BrowserContext, server: str) -> None:
+    visit = opened(context, server)
+    visit.page.locator(SPEAK).focus()
+    visit.page.keyboard.press("Enter")
+    wait_for_pieces(visit, 4)
+    seen = set()
+    for _ in range(20):
+        seen.add(looks(visit))
+        visit.page.wait_for_timeout(60)
+    assert len(seen) > 5, "it moves"
+    assert float(told(visit, "delay").split()[0]) > 1
+    assert float(told(visit, "factor")) > 0 and told(visit, "underruns").isdigit() and told(visit, "losses") == "0"
+    assert visit.page.locator(STATUS).inner_text() == "Speak."
+    assert violations(visit.page, "#player-TA") == []
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+    visit.page.locator(PAUSE).click()
+    expect(visit.page.locator(STATUS)).to_have_text("Paused.")
+    visit.page.wait_for_timeout(3 * SECOND)
+    before = number_of_pieces(visit)
+    visit.page.wait_for_timeout(2 * SECOND)
+    assert number_of_pieces(visit) == before, "nothing is heard in a pause"
+    underruns = told(visit, "underruns")
+    visit.page.locator(PAUSE).click()
+    wait_for_pieces(visit, before + 1)
+    assert told(visit, "underruns") == underruns, "a pause is no underrun"
+    stopped(visit)
+    visit.page.wait_for_timeout(SECOND)
+    asked: list[str] = []
+    visit.page.on("request", lambda request: asked.append(request.url))
+    visit.page.wait_for_timeout(2 * SECOND)
+    assert [url for url in asked if "/live/" in url] == [] and visit.complaints == []
+
+
+def test_a_slow_second_is_caught_up_with_in_pauses(context: BrowserContext, server: str) -> None:
+    visit = opened(context, server)
+    visit.page.locator(SPEAK).click()
+    wait_for_pieces(visit, 3)
+    before = int(told(visit, "underruns"))
+    process = process_at(server)
+    process.suspend()
+    visit.page.wait_for_timeout(3 * SECOND)
+    process.resume()
+    field = "Number.parseFloat(document.querySelector('#player-TA [data-live=told-{}]').textContent)"
+    visit.page.wait_for_function(f"{field.format('underruns')} > {before}")
+    visit.page.wait_for_function(f"{field.format('caught_up')} > 0.5")
+    assert told(visit, "losses") == "0"
+    stopped(visit)
+    assert visit.complaints == []
+
+
+def test_a_lost_connection_is_told_and_found_again(context: BrowserContext, server: str) -> None:
+    visit = opened(context, server)
+    visit.page.locator(SPEAK).click()
+    wait_for_pieces(visit, 2)
+    context.set_offline(True)
+    expect(visit.page.locator(STATUS)).to_contain_text("The connection is lost")
+    visit.page.wait_for_timeout(4 * SECOND)
+    before = number_of_pieces(visit)
+    context.set_offline(False)
+    wait_for_pieces(visit, before + 3)
+    assert told(visit, "losses") == "1" and float(told(visit, "left_out").split()[0]) > 0
+    stopped(visit)
+
+
+def test_a_spoken_sentence_goes_the_same_way(context: BrowserContext, server: str) -> None:
+    visit = opened(context, server)
+    page = visit.page
+    page.locator("#audio-TA input[type=file]").set_input_files(EXAMPLES / "woman.wav")
+    page.locator(".humo-heard:visible").wait_for()
+    page.get_by_label("The voice above").check()
+    page.locator(SPEAK).click()
+    expect(page.locator(STATUS)).to_have_text("The voice has spoken.")
+    assert number_of_pieces(visit) >= 2
+    assert visit.complaints == []
+
+
+def test_one_at_a_time(context: BrowserContext, browser: Browser, server: str) -> None:
+    visit = opened(context, server)
+    visit.page.locator(SPEAK).click()
+    wait_for_pieces(visit, 1)
+    with browser.new_context(permissions=["microphone"]) as others:
+        other = opened(others, server)
+        other.page.locator(SPEAK).click()
+        expect(other.page.locator(STATUS)).to_contain_text("Somebody else is live at the moment")
+        visit.page.close()  # without Stop
+        other.page.wait_for_timeout(SECOND)
+        other.page.locator(SPEAK).click()
+        wait_for_pieces(other, 1)
+        stopped(other)
+        assert other.complaints == []
+
+
+def test_a_microphone_that_is_refused(browser: Browser, server: str) -> None:
+    with browser.new_context() as context:  # asks, and nobody answers yes
+        visit = opened(context, server)
+        visit.page.locator(SPEAK).click()
+        expect(visit.page.locator(STATUS)).to_contain_text("The microphone was refused")
+        expect(visit.page.locator(SPEAK)).to_be_visible()
+        assert visit.page.locator("#prompt-TA textarea").input_value().startswith("a woman"), "nothing is lost"
+        assert visit.complaints == []
+
+
+def test_a_silent_microphone(browser: Browser, server: str, tmp_path) -> None:
+    soundfile.write(tmp_path / "silence.wav", np.zeros(32_000), 16_000)
+    flags = [*FLAGS, *heard_by_microphone(tmp_path / "silence.wav")]
+    with (
+        browser.browser_type.launch(executable_path=shutil.which("chromium"), args=flags) as other,
+        other.new_context(permissions=["microphone"]) as context,
+    ):
+        visit = opened(context, server)
+        visit.page.locator(SPEAK).click()
+        expect(visit.page.locator(STATUS)).to_contain_text("Nothing is heard")
+        stopped(visit)
+
+
+def test_what_the_tab_lacks_is_told(context: BrowserContext, server: str) -> None:
+    visit = opened(context, server)
+    visit.page.locator("#prompt-TA textarea").fill("")
+    visit.page.locator(SPEAK).click()
+    expect(visit.page.locator(STATUS)).to_contain_text("rompt is empty")
+    visit.page.get_by_label("The voice above").check()
+    visit.page.locator(SPEAK).click()
+    expect(visit.page.locator(STATUS)).to_contain_text("needs a voice")
+    assert visit.complaints == []
