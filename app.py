@@ -39,6 +39,7 @@ with quick_imports():
     from humo.space.page.dubbing.events import connect as connect_dubbing
     from humo.space.page.dubbing.view import dubbing
     from humo.space.page.events import filling, generating, looking, picturing, portraying, sharing
+    from humo.space.page.events.going_on import on_go_on
     from humo.space.page.theme import CSS, ICON, ICON_LINK, make_theme
     from humo.space.page.widgets import QUEUED, QUICK, Inputs, Parts
     from humo.space.page.wording_view import add_reading
@@ -123,13 +124,15 @@ def _tab(mode: Mode, backend: Backend) -> Inputs:
         with gr.Row():
             generate = gr.Button("Generate", variant="primary", scale=2, elem_id=f"generate-{key}")
             quick = gr.Button("Quick look", visible=serving.has_fast, min_width=150, elem_id=f"quick-{key}")
+        with gr.Row(visible=False) as going_on:
+            go_on = gr.Button("Go on from the video", elem_id=f"go-on-{key}")
         label = "Live: a quick look at every change"
         live = gr.Checkbox(False, label=label, visible=serving.has_fast, elem_id=f"live-{key}")
         wake = gr.Button(visible="hidden", elem_id=f"wake-{key}")
         estimate = gr.HTML(elem_id=f"estimate-{key}")
     return Inputs(
         mode, tab, prompt, words, image, seen, maker, more, audio, heard, speaking, player, seconds, generate, quick,
-        live, wake, estimate, examples,
+        going_on, go_on, live, wake, estimate, examples,
     )  # fmt: skip
 
 
@@ -141,6 +144,8 @@ def _connect_generating(page: Parts, backend: Backend) -> None:
         given = {*inputs.widgets(), *settings.widgets()}
         for button, is_fast in ((inputs.generate, False), (inputs.quick, True)):
             button.click(generating.on_generate(inputs, page, cleared, backend, is_fast), given, outputs, **QUEUED)
+        on_click = on_go_on(inputs, page, cleared, backend)
+        inputs.go_on.click(on_click, given | {panel.made}, outputs, **QUEUED)
         look = generating.on_live(inputs, page, cleared, backend.admission)
         inputs.wake.click(look, given, outputs, trigger_mode="always_last", **QUEUED)
         changes = [each.change for each in (*inputs.widgets(), inputs.live)] + [settings.seed.input]

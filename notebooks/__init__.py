@@ -1,1 +1,1 @@
-"""Eight lessons on HuMo: `lesson` is what they share, `grade` judges notebooks that learners hand in."""
+"""Nine lessons on HuMo: `lesson` is what they share, `grade` judges notebooks that learners hand in."""

@@ -174,7 +174,7 @@ def test_every_third_party_import_is_declared():
             allowed = base | world
         elif {"dataset", "finetuning"} & set(path.parts):
             allowed = base | groups["finetune"]
-        elif path.name in ("call.py", "clips.py"):
+        elif path.name in ("output.py", "clips.py"):
             allowed = base | groups["moviepy"]
         elif path.name == "ray_serve.py":
             allowed = base | groups["serve"]

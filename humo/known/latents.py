@@ -110,7 +110,8 @@ class KnownPath:
         self, known: Known | None, noise: Tensor, num_video: int, sigmas: Sequence[float], cache: str | None = None
     ) -> None:
         self.first, self.start = 0, noise
-        self._is_known, self._noise, self._num_steps = known is not None, noise, len(sigmas)
+        self._is_known, self._num_steps = known is not None, len(sigmas)
+        self._noise = self._first_noise = noise
         self._rounds = 1 if known is None else 1 + known.resampling
         if known is None:
             return
@@ -157,8 +158,10 @@ class KnownPath:
         Returns:
             Latents at `higher`, same shape.
         """
-        order = torch.randperm(self._noise[0].numel(), generator=torch.Generator().manual_seed(number))
-        fresh = self._noise.flatten(1)[:, order.to(self._noise.device)].view_as(self._noise)
+        first = self._first_noise.flatten(1)
+        order = torch.randperm(first.shape[1], generator=torch.Generator().manual_seed(number))
+        # without its mean, which no order changes and which would add up over many jumps
+        fresh = (first - first.mean(1, keepdim=True))[:, order.to(first.device)].view_as(self._noise)
         keep = (1 - higher) / (1 - sigma)
         added = max(higher**2 - (keep * sigma) ** 2, 0.0) ** 0.5
         self._noise = (keep * sigma * self._noise + added * fresh) / higher

@@ -132,6 +132,19 @@ def test_going_back_keeps_the_noise_level() -> None:
     assert not torch.allclose(path.go_back(0.4 * start, 0.4, 0.8, 1), higher)
 
 
+def test_many_jumps_add_up_to_no_more_than_noise() -> None:
+    from humo.known.latents import KnownPath
+
+    start = torch.randn(1, 8, 21, 16, 16, generator=torch.Generator().manual_seed(0)) + 0.01
+    path, noise_ = (
+        KnownPath(Known(torch.zeros(1, 8, 20, 16, 16), torch.ones(1, 1, 20, 16, 16)), start, 20, [0.8]),
+        start,
+    )
+    for number in range(60):
+        noise_ = path.go_back(0.4 * noise_, 0.4, 0.8, number) / 0.8
+    assert abs(noise_.mean().item()) < 0.01 and noise_.std().item() == pytest.approx(1.0, abs=0.02)
+
+
 def test_resampling_repeats_every_step_and_tells_of_it_once() -> None:
     states = list[StepState]()
     once = run(what=known(beginning(2), 0))

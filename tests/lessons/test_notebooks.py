@@ -38,6 +38,7 @@ NAMES = [
     "06_guidance",
     "07_training",
     "08_generate",
+    "09_what_is_known_stays",
 ]
 
 
@@ -270,7 +271,7 @@ def test_every_rule_of_form_is_told(change: Callable, sentence: str, tmp_path: P
 # 3. All of them
 
 
-def test_all_eight_exist():
+def test_all_nine_exist():
     assert [path.stem for path in LESSONS] == NAMES
 
 

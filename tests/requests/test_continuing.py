@@ -46,6 +46,11 @@ def go_on(pipe: HuMoPipeline, earlier: Any, **changes: Any) -> HuMoPipelineOutpu
     return pipe(PROMPT, continue_from=earlier, **given)
 
 
+def test_one_frame_of_a_result_may_be_all_that_is_known(pipe: HuMoPipeline, first: HuMoPipelineOutput) -> None:
+    video = go_on(pipe, first, overlap=1)
+    assert video.overlap == 1 and len(video.frames) == 8
+
+
 def test_the_result_are_the_new_frames(pipe: HuMoPipeline, first: HuMoPipelineOutput) -> None:
     states = list[StepState]()
     video = go_on(pipe, first, on_step=states.append)

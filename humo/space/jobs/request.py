@@ -89,7 +89,7 @@ class VideoRequest:
     audio_shift: int = 0
     """Milliseconds by which the mouth moves later than the sound is played, earlier below 0."""
     continue_from: Path | HuMoPipelineOutput | None = None
-    """What it goes on from (`humo.requests.continuing`)."""
+    """What it goes on from (`humo.requests.continuing`), or the file in which that is kept (`humo.requests.kept`)."""
     overlap: int | None = None
     """Frames of that which are known; None for the usual number."""
     first_frame: Path | None = None
@@ -156,7 +156,7 @@ class VideoRequest:
             "seed": self.seed,
             "as_is": self.as_is,
             "audio_shift": self.audio_shift,
-            "continue_from": self.continue_from,
+            "continue_from": _read_earlier(self.continue_from),
             "overlap": self.overlap,
             "first_frame": self.first_frame,
         }
@@ -281,3 +281,11 @@ def frames_for(seconds: float, longest: int | None = None) -> int:
     quarters = max(1, round((seconds * FPS - 1) / FRAMES_PER_LATENT))
     nearest = 1 + quarters * FRAMES_PER_LATENT
     return nearest if longest is None else min(nearest, round_down(longest))
+
+
+def _read_earlier(given: Path | HuMoPipelineOutput | None) -> Any:
+    from humo.requests.kept import SUFFIX, read_kept
+
+    if isinstance(given, Path) and given.suffix == SUFFIX:
+        return read_kept(given)
+    return given

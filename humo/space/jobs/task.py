@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SHOWN_SIDE = 512
 """Small results are enlarged by a whole number up to this many pixels, for players blur small videos."""
+MOST_KEPT = 128 << 20
+"""Bytes of frames that are kept beside a video, for going on from it."""
 PREVIEW_PAUSE = 0.25
 """Seconds from a preview to the next: the page hardly shows more of them (`humo.space.page.events.generating`)."""
 
@@ -45,6 +47,8 @@ class Result:
     """What the pipeline wants the visitor to know, in sentences."""
     settings: dict[str, Any]
     """Everything that makes the same video again (`HuMoPipelineOutput.settings`)."""
+    kept: Path | None = None
+    """The file from which another video can go on (`humo.requests.kept`); None where it would be too large."""
 
 
 class Watcher:
@@ -144,10 +148,15 @@ class MakeVideo:
         return self.write(pipe.generate_batch([call], watcher, [watcher.frames_of(0, call.request.num_frames)])[0])
 
     def write(self, output: HuMoPipelineOutput) -> Result:
-        """Write the video that was made."""
+        """Write the video that was made, with all that it goes on from."""
+        from humo.requests.kept import SUFFIX, keep
+
+        output = output.whole()
         is_small = self.request.is_fast  # a quick look leaves the enlarging, a fifth of its time, to the browser
         scale = 1 if is_small else max(1, SHOWN_SIDE // max(output.frames.shape[1:3]))
-        write_video(made_again(self.path), output.frames, output.fps, output.audio, output.settings, scale)
+        path = made_again(self.path)
+        write_video(path, output.frames, output.fps, output.audio, output.settings, scale)
+        is_kept = output.frames.nbytes <= MOST_KEPT and output.latents is not None
         return Result(
             path=self.path,
             seed=output.seed,
@@ -156,6 +165,7 @@ class MakeVideo:
             has_sound=output.audio is not None,
             notes=tuple(output.notes),
             settings=output.settings,
+            kept=keep(output, path.with_suffix(SUFFIX)) if is_kept else None,
         )
 
     def seconds(self, pipe: HuMoPipeline) -> float:

@@ -70,7 +70,7 @@ const begin = async () => {
     const own = session = {
         context, source, id: null, stream: null, isOver: false, isPaused: false, isLost: false, isAnchored: false,
         unsent: [], numUnsent: 0, next: 0, marks: [], quietSince: 0, heardAt: performance.now(),
-        last: -2, endsAt: 0, ends: 0, slacks: [], queue: [], loudest: 0,
+        last: -2, endsAt: 0, slacks: [], queue: [], loudest: 0,
         margin: MARGIN, underruns: 0, losses: 0, leftOut: 0, caughtUp: 0, most: 0, voiceEnds: Infinity,
     };
     show(true);
@@ -264,7 +264,6 @@ const schedule = (own, head, samples, strip) => {
     }
     own.queue.push({from: own.endsAt, to: own.endsAt + seconds, frames, strip, head});
     own.endsAt += seconds;
-    own.ends = head.end;
     const mark = own.marks.find(([number]) => number >= head.end);
     if (mark) {
         own.delay = own.endsAt + (context.outputLatency || 0) - (mark[1] - (mark[0] - head.end) / context.sampleRate);
@@ -299,7 +298,8 @@ const draw = (own) => {
             paint.drawImage(piece.strip, 0, piece.frames[at] * height, width, height, 0, 0, width, height);
             [own.drawn, own.drawnAt] = [piece.strip, at];
         }
-        if (now >= piece.to && own.ends >= own.voiceEnds && own.queue.length === 1) return end(own, 'The voice has spoken.');
+        const isSpoken = now >= piece.to - (piece.head.end - own.voiceEnds) / piece.head.rate;
+        if (isSpoken && piece.head.end >= own.voiceEnds) return end(own, 'The voice has spoken.');
     }
     requestAnimationFrame(() => draw(own));
 };

@@ -96,6 +96,10 @@ class Inputs:
     generate: gr.Button
     quick: gr.Button
     """A quick look, by the model's fast form."""
+    going_on: gr.Row
+    """Holds `go_on`; shown once there is a video."""
+    go_on: gr.Button
+    """Lets the video that was made last go on with what the tab says."""
     live: gr.Checkbox
     """Whether every change brings a quick look."""
     wake: gr.Button
@@ -267,12 +271,12 @@ class Parts:
 
     def starts(self) -> list[gr.Button]:
         """Buttons that start a job; they rest while one runs."""
-        buttons = [*(each for tab in self.tabs for each in (tab.generate, tab.quick)), self.views.look]
+        buttons = [*(each for tab in self.tabs for each in (tab.generate, tab.quick, tab.go_on)), self.views.look]
         return [*buttons, self.other.compare, self.dubbing.find, self.dubbing.dub]
 
-    def groups(self) -> list[gr.Group | gr.Accordion]:
+    def groups(self) -> list[gr.Group | gr.Accordion | gr.Row]:
         """What hangs on a finished video."""
-        return [self.links.group, self.views.group, self.other.group]
+        return [self.links.group, self.views.group, self.other.group, *(tab.going_on for tab in self.tabs)]
 
     def restored(self) -> list[Any]:
         """All that an earlier video's settings change."""

@@ -39,8 +39,10 @@ class Made:
     result: Result
 
     def repeated(self) -> VideoRequest:
-        """The request that makes the same video again."""
-        return replace(self.request, seed=self.result.seed, num_frames=self.result.num_frames)
+        """The request that makes the same video again; of one that goes on, its last part."""
+        goes_on = self.request.continue_from is not None
+        num_frames = self.request.num_frames if goes_on else self.result.num_frames
+        return replace(self.request, seed=self.result.seed, num_frames=num_frames)
 
 
 def as_toast(error: Exception) -> gr.Error:
@@ -91,23 +93,30 @@ def on_generate(
         backend: starts the job, and learns how long it takes.
         is_fast: for a quick look.
     """
-    admission, starts = backend.admission, page.starts()
+    admission = backend.admission
 
     def make(values: View, request: gr.Request) -> Iterator[View]:
         with toasts():
             ask, name = read_request(values, inputs, page.settings, is_fast)
             job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
-        yield {**cleared, **_first_view(job, ask, page.settings, page.panel), **rest(starts)}
-        for progress in follow(job):
+        for progress, view in carry(job, ask, page, cleared):
             is_alone = not progress.num_others  # a batch tells of no single one
             if progress.phase is Phase.DONE and not is_fast and is_alone:
                 backend.serving.learn(progress.result, progress.elapsed - progress.loading)
-            view = _view(progress, ask, page)
-            if progress.phase.is_over:
-                view |= rest(starts, False)
             yield view
 
     return make
+
+
+def carry(job: Job, ask: VideoRequest, page: Parts, cleared: View) -> Iterator[tuple[Progress, View]]:
+    """The views of a video's job from its beginning to its end; what starts jobs rests meanwhile."""
+    starts = page.starts()
+    yield job.progress, {**cleared, **_first_view(job, ask, page.settings, page.panel), **rest(starts)}
+    for progress in follow(job):
+        view = _view(progress, ask, page)
+        if progress.phase.is_over:
+            view |= rest(starts, False)
+        yield progress, view
 
 
 def on_live(

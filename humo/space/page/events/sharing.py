@@ -38,6 +38,8 @@ def on_share(sharing: Sharing, backend: Backend) -> Callable[[Made | None, bool,
         with toasts():
             if made is None:
                 raise ValueError("There is no video to share yet: press Generate first.")
+            if made.request.continue_from is not None:
+                raise ValueError("A video that goes on from another one has no link that makes it again: download it.")
             backend.admission.count_link(request)
             record, token = share(backend.store, made.result, made.request, backend.serving.fingerprint, keeps_inputs)
             address = link(record.id, page_address(request), os.environ.get("SPACE_ID"))

@@ -1,0 +1,73 @@
+"""The event of Go on: the video that was made last goes on with what its tab says now, in one unbroken take. Ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import gradio as gr
+
+from humo.space.jobs.request import VideoRequest
+from humo.space.jobs.task import MakeVideo
+from humo.space.page.events.generating import Made, View, carry, toasts
+from humo.space.page.widgets import Inputs, Parts, read_request
+from humo.space.state import Backend
+
+MOST_SECONDS = 60.0
+"""Of a video that is gone on from: all of it is read and written anew each time."""
+
+
+def on_go_on(
+    inputs: Inputs, page: Parts, cleared: View, backend: Backend
+) -> Callable[[View, gr.Request], Iterator[View]]:
+    """The event of a tab's Go on.
+
+    Args:
+        inputs: of the tab, whose text, picture and voice the next seconds follow.
+        page: where the longer video appears.
+        cleared: updates that take away what hangs on the last video.
+        backend: starts the job.
+    """
+    admission = backend.admission
+
+    def go_on(values: View, request: gr.Request) -> Iterator[View]:
+        with toasts():
+            made = values[page.panel.made]
+            first, name = read_request({**values, page.settings.is_random: True}, inputs, page.settings)
+            ask = follow_up(made, first)
+            job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
+        for _, view in carry(job, ask, page, cleared):
+            yield view
+
+    return go_on
+
+
+def follow_up(made: Made | None, ask: VideoRequest) -> VideoRequest:
+    """The request for what follows a video.
+
+    Args:
+        made: what is gone on from; as it was made, by the fast form or not, it goes on.
+        ask: what the tab says.
+
+    Raises:
+        ValueError: if there is no video, it is too long, was not kept, or has another size.
+    """
+    from humo.requests.continuing import OVERLAP  # with PyTorch, which the page's start does not wait for
+
+    if made is None:
+        raise ValueError("There is no video to go on from yet: press Generate or Quick look first.")
+    if made.result.seconds > MOST_SECONDS:
+        raise ValueError(
+            f"The video lasts {made.result.seconds:.0f} s and goes on up to {MOST_SECONDS:.0f} s: save it and begin "
+            "another one."
+        )
+    if made.result.kept is None:
+        raise ValueError("This video is too large to be kept for going on: use continue_from in Python.")
+    is_fast = made.request.is_fast
+    return replace(
+        ask,
+        continue_from=made.result.kept,
+        is_fast=is_fast,
+        num_inference_steps=None if is_fast else ask.num_inference_steps,
+        num_frames=None if ask.num_frames is None else ask.num_frames + OVERLAP - 1,
+    )
