@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from humo.dubbing.dub import choose_region, lay_made, read_dub
+from humo.dubbing.dub import Asked, choose_region, lay_made, read_dub
 from humo.dubbing.region import Region
 from humo.dubbing.shape import Shape
 from humo.evaluation import metrics
@@ -24,6 +24,7 @@ from humo.evaluation.cases import Case, make_case
 from humo.evaluation.probes.networks import ProbeOutput, Probes
 from humo.explain.regions import show_region
 from humo.pipeline import HuMoPipeline
+from humo.requests.call import Call
 from humo.system.fingerprint import fingerprint_pipeline
 from humo.timing import SAMPLE_RATE
 from humo.world.clips import Clip, plan_clip, render_clip
@@ -113,7 +114,7 @@ def make_dubs(
     pipe: HuMoPipeline, pairs: Sequence[tuple[Case, Clip]], settings: DubSettings, shape: Shape | None = None
 ) -> list[Dub]:
     """A few dubs, made together."""
-    asked, regions, calls = [], list[Region](), []
+    asked, regions, calls = list[Asked](), list[Region](), list[Call]()
     for case, wanted in pairs:
         voice = wanted.waveform, SAMPLE_RATE
         each = read_dub(
