@@ -16,6 +16,9 @@ from humo.known.files import read_clip
 from humo.system.ranges import MOST, short
 from humo.timing import FPS, longest_by_sound, round_down, round_up
 
+LOOKED_AT = 9
+"""Frames of a clip by which it is told whether it shows a drawn person."""
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -101,7 +104,8 @@ def _size_for(config: Any, size: tuple[int, ...], multiple: int, name: str) -> t
 def _check_drawn(frames: np.ndarray, name: str) -> None:
     from humo.portrait.drawn import is_drawing  # the world, of which other models know nothing
 
-    if not any(is_drawing(Image.fromarray(frames[place])) for place in {0, len(frames) // 2, len(frames) - 1}):
+    places = np.linspace(0, len(frames) - 1, LOOKED_AT).astype(int)  # soft frames of the model's own pass now and then
+    if not any(is_drawing(Image.fromarray(frames[place])) for place in dict.fromkeys(places)):
         raise ValueError(
             f"{name} shows no drawn person of this model's kind, and it knows no others: give a clip that was made "
             "here, or take a published model for photographs."

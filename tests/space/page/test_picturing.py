@@ -63,7 +63,7 @@ class Tab:
     async def _build(self) -> tuple[Inputs, Settings]:
         serving = SimpleNamespace(defaults=self.defaults, name="tiny", has_fast=False)
         backend = SimpleNamespace(
-            serving=serving, folder=self.folder, examples=[], admission=SimpleNamespace(limits=Limits())
+            serving=serving, folder=self.folder, examples=[], live=None, admission=SimpleNamespace(limits=Limits())
         )
         with gr.Blocks(analytics_enabled=False):
             with gr.Tabs():
