@@ -36,8 +36,8 @@ TRIED = """
 - **No guidance in late steps** saves little: with the published spacing of noise levels most steps are early ones.
 - **Waiting videos of full quality made as one batch** gain little on two cores, which a single video keeps
   busy already (*many visitors*, above): there the page batches quick looks alone, on a GPU all.
-- **Compiled on the CPU** by `torch.compile`, the blocks alone (`pipe.transformer.compile_repeated_blocks()`) took 0.93 of
-  the time as written, and the whole transformer with its weights frozen 0.81, each after a minute in every process.
+- **Compiled on the CPU** by `torch.compile`, the blocks alone (`pipe.transformer.compile_repeated_blocks()`) took 0.93
+  of the time as written, and the whole transformer with its weights frozen 0.81, after a minute in every process.
   Compiled ahead of time (first table) it takes less, and one file serves all lengths: that is what `compile=True` does.
 - **A slower preset of the video encoder** ("medium", x264's default) takes longer than "veryfast" for files of the
   same size; a quick look is not enlarged at all, which took more time than its network.
