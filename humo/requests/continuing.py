@@ -115,7 +115,7 @@ def read_known(
     Args:
         config: of the pipeline.
         request: what is asked for; its size counts.
-        as_is: take a photograph also for a model of drawn people.
+        as_is: say nothing of a photograph for a model of drawn people.
         notes: told what was decided.
         continue_from: this and all that follow as of `KnownArguments`.
         overlap: frames.
@@ -149,14 +149,16 @@ def read_known(
         return replace(known, **ways)
     if first_frame is not None:
         frame = _fit_picture(first_frame, request, notes)
-        _check_drawn(config, frame, "first_frame", as_is)
+        _tell_drawn(config, frame, "first_frame", as_is, notes)
         return Beginning(np.asarray(frame)[None], **ways)
     if continue_from is not None:
-        return replace(_end_of(read_earlier(continue_from), config, request, overlap, as_is), **ways)
+        return replace(_end_of(read_earlier(continue_from), config, request, overlap, as_is, notes), **ways)
     return None
 
 
-def _end_of(earlier: Earlier, config: Any, request: Request, overlap: int | None, as_is: bool) -> Beginning:
+def _end_of(
+    earlier: Earlier, config: Any, request: Request, overlap: int | None, as_is: bool, notes: list[str]
+) -> Beginning:
     """The last frames of an earlier video as the beginning of another."""
     count = OVERLAP if overlap is None else read_whole("overlap", overlap)
     check_num_frames(count, "overlap")
@@ -171,7 +173,8 @@ def _end_of(earlier: Earlier, config: Any, request: Request, overlap: int | None
             f"continue_from has {len(frames)} frames but the last {count} are to be known: give a longer one, "
             "or a smaller overlap."
         )
-    _check_drawn(config, Image.fromarray(frames[-1]), "continue_from", as_is)
+    if earlier.latents is None:
+        _tell_drawn(config, Image.fromarray(frames[-1]), "continue_from", as_is, notes)
     groups, latents = count_latents(count) - 1, earlier.latents
     if latents is not None:  # of which the first stands for one frame; there may be more frames than were made last
         latents = latents[:, latents.shape[1] - groups :] if latents.shape[1] > groups else None
@@ -250,10 +253,13 @@ def _fit_picture(picture: Any, request: Request, notes: list[str] | None) -> Ima
     return ImageOps.fit(read, size, Image.Resampling.LANCZOS)
 
 
-def _check_drawn(config: Any, picture: Image.Image, name: str, as_is: bool) -> None:
+def _tell_drawn(config: Any, picture: Image.Image, name: str, as_is: bool, notes: list[str]) -> None:
+    """Say so where a model of drawn people gets what may be none; soft frames of its own may not be known again."""
     if not config.draws_photographs or as_is:
         return
     from humo.portrait.drawn import is_drawing  # the world, of which other models know nothing
 
     if not is_drawing(picture):
-        raise ValueError(f"{name} shows no drawn person, and this model makes no others: give a picture of its kind.")
+        notes.append(
+            f"{name} may show no drawn person, and this model makes no others: it goes on badly from a photograph."
+        )

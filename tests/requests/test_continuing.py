@@ -232,11 +232,13 @@ def test_files_that_do_not_fit_are_refused(mini_pipeline: HuMoPipeline, tmp_path
     refuse(tmp_path / "short.mp4", f"has 3 frames but the last {OVERLAP} are to be known")
 
 
-def test_a_model_of_drawn_people_refuses_photographs() -> None:
+def test_a_model_of_drawn_people_says_what_photographs_are_to_it() -> None:
     pipe = tiny.pipeline("mini", draws_photographs=True)
     photograph = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
-    with pytest.raises(ValueError, match="first_frame shows no drawn person, and this model makes no others"):
-        pipe(PROMPT, first_frame=photograph, num_frames=9)
-    with pytest.raises(ValueError, match="continue_from shows no drawn person"):
-        pipe(PROMPT, continue_from=np.stack([np.asarray(photograph)] * 9), num_frames=17, overlap=9)
-    assert len(pipe(PROMPT, first_frame=photograph, num_frames=9, as_is=True, **GIVEN).frames) == 9
+    frames = np.stack([np.asarray(photograph)] * 9)
+    first = pipe(PROMPT, first_frame=photograph, num_frames=9, **GIVEN)
+    assert first.notes[0].startswith("first_frame may show no drawn person, and this model makes no others")
+    more = pipe(PROMPT, continue_from=frames, num_frames=17, overlap=9, **GIVEN)
+    assert more.notes[0].startswith("continue_from may show no drawn person")
+    assert pipe(PROMPT, first_frame=photograph, num_frames=9, as_is=True, **GIVEN).notes == []
+    assert pipe(PROMPT, continue_from=first, num_frames=17, overlap=9, **GIVEN).notes == [], "its own are not judged"
