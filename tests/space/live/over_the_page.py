@@ -1,4 +1,4 @@
-"""Measures the page's live sessions in Chromium, with a file as its microphone: `python .ci/live.py --seconds 600`.
+"""Measures the page's live sessions in Chromium, with a file as its microphone: `python tests/space/live/over_the_page.py --seconds 600`.
 
 Prints the figures that the player shows, and the memory of the page's process, every ten seconds; ends with code 1 if
 the session ended early. Needs the test extra and Chromium.
@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 from pages import EXAMPLES, chromium, heard_by_microphone, process_at, serve  # noqa: E402
 
 MIB = 2**20
