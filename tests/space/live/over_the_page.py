@@ -1,4 +1,6 @@
-"""Measures the page's live sessions in Chromium, with a file as its microphone: `python tests/space/live/over_the_page.py --seconds 600`.
+"""Measures the page's live sessions in Chromium, with a file as its microphone.
+
+Run: python tests/space/live/over_the_page.py --seconds 600
 
 Prints the figures that the player shows, and the memory of the page's process, every ten seconds; ends with code 1 if
 the session ended early. Needs the test extra and Chromium.
