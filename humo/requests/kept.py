@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -11,12 +12,17 @@ from humo.requests.output import Earlier, HuMoPipelineOutput
 SUFFIX = ".npz"
 
 
+def is_kept(path: Path) -> bool:
+    """Whether a file is one that `keep` wrote, or would be if it were still there."""
+    return path.suffix == SUFFIX or is_zipfile(path)
+
+
 def keep(output: HuMoPipelineOutput, path: Path) -> Path:
     """Write what another video needs to go on from this one: all frames and sound so far, and the last latents.
 
     Args:
         output: that it goes on from something itself changes nothing: it is kept whole.
-        path: the file to write, ending in `SUFFIX`.
+        path: the file to write.
 
     Returns:
         The path.
@@ -27,7 +33,8 @@ def keep(output: HuMoPipelineOutput, path: Path) -> Path:
         parts |= {"audio": whole.audio[0], "rate": np.array(whole.audio[1])}
     if whole.latents is not None:
         parts["latents"] = whole.latents
-    np.savez(path, **parts)  # type: ignore[arg-type]  # numpy's own stub mistakes them for allow_pickle
+    with path.open("wb") as file:  # by its name numpy would add an ending
+        np.savez(file, **parts)  # type: ignore[arg-type]  # numpy's own stub mistakes them for allow_pickle
     return path
 
 

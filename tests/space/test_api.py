@@ -127,11 +127,11 @@ def test_a_program_without_our_client_gets_its_video(server: str) -> None:
 
 
 def test_values_may_be_given_in_their_order_but_all_of_them(server: str) -> None:
-    answer = call(server, "generate", [PROMPT, None, None, 0.2, 3, 2, None, False])
+    answer = call(server, "generate", [PROMPT, None, None, 0.2, 3, 2, None, False, 0, None])
     assert answer.event == "complete" and answer.data[0][0]["url"].startswith(f"{server}/gradio_api/file="), answer
     answer = call(server, "generate", [PROMPT, None, None, 0.2, 3, 2])
     assert answer.event == "error" and answer.data["error"] == (
-        "6 values are given and 8 are asked for: give them all, null for what is left out, or by their names to "
+        "6 values are given and 10 are asked for: give them all, null for what is left out, or by their names to "
         "/gradio_api/call/v2."
     )
 

@@ -284,8 +284,6 @@ def frames_for(seconds: float, longest: int | None = None) -> int:
 
 
 def _read_earlier(given: Path | HuMoPipelineOutput | None) -> Any:
-    from humo.requests.kept import SUFFIX, read_kept
+    from humo.requests.kept import is_kept, read_kept
 
-    if isinstance(given, Path) and given.suffix == SUFFIX:
-        return read_kept(given)
-    return given
+    return read_kept(given) if isinstance(given, Path) and is_kept(given) else given

@@ -48,7 +48,7 @@ class Result:
     settings: dict[str, Any]
     """Everything that makes the same video again (`HuMoPipelineOutput.settings`)."""
     kept: Path | None = None
-    """The file from which another video can go on (`humo.requests.kept`); None where it would be too large."""
+    """The file from which another video can go on; None where none is wanted, or it would be too large."""
 
 
 class Watcher:
@@ -114,10 +114,12 @@ class MakeVideo:
     Attributes:
         request: what to make.
         path: the mp4 to write.
+        kept: the file to write beside it, from which another video can go on (`humo.requests.kept`); None for none.
     """
 
     request: VideoRequest
     path: Path
+    kept: Path | None = None
 
     @property
     def is_preemptible(self) -> bool:
@@ -149,14 +151,13 @@ class MakeVideo:
 
     def write(self, output: HuMoPipelineOutput) -> Result:
         """Write the video that was made, with all that it goes on from."""
-        from humo.requests.kept import SUFFIX, keep
+        from humo.requests.kept import keep
 
         output = output.whole()
         is_small = self.request.is_fast  # a quick look leaves the enlarging, a fifth of its time, to the browser
         scale = 1 if is_small else max(1, SHOWN_SIDE // max(output.frames.shape[1:3]))
-        path = made_again(self.path)
-        write_video(path, output.frames, output.fps, output.audio, output.settings, scale)
-        is_kept = output.frames.nbytes <= MOST_KEPT and output.latents is not None
+        write_video(made_again(self.path), output.frames, output.fps, output.audio, output.settings, scale)
+        is_small_enough = output.frames.nbytes <= MOST_KEPT
         return Result(
             path=self.path,
             seed=output.seed,
@@ -165,7 +166,7 @@ class MakeVideo:
             has_sound=output.audio is not None,
             notes=tuple(output.notes),
             settings=output.settings,
-            kept=keep(output, path.with_suffix(SUFFIX)) if is_kept else None,
+            kept=keep(output, made_again(self.kept)) if self.kept is not None and is_small_enough else None,
         )
 
     def seconds(self, pipe: HuMoPipeline) -> float:

@@ -19,16 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from humo.live.session import LiveSession
 from humo.media import Sound
-from humo.sampling import StopGeneration
 from humo.space.jobs.job import Model, Stopped
 from humo.space.jobs.request import VideoRequest
 from humo.space.live.wire import pack_piece
 from humo.space.turns import Turns
 
 if TYPE_CHECKING:
-    from humo.live.session import Piece
+    from humo.live.session import LiveSession, Piece
 
 logger = logging.getLogger(__name__)
 PATIENCE = 20.0
@@ -161,6 +159,8 @@ class Broadcast:
         return next((packed for number, packed in self._packed if number > after), None)
 
     def _run(self) -> None:
+        from humo.sampling import StopGeneration  # PyTorch, which the page's start does not wait for
+
         self._share(True)
         try:
             self._live()
@@ -179,6 +179,8 @@ class Broadcast:
     def _live(self) -> None:
         asked = self.asked.request
         pipe = asked.made_by(self._model.get(lambda: self.is_over))
+        from humo.live.session import LiveSession  # once the model is there, for two threads cannot import diffusers
+
         session = LiveSession(
             pipe,
             asked.prompt,

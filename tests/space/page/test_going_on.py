@@ -28,21 +28,25 @@ def pipe() -> HuMoPipeline:
     return tiny.pipeline("mini")
 
 
+def _task(ask: VideoRequest, path: Path) -> MakeVideo:
+    return MakeVideo(ask, path, path.with_suffix(".npz"))
+
+
 @pytest.fixture
 def made(pipe: HuMoPipeline, tmp_path: Path) -> Made:
-    return Made(ASK, MakeVideo(ASK, tmp_path / "first" / "a.mp4").run(pipe, lambda moment: None))
+    return Made(ASK, _task(ASK, tmp_path / "first" / "a.mp4").run(pipe, lambda moment: None))
 
 
 def test_the_video_becomes_longer_and_begins_as_it_was(pipe: HuMoPipeline, made: Made, tmp_path: Path) -> None:
     first = read_kept(made.result.kept)
     ask = follow_up(made, replace(ASK, prompt="a woman", num_frames=9, seed=2))
-    longer = MakeVideo(ask, tmp_path / "second" / "b.mp4").run(pipe, lambda moment: None)
+    longer = _task(ask, tmp_path / "second" / "b.mp4").run(pipe, lambda moment: None)
     assert longer.num_frames == 17 + 8, "one frame of the nine lies in the known ones"
     frames = read_kept(longer.kept).frames
     assert len(frames) == 25 and np.array_equal(frames[: 17 - OVERLAP], first.frames[: 17 - OVERLAP])
     last = follow_up(Made(ask, longer), replace(ASK, num_frames=9))
-    assert MakeVideo(last, tmp_path / "third" / "c.mp4").run(pipe, lambda moment: None).num_frames == 33
-    again = MakeVideo(Made(ask, longer).repeated(), tmp_path / "again" / "b.mp4").run(pipe, lambda moment: None)
+    assert _task(last, tmp_path / "third" / "c.mp4").run(pipe, lambda moment: None).num_frames == 33
+    again = _task(Made(ask, longer).repeated(), tmp_path / "again" / "b.mp4").run(pipe, lambda moment: None)
     assert np.array_equal(read_kept(again.kept).frames, frames), "the last part is made again"
 
 

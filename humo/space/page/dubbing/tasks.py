@@ -15,6 +15,7 @@ from humo.media import write_video
 from humo.space.jobs.job import Moment
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import Result, Watcher, expected_seconds
+from humo.space.links.settings import read_settings
 from humo.space.temporary import made_again
 
 if TYPE_CHECKING:
@@ -49,10 +50,19 @@ class Wish:
         """
         from humo.dubbing.clip import read_clip_to_dub
 
-        clip = read_clip_to_dub(self.clip, pipe.config, pipe.size_multiple)
+        clip = read_clip_to_dub(self.clip, pipe.config, pipe.size_multiple, as_is=is_made_here(self.clip))
         unit = clip.frames.shape[1] / 100
         left, top, right, bottom = (side * unit for side in self.sides)
         return clip, Shape(part=self.part, margin=self.margin * unit, sides=(left, top, right, bottom))
+
+
+def is_made_here(clip: Path) -> bool:
+    """Whether a clip's own data say that it was made so: what is soft in it is no photograph."""
+    try:
+        read_settings(clip)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def on_generate(
     def make(values: View, request: gr.Request) -> Iterator[View]:
         with toasts():
             ask, name = read_request(values, inputs, page.settings, is_fast)
-            job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
+            job = admission.start(request, ask, lambda: new_task(ask, name, admission.manager))
         for progress, view in carry(job, ask, page, cleared):
             is_alone = not progress.num_others  # a batch tells of no single one
             if progress.phase is Phase.DONE and not is_fast and is_alone:
@@ -106,6 +106,12 @@ def on_generate(
             yield view
 
     return make
+
+
+def new_task(ask: VideoRequest, name: str, manager: JobManager) -> MakeVideo:
+    """The task of a video that can be gone on from; `name` is its file's, without an ending."""
+    path = manager.new_path(name)
+    return MakeVideo(ask, path, path.with_suffix(".npz"))
 
 
 def carry(job: Job, ask: VideoRequest, page: Parts, cleared: View) -> Iterator[tuple[Progress, View]]:
@@ -138,7 +144,7 @@ def on_live(
         yield {page.panel.stage: gr.skip()}  # an event without a word would empty all its outputs
         try:
             ask, name = read_request({**values, page.settings.is_random: False}, inputs, page.settings, is_fast=True)
-            job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
+            job = admission.start(request, ask, lambda: new_task(ask, name, admission.manager))
         except ValueError:
             return
         for progress in follow(job):

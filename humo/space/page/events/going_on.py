@@ -8,8 +8,7 @@ from dataclasses import replace
 import gradio as gr
 
 from humo.space.jobs.request import VideoRequest
-from humo.space.jobs.task import MakeVideo
-from humo.space.page.events.generating import Made, View, carry, toasts
+from humo.space.page.events.generating import Made, View, carry, new_task, toasts
 from humo.space.page.widgets import Inputs, Parts, read_request
 from humo.space.state import Backend
 
@@ -35,7 +34,7 @@ def on_go_on(
             made = values[page.panel.made]
             first, name = read_request({**values, page.settings.is_random: True}, inputs, page.settings)
             ask = follow_up(made, first)
-            job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path(name)))
+            job = admission.start(request, ask, lambda: new_task(ask, name, admission.manager))
         for _, view in carry(job, ask, page, cleared):
             yield view
 
