@@ -27,6 +27,7 @@ from humo.space.turns import Turns
 
 if TYPE_CHECKING:
     from humo.live.session import LiveSession, Piece
+    from humo.pipeline import HuMoPipeline
 
 logger = logging.getLogger(__name__)
 PATIENCE = 20.0
@@ -159,12 +160,10 @@ class Broadcast:
         return next((packed for number, packed in self._packed if number > after), None)
 
     def _run(self) -> None:
-        from humo.sampling import StopGeneration  # PyTorch, which the page's start does not wait for
-
         self._share(True)
         try:
             self._live()
-        except (StopGeneration, Stopped):
+        except Stopped:
             self.stop()
         except ValueError as error:
             self.stop(str(error))
@@ -179,9 +178,18 @@ class Broadcast:
     def _live(self) -> None:
         asked = self.asked.request
         pipe = asked.made_by(self._model.get(lambda: self.is_over))
-        from humo.live.session import LiveSession  # once the model is there, for two threads cannot import diffusers
+        from humo.sampling import StopGeneration  # with the model, for two threads cannot import diffusers at once
 
-        session = LiveSession(
+        try:
+            self._carry(self._session_of(pipe))
+        except StopGeneration:
+            self.stop()
+
+    def _session_of(self, pipe: HuMoPipeline) -> LiveSession:
+        from humo.live.session import LiveSession
+
+        asked = self.asked.request
+        return LiveSession(
             pipe,
             asked.prompt,
             list(asked.images) or None,
@@ -192,6 +200,8 @@ class Broadcast:
             width=asked.width,
             as_is=asked.as_is,
         )
+
+    def _carry(self, session: LiveSession) -> None:
         with self._turns.first():
             opening = session.open()
         about = {"number": OPENING, "notes": session.notes, "rate": self.asked.rate}
