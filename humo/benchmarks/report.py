@@ -38,7 +38,8 @@ TRIED = """
   busy already (*many visitors*, above): there the page batches quick looks alone, on a GPU all.
 - **Compiled on the CPU** by `torch.compile`, the blocks alone (`pipe.transformer.compile_repeated_blocks()`) took 0.93
   of the time as written, and the whole transformer with its weights frozen 0.81, after a minute in every process.
-  Compiled ahead of time (first table) it takes less, and one file serves all lengths: that is what `compile=True` does.
+  Compiled ahead of time (first table) it takes that or less, and one file serves all lengths and is found again: that
+  is what `compile=True` does.
 - **A slower preset of the video encoder** ("medium", x264's default) takes longer than "veryfast" for files of the
   same size; a quick look is not enlarged at all, which took more time than its network.
 - **A faster cold start**: what could be left out is (stubs of gradio's, librosa, a walk over what was imported); most

@@ -4,7 +4,7 @@ On a GPU, and for a large model, diffusers' `compile_repeated_blocks` compiles o
 
 A small model on a CPU gains little from that (0.93 of the time): its products are short, and each packs its weights
 anew. So the whole pass is compiled ahead of time, with its weights packed for the processor as constants
-(AOTInductor with `freezing`): 0.72 of the denoising's time as written, of the fast form 0.70, on a processor with
+(AOTInductor with `freezing`): 0.72 to 0.81 of the denoising's time as written, 0.70 to 0.75 of the fast form's, with
 avx512_bf16 (`python -m humo benchmark --no-clip --compare plain --compile`). `torch.compile` with freezing, the other
 way to such code, came to 0.81 and 0.83, traces the model again in every process, and compiles each size anew; here one
 file has all lengths and batches of one picture size, and is loaded in some hundredths of a second. What is compiled
