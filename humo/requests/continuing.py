@@ -194,7 +194,7 @@ def read_earlier(given: Any) -> Earlier:
     if isinstance(given, Earlier):
         return given
     if isinstance(given, HuMoPipelineOutput):
-        return Earlier(given.frames, given.audio, given.latents, overlapped=given.overlapped, earlier=given.earlier)
+        return given.as_earlier()
     if isinstance(given, str | Path):
         return Earlier(*read_clip(given))
     if not isinstance(given, np.ndarray):

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from zipfile import is_zipfile
 
 import numpy as np
 
 from humo.requests.output import Earlier, HuMoPipelineOutput
-
-SUFFIX = ".npz"
-
-
-def is_kept(path: Path) -> bool:
-    """Whether a file is one that `keep` wrote, or would be if it were still there."""
-    return path.suffix == SUFFIX or is_zipfile(path)
 
 
 def keep(output: HuMoPipelineOutput, path: Path) -> Path:

@@ -63,10 +63,12 @@ class HuMoPipelineOutput:
         """
         if self.earlier is None:
             return self
-        frames, played = self.earlier.whole()
-        audio = join_audio((played, len(frames)), (self.audio, len(self.frames)))
-        joined = np.concatenate([fade(frames, self.overlapped), self.frames])
-        return replace(self, frames=joined, audio=audio, overlapped=None, earlier=None)
+        frames, audio = self.as_earlier().whole()
+        return replace(self, frames=frames, audio=audio, overlapped=None, earlier=None)
+
+    def as_earlier(self) -> Earlier:
+        """This video for another one that goes on from it."""
+        return Earlier(self.frames, self.audio, self.latents, overlapped=self.overlapped, earlier=self.earlier)
 
     def save(self, path: str | Path, scale: int = 1) -> Path:
         """Write an mp4 with the sound and, in its metadata, the settings.

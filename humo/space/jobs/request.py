@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from humo.media import Sound
     from humo.pipeline import HuMoPipeline
     from humo.portrait import Portrait
-    from humo.requests.call import Call, HuMoPipelineOutput
+    from humo.requests.call import Call
+    from humo.requests.output import Earlier, HuMoPipelineOutput
     from humo.sampling import StepState
 
 
@@ -58,6 +59,27 @@ LARGE_SIZES = ((480, 832), (832, 480), (480, 480), (720, 1280), (1280, 720))
 """Height and width offered where the model itself names none."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeptVideo:
+    """A video that was kept so that another one can go on from it (`humo.requests.kept`).
+
+    Attributes:
+        path: the file that holds it.
+    """
+
+    path: Path
+
+    def read(self) -> Earlier:
+        """Read it.
+
+        Raises:
+            ValueError: if it is gone.
+        """
+        from humo.requests.kept import read_kept
+
+        return read_kept(self.path)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoRequest:
     """One video to make."""
@@ -88,8 +110,8 @@ class VideoRequest:
     """Whether a model of drawn people sees a photograph as it is (`humo.portrait`)."""
     audio_shift: int = 0
     """Milliseconds by which the mouth moves later than the sound is played, earlier below 0."""
-    continue_from: Path | HuMoPipelineOutput | None = None
-    """What it goes on from (`humo.requests.continuing`), or the file in which that is kept (`humo.requests.kept`)."""
+    continue_from: Path | KeptVideo | HuMoPipelineOutput | None = None
+    """What it goes on from (`humo.requests.continuing`)."""
     overlap: int | None = None
     """Frames of that which are known; None for the usual number."""
     first_frame: Path | None = None
@@ -143,6 +165,7 @@ class VideoRequest:
 
     def _arguments(self) -> dict[str, Any]:
         """Of the pipeline's call."""
+        earlier = self.continue_from
         return {
             "prompt": self.prompt,
             "negative_prompt": self.negative_prompt,
@@ -156,7 +179,7 @@ class VideoRequest:
             "seed": self.seed,
             "as_is": self.as_is,
             "audio_shift": self.audio_shift,
-            "continue_from": _read_earlier(self.continue_from),
+            "continue_from": earlier.read() if isinstance(earlier, KeptVideo) else earlier,
             "overlap": self.overlap,
             "first_frame": self.first_frame,
         }
@@ -281,9 +304,3 @@ def frames_for(seconds: float, longest: int | None = None) -> int:
     quarters = max(1, round((seconds * FPS - 1) / FRAMES_PER_LATENT))
     nearest = 1 + quarters * FRAMES_PER_LATENT
     return nearest if longest is None else min(nearest, round_down(longest))
-
-
-def _read_earlier(given: Path | HuMoPipelineOutput | None) -> Any:
-    from humo.requests.kept import is_kept, read_kept
-
-    return read_kept(given) if isinstance(given, Path) and is_kept(given) else given

@@ -59,16 +59,20 @@ def known_words(key: str, is_shown: bool) -> gr.HTML:
 def picture(key: str) -> tuple[PictureFile, gr.HTML]:
     """The reference picture, and beside it what the model sees of it."""
     with gr.Column(min_width=200), gr.Row():
-        image = PictureFile(
-            label="Picture of the person",
-            type="filepath",
-            sources=["upload", "webcam", "clipboard"],
-            height=220,
-            min_width=140,
-            buttons=[],
-            elem_id=f"image-{key}",
-        )
+        image = _picture_file("Picture of the person", 220, f"image-{key}")
         return image, gr.HTML(visible=False, min_width=140)
+
+
+def _picture_file(label: str, height: int, elem_id: str) -> PictureFile:
+    return PictureFile(
+        label=label,
+        type="filepath",
+        sources=["upload", "webcam", "clipboard"],
+        height=height,
+        min_width=140,
+        buttons=[],
+        elem_id=elem_id,
+    )
 
 
 def more_pictures(key: str, most: int, moves_first: bool) -> MorePictures | None:
@@ -91,15 +95,7 @@ def more_pictures(key: str, most: int, moves_first: bool) -> MorePictures | None
 
 def _slot(key: str, number: int, can_move: bool) -> Slot:
     with gr.Column(min_width=160, visible=number == 2) as column:
-        image = PictureFile(
-            label=f"Picture {number}",
-            type="filepath",
-            sources=["upload", "webcam", "clipboard"],
-            height=180,
-            min_width=140,
-            buttons=[],
-            elem_id=f"image-{key}-{number}",
-        )
+        image = _picture_file(f"Picture {number}", 180, f"image-{key}-{number}")
         seen, earlier = gr.HTML(visible=False, min_width=140), None
         if can_move:
             words = f"Put before picture {number - 1}"

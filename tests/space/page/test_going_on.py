@@ -66,7 +66,7 @@ def test_what_cannot_be_gone_on_from(made: Made) -> None:
         follow_up(Made(ASK, replace(made.result, kept=None)), ASK)
     made.result.kept.unlink()
     with pytest.raises(ValueError, match=r"^The video to go on from is not kept any more"):
-        read_kept(follow_up(made, ASK).continue_from)
+        follow_up(made, ASK).continue_from.read()
 
 
 def test_a_quick_look_goes_on_as_one(made: Made) -> None:

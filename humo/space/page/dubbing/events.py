@@ -11,11 +11,11 @@ import gradio as gr
 
 from humo.dubbing.shape import Part
 from humo.space.jobs.admission import Admission
-from humo.space.jobs.job import Phase, Task
+from humo.space.jobs.job import Task
 from humo.space.page import html
 from humo.space.page.dubbing.tasks import DubClip, FindRegion, Wish
 from humo.space.page.dubbing.view import MOST_MARGIN, MOST_SIDE, Dubbing
-from humo.space.page.events.generating import Made, View, follow, rest, toasts
+from humo.space.page.events.generating import Made, View, tell, toasts
 from humo.space.page.widgets import QUEUED, QUICK, Parts
 from humo.system.ranges import check_number
 
@@ -98,15 +98,8 @@ def _run(
     values: View, page: Parts, admission: Admission, request: gr.Request, task: Callable[[Wish], Task]
 ) -> Iterator[tuple[View, Any]]:
     """A task on what is asked for: updates, and at last its result."""
-    status = page.dubbing.status
     with toasts():
         wish = read_wish(values, page.dubbing)
         admission.check_file("clip", wish.clip)
         job = admission.start(request, wish.request, lambda: task(wish))
-    starts = page.starts()
-    yield {status: gr.update(value=html.progress(job.progress), visible=True), **rest(starts)}, None
-    for progress in follow(job):
-        view: View = {status: gr.update(value=html.progress(progress), visible=progress.phase is not Phase.DONE)}
-        if progress.phase.is_over:
-            view |= rest(starts, False)
-        yield view, progress.result
+    yield from tell(job, page.dubbing.status, page)

@@ -159,6 +159,17 @@ def rest(buttons: Sequence[gr.Button], is_resting: bool = True) -> View:
     return {button: gr.update(interactive=not is_resting) for button in buttons}
 
 
+def tell(job: Job, status: gr.HTML, page: Parts) -> Iterator[tuple[View, Any]]:
+    """The views of a job whose progress stands in a place of its own, and at last its result."""
+    starts = page.starts()
+    yield {status: gr.update(value=html.progress(job.progress), visible=True), **rest(starts)}, None
+    for progress in follow(job):
+        view: View = {status: gr.update(value=html.progress(progress), visible=progress.phase is not Phase.DONE)}
+        if progress.phase.is_over:
+            view |= rest(starts, False)
+        yield view, progress.result
+
+
 def on_stop(manager: JobManager) -> Callable[[gr.Request], None]:
     """The event of Stop."""
 

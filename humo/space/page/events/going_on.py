@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import gradio as gr
 
-from humo.space.jobs.request import VideoRequest
+from humo.space.jobs.request import KeptVideo, VideoRequest
 from humo.space.page.events.generating import Made, View, carry, new_task, toasts
 from humo.space.page.widgets import Inputs, Parts, read_request
 from humo.space.state import Backend
@@ -65,7 +65,7 @@ def follow_up(made: Made | None, ask: VideoRequest) -> VideoRequest:
     is_fast = made.request.is_fast
     return replace(
         ask,
-        continue_from=made.result.kept,
+        continue_from=KeptVideo(made.result.kept),
         is_fast=is_fast,
         num_inference_steps=None if is_fast else ask.num_inference_steps,
         num_frames=None if ask.num_frames is None else ask.num_frames + OVERLAP - 1,

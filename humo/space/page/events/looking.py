@@ -13,11 +13,11 @@ from humo.space.inspect.compare import Comparison, compare
 from humo.space.inspect.look_inside import Inside, look_inside
 from humo.space.inspect.look_inside_view import masks_view, schedule_view, senses_view, sound_view, to_html
 from humo.space.jobs.admission import Admission
-from humo.space.jobs.job import Moment, Phase, Task
+from humo.space.jobs.job import Moment, Task
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import expected_seconds
 from humo.space.page import html, texts
-from humo.space.page.events.generating import Made, View, follow, rest, toasts
+from humo.space.page.events.generating import Made, View, tell, toasts
 from humo.space.page.widgets import Comparing, Looking, Parts
 
 if TYPE_CHECKING:
@@ -121,13 +121,7 @@ def _run(
             raise ValueError("There is no video yet: press Generate first.")
         asked = made.repeated()
         job = admission.start(request, asked, lambda: task(asked))
-    starts = page.starts()
-    yield {status: gr.update(value=html.progress(job.progress), visible=True), **rest(starts)}, None
-    for progress in follow(job):
-        view: View = {status: gr.update(value=html.progress(progress), visible=progress.phase is not Phase.DONE)}
-        if progress.phase.is_over:
-            view |= rest(starts, False)
-        yield view, progress.result
+    yield from tell(job, status, page)
 
 
 def _opened(views: Looking, inside: Inside) -> View:
