@@ -3,35 +3,44 @@
 A folder is what `HuMoPipeline.save_pretrained` or `python -m humo convert` writes (diffusers' layout, safetensors). It
 is checked file by file before anything is built, so that a missing or truncated file is one clear sentence. The
 published presets are converted once for each dtype that needs files of its own, into the Hugging Face cache
-(`humo.loading.published.conversion`).
+(`humo.loading.published.conversion`). Transformer, text encoder and codec may be files of one's own, quantised or not
+(`humo.loading.single_file`).
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 import torch
 from diffusers import WanTransformer3DModel
-from safetensors import safe_open
-from torch import Tensor
 
+from humo.assets import MINI
 from humo.focus import FaceMaskPredictor
 from humo.layers.autoencoder import HuMoVideoCodec  # imported here, so that diffusers loads it where one is saved
-from humo.layers.loras import check_lora
 from humo.layers.step_caches import read_cache, use_cache
 from humo.loading.fast_form import make_fast
+from humo.loading.folders import (
+    FETCH_AGAIN,
+    bytes_of,
+    bytes_of_folder,
+    check_folder,
+    check_memory,
+    parts_in_float32,
+    transformer_file,
+    values_of_folder,
+)
+from humo.loading.loras import Loras, add_loras, read_loras
 from humo.loading.memory import default_dtype as default_dtype
 from humo.loading.memory import place, plan_for, stays_in_float32
-from humo.loading.published.keys import infer_transformer_config, load_published_transformer
-from humo.loading.published.shards import check_weights, read_json
-from humo.loading.published.sources import PRESETS, Preset, check_download, download, find_downloaded, gigabytes
+from humo.loading.published.keys import infer_transformer_config, input_channels, load_published_transformer
+from humo.loading.published.preparing import prepare
+from humo.loading.published.presets import PRESETS, without_parts
+from humo.loading.single_file.given import check_parts_fit, form_of_file, given_files, load_files
+from humo.loading.single_file.parts import load_transformer_file
 from humo.pipeline import HuMoPipeline
-from humo.references import MASK_CHANNELS
 from humo.transformer import HuMoTransformer3DModel
 
 __all__ = [
@@ -43,13 +52,9 @@ __all__ = [
     "infer_transformer_config",
     "load",
     "load_published_transformer",
+    "load_transformer_file",
 ]
 
-MINI = Path(__file__).resolve().parent.parent / "assets" / "humo-mini"
-"""Folder of the bundled model."""
-_WEIGHTED = ("text_encoder", "audio_encoder", "transformer", "vae", "focus_head")
-_FULL_PRECISION = ("vae", "audio_encoder")
-"""Parts of the published models that stay float32."""
 SMALL = 2**28
 """Bytes of a model's weights in float32 up to which it is small: its encoders take no time worth a rounding."""
 _LOADING = threading.Lock()
@@ -57,7 +62,6 @@ _LOADING = threading.Lock()
 so at once would leave it wrong."""
 _ALIGNMENT = 64
 """Bytes."""
-_FETCH_AGAIN = "fetch the folder again"
 
 
 def load(
@@ -67,28 +71,37 @@ def load(
     memory: str | None = None,
     fast: bool = False,
     cache: str | None = None,
-    lora: str | Path | Mapping[str, Tensor] | None = None,
+    lora: Loras | None = None,
     compile: bool = False,
+    transformer: str | Path | None = None,
+    text_encoder: str | Path | None = None,
+    vae: str | Path | None = None,
 ) -> HuMoPipeline:
     """Load a pipeline.
 
     The first call with "1.7B" or "17B" downloads the published files and converts them; their size is told before.
 
     Args:
-        preset_or_folder: "mini", "1.7B", "17B", or a folder that `HuMoPipeline.save_pretrained` or
-            `python -m humo convert` wrote.
+        preset_or_folder: "mini", "1.7B", "17B", a folder that `HuMoPipeline.save_pretrained` or
+            `python -m humo convert` wrote, or a file as `transformer` takes it, whose form says which of the published
+            models it is of.
         device: where to compute; default a GPU if there is one, else the CPU.
         dtype: of all weights but the audio encoder's and the published video codec's, which stay float32 as in the
             release; default bfloat16 on a GPU and on a CPU that multiplies it in hardware (AMX, avx512_bf16), where a
             small model's text encoder stays float32 too, for it takes no time; else float32.
-        memory: the GPU's size, to which the pipeline is fitted: "8GB", "12GB", "16GB", "24GB", "48GB" or "80GB"
-            (`humo.loading.memory`); None keeps all of it on the device.
+        memory: the GPU's size, to which the pipeline is fitted: "6GB", "8GB", "10GB", "12GB", "16GB", "24GB", "48GB" or
+            "80GB" (`humo.loading.memory`); None keeps all of it on the device.
         fast: the distilled form, one pass a step and few steps (`humo.loading.fast_form`); mini has one.
         cache: "first_block" or "taylor", which leave out most of the network at steps that change little
             (`humo.layers.step_caches`); None computes all of it.
-        lora: added before the memory is saved, as `HuMoPipeline.load_lora_weights` takes it (`humo.layers.loras`).
+        lora: added before the memory is saved, as `HuMoPipeline.load_lora_weights` takes it (`humo.layers.loras`); or
+            several, each alone or as a pair with its weight, as in [("face.safetensors", 0.8), "steps.safetensors"].
         compile: compute the transformer as compiled code (`humo.loading.compiling`): a small model's on a CPU takes a
             minute once and is kept in the user's cache, other models' are compiled at the first pass.
+        transformer: a file (GGUF, float8, 16 or 32 bits, `humo.loading.single_file`) in place of the model's own;
+            what is quantised in it stays so.
+        text_encoder: the same in place of umT5.
+        vae: the same in place of the video codec; it is computed in float32.
 
     Returns:
         The pipeline, ready to be called.
@@ -96,38 +109,45 @@ def load(
     Raises:
         ValueError: if the preset or folder is unknown, a file of it is missing or truncated, the published files are
             neither here nor to be had, the memory is too small, there is no such cache or no fast form, the LoRA
-            does not fit, or a small model is to be compiled with a cache or a LoRA.
+            does not fit, a small model is to be compiled with a cache or a LoRA, or a file is not what it is given as.
     """
     if memory is not None:
         plan_for(memory, 0)  # an unknown size is refused before gigabytes are loaded
     if cache is not None:
         read_cache(cache)
-    if lora is not None:
-        check_lora(lora)
+    loras = read_loras(lora)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     is_asked, dtype = dtype is not None, dtype or default_dtype(device)
-    name = str(preset_or_folder)
-    folder = _prepare(PRESETS[name], device, dtype) if name in PRESETS else _resolve(name)
-    check_folder(folder)
-    num_values = _values_of_folder(folder)
-    check_memory(folder.name, _bytes_of(num_values, folder, dtype), device if memory is None else None)
-    is_small = device.type == "cpu" and sum(num_values.values()) * torch.float32.itemsize <= SMALL
+    files = given_files(preset_or_folder, transformer=transformer, text_encoder=text_encoder, vae=vae)
+    folder = _find(preset_or_folder, files, device, dtype)
+    if "transformer" not in files and (own := transformer_file(folder)):
+        files["transformer"] = own
+    check_folder(folder, files)
+    num_values = values_of_folder(folder, files)
+    num_bytes = bytes_of(num_values, folder, dtype) + sum(file.stat().st_size for file in files.values())
+    check_memory(folder.name, num_bytes, device if memory is None else None)
+    is_small = device.type == "cpu" and not files and sum(num_values.values()) * torch.float32.itemsize <= SMALL
     is_narrowed = not is_asked and is_small
-    dtypes = dict.fromkeys(_parts_in_float32(folder), torch.float32)
+    dtypes = dict.fromkeys(parts_in_float32(folder), torch.float32)
     with _LOADING:
+        parts = load_files(files, dtype)
         pipeline = HuMoPipeline.from_pretrained(
-            str(folder), dtype={**dtypes, "default": torch.float32 if is_narrowed else dtype}, local_files_only=True
+            str(folder),
+            dtype={**dtypes, "default": torch.float32 if is_narrowed else dtype},
+            local_files_only=True,
+            **parts,
         )
+    if files:
+        check_parts_fit(pipeline)
     if is_narrowed:
         for part in (pipeline.transformer, pipeline.vae, pipeline.focus_head):
             _narrow(part, dtype)
     for name, component in pipeline.components.items():
         if isinstance(component, torch.nn.Module) and any(p.is_meta for p in component.parameters()):
-            raise ValueError(f"The weights of {name} in {folder.name} are incomplete: {_FETCH_AGAIN}.")
+            raise ValueError(f"The weights of {name} in {folder.name} are incomplete: {FETCH_AGAIN}.")
     if fast:
         pipeline = make_fast(pipeline, folder)
-    if lora is not None:
-        pipeline.load_lora_weights(lora)
+    add_loras(pipeline, loras)
     use_cache(pipeline.transformer, cache)
     if device.type == "cpu":
         _align(pipeline)
@@ -141,94 +161,6 @@ def load(
     return pipeline
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that is not a whole pipeline.
-
-    Args:
-        folder: as `HuMoPipeline.save_pretrained` writes it.
-
-    Raises:
-        ValueError: if a file is missing or damaged.
-    """
-    if not (folder / "model_index.json").is_file() and (folder / "conversion.json").is_file():
-        raise ValueError(f"The conversion in {folder.name} is not finished: run `python -m humo convert` once more.")
-    index = read_json(folder / "model_index.json", _FETCH_AGAIN)
-    for name, value in index.items():
-        is_component = isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)
-        if is_component and not (folder / name).is_dir():
-            raise ValueError(f"{folder.name} lacks its part {name}: {_FETCH_AGAIN}.")
-        if is_component and name in _WEIGHTED:
-            read_json(folder / name / "config.json", _FETCH_AGAIN)
-            check_weights(folder / name, _FETCH_AGAIN)
-
-
-def check_memory(
-    name: str,
-    num_bytes: int,
-    device: torch.device | None = None,
-    free: int | None = None,
-    num_processes: int | None = None,
-) -> None:
-    """Refuse a model that does not fit into the memory.
-
-    Args:
-        name: of the model, for the sentence.
-        num_bytes: of its weights as they are loaded.
-        device: the GPU that is to hold all of it; None or a CPU asks for the computer's memory alone.
-        free: bytes of memory that are free; default those that the computer tells.
-        num_processes: processes of this computer that load it at once, each with weights of its own; default those
-            that torchrun started (LOCAL_WORLD_SIZE), or 1.
-
-    Raises:
-        ValueError: if the computer's memory, through which the weights pass, or the GPU's is too small.
-    """
-    free = psutil.virtual_memory().available if free is None else free
-    if num_processes is None:
-        num_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if num_bytes * num_processes > free:
-        several = f" in each of {num_processes} processes" if num_processes > 1 else ""
-        remedy = f"{'start fewer processes, ' if several else ''}close other programs, choose a smaller model"
-        raise ValueError(
-            f"{name} takes {gigabytes(num_bytes)} of memory to load{several} but {gigabytes(free)} are free: {remedy}, "
-            "or give dtype=torch.bfloat16 if you did not."
-        )
-    if device is not None and device.type == "cuda" and num_bytes > (free := torch.cuda.mem_get_info(device)[0]):
-        raise ValueError(
-            f"{name} takes {gigabytes(num_bytes)} of the GPU's memory but {gigabytes(free)} are free: "
-            'give memory="24GB" or the size that your GPU has.'
-        )
-
-
-def bytes_of_folder(folder: Path, dtype: torch.dtype) -> int:
-    """Bytes of a folder's weights once they are loaded, from the files' headers.
-
-    Args:
-        folder: a whole pipeline.
-        dtype: as `load` takes it.
-
-    Returns:
-        Bytes; the few layers that the transformer keeps in float32 are counted as the others.
-    """
-    return _bytes_of(_values_of_folder(folder), folder, dtype)
-
-
-def _bytes_of(num_values: Mapping[str, int], folder: Path, dtype: torch.dtype) -> int:
-    full = _parts_in_float32(folder)
-    return sum(count * (torch.float32 if part in full else dtype).itemsize for part, count in num_values.items())
-
-
-def _values_of_folder(folder: Path) -> dict[str, int]:
-    """Numbers in the weights of each part that is there, such as "vae", from the files' headers."""
-    num_values = dict[str, int]()
-    for part in (each for each in _WEIGHTED if (folder / each).is_dir()):
-        num_values[part] = 0
-        for file in check_weights(folder / part):
-            with safe_open(file, framework="pt") as opened:
-                shapes = [opened.get_slice(name).get_shape() for name in opened.keys()]  # noqa: SIM118 (no mapping)
-            num_values[part] += sum(torch.Size(shape).numel() for shape in shapes)
-    return num_values
-
-
 def _narrow(model: torch.nn.Module | None, dtype: torch.dtype) -> None:
     """Bring a model's weights to a dtype, but for those that it keeps in float32."""
     if isinstance(model, HuMoTransformer3DModel | HuMoVideoCodec | FaceMaskPredictor):
@@ -237,67 +169,20 @@ def _narrow(model: torch.nn.Module | None, dtype: torch.dtype) -> None:
                 parameter.data = parameter.data.to(dtype)
 
 
-def _parts_in_float32(folder: Path) -> tuple[str, ...]:
-    """Parts that are loaded in float32 whatever dtype is asked for; our own codec knows what of it has to be."""
-    _, codec = read_json(folder / "model_index.json", _FETCH_AGAIN).get("vae", ("", ""))
-    return ("audio_encoder",) if codec == HuMoVideoCodec.__name__ else _FULL_PRECISION
-
-
-def _resolve(name: str) -> Path:
+def _find(name: str | Path, files: Mapping[str, Path], device: torch.device, dtype: torch.dtype) -> Path:
+    """The folder of a model, or of what belongs around files that are given."""
+    name = str(name)
+    if "transformer" in files and (Path(name).is_file() or name == "mini"):
+        name = form_of_file(files["transformer"])
+    if name in PRESETS:
+        return prepare(without_parts(PRESETS[name], files.keys()), device, dtype)
     folder = MINI if name == "mini" else Path(name)
     if not folder.is_dir():
         raise ValueError(
-            f"There is no model {name!r}: give 'mini', '1.7B', '17B' or a folder that save_pretrained wrote."
+            f"There is no model {name!r}: give 'mini', '1.7B', '17B' or a folder that save_pretrained wrote, or the "
+            "file of a transformer."
         )
     return folder
-
-
-def _prepare(preset: Preset, device: torch.device, dtype: torch.dtype) -> Path:
-    """The converted folder of a published model; downloaded and converted if it is not there.
-
-    Several processes may come here at once: one downloads and converts, and the others wait for it.
-    """
-    from humo.loading.published.conversion import convert_with_bar, converted_folder, find_converted, stored_dtype
-
-    lack = _lack_of_gpu(preset, device)
-    if folder := find_converted(preset, dtype):
-        _refuse(lack)
-        return folder
-    lack = lack or _lack_of_memory(preset, dtype)
-    sources = find_downloaded(preset)
-    if sources is None and lack:  # both mistakes in one sentence
-        try:
-            check_download(preset)
-        except ValueError as error:
-            raise ValueError(f"{error}".rstrip(".") + f"; besides, {lack}") from None
-    _refuse(lack)
-    sources = sources or download(preset)
-    folder = converted_folder(preset, stored_dtype(sources.transformer, dtype))
-    return convert_with_bar(preset, sources, folder, dtype, verify=False)
-
-
-def _lack_of_gpu(preset: Preset, device: torch.device) -> str:
-    """That a model which needs a GPU has none, in a sentence; empty if it has."""
-    if not preset.is_cpu_hopeless or device.type != "cpu":
-        return ""
-    given = "the CPU is asked for" if torch.cuda.is_available() else "none is here"
-    return f"the {preset.name} model needs a GPU and {given}: load '1.7B' or 'mini'."
-
-
-def _lack_of_memory(preset: Preset, dtype: torch.dtype) -> str:
-    """That the memory cannot hold a model, in a sentence; empty if it can."""
-    dtypes = dict.fromkeys(_FULL_PRECISION, torch.float32)
-    num_bytes = sum(count * dtypes.get(part, dtype).itemsize for part, count in preset.num_parameters.items())
-    try:
-        check_memory(preset.name, num_bytes)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-def _refuse(sentence: str) -> None:
-    if sentence:
-        raise ValueError(sentence[0].upper() + sentence[1:])
 
 
 def _align(pipeline: HuMoPipeline) -> None:
@@ -345,8 +230,7 @@ def from_wan(wan: WanTransformer3DModel, form: Literal["1.7B", "17B"] = "1.7B", 
     shared += " ffn_dim num_layers cross_attn_norm eps rope_max_seq_len"
     config = {name: wan.config[name] for name in shared.split()}
     weights = wan.state_dict()
-    if form == "17B":
-        further = MASK_CHANNELS + latent_channels
+    if further := input_channels(config)[form] - latent_channels:
         config["in_channels"] += further
         kernel = weights["patch_embedding.weight"]  # (dim, in_channels, 1, 2, 2), the noisy latents first
         weights["patch_embedding.weight"] = torch.nn.functional.pad(kernel, (0, 0) * 3 + (0, further))

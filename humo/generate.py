@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import sys
+from collections.abc import Sequence
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -18,13 +19,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from tqdm import tqdm
 
-from humo.guidance import RULES
+from humo.guidance import PLACES, RULES
+from humo.loading.lora_files import LoraFile, find_few_step, parse_lora
 from humo.loading.memory_presets import PRESETS
-from humo.media import Sound, check_video_path, read_sound
+from humo.media import Sound, check_video_path, read_picture, read_sound
 from humo.space.jobs.request import Defaults, VideoRequest
-from humo.system.command_line import silence_libraries
+from humo.system.command_line import check_given, check_room, is_given, silence_libraries
+from humo.system.compiler import check_compiler
 from humo.system.imports import quick_imports
-from humo.system.ranges import MOST, SCALES, TIMESTEPS, check_number, check_seed, read_shift, read_whole
+from humo.system.ranges import SCALES, TIMESTEPS, check_enlarge, check_number, check_seed, read_shift, read_whole
 from humo.system.threads import adjust_threads, begin_threads
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ Scale = Annotated[float | None, typer.Option(help="Guidance; default: the model'
 
 
 def generate(
+    context: typer.Context,
     prompt: Annotated[
         list[str] | None,
         typer.Option(help="Who is seen and what happens; with --shots it may be repeated, one a shot."),
@@ -56,11 +60,15 @@ def generate(
     shift: Annotated[
         int, typer.Option(help="Milliseconds, -200 to 200: the mouth moves so much later than the sound is played.")
     ] = 0,
-    preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B or a folder.")] = "mini",
+    preset: Annotated[str, typer.Option(help="mini, 1.7B, 17B, a folder, or a transformer's file (GGUF).")] = "mini",
     fast: Annotated[bool, typer.Option("--fast", help="The model's fast form: one pass a step, few steps.")] = False,
     cache: Annotated[
         str | None,
         typer.Option(help="first_block or taylor: leave out most of the network at steps that change little."),
+    ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(help="A LoRA, as FILE or FILE:WEIGHT; may be repeated. What a few-step one asks for is told."),
     ] = None,
     memory: Annotated[Memory | None, typer.Option(help="Make do with a GPU of this size.")] = None,
     compile_model: Annotated[
@@ -106,18 +114,38 @@ def generate(
     image_scale: Scale = None,
     audio_scale: Scale = None,
     switch: Annotated[float | None, typer.Option(help="Timestep at which early scales end.")] = None,
+    until: Annotated[float | None, typer.Option(help="Timestep below which no guidance acts.")] = None,
     enlarge: Annotated[int, typer.Option(help="Whole number by which the pictures are enlarged.", min=1)] = 1,
+    jobs: Annotated[
+        Path | None, typer.Option(help="Many videos in one load: a .jsonl or .csv with a video a line (`humo.jobs`).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was made as plain data for programs.")] = False,
 ) -> None:
     """Make a video from text, pictures and sound, either or both of the last two left out at will."""
-    check_video_path(out)
-    scales = {"text": text_scale, "image": image_scale, "audio": audio_scale, "switch": switch}
+    if compile_model:
+        check_compiler()
+    if jobs is None:
+        check_room(check_video_path(out).parent)
+    scales = {"text": text_scale, "image": image_scale, "audio": audio_scale, "switch": switch, "until": until}
     sizes = {"num_frames": frames, "num_inference_steps": steps, "height": height, "width": width}
     _check_numbers(sizes, seed, scales)
+    loras = [parse_lora(each) for each in lora or ()]
+    if jobs is not None:
+        from humo.jobs.command import make_jobs
+
+        options = {name: value for name, value in context.params.items() if is_given(context, name)}
+        make_jobs(jobs, options, partial(_load, preset, memory and memory.value, fast, cache, compile_model, loras))
+        return
     read_shift(shift, audio is not None)
+    for picture in (*(image or ()), *([first_frame] if first_frame else ())):
+        read_picture(picture)  # what is wrong with one is told before a model is loaded
+    check_given(continue_from, "video")
     texts = _read_prompts(prompt, prompts)
     if plan:
         given = _given(None if audio is None else read_sound(audio), "--plan")
-        typer.echo(_cut_list(_plan(given, preset, frames), texts))
+        from humo.shots.generation import cut_list
+
+        typer.echo(cut_list(_plan(given, preset, frames), texts))
         return
     if not texts:
         raise ValueError("No prompt is given: describe with --prompt who and what is to be seen.")
@@ -127,7 +155,9 @@ def generate(
         _check_alone(shots=shots, take=take, continue_from=continue_from, first_frame=first_frame)
         given = _given(sound, "--shots" if take is None else "--take")
         cuts = _plan(given, preset, frames) if take is None else _plan_take(given, preset, frames, overlap)
-        listed = _cut_list(cuts, texts)
+        from humo.shots.generation import cut_list
+
+        listed = cut_list(cuts, texts)
         if _is_main():
             typer.echo(listed, err=True)
     elif len(texts) > 1:
@@ -135,8 +165,10 @@ def generate(
     if overlap is not None and take is None and continue_from is None:
         raise ValueError("--overlap says how much is known of what comes before: add --take or --continue-from.")
 
-    pipe = _load(preset, None if memory is None else memory.value, fast, cache, compile_model)
-    _check_enlarged(height or pipe.config.default_height, width or pipe.config.default_width, enlarge)
+    if _is_main() and steps is None and guidance is None and (few := find_few_step(each.path for each in loras)):
+        typer.echo(f"{few.sentence}: {few.options}", err=True)
+    pipe = _load(preset, None if memory is None else memory.value, fast, cache, compile_model, loras)
+    check_enlarge(height or pipe.config.default_height, width or pipe.config.default_width, enlarge)
     settings: dict[str, Any] = {
         "num_inference_steps": steps,
         "guidance": _guidance(pipe, guidance, scales),
@@ -185,7 +217,10 @@ def generate(
         video.save(out, enlarge)
         for note in video.notes:
             typer.echo(note, err=True)
-        typer.echo(f"{out}: {num_frames} frames, {num_frames / video.fps:.2f} s, seed {video.seed}")
+        told = {"file": str(out), "frames": num_frames, "seconds": num_frames / video.fps, "seed": video.seed}
+        line = f"{out}: {num_frames} frames, {num_frames / video.fps:.2f} s, seed {video.seed}"
+        plain = json.dumps({**told, "notes": video.notes, "settings": video.settings}, ensure_ascii=False)
+        typer.echo(plain if as_json else line)
     if _num_processes() > 1:
         from humo.layers.context_parallel import stop
 
@@ -216,16 +251,7 @@ def _check_numbers(sizes: dict[str, int | None], seed: int | None, scales: dict[
         check_seed(seed)
     for name, scale in scales.items():
         if scale is not None:
-            check_number(f"guidance {name}", scale, *(TIMESTEPS if name == "switch" else SCALES))
-
-
-def _check_enlarged(height: int, width: int, enlarge: int) -> None:
-    longest, most = max(height, width), MOST["height"]
-    if longest * enlarge > most:
-        raise ValueError(
-            f"--enlarge is {enlarge}, which makes {width}x{height} pixels more than {most:,} long: use at most "
-            f"{most // longest}."
-        )
+            check_number(f"guidance {name}", scale, *(TIMESTEPS if name in PLACES else SCALES))
 
 
 def _given(sound: Sound | None, option: str) -> Sound:
@@ -277,29 +303,11 @@ def _config(preset: str) -> dict[str, Any]:
         raise ValueError(f"{index.parent.name}/{index.name} is damaged: fetch the folder again.") from None
 
 
-def _cut_list(cuts: list[Shot], texts: list[str]) -> str:
-    """The shots as a table."""
-    from humo.shots.generation import prompt_of_each
-    from humo.timing import FPS
-
-    each = prompt_of_each(texts or [""], len(cuts))
-    width = max(len("cut after it"), *(len(cut.note) for cut in cuts))
-    lines = [f"shot    start      end  frames  {'cut after it':<{width}}  prompt"]
-    for cut, text in zip(cuts, each, strict=True):
-        numbers = f"{cut.number:>4} {cut.start / FPS:>7.2f}s {cut.stop / FPS:>7.2f}s {cut.num_frames:>7}"
-        lines.append(f"{numbers}  {cut.note:<{width}}  {text}".rstrip())
-    made = sum(cut.num_frames_made for cut in cuts)
-    lines.append(
-        f"{len(cuts)} shots, {cuts[-1].stop} frames ({made} are made: each shot 4k+1), {cuts[-1].stop / FPS:.2f} s"
-    )
-    return "\n".join(lines)
-
-
 def _guidance(pipe: HuMoPipeline, rule: GuidanceName | None, scales: dict[str, float | None]) -> dict[str, Any]:
     """The model's own guidance or another rule, with the scales of the options."""
     defaults = Defaults.of_pipeline(pipe).with_rule(None if rule is None else rule.value)
     for name in (name for name, value in scales.items() if value is not None and defaults.scale(name) is None):
-        option = "--switch" if name == "switch" else f"--{name}-scale"
+        option = f"--{name}" if name in PLACES else f"--{name}-scale"
         raise ValueError(f"Guidance {defaults.guidance['rule']} has no {option[2:]} to set: leave {option} out.")
     return defaults.with_scales(**scales)
 
@@ -359,7 +367,9 @@ def _is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def _load(preset: str, memory: str | None, fast: bool, cache: str | None, is_compiled: bool) -> HuMoPipeline:
+def _load(
+    preset: str, memory: str | None, fast: bool, cache: str | None, is_compiled: bool, loras: Sequence[LoraFile]
+) -> HuMoPipeline:
     """The pipeline, without the libraries' own progress bars; of several processes each on its own device."""
     with quick_imports():
         from humo.checkpoints import load  # this takes seconds, and a wrong call is refused before
@@ -367,13 +377,13 @@ def _load(preset: str, memory: str | None, fast: bool, cache: str | None, is_com
 
     silence_libraries()
     if _num_processes() == 1:
-        return load(preset, memory=memory, fast=fast, cache=cache, compile=is_compiled)
+        return load(preset, memory=memory, fast=fast, cache=cache, lora=loras, compile=is_compiled)
     if cache is not None:  # each process would judge by its own share of the video
         raise ValueError("A cache works in one process only: leave --cache out, or torchrun.")
     if is_compiled:  # untried, as is what the processes exchange then
         raise ValueError("Compiled code works in one process only: leave --compile out, or torchrun.")
     from humo.layers.context_parallel import local_device, start
 
-    pipe = load(preset, device=local_device(), memory=memory, fast=fast)
+    pipe = load(preset, device=local_device(), memory=memory, fast=fast, lora=loras)
     start(pipe)
     return pipe

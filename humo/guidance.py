@@ -18,6 +18,10 @@ picture given the sound, and the paper the sound given the picture. `paper` may 
 paper's time-adaptive guidance); `constant` is the same without a switch, to compare with. A condition that is absent
 takes its term with it, which makes TI and T work although the release has neither.
 
+`paper` and `constant` can stop early: below the timestep `until` no guidance acts, and a step is one pass (Kynkäänniemi
+et al., arXiv 2404.07724: guidance in a limited interval). What is seen is decided by then, and scales above 1 only
+roughen edges and walls.
+
 Time is diffusers' everywhere: timestep 1000 (sigma 1) is noise. The paper's Eq. 1 runs the other way, with
 noise at 0, although its "from 1.0 to 0.98" for the early steps means ours.
 
@@ -35,6 +39,8 @@ from typing import Any
 from humo.system.ranges import SCALES, TIMESTEPS, check_number, short
 
 NUM_TIMESTEPS = 1000.0
+PLACES = ("switch", "until")
+"""Numbers of a rule that are timesteps; all others are scales."""
 FIRST_SIGMA = 0.999
 """Noise level of the first step before the shift, as released."""
 TEXT_DROP = 2.0
@@ -200,6 +206,8 @@ class paper:  # noqa: N801
     early: tuple[Scale, Scale, Scale] | None = None
     """Text, image and audio scale above the switch; None for the same scales throughout."""
     switch: float = 980.0
+    until: float = 0.0
+    """Timestep below which every scale is 1 (not the paper's)."""
 
     def __call__(self, timestep: float, has_image: bool = True, has_audio: bool = True) -> Weights:
         """Weights at a timestep in [0, 1000] for the conditions that are present."""
@@ -213,6 +221,8 @@ class paper:  # noqa: N801
 
     def scales(self, timestep: float) -> tuple[float, float, float]:
         """Scale of text, picture and sound at a timestep in [0, 1000]."""
+        if timestep < self.until:
+            return 1.0, 1.0, 1.0
         early = self.early if timestep > self.switch else None
         text, image, audio = early or (self.text, self.image, self.audio)
         return scale_at(text, timestep), scale_at(image, timestep), scale_at(audio, timestep)
@@ -225,14 +235,19 @@ class constant:  # noqa: N801
     text: Scale = 2.5
     image: Scale = 2.0
     audio: Scale = 2.5
+    until: float = 0.0
+    """Timestep below which every scale is 1."""
 
     def __call__(self, timestep: float, has_image: bool = True, has_audio: bool = True) -> Weights:
         """Weights at a timestep in [0, 1000] for the conditions that are present."""
-        return paper(self.text, self.image, self.audio)(timestep, has_image, has_audio)
+        return self._timed()(timestep, has_image, has_audio)
 
     def scales(self, timestep: float) -> tuple[float, float, float]:
         """Scale of text, picture and sound at a timestep in [0, 1000]."""
-        return paper(self.text, self.image, self.audio).scales(timestep)
+        return self._timed().scales(timestep)
+
+    def _timed(self) -> paper:
+        return paper(self.text, self.image, self.audio, until=self.until)
 
 
 Rule = published_17b | published_1_7b | paper | constant | Callable[..., Weights]
@@ -276,7 +291,7 @@ def check_rule(rule: Any) -> None:
     """Refuse numbers that guidance cannot have; a rule or a scale of your own is your own matter.
 
     Raises:
-        ValueError: if a scale is no number within ±100, or a switch no timestep.
+        ValueError: if a scale is no number within ±100, or one of `PLACES` no timestep.
     """
     if not callable(rule):
         raise ValueError(f"guidance is {short(rule)}: give a rule of humo.guidance, or its plain data.")
@@ -328,9 +343,9 @@ def _build_value(value: Any) -> Any:
 
 
 def _check_value(name: str, value: Any) -> None:
-    """A switch, the scales above it, or a scale: a number, a ramp, or a function of one's own."""
-    if name == "switch":
-        check_number("guidance switch", value, *TIMESTEPS)
+    """A timestep, the scales above the switch, or a scale: a number, a ramp, or a function of one's own."""
+    if name in PLACES:
+        check_number(f"guidance {name}", value, *TIMESTEPS)
     elif name == "early":
         if value is not None and (not isinstance(value, tuple) or len(value) != 3):
             raise ValueError("guidance early must be three scales, of text, picture and voice.")
@@ -338,7 +353,7 @@ def _check_value(name: str, value: Any) -> None:
             _check_value("early scale", scale)
     elif type(value) in _RAMPS.values():
         for field in fields(value):
-            bounds = TIMESTEPS if field.name == "switch" else SCALES
+            bounds = TIMESTEPS if field.name in PLACES else SCALES
             check_number(f"guidance {name} {field.name}", getattr(value, field.name), *bounds)
     elif not callable(value):
         check_number(f"guidance {name}", value, *SCALES)
@@ -349,6 +364,8 @@ def _describe(item: Any, kind: str, classes: Mapping[str, type[Any]]) -> dict[st
     if classes.get(name) is not type(item):
         return {kind: "custom", "text": repr(item)}
     values = {field.name: _describe_value(getattr(item, field.name)) for field in fields(item)}
+    if not values.get("until", 1.0):  # as records say it that are older than `until`, and mean the same
+        del values["until"]
     return {kind: name, **values}
 
 

@@ -20,7 +20,6 @@ Source: HuMo released code (`generate.py::inference`), which refuses TI; here it
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,23 +33,21 @@ from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
 
-from humo.audio import encode_audio, window_audio
 from humo.dubbing.dub import dub
 from humo.focus import FaceMaskPredictor, MaskKeeper, check_masks
 from humo.guidance import Rule
 from humo.layers.decoding import OnFrames, decode_frames
 from humo.layers.loras import LoraLoader
-from humo.layers.step_caches import describe_cache
 from humo.media import Sound
-from humo.references import decode_latents, encode_black_video, encode_references, to_frames
-from humo.requests.call import Call, HuMoPipelineOutput, Picture, call_each, read_call
-from humo.requests.checks import Request, choose_window
-from humo.requests.continuing import Beginning, KnownArguments, tell_new
+from humo.references import decode_latents, to_frames
+from humo.requests.call import Call, HuMoPipelineOutput, Picture, call_each, made_by, model_name, read_call
+from humo.requests.checks import Request, choose_window, size_multiple
+from humo.requests.continuing import KnownArguments, tell_new
+from humo.requests.encoding import encode_known, encode_pictures, encode_sound, encode_text, encode_texts
 from humo.requests.noise import draw_video_noise
-from humo.requests.prompt_cache import PromptCache, encode_tokens
+from humo.requests.prompt_cache import PromptCache
 from humo.sampling import Conditions, StepState, denoise, join_conditions
-from humo.system.fast_form_config import SUFFIX
-from humo.timing import FRAMES_PER_LATENT, count_latents
+from humo.timing import FRAMES_PER_LATENT
 from humo.transformer import HuMoTransformer3DModel
 
 
@@ -266,21 +263,21 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
             ]
         finally:
             self.maybe_free_model_hooks()  # also when stopped: nothing stays on the GPU
-        settings = {"model": self.model_name}
-        if (cache := describe_cache(self.transformer)) is not None:
-            settings["cache"] = cache  # not the exact result
+        settings = made_by(self.model_name, self.transformer)
+        if loras := self.active_loras():
+            settings["loras"] = loras
         made = zip(calls, videos, latents.cpu().numpy(), strict=True)
         return [call.output(frames, one, settings) for call, frames, one in made]
 
     @property
     def model_name(self) -> str:
         """Name of the folder the model came from, never the whole path: settings travel with a video."""
-        return Path(self.name_or_path or "").name + SUFFIX * self.transformer.config.guidance_embeds
+        return model_name(self.name_or_path, self.transformer)
 
     @property
     def size_multiple(self) -> int:
         """Height and width must be multiples of this many pixels."""
-        return self.vae.config.scale_factor_spatial * self.transformer.config.patch_size[1]
+        return size_multiple(self)
 
     def encode_prompt(self, prompt: str, notes: list[str] | None = None, device: torch.device | None = None) -> Tensor:
         """Encode a prompt.
@@ -293,20 +290,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         Returns:
             Features padded with zeros, (1, max_sequence_length, c).
         """
-        length = self.config.max_sequence_length
-        prompt = " ".join(html.unescape(html.unescape(prompt)).split())  # twice, as released
-        tokens = self.tokenizer(prompt, truncation=True, max_length=length, padding="max_length", return_tensors="pt")
-        given = len(self.tokenizer(prompt, verbose=False).input_ids)
-        if notes is not None and given > length:
-            notes.append(f"The text has {given} tokens; the model reads the first {length}.")
-        device = device or self._execution_device
-
-        def encode() -> Tensor:
-            if self.text_encoder is None:
-                raise ValueError("The text encoder was released and knows no other text: load the pipeline again.")
-            return encode_tokens(self.text_encoder, tokens.input_ids.to(device), tokens.attention_mask.to(device))
-
-        return encode() if self.prompt_cache is None else self.prompt_cache.features(prompt, length, encode).to(device)
+        return encode_text(self, prompt, notes, device)
 
     def encode_conditions(
         self,
@@ -326,25 +310,13 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         Returns:
             Conditions for `humo.sampling.denoise`, batch size 1.
         """
-        transformer, device = self.transformer.config, self._execution_device
-        num_references = max(1, len(pictures))
-        num_latents = count_latents(request.num_frames) + num_references
+        device, num_frames = self._execution_device, request.num_frames
         size = request.height, request.width
-        windows = None
-        if waveform is not None:
-            features = encode_audio(waveform, self.feature_extractor, self.audio_encoder)
-            windows = window_audio(features, request.num_frames)
-            nulls = torch.zeros_like(windows[:1]).expand(num_references, -1, -1, -1)
-            windows = torch.cat([windows, nulls])[None].to(device)
-        references, black_video = None, None
-        if pictures:
-            references = encode_references(pictures, self.vae, *size, device)
-        if transformer.in_channels != transformer.out_channels:
-            black_video = encode_black_video(self.vae, num_latents, *size, self.config.black_level, device)
-        text = self.encode_prompt(request.prompt, notes, device)
-        is_distilled = transformer.guidance_embeds  # has no branch without text
-        negative_text = text if is_distilled else self.encode_prompt(request.negative_prompt, notes, device)
-        return Conditions(text, negative_text, windows, references, num_references, black_video)
+        references, num_references, black_video = encode_pictures(self, pictures, num_frames, size, device)
+        audio = encode_sound(self, waveform, num_frames, num_references, device)
+        negative_prompt = None if self.transformer.config.guidance_embeds else request.negative_prompt
+        text = encode_texts(self, request.prompt, negative_prompt, notes, device)
+        return Conditions(*text, audio, references, num_references, black_video)
 
     @torch.no_grad()
     def preview(self, clean_latents: Tensor) -> Image.Image:
@@ -367,7 +339,5 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
 
     def _encode_call(self, call: Call) -> Conditions:
         conditions = self.encode_conditions(call.read_request, call.pictures, call.heard, call.notes)
-        known = call.known
-        if isinstance(known, Beginning):
-            known = known.encode(call.request.num_frames, self.vae, self._execution_device)
+        known = encode_known(self, call.known, call.request.num_frames, self._execution_device)
         return conditions if known is None else replace(conditions, known=known)

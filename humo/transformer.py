@@ -4,7 +4,8 @@ Notable choices:
 
 - Everything that Wan has is diffusers' own code (attention, rotary embedding, time and text embedding, norms), in fewer
   operations (`humo.layers.block`, `humo.layers.self_attention`); added are the audio projection and the per-frame
-  audio attention (`humo.layers.audio_attention`) and the optional linear estimate of the velocity.
+  audio attention (`humo.layers.audio_attention`), and of ours, where the config asks for them, the linear estimate of
+  the velocity and the detail head.
 - References are not known here: they are ordinary latent frames at the end of time (see `humo.references`).
 - Precision is that of diffusers' Wan. In a 16-bit model the time embedding, the norms and what modulates them are
   computed in float32, but the embedding is rounded to the model's dtype on its way, and `time_proj` and `proj_out` run
@@ -27,7 +28,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -47,23 +48,11 @@ from torch import Tensor, nn
 from humo.layers.audio_attention import AudioProjection, FrameIndex, frame_mask
 from humo.layers.block import BlockOutput, HuMoTransformerBlock, modulated_norm
 from humo.layers.context_parallel import GatherTokens, check_tokens
+from humo.layers.detail.head import DetailHead
 from humo.layers.float8 import WeightsGuard
 from humo.layers.guidance_embedding import NUM_SCALARS, GuidanceEmbedding
-from humo.layers.key_value_cache import KeyValueMemory, key_values
+from humo.layers.key_value_cache import CompiledPass, KeyValueMemory, key_values
 from humo.layers.linear_velocity import add_linear_estimate
-
-
-class CompiledPass(Protocol):
-    """A pass as compiled code, from keys and values that are there already; `humo.loading.compiling` makes them."""
-
-    def fits(self, hidden_states: Tensor, timestep: Tensor, guidance: Tensor | None) -> bool:
-        """Whether it was made for these, and for the weights as they are now."""
-
-    def __call__(
-        self, hidden_states: Tensor, timestep: Tensor, memory: KeyValueMemory, guidance: Tensor | None
-    ) -> Tensor:
-        """The velocity, as `HuMoTransformer3DModel.forward` takes and gives it; the memory is full."""
-
 
 NUM_ATTENDED_BLOCKS = 4
 """Number of last blocks whose audio-attended states feed the focus head (paper sec. 3.3)."""
@@ -128,6 +117,9 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
             estimate of the velocity is added to the output (ours, see `humo.layers.linear_velocity`). None as
             published.
         estimate_gate: whether the network also says where that estimate holds; needs latent_std (ours).
+        detail_layers: blocks of the detail head; needs latent_std (ours, see `humo.layers.detail.head`). 0 for none.
+        detail_width: its channels.
+        detail_below: timestep below which it is run.
         guidance_embeds: whether the network is told the scales of guidance, as distilled ones are (ours, see
             `humo.layers.guidance_embedding`).
     """
@@ -175,6 +167,9 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
         latent_std: list[float] | None = None,
         estimate_gate: bool = False,
         guidance_embeds: bool = False,
+        detail_layers: int = 0,
+        detail_width: int = 160,
+        detail_below: float = 750.0,
     ) -> None:
         super().__init__()
         if patch_size[0] != 1:
@@ -183,8 +178,9 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
             raise ValueError(
                 f"latent_std has {len(latent_std)} values but out_channels is {out_channels}: give one each."
             )
-        if estimate_gate and latent_std is None:
-            raise ValueError("estimate_gate is on but latent_std is None: give the latents' standard deviations.")
+        for name, is_on in (("estimate_gate", estimate_gate), ("detail_layers", detail_layers)):
+            if is_on and latent_std is None:
+                raise ValueError(f"{name} is on but latent_std is None: give the latents' standard deviations.")
         dim = num_attention_heads * attention_head_dim
 
         # 1. Patches and positions
@@ -212,6 +208,11 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
         self.proj_out = nn.Linear(dim, (1 + estimate_gate) * out_channels * math.prod(patch_size))
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
         self.gather_tokens = GatherTokens()
+        self.detail_head = None
+        if detail_layers and latent_std is not None:
+            self.detail_head = DetailHead(
+                latent_std, (1 + estimate_gate) * out_channels, dim, patch_size[1], detail_width, detail_layers
+            )
 
         self.gradient_checkpointing = False
 
@@ -308,6 +309,9 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
         shift, scale = (self.scale_shift_table + temb.unsqueeze(1)).chunk(2, dim=1)
         hidden_states = modulated_norm(self.norm_out, hidden_states, scale, shift).type_as(text)
         sample = self._unpatchify(self._gather(self.proj_out(hidden_states), grid), grid)
+        if not torch.compiler.is_exporting() and self.needs_detail(timestep):
+            tokens, below = self._gather(hidden_states, grid), self.config.detail_below
+            sample = sample + self.detail_head(noisy, tokens, sample, temb, timestep, below)
         if self.config.latent_std is not None:
             sample = self.add_estimate(sample, noisy, timestep)
 
@@ -349,6 +353,10 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
         """(b, n, patch volume * c) -> (b, c, f, h, w)."""
         tokens = tokens.unflatten(2, (*self.config.patch_size, -1)).unflatten(1, tuple(grid))
         return tokens.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+    def needs_detail(self, timestep: Tensor) -> bool:
+        """Whether the detail head is run at these timesteps; compiled passes are without it."""
+        return self.detail_head is not None and bool((timestep < self.config.detail_below).any())
 
     def add_estimate(self, output: Tensor, noisy: Tensor, timestep: Tensor) -> Tensor:
         """The velocity from the network's output, whose second half is the gate if there is one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,6 +93,24 @@ def panels(
     drawn.get_layout_engine().set(rect=(beside / width, 0, 1 - beside / width, 1))
     for panel, colour in zip(drawn.axes, colours, strict=False):
         panel.title.set_color(colour)
+    return drawn
+
+
+def change_curves(films: Mapping[str, np.ndarray], shown: range, mark: int) -> Figure:
+    """A figure of how much each frame of some videos differs from the one before, with a line at one frame.
+
+    Args:
+        films: by name, each (f, height, width, 3) uint8.
+        shown: numbers of frames, from 1 on.
+        mark: number of the frame with the line.
+    """
+    drawn, axes = figure(7, 2.8)
+    for style, (name, frames) in zip(("-", "--", ":", "-."), films.items(), strict=False):
+        change = np.abs(np.diff(frames.astype(float), axis=0)).mean((1, 2, 3))
+        axes.plot(shown, change[shown.start - 1 : shown.stop - 1], style, label=name)
+    axes.axvline(mark, color="0.7", linewidth=1)
+    axes.set(xlabel="video frame", ylabel="change, levels of 255")
+    axes.legend()
     return drawn
 
 

@@ -17,7 +17,8 @@ import random
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from PIL import Image
 
 from humo.media import read_sound, write_video
 from humo.world.speech import Speech
+from notebooks.drawing import change_curves as change_curves
 from notebooks.drawing import figure as figure
 from notebooks.drawing import panels as panels
 from notebooks.drawing import png, sheet
@@ -75,6 +77,17 @@ def voices() -> dict[str, Speech]:
         name: Speech(read_sound(VOICES / f"{name}.wav").waveform, tuple(map(tuple, voice["phonemes"])))
         for name, voice in spoken.items()
     }
+
+
+@contextmanager
+def count_calls(network: torch.nn.Module) -> Iterator[list[None]]:
+    """Counts how often a network is asked, as the length of a list that grows until the block ends."""
+    calls: list[None] = []
+    hook = network.register_forward_hook(lambda *_: calls.append(None))
+    try:
+        yield calls
+    finally:
+        hook.remove()
 
 
 # 2. Predictions, checks, explorers

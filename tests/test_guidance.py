@@ -91,6 +91,19 @@ def test_paper_equals_equation_4() -> None:
     np.testing.assert_allclose(mix(adaptive(980)), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("has_image", [True, False])
+@pytest.mark.parametrize("has_audio", [True, False])
+def test_below_until_the_full_branch_is_all(has_image: bool, has_audio: bool) -> None:
+    full = {Branch(True, has_image, has_audio): 1.0}
+    for whole in (constant(3.0, 2.0, 4.0), paper(3.0, 2.0, 4.0, early=(5.0, 1.0, 1.0), switch=900)):
+        ending = dataclasses.replace(whole, until=600.0)
+        for timestep in (990, 700, 600):
+            assert ending(timestep, has_image, has_audio) == whole(timestep, has_image, has_audio)
+        assert ending(599.9, has_image, has_audio) == ending(0, has_image, has_audio) == full
+        assert ending.scales(599.9) == (1.0, 1.0, 1.0) and ending.scales(600) == whole.scales(600)
+        assert len(whole(0, has_image, has_audio)) > 1, "without it the guidance goes on to the end"
+
+
 def test_zero_weights_are_removed() -> None:
     assert set(published_17b(text=5.0, audio=5.0)(999)) == {Branch(True, True, True), Branch(image=True)}
     assert set(constant(1.0, 1.0, 1.0)(500)) == {Branch(True, True, True)}
@@ -118,7 +131,7 @@ def test_own_rules_are_described_for_people() -> None:
     [
         ({"rule": "cfg"}, "rule 'cfg' is unknown: use one of published_17b"),
         ({}, "rule None is unknown"),
-        ({"rule": "constant", "switch": 3}, "constant has no 'switch': it has text, image, audio"),
+        ({"rule": "constant", "switch": 3}, "constant has no 'switch': it has text, image, audio, until"),
         ({"rule": "constant", "text": {"ramp": "wave"}}, "ramp 'wave' is unknown"),
     ],
 )

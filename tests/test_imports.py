@@ -15,9 +15,9 @@ import pytest
 from project import ROOT
 
 ROOMS = (
-    "benchmarks", "evaluation", "finetuning", "training", "space", "checkpoints", "live", "shots", "loading", "explain",
-    "pipeline", "dubbing", "requests", "portrait", "wording", "world", "sampling", "transformer", "known",
-    "references", "layers", "focus", "guidance", "audio", "media", "system", "timing",
+    "benchmarks", "evaluation", "finetuning", "training", "doctor", "jobs", "space", "checkpoints", "live", "shots",
+    "loading", "explain", "modular", "pipeline", "dubbing", "requests", "portrait", "wording", "world", "sampling",
+    "transformer", "known", "references", "layers", "focus", "guidance", "audio", "media", "system", "assets", "timing",
 )  # fmt: skip
 """A room imports itself and those that follow."""
 MOST_FILES, MOST_ON_TOP = 15, 12

@@ -16,31 +16,17 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from tracked import ROOT, requirement_lines, tracked_files
 
 from humo.__main__ import main
 from humo.pipeline import HuMoPipeline
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 MIB = 2**20
 
 
-def tracked_files() -> list[Path]:
-    """Files under version control that exist; in an unpacked archive without git, every visible file."""
-    if not (ROOT / ".git").exists():
-        return [p for p in ROOT.rglob("*") if p.is_file() and not any(q.startswith(".") for q in p.parts)]
-    command = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [ROOT / name for name in names.split("\0") if name and (ROOT / name).is_file()]
-
-
 def code_blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
-
-
-def requirement_lines() -> list[str]:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
 
 
 def declared() -> dict[str, set[str]]:
@@ -65,7 +51,7 @@ def imported_packages(path: Path) -> set[str]:
 
 def test_the_first_block_is_two_lines_that_start_the_page_and_run_the_tests():
     start, test = code_blocks("bash")[0].splitlines()
-    assert start.endswith("python app.py") and "pip install -r requirements.txt" in start
+    assert start.endswith("pip install . && humo page")
     assert test.endswith("python -m pytest") and '".[test]"' in test
 
 
@@ -145,9 +131,9 @@ def test_what_the_layout_names_exists():
         assert (ROOT / path).exists(), f"the layout names {path}"
 
 
-def test_requirements_are_pinned_exactly_but_for_two():
+def test_requirements_are_pinned_exactly_but_for_three():
     loose = [line for line in requirement_lines() if not re.fullmatch(r"[\w-]+==[\w.]+", line)]
-    assert loose == ["torch>=2.8,<=2.13.0", "pillow>=11.3.0,<=12.3.0"]
+    assert loose == ["torch>=2.8,<=2.13.0", "pillow>=11.3.0,<=12.3.0", "pydantic>=2.12.5,<=2.14.4"]
 
 
 def test_a_plain_install_gets_the_newest_pillow():
@@ -169,7 +155,9 @@ def test_every_third_party_import_is_declared():
             continue
         allowed = base
         if "tests" in path.relative_to(ROOT).parts:
-            allowed = base | world | groups["test"] | groups["finetune"] | groups["moviepy"]
+            allowed = base | world | groups["test"] | groups["finetune"] | groups["moviepy"] | groups["gguf"]
+        elif "single_file" in path.parts:
+            allowed = base | groups["gguf"]
         elif "world" in path.parts:
             allowed = base | world
         elif {"dataset", "finetuning"} & set(path.parts):

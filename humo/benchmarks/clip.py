@@ -195,11 +195,11 @@ def world_rates(sizes: tuple[int, ...] = (128, 64), seconds: float = 2.0) -> dic
 
 
 @contextlib.contextmanager
-def serve_page(app: Path, timeout: float = 120.0) -> Iterator[tuple[str, float, subprocess.Popen[bytes]]]:
+def serve_page(app: Path | None = None, timeout: float = 120.0) -> Iterator[tuple[str, float, subprocess.Popen[bytes]]]:
     """The page's program, until the block ends.
 
     Args:
-        app: path of app.py.
+        app: path of a checkout's app.py; None for the page of this package.
         timeout: seconds after which to give up.
 
     Yields:
@@ -208,32 +208,33 @@ def serve_page(app: Path, timeout: float = 120.0) -> Iterator[tuple[str, float, 
     Raises:
         ValueError: if there is no such file, the program ends, or it does not answer in time.
     """
-    if not app.is_file():
-        raise ValueError(f"{app} does not exist: run the benchmark with --page from the project's folder.")
+    if app is not None and not app.is_file():
+        raise ValueError(f"{app} does not exist: give the app.py of a checkout.")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     start = time.perf_counter()
-    command = [sys.executable, str(app), "--port", address.rpartition(":")[2]]
+    told = ["-m", "humo", "page"] if app is None else [str(app)]
+    command = [sys.executable, *told, "--port", address.rpartition(":")[2]]
     program = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        yield address, _until_answered(app, address, program, start, timeout), program
+        yield address, _until_answered(address, program, start, timeout), program
     finally:
         program.terminate()
         program.wait()
 
 
-def _until_answered(app: Path, address: str, program: subprocess.Popen[bytes], start: float, timeout: float) -> float:
+def _until_answered(address: str, program: subprocess.Popen[bytes], start: float, timeout: float) -> float:
     while time.perf_counter() - start < timeout:
         if program.poll() is not None:
-            raise ValueError(f"{app.name} ended with code {program.returncode}: start it by hand to see.")
+            raise ValueError(f"The page ended with code {program.returncode}: start it by hand to see.")
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/", timeout=5):
             return time.perf_counter() - start
         time.sleep(0.1)
-    raise ValueError(f"{app.name} did not answer within {timeout:.0f} seconds: start it by hand to see why.")
+    raise ValueError(f"The page did not answer within {timeout:.0f} seconds: start it by hand to see why.")
 
 
-def page_start(app: Path, timeout: float = 120.0) -> float:
+def page_start(app: Path | None = None, timeout: float = 120.0) -> float:
     """Seconds from starting the page's program until it answers a browser; see `serve_page`."""
     with serve_page(app, timeout) as (_, seconds, _):
         return seconds

@@ -13,10 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from humo.system.command_line import check_file
 from humo.system.files import write_json
-
-PAGE = Path(__file__).parents[2] / "app.py"
-"""The page whose start is timed."""
 
 
 def benchmark(
@@ -71,15 +69,20 @@ def benchmark(
     json_path: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
 ) -> None:
     """Time every part of a generation with the page's defaults, or one step of a large model with random weights."""
+    for path in filter(None, (report, json_path)):
+        check_file(path)
     if table:
+        from humo.loading.file_table import file_table
         from humo.loading.memory import estimate_table
 
-        typer.echo(estimate_table(tflops))
+        typer.echo(f"{estimate_table(tflops)}\n\n{file_table()}")
+        if json_path is not None:
+            write_json(json_path, _estimates(tflops))
         return
     if report is not None:
         from humo.benchmarks.report import write_performance
 
-        typer.echo(write_performance(report, PAGE))
+        typer.echo(write_performance(report))
         return
     if against is not None:
         _measure_against(against, json_path)
@@ -110,6 +113,22 @@ def benchmark(
             result["float32"] = _compare_numbers(preset)
     if json_path is not None:
         write_json(json_path, result)
+
+
+def _estimates(tflops: float) -> list[dict[str, Any]]:
+    """The table as plain data: bytes, operations of a pass, and seconds of 50 steps."""
+    from humo.loading.estimates import estimate, sizes_of_preset
+    from humo.loading.memory import PRESETS, TABLE_SIZES
+
+    rows = []
+    for memory, plans in PRESETS.items():
+        for model, plan in plans.items():
+            for size in TABLE_SIZES:
+                each = estimate(sizes_of_preset(model), *size, plan)
+                shape = dict(zip(("height", "width", "frames"), size, strict=True))
+                told = {"peak": each.peak, "seconds": each.seconds(50, tflops), **asdict(each)}
+                rows.append({"model": model, "memory": memory, "how": plan.describe(), **shape, **told})
+    return rows
 
 
 def _measure_against(revision: str, json_path: Path | None) -> None:
@@ -185,7 +204,7 @@ def _measure_clip(
     if world:
         result["world"] = world_rates()
     if page:
-        result["page"] = page_start(PAGE)
+        result["page"] = page_start()
     if compare:
         from humo.benchmarks.ways import compare_ways, describe_ways, plain_numbers
         from humo.checkpoints import load

@@ -81,9 +81,7 @@ def plain_pass(
     return velocity
 
 
-def _plain_block(
-    block: Any, tokens: Tensor, text: Tensor, sound: Tensor, modulation: Tensor, turns: Tensor
-) -> Tensor:
+def _plain_block(block: Any, tokens: Tensor, text: Tensor, sound: Tensor, modulation: Tensor, turns: Tensor) -> Tensor:
     """One block on the float32 stream (b, n, d)."""
     shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (block.scale_shift_table.float() + modulation).chunk(6, dim=1)
     normed = _layer_norm(tokens, block.norm1) * (1 + scale_1) + shift_1

@@ -51,12 +51,11 @@ TRIED = """
 """What was tried and how it went, in words; the figures of what stayed are measured."""
 
 
-def write_performance(path: Path, page: Path) -> Path:
+def write_performance(path: Path) -> Path:
     """Measure mini in every way and write the report with its plot beside it.
 
     Args:
         path: of the report.
-        page: app.py, whose start is timed.
 
     Returns:
         The report.
@@ -89,7 +88,7 @@ def write_performance(path: Path, page: Path) -> Path:
         describe_profiles(profile_forms(pipes)),
         *_differences(pipes),
         "## A cold start",
-        f"From starting the page's program to its first answer: {page_start(page):.1f} s; the model is loaded after "
+        f"From starting the page's program to its first answer: {page_start():.1f} s; the model is loaded after "
         "that. Of a program that loads it first, by the package whose modules take the time:",
         describe_cold_start(measure_cold_start()),
         "## What makes it longer",

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from humo.dubbing.shape import Part, Shape
 from humo.media import check_video_path, read_sound, write_video
 from humo.media.video import check_target
-from humo.system.command_line import silence_libraries
+from humo.system.command_line import check_given, check_room, silence_libraries
 from humo.system.imports import quick_imports
 from humo.system.ranges import check_seed
 from humo.system.threads import adjust_threads, begin_threads
@@ -54,7 +54,9 @@ def dub_command(
     as_is: Annotated[bool, typer.Option("--as-is", help="Take any clip, also one that shows no drawn person.")] = False,
 ) -> None:
     """Give a clip another voice: within a region around the mouth it is made anew, all else stays as it is."""
-    check_video_path(out)
+    check_room(check_video_path(out).parent)
+    check_given(clip, "clip")
+    check_given(mask, "mask")
     if audio is None:
         raise ValueError("No voice is given: add --audio with a sound in which somebody says the new words.")
     if find is not None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from humo.system.command_line import check_folder
+from humo.system.imports import require
 from humo.system.threads import set_threads
 
 if TYPE_CHECKING:
@@ -68,11 +70,21 @@ def evaluate(
     dubs: Annotated[
         int | None, typer.Option(help="Measure so many dubs instead: held-out clips with another sentence.", min=2)
     ] = None,
+    outlines: Annotated[
+        int | None, typer.Option(help="Redraw so many held-out clips instead: how crisp are outlines?", min=2)
+    ] = None,
+    redraw_sigma: Annotated[
+        float, typer.Option(help="Of --outlines: noise level from which a clip is redrawn.", min=0, max=1)
+    ] = 0.6,
+    against: Annotated[
+        Path | None, typer.Option(help="Of --outlines: another model's folder; whose clips look more like renders?")
+    ] = None,
     bench: Annotated[
         Path | None, typer.Option(help="Measure as `python -m humo bench` does, for the published models.")
     ] = None,
 ) -> None:
     """Measure what a model can do on people, words and voices that it has never met, and write the report."""
+    check_folder(out)
     if bench is not None:
         from humo.evaluation.published.command import run_bench
 
@@ -81,6 +93,9 @@ def evaluate(
         typer.echo(str(run_bench(bench, out, preset=preset, steps=steps, guidance=guidance, tell=_tell)))
         return
     wanted = _read_modes(modes)
+    if against is not None and (outlines is None or not (against / "model_index.json").is_file()):
+        raise ValueError(f"--against is {against.name}: give a model's folder, and --outlines beside it.")
+    require("speech", "espeakng_loader", *(["pocketsphinx"] if voices is not None else []))
     found = _find_recordings(voices, recordings, music)
 
     from humo.system.dtypes import read_dtype
@@ -103,6 +118,9 @@ def evaluate(
         pipe, frames, steps, _read_guidance(guidance, pipe.config.default_guidance, scales), batch
     )
     out.mkdir(parents=True, exist_ok=True)
+    if outlines is not None:
+        _measure_outlines(pipe, out, outlines, seed, split, redraw_sigma, steps, batch, against)
+        return
     probe_settings = ProbeSettings() if probe_steps is None else ProbeSettings(steps=probe_steps)
     eyes = get_probes(probes or out / "probes", probe_settings, pipe.vae if probe_codec else None)
     typer.echo(probe_table(eyes.accuracy))
@@ -153,7 +171,7 @@ def _measure_takes(
     steps: int | None,
     batch: int,
 ) -> None:
-    from humo.evaluation.takes import TakeSettings, evaluate_takes, take_table
+    from humo.evaluation.known.takes import TakeSettings, evaluate_takes, take_table
     from humo.requests.continuing import OVERLAP, START_SIGMA
     from humo.system.files import write_json
 
@@ -175,13 +193,41 @@ def _measure_takes(
 def _measure_dubs(
     pipe: HuMoPipeline, eyes: Probes, out: Path, dubs: int, seed: int, split: str, steps: int | None, batch: int
 ) -> None:
-    from humo.evaluation.dubs import DubSettings, dub_table, evaluate_dubs
+    from humo.evaluation.known.dubs import DubSettings, dub_table, evaluate_dubs
     from humo.system.files import write_json
 
     settings = DubSettings(num_dubs=dubs, seed=seed, split=split, num_inference_steps=steps, batch_size=batch)
     report = evaluate_dubs(pipe, eyes, settings, sheet=out / "dubs.png")
     write_json(out / "dubs.json", report, indent=1)
     typer.echo(dub_table(report))
+
+
+def _measure_outlines(
+    pipe: HuMoPipeline,
+    out: Path,
+    clips: int,
+    seed: int,
+    split: str,
+    sigma: float,
+    steps: int | None,
+    batch: int,
+    against: Path | None,
+) -> None:
+    from humo.checkpoints import load
+    from humo.evaluation.forced_choice import choice_sentence, compare_models
+    from humo.evaluation.outlines import OutlineSettings, evaluate_outlines, outline_table
+    from humo.system.files import write_json
+
+    settings = OutlineSettings(
+        num_clips=clips, seed=seed, split=split, sigma=sigma, num_inference_steps=steps, batch_size=batch
+    )
+    other = None if against is None else load(against, dtype=pipe.transformer.dtype)
+    report = evaluate_outlines(pipe, settings, lambda sheet: sheet.save(out / "outlines.png"))
+    if other is not None:
+        report["choice"] = compare_models([other, pipe], settings)
+        typer.echo(choice_sentence(report["choice"]))
+    write_json(out / "outlines.json", report, indent=1)
+    typer.echo(outline_table(report))
 
 
 def _find_recordings(voices: str | None, folder: Path | None, music: Path | None) -> list[Recording] | None:

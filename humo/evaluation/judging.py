@@ -88,6 +88,38 @@ def _hits(cases: Sequence[Case], readings: Sequence[ProbeOutput], asked: Callabl
     ]
 
 
+def judge_each(
+    cases: Sequence[Case], readings: Sequence[ProbeOutput], mode: str, lag: int = 0
+) -> dict[str, np.ndarray]:
+    """Figures of single cases, so that two makers of the same cases can be compared case by case.
+
+    Args:
+        cases: what was asked for.
+        readings: of the generated videos.
+        mode: as of `judge`.
+        lag: frames by which all mouths are taken to be late, `judge_mouths`' "sync_lag" of one of the makers.
+
+    Returns:
+        By name one number a case, (cases,), NaN where a case does not ask: "text", the share that is read right of what
+        the caption names; with a picture "identity", the same of the person where the caption leaves them to the
+        picture; with a sound "sync", the correlation of the mouth's openness with the truth where somebody speaks.
+    """
+    figures = {"text": _shares(_hits(cases, readings, lambda case: case.named(mode)))}
+    if "I" in mode:
+        shown = _hits(cases, readings, lambda case: case.identity() if case.is_unnamed else ())
+        figures["identity"] = _shares(shown)
+    if "A" in mode:
+        spoken = [case.clip.openness.std() > metrics.MIN_SPREAD for case in cases]
+        pairs = zip(cases, readings, strict=True)
+        synced = [metrics.lagged_correlation(reading.openness, case.clip.openness, lag) for case, reading in pairs]
+        figures["sync"] = np.where(spoken, synced, np.nan)
+    return figures
+
+
+def _shares(hits: Hits) -> np.ndarray:
+    return np.array([metrics.share([each]) for each in hits])
+
+
 def judge_mouths(cases: Sequence[Case], readings: Sequence[ProbeOutput]) -> dict[str, Any]:
     """Lip sync of the cases in which somebody speaks, with both controls, for openness and width.
 

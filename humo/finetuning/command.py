@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from humo.system.command_line import check_folder
+from humo.system.imports import require
+
 _DEFAULTS = "Any further setting, as name=value; repeatable. humo/finetuning/settings.py has them all, with sources."
 
 
@@ -29,6 +32,8 @@ def finetune(
     cpu: Annotated[bool, typer.Option("--cpu", help="Compute on the CPU although there is a GPU.")] = False,
 ) -> None:
     """Trains one stage of the paper's recipe; under `accelerate launch` on several GPUs, with DDP or FSDP2."""
+    require("the log of a training", "tensorboard")
+    check_folder(out)
     from humo.finetuning.dataset.loader import PreparedDataset
     from humo.finetuning.loop import Finetuning
     from humo.finetuning.processes import make_accelerator

@@ -16,8 +16,8 @@ from humo.focus import FaceMaskPredictor
 from humo.layers.autoencoder import HuMoVideoCodec
 from humo.loading.published.conversion import find_converted
 from humo.loading.published.parts import BLACK_LEVEL
+from humo.loading.published.presets import PRESETS
 from humo.loading.published.shards import check_weights, read_json
-from humo.loading.published.sources import PRESETS
 from humo.references import encode_black_video
 from humo.transformer import NUM_ATTENDED_BLOCKS, HuMoTransformer3DModel
 

@@ -230,10 +230,13 @@ def _check_attention(transformer: ModelMixin, ring: int, device: torch.device) -
 
 
 def _backend(device: torch.device) -> str:
-    """Backends of the process group; where "cpu" is among them the lengths of shares do not wait for a GPU."""
+    """Backends of the process group; where "cpu" is among them the lengths of shares do not wait for a GPU.
+
+    diffusers 0.42.1 exchanges them on the accelerator that PyTorch was built for, also where there is none.
+    """
     if device.type == "cuda":
         return "cpu:gloo,cuda:nccl"
-    return "cpu:gloo" if torch.cuda.is_available() else "gloo"
+    return "gloo" if torch.accelerator.current_accelerator() is None else "cpu:gloo"
 
 
 def _number(device: torch.device) -> tuple[str, int]:

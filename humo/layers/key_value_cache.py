@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from diffusers.models.attention_dispatch import dispatch_attention_fn
@@ -91,6 +92,18 @@ class KeyValueMemory:
     def fill(self, text: list[Tensor], audio: list[Tensor]) -> None:
         """Keep what a pass has read, by block."""
         self.text[:], self.audio[:] = text, audio
+
+
+class CompiledPass(Protocol):
+    """A pass as compiled code, from keys and values that are there already; `humo.loading.compiling` makes them."""
+
+    def fits(self, hidden_states: Tensor, timestep: Tensor, guidance: Tensor | None) -> bool:
+        """Whether it was made for these, and for the weights as they are now."""
+
+    def __call__(
+        self, hidden_states: Tensor, timestep: Tensor, memory: KeyValueMemory, guidance: Tensor | None
+    ) -> Tensor:
+        """The velocity, as `humo.transformer.HuMoTransformer3DModel.forward` takes and gives it; the memory is full."""
 
 
 class ConditionMemory:

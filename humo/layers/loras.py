@@ -27,12 +27,14 @@ import torch
 import torch.nn.functional as F
 from diffusers.loaders import WanLoraLoaderMixin
 from diffusers.loaders.lora_base import _fetch_state_dict
+from diffusers.utils import get_adapter_name
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from humo.layers.float8 import check_can_be_saved, check_takes_lora, check_takes_sum
 from humo.layers.published_names import rename_published_layer
+from humo.system.digests import digest_file
 
 logger = logging.getLogger(__name__)
 _PREFIXES = ("base_model.model.", "diffusion_model.", "transformer.", "model.", "module.", "pipe.dit.", "dit.")
@@ -46,6 +48,8 @@ _KEY = re.compile(
 _OTHERS = re.compile(r"dora_scale|lora_magnitude_vector|lora_mid|lokr_|hada_|oft_|glora|\.(a1|a2|b1|b2)\.weight")
 """What DoRA, LoCon, LoKr, LoHa, OFT and GLoRA have."""
 _OTHER = "give a LoRA that was made for a model of this size"
+_TOLD = "_told_of_loras"
+"""Where a pipeline keeps what is known of its LoRAs, by adapter."""
 _FILES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 _OPTIONS = (
     *("weight_name", "use_safetensors", "local_files_only", "cache_dir", "force_download"),
@@ -80,6 +84,7 @@ class LoraLoader(WanLoraLoaderMixin):
         check_takes_lora(self.transformer)
         given, metadata = _fetch(pretrained_model_name_or_path_or_dict, kwargs)
         tensors = read_lora(given, self.transformer)
+        adapter_name = adapter_name or get_adapter_name(self.transformer)
         self.load_lora_into_transformer(
             tensors,
             transformer=self.transformer,
@@ -89,6 +94,27 @@ class LoraLoader(WanLoraLoaderMixin):
             low_cpu_mem_usage=False,  # so that each tensor takes the dtype of its layer
             hotswap=hotswap,
         )
+
+        told = {"name": adapter_name, "weight": 1.0} | _source_of(pretrained_model_name_or_path_or_dict)
+        self.__dict__.setdefault(_TOLD, {})[adapter_name] = told
+
+    def set_adapters(self, adapter_names: list[str] | str, adapter_weights: Any = None) -> None:
+        """Switch LoRAs on, and all others off; as diffusers' own, and it is remembered for `active_loras`."""
+        super().set_adapters(adapter_names, adapter_weights)
+        names = [adapter_names] if isinstance(adapter_names, str) else adapter_names
+        weights = adapter_weights if isinstance(adapter_weights, list) else [adapter_weights] * len(names)
+        for name, weight in zip(names, weights, strict=True):
+            self.__dict__[_TOLD][name]["weight"] = float(weight) if isinstance(weight, int | float) else 1.0
+
+    def active_loras(self) -> list[dict[str, Any]]:
+        """The LoRAs that count now, as plain data: name, weight, and the file's SHA-256 where it came from one.
+
+        A weight for each block (diffusers takes a dictionary) is not told: it reads as 1.
+        """
+        if not self.transformer._hf_peft_config_loaded:
+            return []
+        told = self.__dict__.get(_TOLD, {})
+        return [dict(told.get(name, {"name": name, "weight": 1.0})) for name in self.get_active_adapters()]
 
     def unfuse_lora(self, *args: Any, **kwargs: Any) -> None:
         """As diffusers' own, which does not ask the model.
@@ -117,6 +143,14 @@ def check_lora(source: str | Path | Mapping[str, Tensor]) -> None:
     """
     if not isinstance(source, Mapping) and Path(source).suffix in _FILES and not Path(source).is_file():
         raise ValueError(f"The LoRA {Path(source).name} does not exist: give the path of a file.")
+
+
+def _source_of(source: str | Path | Mapping[str, Tensor]) -> dict[str, Any]:
+    """Name and digest of a file; of a repository its name, of tensors nothing."""
+    if isinstance(source, Mapping):
+        return {}
+    path = Path(source)
+    return {"name": path.stem, "sha256": digest_file(path)} if path.is_file() else {"name": path.name}
 
 
 def read_lora(given: Mapping[str, Tensor], transformer: Any) -> dict[str, Tensor]:
@@ -218,6 +252,8 @@ def _read_layer(
     if "diff" in parts:
         pairs.append(_factors(_matrix(parts["diff"], name)))
     rows, columns = layer.weight.flatten(1).shape
+    if isinstance(layer, nn.Linear):  # whose weight may be the bytes of a quantised file
+        rows, columns = layer.out_features, layer.in_features
     if biases and not pairs:
         pairs.append((torch.zeros(1, columns), torch.zeros(rows, 1)))
     if not pairs:

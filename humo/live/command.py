@@ -34,13 +34,16 @@ def live(
     out: Annotated[Path | None, typer.Option(help="Also write what was seen and heard to this .mp4.")] = None,
 ) -> None:
     """Speak a sound to a live session at its own pace; tells pace, delay, underruns and memory as they go."""
-    from humo.checkpoints import load
-    from humo.live.session import LiveSession
-    from humo.media import check_video_path, read_sound, write_video
+    from humo.media import check_video_path, read_picture, read_sound, write_video
 
     if out is not None:
         check_video_path(out)
     sound = read_sound(audio)
+    if image is not None:
+        read_picture(image)
+    from humo.checkpoints import load  # after the cheap checks, for it takes seconds
+    from humo.live.session import LiveSession
+
     mono = sound.original.mean(1)
     session = LiveSession(load(preset, fast=True), prompt, image, rate=sound.rate, num_inference_steps=steps, seed=seed)
     session.open()

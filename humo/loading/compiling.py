@@ -75,7 +75,7 @@ class UnlikeCodeError(ValueError):
 
 @dataclass(slots=True)
 class FrozenPass:
-    """A compiled pass, `humo.transformer.CompiledPass`, and what it was made for.
+    """A compiled pass, `humo.layers.key_value_cache.CompiledPass`, and what it was made for.
 
     Attributes:
         run: the code.
@@ -101,6 +101,7 @@ class FrozenPass:
             and hidden_states.dtype == torch.float32
             and timestep.shape == (1,)
             and (guidance is None or len(guidance) == 1)
+            and not self.transformer.needs_detail(timestep)
             and not torch.is_grad_enabled()
             and self._state == _state_of(self.transformer)
         )
@@ -341,7 +342,7 @@ def _example(
     memory = KeyValueMemory()
     transformer._read_conditions(text, audio, memory)
     guidance = torch.tensor([[2.0, 2.0, 2.0, 0.1]]) if config.guidance_embeds else None
-    return hidden_states, torch.tensor([700.0]), memory, guidance
+    return hidden_states, torch.tensor([900.0]), memory, guidance  # above the detail head, which is not compiled
 
 
 def _state_of(transformer: HuMoTransformer3DModel) -> tuple[Any, ...]:
@@ -355,7 +356,7 @@ def _state_of(transformer: HuMoTransformer3DModel) -> tuple[Any, ...]:
             for each in (transformer.patch_embedding.weight, *weights)
         ),
         all(isinstance(each, KeyValueAttnProcessor) for each in processors),
-        transformer._hf_peft_config_loaded,
+        bool(transformer._hf_peft_config_loaded),  # None once a LoRA was taken out again
         transformer.num_shares,
     )
 

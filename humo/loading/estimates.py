@@ -2,7 +2,8 @@
 
 All figures are estimates; `python -m humo benchmark --preset 1.7B --random-weights` measures. GB are 10**9 bytes.
 
-- **Weights** are counted exactly: parameters times bytes, with what a plan of `humo.loading.memory` keeps on the GPU.
+- **Weights** are counted exactly: parameters times the bytes in which they are stored, quantised ones too, with what a
+  plan of `humo.loading.memory` keeps on the GPU.
 - **Operations** of a pass are counted exactly from the shapes, a multiplication and its addition as two (`pass_flops`).
 - **Activations** of a pass: most bytes alive at once in a block of our transformer, see `pass_bytes`.
 - **Video codec**: bytes alive at once per pixel of a frame, see `DECODE_BYTES_PER_PIXEL`.
@@ -24,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from humo.guidance import make_rule
-from humo.loading.published.sources import ENCODERS
+from humo.layers.float8 import is_quantised
+from humo.loading.published.presets import ENCODERS
 from humo.system.tables import markdown_table
 from humo.timing import count_latents
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b, humo_17b
@@ -46,12 +48,17 @@ ENCODE_BYTES_PER_PIXEL = 14_300
 """The same while it encodes."""
 TILE_PIXELS = 256 * 256
 """Of a tile of AutoencoderKLWan."""
+BFLOAT16 = 2.0
+"""Bytes of a parameter in 16 bits."""
+WIDENING_BYTES = (4, 10)
+"""Alive at once for each number of a quantised matrix while it is widened, of a byte each (Q8_0, float8) and of less (5
+for Q4_K, 10 for Q5_0): counted over the tensors of diffusers 0.42.1."""
 RESERVE = 1 * GB
 """For CUDA's own context, workspaces and fragmentation: an assumption."""
 ASSUMED_TFLOPS = 100.0
 """10**12 operations a second of a pass where nothing is known of the GPU: an assumption."""
-TYPICAL_TIMESTEP = 500.0
-"""Where passes are counted: below every switch, as most steps are."""
+TYPICAL_TIMESTEP = 800.0
+"""Where passes are counted: below every switch and above the end of guidance, as most steps are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +85,10 @@ class Sizes:
     """The model's own rule, as plain data."""
     size_multiple: int
     """Pixels of a token's side."""
+    block_bytes: float = BFLOAT16
+    """Bytes of a parameter of the blocks as they are stored; fewer than two where they came quantised."""
+    text_bytes: float = BFLOAT16
+    """The same of the text encoder, whose table of tokens is never quantised."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,6 +176,7 @@ def sizes_of_pipeline(pipeline: HuMoPipeline) -> Sizes:
     """Sizes of a loaded model; a text encoder that was released counts nothing."""
     transformer, text_encoder = pipeline.transformer, pipeline.text_encoder
     embedding = 0 if text_encoder is None else count_parameters(text_encoder.get_input_embeddings())
+    has_quantised_text = text_encoder is not None and is_quantised(text_encoder)
     return Sizes(
         name=f"{count_parameters(transformer) / GB:.3g} B parameters",
         config=transformer.config,
@@ -176,12 +188,19 @@ def sizes_of_pipeline(pipeline: HuMoPipeline) -> Sizes:
         vae=count_parameters(pipeline.vae),
         guidance=pipeline.config.default_guidance,
         size_multiple=pipeline.size_multiple,
+        block_bytes=_stored_bytes(transformer.blocks) if is_quantised(transformer) else BFLOAT16,
+        text_bytes=_stored_bytes(text_encoder) if has_quantised_text else BFLOAT16,
     )
 
 
+def _stored_bytes(module: torch.nn.Module) -> float:
+    """Bytes of a parameter as it is stored, on average."""
+    return sum(parameter.nbytes for parameter in module.parameters()) / count_parameters(module)
+
+
 def count_parameters(module: torch.nn.Module) -> int:
-    """Parameters of a module, shared ones once."""
-    return sum(parameter.numel() for parameter in module.parameters())
+    """Parameters of a module, shared ones once; of a quantised matrix its numbers."""
+    return sum(math.prod(getattr(parameter, "quant_shape", parameter.shape)) for parameter in module.parameters())
 
 
 def count_branches(guidance: Mapping[str, Any], has_image: bool = True, has_audio: bool = True) -> int:
@@ -195,7 +214,7 @@ def count_tokens(latent_frames: int, height: int, width: int, size_multiple: int
 
 
 def pass_flops(config: Mapping[str, Any], latent_frames: int, tokens: int, text_tokens: int = TEXT_TOKENS) -> int:
-    """Floating-point operations of one pass of one sample, those of norms and other cheap things left out.
+    """Floating-point operations of one pass of one sample, without cheap things and without `detail_flops`.
 
     Per block, with d channels: self-attention 8 n d^2 + 4 n^2 d; text 4 n d^2 + 4 t d^2 + 4 n t d; feed-forward
     4 n d f. Beside the blocks: patches, output, and the embeddings of text and time. And the sound, see `sound_flops`.
@@ -240,6 +259,28 @@ def sound_flops(config: Mapping[str, Any], latent_frames: int, tokens: int) -> i
     return config["num_layers"] * block + projection
 
 
+def detail_flops(config: Mapping[str, Any], tokens: int) -> int:
+    """What the detail head adds to a pass below the config's `detail_below`, floating-point operations.
+
+    With c channels, z of the latents, o of the output, d of the transformer and p places of the tokens:
+    2 p c (9 z + 2 o + d), 2 d^2 for the time, and per block 24 p c^2 + 6 d c.
+
+    Args:
+        config: the transformer's.
+        tokens: of the pass, those of references included.
+
+    Source: the shapes of `humo.layers.detail.head`; a test compares with PyTorch's own count.
+    """
+    if not config["detail_layers"]:
+        return 0
+    dim = config["num_attention_heads"] * config["attention_head_dim"]
+    width, square = config["detail_width"], math.prod(config["patch_size"])
+    latents, out = len(config["latent_std"]), (1 + config["estimate_gate"]) * config["out_channels"]
+    places = tokens * square
+    block = 24 * places * width**2 + 6 * dim * width
+    return config["detail_layers"] * block + 2 * places * width * (9 * latents + 2 * out + dim) + 2 * dim**2
+
+
 def pass_bytes(config: Mapping[str, Any], tokens: int, itemsize: int = 2) -> int:
     """Most bytes alive at once in a pass, beside the weights.
 
@@ -282,13 +323,13 @@ def estimate(sizes: Sizes, height: int, width: int, num_frames: int, plan: Plan,
     latent_frames = count_latents(num_frames) + max(1, call.num_images)
     tokens = count_tokens(latent_frames, height, width, sizes.size_multiple)
     transformer, streamed = _transformer_bytes(sizes, plan)
-    text, audio, vae = 2 * sizes.text_encoder, 4 * sizes.audio_encoder, 4 * sizes.vae
+    text, audio, vae = int(sizes.text_bytes * sizes.text_encoder), 4 * sizes.audio_encoder, 4 * sizes.vae
     turns, keeps_encoders = plan.model_offload, not (plan.model_offload or plan.offload_encoders)
     always = vae + (0 if turns or plan.offload_blocks else transformer) + (text + audio if keeps_encoders else 0)
     encoding = 0 if keeps_encoders else max(text, audio) if turns else 2 * sizes.text_embedding
     codec_in, codec_out = _codec_bytes(height, width, num_frames, plan.tile_vae)
     weights = always + (transformer if turns else streamed)
-    activations = pass_bytes(sizes.config, math.ceil(tokens / call.num_processes))
+    activations = pass_bytes(sizes.config, math.ceil(tokens / call.num_processes)) + _widened_bytes(sizes)
     host = 0 if keeps_encoders else text + audio + (transformer if turns or plan.offload_blocks else 0)
     return Estimate(
         tokens=tokens,
@@ -306,12 +347,21 @@ def estimate(sizes: Sizes, height: int, width: int, num_frames: int, plan: Plan,
 
 def _transformer_bytes(sizes: Sizes, plan: Plan) -> tuple[int, int]:
     """Bytes of the whole transformer, and those of it that are on the device at once where its blocks come in turn."""
-    stored = 1 if plan.layerwise_casting else 2
-    whole = stored * sizes.blocks + 2 * (sizes.transformer - sizes.blocks)
+    stored = 1 if plan.layerwise_casting and sizes.block_bytes == BFLOAT16 else sizes.block_bytes
+    blocks = int(stored * sizes.blocks)
+    whole = blocks + 2 * (sizes.transformer - sizes.blocks)
     if not plan.offload_blocks:
         return whole, 0
-    block = stored * sizes.blocks // sizes.config["num_layers"]
+    block = blocks // sizes.config["num_layers"]
     return whole, 2 * (sizes.transformer - sizes.blocks) + 2 * block  # one computes while the next one comes
+
+
+def _widened_bytes(sizes: Sizes) -> int:
+    """Bytes of the largest matrix while it is widened; none in 16 bits."""
+    dim = sizes.config["num_attention_heads"] * sizes.config["attention_head_dim"]
+    if sizes.block_bytes == BFLOAT16:
+        return 0
+    return WIDENING_BYTES[sizes.block_bytes < 1] * dim * sizes.config["ffn_dim"]
 
 
 def _codec_bytes(height: int, width: int, num_frames: int, tiled: bool) -> tuple[int, int]:

@@ -39,19 +39,20 @@ import torch
 from diffusers.hooks import apply_group_offloading
 from diffusers.models.modeling_utils import ModelMixin
 
+from humo.layers.float8 import is_quantised
 from humo.loading.estimates import (
     ASSUMED_TFLOPS,
+    BFLOAT16,
     GB,
     Call,
     Estimate,
     Sizes,
-    count_parameters,
     estimate,
     sizes_of_pipeline,
     sizes_of_preset,
     table,
 )
-from humo.loading.memory_presets import PRESETS, SMALL, Plan, fits, plan_for
+from humo.loading.memory_presets import PRESETS, QUANTISED, SMALL, Plan, fits, plan_for
 from humo.requests.prompt_cache import PromptCache
 from humo.system.fingerprint import fingerprint_text_encoder
 from humo.system.processor import has_bfloat16
@@ -69,6 +70,7 @@ __all__ = [
     "estimate_table",
     "place",
     "plan_for",
+    "plan_of",
     "stays_in_float32",
 ]
 
@@ -112,13 +114,33 @@ def place(pipeline: HuMoPipeline, device: torch.device | str, memory: str | None
             too small for the preset or the model.
     """
     device = torch.device(device)
-    num_parameters = count_parameters(pipeline.transformer)
-    plan = plan_for(memory, num_parameters)
-    if memory is not None and num_parameters >= SMALL and device.type == "cpu":
+    sizes = sizes_of_pipeline(pipeline)
+    plan = plan_of(memory, sizes)
+    if memory is not None and sizes.transformer >= SMALL and device.type == "cpu":
         raise ValueError(f"memory={memory!r} is about a GPU but the device is the CPU: leave it out, or use a GPU.")
     if device.type == "cuda":
         _check_room(pipeline, torch.cuda.mem_get_info(device)[1], memory)
     return apply_plan(pipeline, device, plan)
+
+
+def plan_of(memory: str | None, sizes: Sizes) -> Plan:
+    """The plan of a memory preset for a model as it is stored.
+
+    Args:
+        memory: as `plan_for` takes it.
+        sizes: of the model.
+
+    Returns:
+        That of `plan_for` for weights in 16 bits; for quantised ones the cheapest of `QUANTISED` with which 480x832
+        and 97 frames fit by the estimates, and where none does, the one that takes least.
+
+    Raises:
+        ValueError: as `plan_for`.
+    """
+    if memory not in PRESETS or sizes.transformer < SMALL or sizes.block_bytes == BFLOAT16:
+        return plan_for(memory, sizes.transformer)
+    most = int(memory.removesuffix("GB")) * GB
+    return next((plan for plan in QUANTISED if estimate(sizes, *TABLE_SIZES[0], plan).peak <= most), QUANTISED[-1])
 
 
 def _check_room(pipeline: HuMoPipeline, total: int, memory: str | None) -> None:
@@ -148,7 +170,7 @@ def apply_plan(pipeline: HuMoPipeline, device: torch.device | str, plan: Plan) -
     device = torch.device(device)
     if plan.cache_prompts and pipeline.text_encoder is not None:
         pipeline.prompt_cache = PromptCache(fingerprint_text_encoder(pipeline.text_encoder))
-    if plan.layerwise_casting:  # before the hooks that move the weights, so that they move the small ones
+    if plan.layerwise_casting and not is_quantised(pipeline.transformer):  # before hooks that move the weights
         pipeline.transformer.enable_layerwise_casting(
             storage_dtype=torch.float8_e4m3fn, compute_dtype=pipeline.transformer.dtype
         )
@@ -220,7 +242,7 @@ def estimate_run(
     sizes = _sizes(pipeline_or_preset)
     if sizes.transformer < SMALL:
         return None
-    plan = plan_for(memory, sizes.transformer)
+    plan = plan_of(memory, sizes)
     call = Call(num_images=num_images, has_audio=has_audio, guidance=guidance, num_processes=num_processes)
     figures = estimate(sizes, height, width, num_frames, plan, call)
     rate = ASSUMED_TFLOPS if tflops is None else tflops

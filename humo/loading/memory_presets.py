@@ -50,24 +50,31 @@ class Plan:
 
 _WHOLE = Plan()
 _TURNS = Plan(model_offload=True, cache_prompts=True)
+_TURNS_TILED = Plan(model_offload=True, tile_vae=True, cache_prompts=True)
+_ENCODERS_TILED = Plan(offload_encoders=True, tile_vae=True, cache_prompts=True)
 _BLOCKS = Plan(offload_encoders=True, offload_blocks=True, cache_prompts=True)
 _BLOCKS_TILED = Plan(offload_encoders=True, offload_blocks=True, tile_vae=True, cache_prompts=True)
 
 PRESETS: dict[str, dict[str, Plan]] = {
+    "6GB": {"1.7B": _BLOCKS_TILED},
     "8GB": {
         "1.7B": _BLOCKS_TILED,
         "17B": Plan(
             offload_encoders=True, offload_blocks=True, layerwise_casting=True, tile_vae=True, cache_prompts=True
         ),
     },
-    "12GB": {"1.7B": Plan(offload_encoders=True, tile_vae=True, cache_prompts=True), "17B": _BLOCKS_TILED},
-    "16GB": {"1.7B": Plan(model_offload=True, tile_vae=True, cache_prompts=True), "17B": _BLOCKS_TILED},
+    "10GB": {"1.7B": _ENCODERS_TILED, "17B": _BLOCKS_TILED},
+    "12GB": {"1.7B": _ENCODERS_TILED, "17B": _BLOCKS_TILED},
+    "16GB": {"1.7B": _TURNS_TILED, "17B": _BLOCKS_TILED},
     "24GB": {"1.7B": _TURNS, "17B": _BLOCKS},
     "48GB": {"1.7B": _WHOLE, "17B": _TURNS},
     "80GB": {"1.7B": _WHOLE, "17B": _WHOLE},
 }
 """Plan by memory and model; weights are bfloat16, the codec's float32. Chosen so that 480x832 with 97 frames fits by
 `humo.loading.estimates` (a test holds them to it), with the cheapest switches that do."""
+QUANTISED = (_WHOLE, _TURNS, _TURNS_TILED, _ENCODERS_TILED, _BLOCKS, _BLOCKS_TILED)
+"""Plans for a transformer that came quantised, the cheapest first: `humo.loading.memory.plan_of` takes the first that
+fits the weights as they are stored. Its blocks rest in few bits already, so none is cast."""
 
 
 def fits(preset: str, num_bytes: int) -> bool:
@@ -79,14 +86,17 @@ def plan_for(memory: str | None, num_parameters: int) -> Plan:
     """The plan of a memory preset.
 
     Args:
-        memory: "8GB", "12GB", "16GB", "24GB", "48GB" or "80GB"; None keeps everything on the device.
+        memory: "6GB", "8GB", "10GB", "12GB", "16GB", "24GB", "48GB" or "80GB"; None keeps everything on the device.
         num_parameters: of the transformer. A model as small as mini is always kept on the device.
 
     Raises:
-        ValueError: if there is no such preset.
+        ValueError: if there is no such preset, or it is too small for the model in 16 bits.
     """
     if memory is not None and memory not in PRESETS:
         raise ValueError(f"There is no memory preset {memory!r}: give {', '.join(PRESETS)}, or leave it out.")
     if memory is None or num_parameters < SMALL:
         return _WHOLE
-    return PRESETS[memory]["1.7B" if num_parameters < LARGE else "17B"]
+    plans = PRESETS[memory]
+    if num_parameters >= LARGE and "17B" not in plans:
+        raise ValueError(f"memory={memory!r} is too little for the 17B in 16 bits: give a quantised file, or 8GB.")
+    return plans["1.7B" if num_parameters < LARGE else "17B"]

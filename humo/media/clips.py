@@ -33,7 +33,7 @@ def to_moviepy(frames: np.ndarray, fps: float, audio: tuple[np.ndarray, int] | N
     try:
         from moviepy import VideoClip
     except ImportError:
-        raise ValueError('moviepy is not installed: run `pip install -e ".[moviepy]"`.') from None
+        raise ValueError("moviepy is not installed: run `pip install moviepy`.") from None
 
     def frame_at(second: float) -> np.ndarray:
         return frames[min(int(second * fps + _ROUNDING), len(frames) - 1)]

@@ -9,7 +9,8 @@ network misses voices under about -60 dBFS. It hears a beginning or an end about
 back by one. Speech begins where it is more likely than not and lasts until it is clearly less likely (the network's own
 thresholds). Loudness only corrects the edges, by up to a tenth of a second: silence is cut off from the speech, what
 sounds right before or after it belongs to it, and a short gap counts where it is calm. The hiss of an s may pass for no
-speech.
+speech. The package's own `get_speech_timestamps` does not do it alone: with it pauses move when a voice is softer, or a
+door slams, and sounds within words become pauses (its network is the same).
 
 Source: Silero VAD (https://github.com/snakers4/silero-vad, MIT), version 6.2.
 """

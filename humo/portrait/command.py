@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ def portrait(
     photograph: Annotated[Path, typer.Argument(help="A picture of a person.")],
     out: Annotated[Path | None, typer.Option(help="Where the drawing goes, a PNG; nowhere if not given.")] = None,
     size: Annotated[int, typer.Option(help="Side of the drawing in pixels.", min=16, max=4096)] = _SIDE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print plain data for programs.")] = False,
 ) -> None:
     """Read a photograph in the words of the drawn world, and draw the person as mini will see them."""
     from humo.portrait.drawing import draw_portrait
@@ -29,9 +31,15 @@ def portrait(
             f"{out.name} cannot be written: give a name that ends in .png, in a folder that exists and can be written."
         )
     seen = read_portrait(photograph)
-    typer.echo(tell(seen))
     if out is not None:
         draw_portrait(seen, size).save(out)
+    if as_json:
+        file = None if out is None else str(out)
+        read = {**seen.to_plain(), "faces": seen.others + 1, "caption": write_caption(seen), "file": file}
+        typer.echo(json.dumps(read, ensure_ascii=False))
+        return
+    typer.echo(tell(seen))
+    if out is not None:
         typer.echo(f"{out}: drawn, {size}x{size} pixels")
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from threading import Lock
 
 import cv2
 import numpy as np
 
-FOLDER = Path(__file__).resolve().parents[2] / "assets" / "face"
+from humo import assets
+
+FOLDER = assets.FOLDER / "face"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,17 +13,20 @@ from PIL import Image
 from humo.guidance import Rule, describe_rule, read_rule
 from humo.known import Known
 from humo.layers.context_parallel import draw_seed
+from humo.layers.step_caches import describe_cache
 from humo.media import Sound, read_picture, read_sound
 from humo.media.loudness import level_sound
-from humo.requests.checks import Request, check_request, choose_num_frames, fit_sound, make_request
+from humo.requests.checks import Request, check_request, choose_num_frames, fit_sound, make_request, size_multiple
 from humo.requests.continuing import Beginning, KnownArguments, hear_on, read_known
 from humo.requests.output import HuMoPipelineOutput as HuMoPipelineOutput
+from humo.system.fast_form_config import SUFFIX
 from humo.system.ranges import read_shift
 from humo.timing import FPS, FRAMES_PER_LATENT, count_frames, count_latents
 
 if TYPE_CHECKING:
     from humo.portrait import Portrait
     from humo.sampling import StepState
+    from humo.transformer import HuMoTransformer3DModel
 
 Picture = Union[Image.Image, str, Path, "Portrait"]
 """A reference; a `humo.portrait.Portrait` for models of drawn people."""
@@ -114,6 +117,17 @@ class Call:
         """What must be the same in calls that are made together: all but texts, seed, and what is seen and heard."""
         own = ("prompt", "negative_prompt", "seed", "portrait", "prompt_read", "audio_shift")
         return {name: value for name, value in self.settings.items() if name not in own}
+
+
+def model_name(folder: str | Path | None, transformer: HuMoTransformer3DModel) -> str:
+    """Name of the folder a model came from, never the whole path: settings travel with a video; and of its form."""
+    return Path(folder or "").name + SUFFIX * transformer.config.guidance_embeds
+
+
+def made_by(name: str, transformer: HuMoTransformer3DModel) -> dict[str, Any]:
+    """What a video's settings say of the model: its name, and a step cache, for it is not the exact result then."""
+    cache = describe_cache(transformer)
+    return {"model": name} if cache is None else {"model": name, "cache": cache}
 
 
 def call_each(*callbacks: Callable[[StepState], None] | None) -> Callable[[StepState], None]:
@@ -223,7 +237,7 @@ def read_call(
         width=width,
         num_inference_steps=num_inference_steps,
     )
-    check_request(request, config, pipe.size_multiple)
+    check_request(request, config, size_multiple(pipe))
     audio_shift = read_shift(audio_shift, audio is not None)
     stays = read_known(config, request, as_is, notes, **known)
     if negative_prompt and pipe.transformer.config.guidance_embeds:

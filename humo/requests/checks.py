@@ -72,6 +72,11 @@ def make_request(
     return Request(prompt=prompt, num_images=num_images, **filled)
 
 
+def size_multiple(pipe: Any) -> int:
+    """Height and width of a pipeline's videos must be multiples of this many pixels."""
+    return pipe.vae.config.scale_factor_spatial * pipe.transformer.config.patch_size[1]
+
+
 def check_request(request: Request, config: Any, size_multiple: int) -> None:
     """Refuse what cannot work.
 

@@ -99,6 +99,29 @@ def longest_shot(config: Mapping[str, Any]) -> int:
     return round_down(shortest)
 
 
+def cut_list(cuts: Sequence[Shot], texts: Sequence[str]) -> str:
+    """The shots as a table, and how many frames they are.
+
+    Args:
+        cuts: one or more.
+        texts: prompts; none, one for all, or one for each.
+
+    Raises:
+        ValueError: as of `prompt_of_each`.
+    """
+    each = prompt_of_each(texts or [""], len(cuts))
+    width = max(len("cut after it"), *(len(cut.note) for cut in cuts))
+    lines = [f"shot    start      end  frames  {'cut after it':<{width}}  prompt"]
+    for cut, text in zip(cuts, each, strict=True):
+        numbers = f"{cut.number:>4} {cut.start / FPS:>7.2f}s {cut.stop / FPS:>7.2f}s {cut.num_frames:>7}"
+        lines.append(f"{numbers}  {cut.note:<{width}}  {text}".rstrip())
+    made = sum(cut.num_frames_made for cut in cuts)
+    lines.append(
+        f"{len(cuts)} shots, {cuts[-1].stop} frames ({made} are made: each shot 4k+1), {cuts[-1].stop / FPS:.2f} s"
+    )
+    return "\n".join(lines)
+
+
 def prompt_of_each(prompts: str | Sequence[str], num_shots: int) -> list[str]:
     """One prompt a shot, from one for all or one for each.
 
@@ -204,7 +227,9 @@ def make_shots(
     heard = [cut_sound(sound, shot.start, shot.start - shot.overlap + shot.num_frames_made) for shot in shots]
     cache = describe_cache(pipe.transformer)
     model = fingerprint_generator(pipe.transformer, pipe.vae)
-    shared = {"model": model, "guidance": describe_rule(rule), "cache": cache}
+    shared: dict[str, Any] = {"model": model, "guidance": describe_rule(rule), "cache": cache}
+    if loras := pipe.active_loras():
+        shared["loras"] = loras  # of which the model tells the numbers, not how strongly they count
     arrays = [np.asarray(picture) for picture in pictures]
     prints = list[str]()
     for shot, request, part in zip(shots, requests, heard, strict=True):
@@ -220,6 +245,8 @@ def make_shots(
         settings["audio_shift"] = audio_shift
     if cache is not None:
         settings["cache"] = cache  # not the exact result
+    if loras:
+        settings["loras"] = loras
     if is_writer:
         store.begin(settings)
 

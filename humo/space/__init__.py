@@ -1,4 +1,5 @@
-"""The page behind `app.py`: page/ what is seen, jobs/ who makes it, links/ records, inspect/ views, deploy/ the Hub.
+"""The page: application/ what is placed and served, page/ what is seen, jobs/ who makes it, links/ records, inspect/
+views, mcp/ tools for assistants, deploy/ the Hub.
 
 May import checkpoints, loading, explain, the pipeline and what stands below it; no training and no evaluation.
 """

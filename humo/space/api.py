@@ -6,7 +6,7 @@ with the video and its settings; a client that goes away stops its job.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ import gradio as gr
 from gradio.data_classes import FileData
 
 from humo.space.jobs.admission import Admission
-from humo.space.jobs.job import Phase
+from humo.space.jobs.job import Job, Phase
 from humo.space.jobs.request import MODES, Defaults, VideoRequest, frames_for
 from humo.space.jobs.task import MakeVideo
 from humo.space.page.events.generating import follow, toasts
-from humo.system.ranges import short
+from humo.system.ranges import check_whole, short
 
 Answer = tuple[dict[str, Any] | None, dict[str, Any]]
 """The video once it is done, a `FileData` as a dictionary, and what is known: phase and step, at last all settings."""
@@ -48,25 +48,11 @@ def offer(admission: Admission, defaults: Defaults) -> None:
         more_images: list[FileData] | None = None,
     ) -> Iterator[Answer]:
         with toasts():
-            if seconds is not None:
-                seconds = admission.limits.check_seconds(seconds)
-            height, width = defaults.size
-            ask = VideoRequest(
-                prompt=prompt,
-                images=_pictures(image, more_images),
-                audio=None if audio is None else _path(audio, "audio"),
-                num_frames=None if seconds is None else frames_for(seconds, defaults.max_frames),
-                num_inference_steps=defaults.num_inference_steps if steps is None else steps,
-                guidance=defaults.guidance if guidance is None else guidance,
-                seed=seed,
-                height=height,
-                width=width,
-                as_is=as_is,
-                audio_shift=audio_shift,
-            )
-            if mode is not None:
-                _TITLES[mode].check(image, audio)
-            job = admission.start(request, ask, lambda: MakeVideo(ask, admission.manager.new_path("humo")))
+            given = {"prompt": prompt, "seconds": seconds, "seed": seed, "steps": steps, "guidance": guidance}
+            given |= {"as_is": as_is, "audio_shift": audio_shift}
+            images = _pictures(image, more_images)
+            sound = None if audio is None else _path(audio, "audio")
+            job = start_video(admission, defaults, request, mode, images, sound, given)
         for progress in follow(job):
             if progress.phase is Phase.DONE:
                 result = progress.result
@@ -138,6 +124,56 @@ def offer(admission: Admission, defaults: Defaults) -> None:
 
     for endpoint in (text_image, text_audio, text_image_audio, generate):
         gr.api(endpoint, concurrency_limit=None)
+
+
+def start_video(
+    admission: Admission,
+    defaults: Defaults,
+    visitor: gr.Request,
+    mode: str | None,
+    images: tuple[Path, ...],
+    audio: Path | None,
+    given: Mapping[str, Any],
+) -> Job:
+    """Start the job of a video that a program asks for.
+
+    Args:
+        admission: starts it.
+        defaults: what is taken where something is left out.
+        visitor: who asks.
+        mode: "TI", "TA" or "TIA", whose inputs must be there; None for any mix.
+        images: the first picture, and the others.
+        audio: the voice.
+        given: prompt; and seconds, seed, steps, guidance, as_is and audio_shift, each of which may be left out or None.
+
+    Raises:
+        ValueError: in one sentence, if something is missing or not allowed.
+    """
+    seconds = given.get("seconds")
+    if seconds is not None:
+        seconds = admission.limits.check_seconds(seconds)
+    own: dict[str, Any] = {"steps": defaults.num_inference_steps, "guidance": defaults.guidance}
+    own |= {"as_is": False, "audio_shift": 0}
+    if (steps := given.get("steps")) is not None:
+        check_whole("steps", steps, 1, admission.limits.steps)
+    told = own | {name: value for name, value in given.items() if value is not None}
+    height, width = defaults.size
+    ask = VideoRequest(
+        prompt=given["prompt"],
+        images=images,
+        audio=audio,
+        num_frames=None if seconds is None else frames_for(seconds, defaults.max_frames),
+        num_inference_steps=told["steps"],
+        guidance=told["guidance"],
+        seed=given.get("seed"),
+        height=height,
+        width=width,
+        as_is=told["as_is"],
+        audio_shift=told["audio_shift"],
+    )
+    if mode is not None:
+        _TITLES[mode].check(images or None, audio)
+    return admission.start(visitor, ask, lambda: MakeVideo(ask, admission.manager.new_path("humo")))
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from humo.assets import EXAMPLES
 from humo.space.jobs.request import MODES
 
-FOLDER = Path(__file__).parents[2] / "assets" / "examples"
+FOLDER = EXAMPLES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,6 +24,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from humo.space.jobs.limits import Limits
+from humo.space.mcp.address import MAX_CALL
+from humo.space.mcp.address import PATH as MCP
 from humo.space.page.events.generating import as_toast
 from humo.space.temporary import DiskQuota
 
@@ -127,7 +129,8 @@ def _refusal(request: Request) -> Response | None:
     length = request.headers.get("content-length", "")
     if not length.isdecimal() or "transfer-encoding" in request.headers:
         return _answer(411, "The request does not say how long it is: send it whole, with its Content-Length.")
-    most = MAX_UPLOAD if _is_upload(request) else MAX_BODY
+    is_call = _path(request).rstrip("/") == MCP
+    most = MAX_UPLOAD if _is_upload(request) else MAX_CALL if is_call else MAX_BODY
     if int(length[:20]) > most:
         return _answer(413, f"The request is too large: at most {most >> 20} MiB are taken here.")
     return None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from humo.loading.lora_files import LORAS, list_loras
 from humo.space.examples import FOLDER as EXAMPLES
 from humo.space.examples import Example, read_examples
 from humo.space.jobs.admission import Admission
@@ -35,6 +38,8 @@ class Backend:
     examples: list[Example]
     live: LiveHub | None = None
     """Who is live; None where nobody can be: without a fast form, or a device of this process's own."""
+    loras: Mapping[str, Path] = field(default_factory=dict)
+    """LoRAs that visitors may choose, by name."""
 
     @classmethod
     def open(
@@ -63,7 +68,9 @@ class Backend:
         admission = Admission(manager, limits, [folder, EXAMPLES])
         store = Stores(gallery, FolderStore(home.folder))
         live = _live(serving, manager, limits)
-        return cls(serving, admission, gallery, store, home, folder, read_examples(), live)
+        named = os.environ.get(LORAS, "").strip()
+        loras = list_loras(Path(named)) if named else {}
+        return cls(serving, admission, gallery, store, home, folder, read_examples(), live, loras)
 
 
 def _live(serving: ServedModel, manager: JobManager, limits: Limits) -> LiveHub | None:
@@ -81,7 +88,7 @@ def _on_ray(quota: DiskQuota) -> tuple[ServedModel, JobManager]:
     try:
         from humo.space.jobs.ray_serve import Workers
     except ImportError as error:
-        raise ValueError(f'--ray needs Ray ({error}): run `pip install -e ".[serve]"`.') from None
+        raise ValueError(f'--ray needs Ray ({error}): run `pip install "ray[serve]"`.') from None
     workers = Workers.connect()
     about = workers.about()
     serving = about.serving()

@@ -9,6 +9,7 @@ other modules; the package calls it before any library is imported. Ours.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -43,9 +44,19 @@ def is_writable(folder: Path) -> bool:
     """Whether files can be written in a folder, or it can be made; nothing is made here."""
     if folder.parts[:1] == ("~",):  # of a user whom the system does not know
         return False
-    folder = folder.absolute()
-    there = next(each for each in (folder, *folder.parents) if os.path.exists(each))
+    there = _existing(folder)
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that are free on the disk of a folder, which may be missing."""
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above that is there."""
+    folder = folder.absolute()
+    return next(each for each in (folder, *folder.parents) if os.path.exists(each))
 
 
 def compiled_folder() -> Path:

@@ -89,7 +89,8 @@ def fingerprint_components(pipe: Any, names: Iterable[str]) -> str:
 
 
 def fingerprint_generator(transformer: Any, vae: nn.Module) -> str:
-    """Of what makes frames, under any memory preset: the transformer's settings, first layer, norms, adapters, codec.
+    """Of what makes frames, under any memory preset: the transformer's settings, first layer, norms, detail head,
+    adapters, codec.
 
     Every training of ours changes norms (`humo.training.transformer.stages`, `humo.finetuning.model`), and memory
     presets leave them in full precision. LoRA adapters are noticed as long as they are not fused into the weights.
@@ -98,9 +99,12 @@ def fingerprint_generator(transformer: Any, vae: nn.Module) -> str:
         SHA-256 in hexadecimal digits.
     """
     watched = [transformer.patch_embedding.weight]
-    watched += [value for name, value in transformer.named_parameters() if "lora_" in name or "norm" in name]
+    kinds = ("lora_", "norm", "detail_head")
+    watched += [value for name, value in transformer.named_parameters() if any(kind in name for kind in kinds)]
     watched += list(vae.parameters())
     config = {key: value for key, value in transformer.config.items() if not key.startswith("_")}
+    if not config.get("detail_layers"):  # as shots say it that are older than the detail head
+        config = {key: value for key, value in config.items() if not key.startswith("detail_")}
     told = {"config": config, "class": type(transformer).__name__}
     return digest_data(told, (value.detach().flatten()[:64].bfloat16().float().cpu().numpy() for value in watched))
 

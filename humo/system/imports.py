@@ -1,4 +1,4 @@
-"""Importing large libraries without walking, again and again, over all that they have brought.
+"""Importing large libraries without walking, again and again, over all that they have brought; and asking for one.
 
 Python's garbage collector looks through every living object whenever their number has grown by a quarter. While
 hundreds of thousands of functions and classes are imported, that takes a fifth of the time and finds next to nothing;
@@ -11,9 +11,17 @@ import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 _YOUNG, _NEVER = 30_000, 1_000_000
 """New objects before the young ones are looked through; rounds before all are."""
+_DISTRIBUTIONS = {
+    "espeakng_loader": "espeakng-loader",
+    "hibari": "hibari-tts",
+    "silero_vad": "silero-vad",
+    "ray": '"ray[serve]"',
+}
+"""What is installed to import a module, where it is called otherwise."""
 _lock = threading.Lock()
 _usual: list[tuple[int, int, int]] = []
 """The thresholds from before, once for each thread that imports now."""
@@ -33,3 +41,19 @@ def quick_imports() -> Iterator[None]:
             usual = _usual.pop()
             if not _usual:
                 gc.set_threshold(*usual)
+
+
+def require(what: str, *modules: str) -> None:
+    """Refuse, before any work, what needs a package that is not there.
+
+    Args:
+        what: as the subject of a sentence with "needs", such as "speech".
+        modules: as they are imported; none of them is.
+
+    Raises:
+        ValueError: if some cannot be found; the sentence says what to install.
+    """
+    missing = [_DISTRIBUTIONS.get(name, name) for name in modules if find_spec(name) is None]
+    if missing:
+        packages = "package" if len(missing) == 1 else "packages"
+        raise ValueError(f"{what} needs the {packages} {' and '.join(missing)}: pip install {' '.join(missing)}")

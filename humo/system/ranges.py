@@ -98,6 +98,25 @@ def check_number(name: str, value: object, lowest: float, highest: float) -> Non
         raise ValueError(f"{name} is {short(value)}: it must be a number from {lowest:g} to {highest:g}.")
 
 
+def check_enlarge(height: int, width: int, enlarge: int) -> None:
+    """Refuse to enlarge pictures beyond the largest side.
+
+    Args:
+        height: pixels, of what is made.
+        width: pixels.
+        enlarge: whole number, 1 or more.
+
+    Raises:
+        ValueError: if they would be longer.
+    """
+    longest, most = max(height, width), MOST["height"]
+    if longest * enlarge > most:
+        raise ValueError(
+            f"--enlarge is {enlarge}, which makes {width}x{height} pixels more than {most:,} long: use at most "
+            f"{most // longest}."
+        )
+
+
 def short(value: object) -> str:
     """A value of anybody's on one line, so that a sentence stays a sentence."""
     try:

@@ -7,9 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 
+from humo.assets import MINI
+from humo.system.command_line import check_folder
+from humo.system.compiler import NO_COMPILER, find_compiler
+from humo.system.imports import require
 from humo.system.threads import set_threads
 from humo.timing import check_num_frames
 
@@ -24,6 +27,20 @@ train = typer.Typer(
 Folder = Annotated[Path, typer.Option(help="Folder of the whole training; each step keeps its own part in it.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Threads = Annotated[int, typer.Option(help="CPU threads; two trainings side by side run best with one each.")]
+ROOM = 1 << 30
+"""Bytes that must be free for a training's states and clips."""
+_SPEECH, _PHONES = "espeakng_loader", "pocketsphinx"
+
+
+def _begin(out: Path, *modules: str, threads: int | None = None) -> None:
+    """Refuse what lacks something before anything is drawn; then the same seed for every training."""
+    check_folder(out, ROOM)
+    require("this training", *modules)
+    if threads is not None:
+        import torch  # it takes seconds, and a wrong call is refused before
+
+        set_threads(threads)
+        torch.manual_seed(0)
 
 
 @train.command()
@@ -31,6 +48,7 @@ def autoencoder(
     out: Folder = Path("runs/mini"), steps: int = 6000, threads: Threads = 2, save_every: int = 100
 ) -> None:
     """Fits the autoencoder's principal components and trains its decoder."""
+    _begin(out, _SPEECH, threads=threads)
     from humo.layers.autoencoder import HuMoVideoCodec
     from humo.training.autoencoder.loop import train_autoencoder
     from humo.training.autoencoder.training import AutoencoderSettings, fit_components
@@ -40,8 +58,6 @@ def autoencoder(
         fit_components(model, settings)
         return model
 
-    set_threads(threads)
-    torch.manual_seed(0)
     settings = AutoencoderSettings(steps=steps)
     train_autoencoder(begin, out / "autoencoder", settings, save_every)
 
@@ -54,6 +70,7 @@ def data(
     shard: Annotated[int, typer.Option(help="Clips a file; with many workers, small files are there sooner.")] = 500,
 ) -> None:
     """Renders and encodes the training clips, in shards; the model may train on the first ones meanwhile."""
+    _begin(out, _SPEECH)
     from humo.training.transformer.data import DataSettings, write_shards
 
     settings = DataSettings(num_clips=clips, clips_per_shard=shard)
@@ -65,6 +82,7 @@ def data(
 @train.command()
 def audio_encoder(out: Folder = Path("runs/mini"), steps: int = 1500, threads: Threads = 2) -> None:
     """Trains the audio encoder to read mouth shapes from speech; a matter of minutes."""
+    _begin(out, _SPEECH, threads=threads)
     from humo.training.audio_encoder.training import (
         AudioEncoderSettings,
         MouthReader,
@@ -74,8 +92,6 @@ def audio_encoder(out: Folder = Path("runs/mini"), steps: int = 1500, threads: T
     )
     from humo.training.run import Run, machine_name
 
-    set_threads(threads)
-    torch.manual_seed(0)
     settings = AudioEncoderSettings(steps=steps)
     run = Run(out / "audio_encoder", steps)
     run.note_machine(0, machine_name("cpu"))
@@ -92,6 +108,7 @@ def audio_encoder(out: Folder = Path("runs/mini"), steps: int = 1500, threads: T
 @train.command()
 def text_encoder(out: Folder = Path("runs/mini"), steps: int = 800, threads: Threads = 2) -> None:
     """Trains the text encoder to read from a caption what it says; a matter of minutes."""
+    _begin(out, threads=threads)
     from humo.training.run import Run, machine_name
     from humo.training.text_encoder.model import make_text_encoder, make_tokenizer
     from humo.training.text_encoder.training import (
@@ -101,8 +118,6 @@ def text_encoder(out: Folder = Path("runs/mini"), steps: int = 800, threads: Thr
         train_text_encoder,
     )
 
-    set_threads(threads)
-    torch.manual_seed(0)
     run = Run(out / "text_encoder", steps)
     run.note_machine(0, machine_name("cpu"))
     tokenizer = make_tokenizer()
@@ -124,6 +139,9 @@ def transformer(
     further: Annotated[
         bool, typer.Option(help="A further round for a trained model, at a rate that rises anew.")
     ] = False,
+    detail: Annotated[
+        bool, typer.Option(help="A further round of the detail head alone, which a model without one is given.")
+    ] = False,
     threads: Threads = 2,
     device: Device = "cpu",
     tokens: Annotated[int, typer.Option(help="Tokens a step; a GPU takes 32000 and more.", min=32)] = 3000,
@@ -141,12 +159,16 @@ def transformer(
     sheet_every: Annotated[int, typer.Option(help="Steps between sample sheets; 0: none.", min=0)] = 600,
 ) -> None:
     """Trains transformer and focus head through the stages; writes a pipeline folder at the end."""
+    check_folder(out, ROOM)
+    require("its sample sheets", *([_SPEECH] if sheet_every else []))
+    if compile_blocks and device == "cpu" and find_compiler() is None:
+        raise ValueError(NO_COMPILER)
     from humo.training.transformer.loop import train_transformer
     from humo.training.transformer.rounds import LoopSettings
 
     set_threads(threads)
     settings = LoopSettings(
-        steps=None if minutes else steps, minutes=minutes, further=further, device=device, tokens=tokens,
+        steps=None if minutes else steps, minutes=minutes, further=further, detail=detail, device=device, tokens=tokens,
         learning_rate=learning_rate, audio_share=audio_share, layers=layers, processes=processes,
         compile=compile_blocks, save_every=save_every, sheet_every=sheet_every,
     )  # fmt: skip
@@ -174,6 +196,10 @@ def decoder(
     ] = 0.0,
 ) -> None:
     """Trains the decoder on what the transformer makes, and gives it to the trained pipeline."""
+    _begin(out, _SPEECH, threads=threads)
+    _need_pipeline(out)
+    import torch
+
     from humo.checkpoints import load
     from humo.training.autoencoder.loop import train_autoencoder
     from humo.training.autoencoder.training import deepen
@@ -181,10 +207,6 @@ def decoder(
     from humo.training.transformer.data import ClipData
     from humo.training.transformer.loop import load_audio_encoder
 
-    set_threads(threads)
-    torch.manual_seed(0)
-    if not (out / "pipeline").exists():
-        raise ValueError(f"{out} has no pipeline: run `python -m humo train transformer` or `train start` first.")
     check_num_frames(frames, "frames")
     if depths is not None and (out / "decoder" / "state.pt").exists():
         raise ValueError("depths are for the beginning of a training, and this one goes on: leave them out.")
@@ -215,23 +237,28 @@ def voices(
     save_every: int = 100,
 ) -> None:
     """Teaches the audio encoder to hear other voices than espeak-ng's, and gives it to the trained pipeline."""
+    _begin(out, _SPEECH, _PHONES, threads=threads)
+    _need_pipeline(out)
     from humo.training.audio_encoder.voices.data import write_sentences
     from humo.training.audio_encoder.voices.loop import SENTENCES, train_voices
 
-    set_threads(threads)
-    torch.manual_seed(0)
-    if not (out / "pipeline").exists():
-        raise ValueError(f"{out} has no pipeline: run `python -m humo train transformer` or `train start` first.")
     for path in write_sentences(out / "voices" / SENTENCES, sentences, workers):
         typer.echo(path.name, err=True)
     student = train_voices(out, None if minutes else steps, minutes, save_every)
     student.save_pretrained(out / "pipeline" / "audio_encoder")
 
 
+def _need_pipeline(out: Path) -> None:
+    if not (out / "pipeline").exists():
+        raise ValueError(f"{out} has no pipeline: run `python -m humo train transformer` or `train start` first.")
+
+
 @train.command()
 def start(
     out: Folder = Path("runs/mini"),
-    model_folder: Annotated[Path, typer.Option("--model", help="A published model.")] = Path("assets/humo-mini"),
+    model_folder: Annotated[
+        Path, typer.Option("--model", help="A published model.", show_default="the bundled one")
+    ] = MINI,
 ) -> None:
     """Lays a finished model out as a training, so that the steps above go on from it."""
     from humo.training.transformer.start import start_from

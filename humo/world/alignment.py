@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from humo.system.imports import require
 from humo.timing import SAMPLE_RATE
 from humo.world.speech import speak
 
@@ -111,10 +112,9 @@ def unknown_words(text: str) -> list[str]:
 
 
 def _model() -> Path:
-    try:
-        import pocketsphinx
-    except ImportError as error:
-        raise ValueError("alignment needs the package pocketsphinx: pip install pocketsphinx") from error
+    require("alignment", "pocketsphinx")
+    import pocketsphinx
+
     return Path(pocketsphinx.get_model_path()) / "en-us"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import resample_poly
 
+from humo.system.imports import require
 from humo.system.ranges import check_whole
 from humo.timing import SAMPLE_RATE
 
@@ -56,8 +57,7 @@ def speak_english(text: str, rate: int = PACE, seed: int = 0) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _voice() -> Any:
-    try:
-        from hibari import Hibari
-    except ImportError as error:
-        raise ValueError("this voice needs the package hibari-tts: pip install hibari-tts") from error
+    require("this voice", "hibari")
+    from hibari import Hibari
+
     return Hibari(threads=1)

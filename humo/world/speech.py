@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import resample_poly
 
+from humo.system.imports import require
 from humo.system.ranges import check_whole
 from humo.timing import SAMPLE_RATE
 
@@ -79,10 +80,9 @@ class _Synthesizer:
     """
 
     def __init__(self) -> None:
-        try:
-            import espeakng_loader
-        except ImportError as error:
-            raise ValueError("speech needs the package espeakng-loader: pip install espeakng-loader") from error
+        require("speech", "espeakng_loader")
+        import espeakng_loader
+
         self._library = ctypes.cdll.LoadLibrary(espeakng_loader.get_library_path())
         data = str(espeakng_loader.get_data_path()).encode()
         self._rate = self._library.espeak_Initialize(_SYNCHRONOUS, 200, data, _PHONEME_EVENTS | _NO_EXIT)

@@ -57,13 +57,13 @@ def _numbers() -> Iterator[Case]:
     junk = (0, -1, 51, 10**30, 1.5, True, False, "1", "", "one", [], [1], {}, {"a": 1}, "NaN")
     for value in junk:
         if value != "":
-            yield _value("steps", value, r"^Num_inference_steps is .*: choose a whole number from 1 to 50")
+            yield _value("steps", value, r"^Steps is .*: choose a whole number from 1 to 50")
     for value in (0, -1, 11, 1e9, 10**400, True, "1", [], [0.2], {}, "Infinity"):
         yield _value("seconds", value, r"^Seconds is .*: choose a number above 0, up to 10\.1")
     for value in (-1, 2**63, 10**100, 0.5, True, "7", [], [7], {}):
         yield _value("seed", value, r"^Seed is .*: choose a whole number from 0")
     for number in ("NaN", "Infinity", "-Infinity", "1e999", "-1e999"):
-        for name, says in (("steps", r"^Num_infer"), ("seconds", r"^Seconds is"), ("seed", r"^Seed is")):
+        for name, says in (("steps", r"^Steps is"), ("seconds", r"^Seconds is"), ("seed", r"^Seed is")):
             body = f'{{"prompt": "a woman", "{name}": {number}}}'.encode()
             yield Case(name=f"{name} = {number} in JSON", says=says, body=body)
     yield _value("seed", 2**63 - 1, None)
@@ -97,6 +97,8 @@ def _guidance() -> Iterator[Case]:
         {"rule": "paper", "early": [None] * 3},
         {"rule": "paper", "switch": -5},
         {"rule": "paper", "switch": "980"},
+        {"rule": "paper", "until": 1001},
+        {"rule": "constant", "until": None},
         {"rule": "constant", "text": {"ramp": "no such ramp", "early": 1.0, "late": 2.0}},
         {"rule": "constant", "text": {"ramp": "linear"}},
         {"rule": "constant", "text": {"ramp": {"ramp": "linear"}, "early": 1.0, "late": 2.0}},

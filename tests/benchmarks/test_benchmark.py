@@ -18,7 +18,6 @@ import torch
 from humo.__main__ import main
 from humo.benchmarks import clip as benchmark
 from humo.benchmarks.cold import describe_cold_start, measure_cold_start, read_import_times
-from humo.benchmarks.command import PAGE
 from humo.benchmarks.model import describe_model, measure_model, random_conditions, random_transformer
 from humo.benchmarks.plain import plain_pass, plain_step
 from humo.benchmarks.turns import Way, take_turns
@@ -113,10 +112,6 @@ def test_world_is_drawn():
     rates = benchmark.world_rates(sizes=(32,), seconds=0.05)
     assert list(rates) == ["32"] and rates["32"] > 0
     assert "world at 32 x 32" in benchmark.describe({"world": rates})
-
-
-def test_the_page_to_time_is_there():
-    assert PAGE.is_file()
 
 
 def test_page_that_cannot_start_is_told(tmp_path: Path):

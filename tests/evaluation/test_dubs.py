@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from humo.dubbing.region import Region
-from humo.evaluation.dubs import Dub, DubSettings, dub_table, edge_of, evaluate_dubs, judge_dubs, make_pairs
+from humo.evaluation.known.dubs import Dub, DubSettings, dub_table, edge_of, evaluate_dubs, judge_dubs, make_pairs
 from humo.evaluation.probes.networks import Probes
 
 SETTINGS = DubSettings(num_dubs=2, num_frames=25, num_inference_steps=1, batch_size=2)

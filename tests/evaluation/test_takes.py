@@ -13,8 +13,7 @@ import pytest
 import tiny
 import torch
 
-from humo.evaluation.probes.networks import Probes
-from humo.evaluation.takes import (
+from humo.evaluation.known.takes import (
     Made,
     TakeSettings,
     evaluate_takes,
@@ -24,6 +23,7 @@ from humo.evaluation.takes import (
     make_takes,
     take_table,
 )
+from humo.evaluation.probes.networks import Probes
 
 SETTINGS = TakeSettings(num_takes=2, seconds=1.0, overlap=5, num_inference_steps=1, batch_size=2)
 

@@ -247,7 +247,11 @@ def test_the_whole_way_from_recordings_to_a_report(folder: Path, tmp_path: Path)
     assert list(report) == ["modes", "voices"] and report["voices"]["by_voice"]["human"]["pieces"] == 2
     assert "| people, by telephone |" in page and "2 pieces of 33 frames of 2 people, from two friends" in page
     model = figures["settings"]["model"]
-    assert kept_voices(tmp_path, model) == {"voices": report["voices"]} and kept_voices(tmp_path, "other") == {}
+    assert kept_voices(tmp_path, model) == {"voices": report["voices"]}
+    kept = kept_voices(tmp_path, "other")["voices"]
+    assert kept == report["voices"] | {"earlier_weights": True}
+    for text in (voice_table, voices_in_words):
+        assert "Measured with earlier weights." in text(kept) and "earlier" not in text(report["voices"])
     assert kept_voices(tmp_path / "nowhere", model) == {}
 
 

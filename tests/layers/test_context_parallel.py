@@ -30,7 +30,7 @@ from humo.pipeline import HuMoPipeline
 from humo.sampling import Conditions, denoise, make_scheduler
 from humo.transformer import HuMoTransformer3DModel
 
-FORMS = {"1.7B": {"in_channels": 8, "latent_std": tiny.LATENT_STD}, "17B": {"in_channels": 20}}
+FORMS = {"1.7B": {"in_channels": 8, "latent_std": tiny.LATENT_STD, "detail_layers": 1}, "17B": {"in_channels": 20}}
 GRIDS = {"odd": (3, 6, 6), "frames that do not divide": (3, 4, 4), "even": (4, 4, 6)}
 """Latent frames (the last a reference), rows, columns: 27 tokens, 12 in three frames, 24 in four."""
 Results = dict[str, Any]
@@ -58,6 +58,8 @@ def split_transformer(form: str, split: dict[str, int] | None) -> HuMoTransforme
     """The same tiny model in every process, its tokens split or whole."""
     torch.manual_seed(0)
     model = tiny.transformer(**FORMS[form])
+    if model.detail_head is not None:
+        torch.nn.init.normal_(model.detail_head.out.weight)
     if split:
         parallel.split_tokens(model, **split, device_type="cpu")
     return model
@@ -125,7 +127,7 @@ def make_in_two() -> Results:
 
 def make_in_four() -> Results:
     """What each of four processes does."""
-    dist.init_process_group("gloo")
+    dist.init_process_group(parallel._backend(torch.device("cpu")))
     both = {"ulysses": 2, "ring": 2}
     results: Results = {}
     for form in FORMS:

@@ -147,6 +147,29 @@ def test_panels_put_pictures_in_their_places():
     assert len(lesson.panels([[wide]]).axes) == 1
 
 
+def test_change_curves_show_what_changes_where():
+    still = np.zeros((12, 4, 4, 3), np.uint8)
+    jump = still.copy()
+    jump[7:] = 30
+    axes = lesson.change_curves({"still": still, "jump": jump}, range(3, 12), 7).axes[0]
+    flat, peak, line = axes.lines
+    assert flat.get_ydata().max() == 0 and peak.get_xdata()[peak.get_ydata().argmax()] == 7 == line.get_xdata()[0]
+    assert peak.get_ydata().tolist() == [0, 0, 0, 0, 30, 0, 0, 0, 0]
+    assert flat.get_linestyle() != peak.get_linestyle() and [t.get_text() for t in axes.get_legend().texts] == [
+        "still",
+        "jump",
+    ]
+
+
+def test_calls_are_counted_until_the_block_ends():
+    network = torch.nn.Linear(2, 2)
+    with pytest.raises(KeyError), lesson.count_calls(network) as calls:
+        network(network(torch.zeros(1, 2)))
+        raise KeyError
+    network(torch.zeros(1, 2))
+    assert len(calls) == 2
+
+
 @pytest.mark.parametrize("shape", [(20, 80), (20, 20), (40, 20)])
 def test_the_words_beside_panels_are_not_cut_off(shape: tuple[int, int]):
     rows = [[np.zeros((*shape, 3), np.uint8)]] * 4

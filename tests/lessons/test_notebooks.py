@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ import notebook_runner as runner  # noqa: E402
 
 from humo.world.clips import speak_plan  # noqa: E402
 from humo.world.examples import PORTRAITS  # noqa: E402
+from notebooks.badges import colab_link, fetch_line, read_setting  # noqa: E402
 
 LESSONS = runner.lessons()
 README = runner.FOLDER / "README.md"
@@ -39,6 +41,8 @@ NAMES = [
     "07_training",
     "08_generate",
     "09_what_is_known_stays",
+    "10_few_steps",
+    "11_measuring",
 ]
 
 
@@ -104,16 +108,18 @@ def test_the_phonemes_of_the_bundled_voices_are_true():
 
 # 2. The harness itself, on a small lesson that keeps to the form
 
-VERSION = notebook_lint.version()
 TITLE = f"""# 09 · A small lesson
 
-[![Open in Colab](badge.svg)]({notebook_lint.COLAB.format(version=VERSION, name="09_small")})
+{colab_link("09_small", read_setting())} ![a strip](strip.svg)
 
 - one
 - two
 - three
 
 Takes 5 minutes. [1](#1.-One) [2](#1.-One) [3](#1.-One) [4](#Sources) [5](#What-we-left-out)"""
+SETUP = f"""if "google.colab" in str(get_ipython()):
+{fetch_line(read_setting())}
+__import__("sys").path.insert(0, "..")"""
 BEGIN = """import humo.explain.figures
 from notebooks.lesson import begin, check, explore, quiz, show
 from PIL import Image
@@ -156,14 +162,15 @@ def small_lesson() -> NotebookNode:
     code, text = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
     cells = [
         text(TITLE),
-        code("import sys\n\nsys.path.insert(0, '..')", metadata={"tags": ["setup"]}),
+        code(SETUP, metadata={"tags": ["setup"]}),
         code(BEGIN),
         code("size = 4", metadata={"tags": ["parameters"]}),
         text("## 1. One"),
         code(STEP),
-        text("### Exercise\n\n●○○, 5 minutes"),
+        text("### Exercise: twice\n\n*Difficulty ●○○ · about 5 minutes*\n\nWrite it."),
         code(EXERCISE, metadata={"tags": ["exercise"]}),
         text(SOLUTION, metadata={"tags": ["solution"]}),
+        text("## Open problems\n\n1. Try `python -m humo evaluate`.\n\n2. Try `humo.guidance.paper`\nor not."),
         text("## What we left out\n\n## Sources"),
     ]
     return nbformat.v4.new_notebook(cells=cells, metadata={"humo": {"fast": {"size": 2}}})
@@ -199,9 +206,25 @@ def test_a_solution_may_bring_its_own_helper_and_replaces_only_what_it_defines()
     assert "def test(function)" in source and source.endswith('check(double, test, "Add it to itself.")')
 
 
+def test_a_lesson_answers_for_the_records_that_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shutil.copytree(runner.MODEL, tmp_path / "model")
+    monkeypatch.setattr(runner, "MODEL", tmp_path / "model")
+    plain, reading, fast = (
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        for source in ('humo.load("mini")', 'read(MINI / "report.json")', 'humo.load("mini", fast=True)')
+    )
+    before = [runner.hash_of_model(each) for each in (plain, reading, fast)]
+    (tmp_path / "model" / "report.json").write_text("{}")
+    after = [runner.hash_of_model(each) for each in (plain, reading, fast)]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, True]
+    (tmp_path / "model" / "fast" / "adapter.safetensors").write_bytes(b"another")
+    last = [runner.hash_of_model(each) for each in (plain, reading, fast)]
+    assert [one == other for one, other in zip(after, last, strict=True)] == [True, True, False]
+
+
 def test_outputs_are_stored_without_what_changes(executed: runner.Run, tmp_path: Path):
     stored = runner.stripped(executed.notebook)
-    stored.metadata["humo"].update(sources=runner.hash_of_sources(stored), model=runner.hash_of_model())
+    stored.metadata["humo"].update(sources=runner.hash_of_sources(stored), model=runner.hash_of_model(stored))
     assert notebook_lint.lint_outputs(save(stored, tmp_path)) == []
     before = notebook_lint.lint_outputs(save(executed.notebook, tmp_path))
     assert any("widget" in sentence for sentence in before) and any("older" in sentence for sentence in before)
@@ -230,16 +253,17 @@ def untag(number: int, *kept: str) -> Callable[[NotebookNode], None]:
 FAULTS = [
     (edit(4, "## 1. One", "# 1. One"), "one heading of level 1"),
     (edit(6, "###", "####"), "skips a level"),
-    (edit(9, "## Sources", ""), "'Sources' is missing"),
+    (edit(10, "## Sources", ""), "'Sources' is missing"),
     (edit(0, "# 09 ·", "# Lesson 9:"), "must begin with '# 09 · '"),
-    (edit(0, "09_small.ipynb", "08_small.ipynb"), "Colab badge"),
+    (edit(0, "Colab", "Kaggle"), "run python -m notebooks.badges"),
+    (edit(1, "    !", "    pass  # !"), "the tag 'setup' must have '    !"),
     (edit(0, "[5](#What-we-left-out)", ""), "no table of contents"),
     (edit(0, "(#Sources)", "(#Source)"), "leads to #Source, which is no heading"),
     (edit(0, "- three", ""), "will be able to do"),
     (edit(0, "5 minutes", "a while"), "how many minutes"),
-    (edit(0, "![Open in Colab]", "![]"), "no alt text"),
-    (edit(9, "## Sources", "## Sources\n\n[here](../README.md)"), "'here' does not say where"),
-    (edit(9, "## Sources", "## Sources\n\n[the code](../nowhere.py)"), "../nowhere.py leads nowhere"),
+    (edit(0, "![a strip]", "![]"), "no alt text"),
+    (edit(10, "## Sources", "## Sources\n\n[here](../README.md)"), "'here' does not say where"),
+    (edit(10, "## Sources", "## Sources\n\n[the code](../nowhere.py)"), "../nowhere.py leads nowhere"),
     (edit(5, "assert size < 9", "\n" * 30), "lines of code, more than 25"),
     (edit(5, "How many now?", "How many now? " * 9), "characters, more than 88"),
     (edit(5, "assert size < 9", "class Toy: ..."), "defines the class Toy"),
@@ -249,12 +273,20 @@ FAULTS = [
     (untag(4, "hidden"), "'hidden' is unknown"),
     (untag(3), "must have the tag 'parameters', not 0"),
     (untag(1), "must have the tag 'setup'"),
-    (edit(1, "\n\n", "\n\n\n\n\n"), "must have at most 4 lines"),
+    (edit(1, "\n", "\n\n\n"), "must have at most 4 lines"),
     (untag(8), "followed by its solution"),
     (edit(8, "<details>", ""), "must be a fold"),
     (edit(7, "check(double,", "print(double,"), "must call check once"),
     (edit(7, "check(double,", "Image = 8\n\n\ncheck(double,"), "cell 7 changes Image, which cell 5 draws with"),
-    (edit(6, "●○○, ", ""), "difficulty"),
+    (edit(6, "●○○", "○○○"), "directly under it"),
+    (edit(6, "\n\n*Diff", "\n\nWrite it.\n\n*Diff"), "directly under it"),
+    (edit(6, "about 5", "5"), "directly under it"),
+    (edit(9, "## Open", "## Closed"), "two numbered items"),
+    (edit(9, "2. Try", "Try"), "two numbered items"),
+    (edit(9, "\nor not", "\n\n3. or not"), "two numbered items"),
+    (edit(9, "`humo.guidance.paper`", "it"), "names nothing to try it with"),
+    (edit(9, "humo.guidance.paper", "humo.guidance.papers"), "names humo.guidance.papers, which there is not"),
+    (edit(9, "humo evaluate", "humo evaluates"), "names the command 'evaluates', which there is not"),
     (edit(5, "quiz(", "print("), "quiz( is used 0 times, less than 2"),
     (edit(5, "explore(", "print("), "explore( is used 0 times, less than 1"),
     (edit(4, "## 1. One", "## 1. One\n\nSee /home" + "/me/x."), "folder of one machine"),
@@ -271,7 +303,7 @@ def test_every_rule_of_form_is_told(change: Callable, sentence: str, tmp_path: P
 # 3. All of them
 
 
-def test_all_nine_exist():
+def test_all_of_them_exist():
     assert [path.stem for path in LESSONS] == NAMES
 
 

@@ -18,13 +18,14 @@ from safetensors.torch import load_file, save_file
 import humo
 from humo.__main__ import main
 from humo.checkpoints import load_published_transformer
-from humo.loading.published.conversion import EXTRA, convert
+from humo.loading.published.conversion import convert
+from humo.loading.published.matching import EXTRA
 from humo.loading.published.parts import NEGATIVE_PROMPT
-from humo.loading.published.sources import find_sources, get_preset
+from humo.loading.published.presets import get_preset
+from humo.loading.published.sources import find_sources
 from humo.pipeline import HuMoPipeline
 
-PRESETS = ["1.7B", "17B"]
-SHARD = 200_000
+PRESETS, SHARD = ["1.7B", "17B"], 200_000
 
 
 @pytest.fixture(scope="module")

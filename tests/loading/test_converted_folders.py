@@ -17,8 +17,10 @@ from safetensors.torch import load_file
 
 import humo
 from humo.checkpoints import load_published_transformer
-from humo.loading.published.conversion import LOCK, convert, converted_folder, find_converted, match_transformer
-from humo.loading.published.sources import PRESETS, find_sources, get_preset
+from humo.loading.published.conversion import LOCK, convert, converted_folder, find_converted
+from humo.loading.published.matching import match_transformer
+from humo.loading.published.presets import PRESETS, get_preset
+from humo.loading.published.sources import find_sources
 
 PRESET = replace(get_preset("1.7B"), num_parameters={"transformer": 1_000_000})
 """Whose files are tiny, and so is the memory that they take."""

@@ -5,23 +5,33 @@ Run: python -m pytest tests/loading/test_estimates.py
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import gguf
+import numpy as np
 import pytest
 import tiny
 import torch
+import weight_files
 from diffusers import AutoencoderKLWan
+from diffusers.quantizers.gguf.utils import GGUFLinear, GGUFParameter
 from live_tensors import peak_tensor_bytes
+from project import ROOT
 from transformers import UMT5Config, UMT5EncoderModel, WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from humo.benchmarks.instruments import count_flops
 from humo.benchmarks.wan import wan_of
+from humo.checkpoints import load_transformer_file
 from humo.loading import estimates, memory
 from humo.loading.estimates import Call, estimate
+from humo.loading.file_table import BITS, MEMORY, file_table
 from humo.loading.memory import estimate_run
 from humo.loading.memory_presets import PRESETS, Plan
-from humo.loading.published.sources import ENCODERS
+from humo.loading.published.presets import ENCODERS
 from humo.pipeline import HuMoPipeline
 from humo.sampling import StepState
+from humo.training.transformer.model import add_detail_head
 
 SIZES = (480, 832, 97)
 
@@ -45,6 +55,21 @@ def test_operations_are_those_that_pytorch_counts(changes: dict):
     wan = wan_of(model)
     without = count_flops(lambda: wan(*inputs[:3]))
     assert estimates.sound_flops(config, frames, tokens) == counted - without
+
+
+def test_operations_of_the_detail_head_are_those_that_pytorch_counts():
+    plain = tiny.transformer(latent_std=tiny.LATENT_STD, estimate_gate=True)
+    grown = add_detail_head(plain, 2)
+    frames, height, width = 3, 8, 6
+    inputs = (
+        torch.randn(1, grown.config.in_channels, frames, height, width),
+        torch.full((1,), 500.0),
+        torch.randn(1, 12, grown.config.text_dim),
+        torch.randn(1, frames, grown.config.audio_window, grown.config.audio_bands, grown.config.audio_channels),
+    )
+    added = count_flops(lambda: grown(*inputs)) - count_flops(lambda: plain(*inputs))
+    assert estimates.detail_flops(grown.config, frames * height * width // 4) == added > 0
+    assert estimates.detail_flops(plain.config, 36) == 0
 
 
 @pytest.mark.parametrize("ffn_dim", [256, 1024])
@@ -160,6 +185,38 @@ def test_processes_share_the_passes_and_nothing_else():
 
 def test_table_has_a_line_for_each_preset_and_model():
     lines = memory.estimate_table(200.0).splitlines()
-    assert len(lines) == 2 + 2 * len(PRESETS) + 2
+    assert len(lines) == 2 + sum(map(len, PRESETS.values())) + 2
     assert len({line.count("|") for line in lines[:-2]}) == 1
     assert "at 200 TFLOP/s" in lines[-1]
+
+
+def test_a_quantised_pipeline_is_counted_as_it_is_stored(tmp_path: Path):
+    pipe = tiny.pipeline("17B")
+    model = weight_files.transformer()
+    tensors = weight_files.published_state_dict(model)
+    weight_files.write_gguf(tmp_path / "model.gguf", tensors, weight_files.mixed("Q4_0"))
+    pipe.register_modules(transformer=load_transformer_file(tmp_path / "model.gguf", dtype=torch.bfloat16))
+    sizes = estimates.sizes_of_pipeline(pipe)
+    assert sizes.transformer == estimates.count_parameters(model) and sizes.text_bytes == 2
+    stored = sum(parameter.nbytes for parameter in pipe.transformer.blocks.parameters())
+    assert sizes.block_bytes * sizes.blocks == pytest.approx(stored) and 4.5 / 8 < sizes.block_bytes < 0.7
+
+
+@pytest.mark.parametrize(("kind", "most"), [("Q8_0", 4), ("Q4_K", 10), ("Q5_0", 10), ("Q3_K", 10)])
+def test_widening_takes_what_is_counted(kind: str, most: int):
+    values = np.random.default_rng(0).standard_normal((512, 512)).astype(np.float32)
+    layer = GGUFLinear(512, 512, compute_dtype=torch.bfloat16)
+    data = torch.from_numpy(weight_files.in_blocks(values, kind).copy())
+    layer.weight = GGUFParameter(data, quant_type=gguf.GGMLQuantizationType[kind])
+    with torch.no_grad():
+        alive = peak_tensor_bytes(lambda: layer(torch.zeros(1, 512, dtype=torch.bfloat16)))
+    assert most / 2 <= alive / values.size < most + 0.1, "beside inputs and outputs"
+    assert most in estimates.WIDENING_BYTES
+
+
+def test_the_readme_has_the_table_of_files():
+    table = file_table()
+    assert table in (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:-2]]
+    assert len(rows) == 2 * len(BITS) and all(len(row) == 3 + len(MEMORY) for row in rows)
+    assert {row[3] for row in rows if row[:2] == ["17B", "bf16"]} == {"–"}

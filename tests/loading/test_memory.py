@@ -6,6 +6,7 @@ save. Run: python -m pytest tests/loading/test_memory.py
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ import torch
 import humo
 from humo.guidance import constant
 from humo.loading import estimates, memory
-from humo.loading.memory import PRESETS, Plan, apply_plan, estimate, plan_for
+from humo.loading.memory import PRESETS, Plan, apply_plan, estimate, plan_for, plan_of
+from humo.loading.memory_presets import QUANTISED
 from humo.pipeline import HuMoPipeline
 from humo.requests.prompt_cache import PromptCache
 from humo.sampling import StepState
@@ -240,22 +242,39 @@ def test_few_step_lora_keeps_audio_guidance():
 
 
 def test_presets_are_chosen_by_memory_and_model():
-    assert list(PRESETS) == ["8GB", "12GB", "16GB", "24GB", "48GB", "80GB"]
+    assert list(PRESETS) == ["6GB", "8GB", "10GB", "12GB", "16GB", "24GB", "48GB", "80GB"]
     assert plan_for("24GB", 17 * 10**9).offload_blocks
     assert plan_for("24GB", 17 * 10**8).model_offload
     assert plan_for("8GB", 10**7) == plan_for(None, 17 * 10**9) == Plan(), "mini needs nothing"
-    with pytest.raises(ValueError, match="no memory preset '10GB': give 8GB"):
-        plan_for("10GB", 17 * 10**9)
+    with pytest.raises(ValueError, match="no memory preset '9GB': give 6GB, 8GB"):
+        plan_for("9GB", 17 * 10**9)
+    with pytest.raises(ValueError, match="memory='6GB' is too little for the 17B in 16 bits: give a quantised file"):
+        plan_for("6GB", 17 * 10**9)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("model", ["1.7B", "17B"])
+@pytest.mark.parametrize(("preset", "model"), [(preset, model) for preset in PRESETS for model in PRESETS[preset]])
 def test_presets_fit_by_the_estimates(preset: str, model: str):
     sizes = estimates.sizes_of_preset(model)
     figures = estimate(sizes, *SIZES, PRESETS[preset][model])
     assert figures.peak <= int(preset.removesuffix("GB")) * 10**9
     whole = estimate(sizes, *SIZES, Plan())
     assert figures.peak <= whole.peak and figures.flops == whole.flops
+    assert plan_of(preset, sizes) == PRESETS[preset][model]
+
+
+@pytest.mark.parametrize("bits", [8, 4.5, 3.4375])
+@pytest.mark.parametrize("model", ["1.7B", "17B"])
+def test_a_quantised_model_gets_the_cheapest_plan_that_fits(model: str, bits: float):
+    wide = estimates.sizes_of_preset(model)
+    narrow = replace(wide, block_bytes=bits / 8)
+    for preset in PRESETS:
+        plan, room = plan_of(preset, narrow), int(preset.removesuffix("GB")) * 10**9
+        assert not plan.layerwise_casting, "it rests in few bits already"
+        fitting = [each for each in QUANTISED if estimate(narrow, *SIZES, each).peak <= room]
+        assert plan == (fitting[0] if fitting else QUANTISED[-1])
+    saved = estimate(wide, *SIZES, Plan()).weights - estimate(narrow, *SIZES, Plan()).weights
+    assert saved == pytest.approx((2 - bits / 8) * wide.blocks)
+    assert plan_of("48GB", narrow) == Plan() and plan_of(None, narrow) == Plan()
 
 
 def test_place_keeps_a_small_model_whole(mini_pipeline: HuMoPipeline):
@@ -271,6 +290,6 @@ def test_place_refuses_in_a_sentence(mini_pipeline: HuMoPipeline, monkeypatch: p
         memory.place(mini_pipeline, "cpu", "8GB")
     with pytest.raises(ValueError, match="more than this GPU's 16 GB: give a smaller preset"):
         memory._check_room(mini_pipeline, 16 * 10**9, "24GB")
-    with pytest.raises(ValueError, match="give memory= one of 8GB"):
+    with pytest.raises(ValueError, match="give memory= one of 6GB"):
         memory._check_room(mini_pipeline, 1000, None)
     memory._check_room(mini_pipeline, int(23.6e9), "24GB")

@@ -23,16 +23,8 @@ import torch
 import humo
 from humo.__main__ import main
 from humo.loading.published.conversion import convert, converted_folder
-from humo.loading.published.sources import (
-    PRESETS,
-    Preset,
-    check_download,
-    download,
-    find_downloaded,
-    find_sources,
-    get_preset,
-    gigabytes,
-)
+from humo.loading.published.presets import PRESETS, Preset, get_preset
+from humo.loading.published.sources import check_download, download, find_downloaded, find_sources, gigabytes
 
 NOWHERE = "http://127.0.0.1:9"
 

@@ -17,9 +17,12 @@ import pytest
 import soundfile
 import tiny
 from imageio_ffmpeg import get_ffmpeg_exe
+from loras import save_lora
 
 from humo.checkpoints import MINI, load
 from humo.layers.step_caches import cached, describe_cache
+from humo.loading.lora_files import LoraFile
+from humo.loading.loras import with_loras
 from humo.media import read_sound
 from humo.pipeline import HuMoPipeline
 from humo.sampling import StepState
@@ -187,6 +190,12 @@ def test_only_what_changed_is_made_again(mini_pipeline: HuMoPipeline, tmp_path: 
         assert made(other, **given) == {1, 2, 3}
         kept = make_shots(other, SHOTS, PROMPT, tmp_path / "shots", audio=(SOUND, RATE), **given)
         assert kept.settings["cache"] == describe_cache(other.transformer)
+    save_lora(tmp_path / "a.safetensors", other)
+    for weight in (1.0, 0.5):
+        with with_loras(other, [LoraFile(tmp_path / "a.safetensors", weight)]):
+            assert made(other, **given) == {1, 2, 3} and made(other, **given) == set()
+            kept = make_shots(other, SHOTS, PROMPT, tmp_path / "shots", audio=(SOUND, RATE), **given)
+        assert [each["weight"] for each in kept.settings["loras"]] == [weight]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "record"])

@@ -118,6 +118,7 @@ def test_joined_pieces_fade_into_each_other(mini_pipeline: HuMoPipeline, tmp_pat
 def test_the_command_makes_a_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import soundfile
 
+    tiny.picture().save(tmp_path / "first.png")
     soundfile.write(tmp_path / "voice.wav", tiny.noise((2.4, 0.5)), RATE)
     common = ["generate", "--prompt", "a man talks", "--steps", "1", "--seed", "3", "--fast"]
     out = ["--out", str(tmp_path / "out.mp4")]
@@ -133,7 +134,7 @@ def test_the_command_makes_a_take(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["--take", "a"], "--take cuts a sound, and none is given: add --audio"),
         (["--overlap", "5"], "--overlap says how much is known of what comes before: add --take or --continue-from"),
         (
-            ["--continue-from", "a.mp4", "--first-frame", "a.png"],
+            ["--continue-from", str(tmp_path / "out.mp4"), "--first-frame", str(tmp_path / "first.png")],
             "continue_from and first_frame both say what is known",
         ),
     ):

@@ -18,11 +18,12 @@ import made
 import pytest
 import soundfile
 import tiny
+from project import ROOT
 
-import app
 from humo.guidance import RULES
 from humo.media import read_picture
 from humo.pipeline import HuMoPipeline
+from humo.space.application.building import build_page, make_tab
 from humo.space.examples import read_examples
 from humo.space.jobs.admission import Admission
 from humo.space.jobs.limits import Limits
@@ -89,10 +90,10 @@ def test_lengths_scales_and_modes() -> None:
 
 OWN = {"rule": "paper", "text": 2.5, "image": 2.0, "audio": 3.0, "early": [4.5, 3.5, 1.0], "switch": 900.0}
 SCALES_OF = {
-    "paper": {"text": 2.5, "image": 2.0, "audio": 3.0, "switch": 900.0},
+    "paper": {"text": 2.5, "image": 2.0, "audio": 3.0, "switch": 900.0, "until": 0.0},
     "published_17b": {"text": 5.0, "audio": 5.5, "switch": 980.0},
     "published_1_7b": {"text": 7.5, "image": 4.0, "audio": 7.5},
-    "constant": {"text": 2.5, "image": 2.0, "audio": 2.5},
+    "constant": {"text": 2.5, "image": 2.0, "audio": 2.5, "until": 0.0},
 }
 
 
@@ -113,8 +114,8 @@ def test_choosing_a_rule_shows_its_scales_and_asks_for_it(backend: Backend, mini
     own = replace(backend.serving.defaults, guidance=OWN, num_inference_steps=2)
 
     async def build() -> tuple[Inputs, Settings]:
-        with app.gr.Blocks(analytics_enabled=False):
-            return app._tab(MODES[0], backend), layout.settings(own)
+        with gr.Blocks(analytics_enabled=False):
+            return make_tab(MODES[0], backend), layout.settings(own)
 
     inputs, settings = asyncio.run(build())
     assert settings.rule.value == "paper" and settings.note.visible
@@ -128,8 +129,12 @@ def test_choosing_a_rule_shows_its_scales_and_asks_for_it(backend: Backend, mini
         assert view[settings.note]["visible"] is bool(rule_note(own.with_rule(rule)))
         values |= {settings.rule: rule, **{settings.scales[name]: value for name, value in shown.items()}}
         values[settings.scales["text"]] = 3.5  # the visitor's own
+        if until := 600.0 * (rule == "constant"):
+            values[settings.scales["until"]] = until
         request, _ = read_request(values | {inputs.image: "face.png"}, inputs, settings)
-        expected = {"rule": rule, **SCALES_OF[rule], "text": 3.5}
+        expected = {"rule": rule, **SCALES_OF[rule], "text": 3.5, "until": until}
+        if not until:  # guidance to the end is not told
+            del expected["until"]
         assert {key: request.guidance[key] for key in request.guidance if key != "early"} == expected
         video = replace(request, images=()).run(mini_pipeline)
         assert expected.items() <= video.settings["guidance"].items(), "remembered in the video"
@@ -138,9 +143,9 @@ def test_choosing_a_rule_shows_its_scales_and_asks_for_it(backend: Backend, mini
 
 def test_a_seed_that_a_browser_would_round_is_told(backend: Backend) -> None:
     async def build() -> tuple[gr.Tabs, list[Inputs], Settings]:
-        with app.gr.Blocks(analytics_enabled=False):
+        with gr.Blocks(analytics_enabled=False):
             with gr.Tabs() as modes:
-                tabs = [app._tab(mode, backend) for mode in MODES]
+                tabs = [make_tab(mode, backend) for mode in MODES]
             return modes, tabs, layout.settings(backend.serving.defaults)
 
     modes, tabs, settings = asyncio.run(build())
@@ -162,9 +167,9 @@ def test_a_long_voice_is_estimated_as_the_clip_that_is_made_of_it(backend: Backe
     soundfile.write(tmp_path / "voice.wav", *tiny.voice(60.0))
 
     async def build() -> tuple[Inputs, Settings]:
-        with app.gr.Blocks(analytics_enabled=False):
+        with gr.Blocks(analytics_enabled=False):
             with gr.Tabs():
-                inputs = app._tab(MODES[1], backend)
+                inputs = make_tab(MODES[1], backend)
             return inputs, layout.settings(large)
 
     inputs, settings = asyncio.run(build())
@@ -185,7 +190,7 @@ def test_examples_are_whole_and_every_tab_has_one() -> None:
 
 def _built(backend: Backend) -> gr.Blocks:
     async def build() -> gr.Blocks:  # inside a loop, for gradio would open one and leave it open
-        return app.build_page(backend)
+        return build_page(backend)
 
     return asyncio.run(build())
 
@@ -253,7 +258,8 @@ def test_text_is_readable_in_both_schemes(scheme: str, text: str, ground: str) -
 def test_the_page_needs_no_torch_before_its_model_is_loaded() -> None:
     """Two threads that import diffusers at once trip over each other: only the loader's may."""
     code = (
-        "import sys, app; from PIL import Image; from humo.media import read_sound;"
+        "import sys; from humo.space.environment import prepare; prepare(); import humo.space.application.serving;"
+        "from PIL import Image; from humo.media import read_sound;"
         "from humo.space.page import previews; from humo.space import examples; from humo.space.page import curves;"
         "previews.seen_html(Image.new('RGB', (40, 30)), 128, 128);"
         "previews.heard_html(read_sound(examples.FOLDER / 'woman.wav'), 251);"
@@ -261,4 +267,4 @@ def test_the_page_needs_no_torch_before_its_model_is_loaded() -> None:
         "heavy = {'torch', 'diffusers', 'transformers'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=Path(app.__file__).parent, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

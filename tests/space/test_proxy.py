@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from javascript_client import call_by_javascript
+from mcp_client import call_tool
 from pages import EXAMPLES, Visit, serve
 from PIL import Image
 from playwright.sync_api import Browser
@@ -105,6 +106,13 @@ def test_programs_get_the_videos_url(stripped: str, whole: str, tmp_path: Path) 
     video, told = client.predict(**QUICK, image=handle_file(picture), api_name="/text_image")
     client.close()
     assert kind_of(Path(video)) == "MP4" and Path(video).is_relative_to(tmp_path) and told["mode"] == "TI"
+
+
+def test_assistants_get_the_address_of_what_was_made(stripped: str, whole: str) -> None:
+    for address in (stripped, whole):
+        file = call_tool(address, "speak", text="Hello.").data["file"]
+        assert file["url"].startswith(f"{address}/"), file
+        assert len(httpx.get(file["url"], **PLAIN).raise_for_status().content) == file["size"]
 
 
 def test_the_javascript_client_gets_the_videos_url(stripped: str, browser: Browser) -> None:

@@ -28,7 +28,14 @@ SETTINGS = {
     "num_images": 1,
     "height": 64,
     "width": 64,
-    "guidance": {"rule": "paper", "text": 2.5, "image": 2.0, "audio": 3.0, "early": [4.0, 3.0, 1.0], "switch": 900.0},
+    "guidance": {
+        "rule": "paper",
+        "text": 2.5,
+        "image": 2.0,
+        "audio": 3.0,
+        "early": [4.0, 3.0, 1.0],
+        "switch": 900.0,
+    },
     "model": "humo-mini",
 }
 

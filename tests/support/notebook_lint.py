@@ -9,14 +9,17 @@ import ast
 import base64
 import re
 import symtable
-import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 from nbformat import NotebookNode
-from notebook_runner import ROOT, WIDGET, code_cells, hash_of_model, hash_of_sources, read, solution_code, tags
+from notebook_runner import WIDGET, code_cells, hash_of_model, hash_of_sources, read, solution_code, tags
 
+from humo.__main__ import COMMANDS
+from notebooks.badges import colab_link, fetch_line, read_setting
 from notebooks.drawing import MAX_PNG
+from notebooks.outline import EXERCISE, open_problems
 
 MAX_BYTES = 600_000
 MAX_LINES, MAX_COLUMNS, SETUP_LINES = 25, 88, 4
@@ -27,18 +30,12 @@ COMMAND = re.compile(r"^\s*[!%]", re.MULTILINE)
 """Of the shell or of IPython."""
 _SCOPES = (ast.FunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 SECTIONS = ("What we left out", "Sources")
-COLAB = "https://colab.research.google.com/github/humo-compact/humo-compact/blob/v{version}/notebooks/{name}.ipynb"
-
-
-def version() -> str:
-    """The project's, at whose tag Colab opens a lesson."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
 def lint(path: Path) -> list[str]:
     """What is wrong with a lesson's form; outputs are not looked at."""
     notebook = read(path)
-    rules = (_headings, _first_cell, _words_for_pictures, _code, _explorers, _tags, _steps, _paths)
+    rules = (_headings, _first_cell, _words_for_pictures, _code, _explorers, _tags, _steps, _problems, _paths)
     return [sentence for rule in rules for sentence in rule(notebook, path)]
 
 
@@ -72,8 +69,8 @@ def _first_cell(notebook: NotebookNode, path: Path) -> Iterator[str]:
     first = notebook.cells[0].source
     if not re.match(rf"# {path.stem[:2]} · \S", first):
         yield f"the title must begin with '# {path.stem[:2]} · '"
-    if (badge := COLAB.format(version=version(), name=path.stem)) not in first:
-        yield f"the Colab badge must lead to {badge}"
+    if (link := colab_link(path.stem, read_setting())) not in first:
+        yield f"the first cell must have {link}: run python -m notebooks.badges"
     if len(re.findall(r"\]\(#", first)) < 5:
         yield "the first cell has no table of contents"
     if len(re.findall(r"^- ", first, re.MULTILINE)) < 3:
@@ -179,6 +176,8 @@ def _tags(notebook: NotebookNode, path: Path) -> Iterator[str]:
         yield "the second cell, and it alone, must have the tag 'setup'"
     elif len(notebook.cells[1].source.splitlines()) > SETUP_LINES:
         yield f"the cell with the tag 'setup' must have at most {SETUP_LINES} lines"
+    elif fetch_line(read_setting()) not in notebook.cells[1].source.splitlines():
+        yield f"the cell with the tag 'setup' must have {fetch_line(read_setting())!r}: run python -m notebooks.badges"
     tried = [tag for tag in names if tag in ("exercise", "solution")]
     if not tried or tried != ["exercise", "solution"] * (len(tried) // 2):
         yield "every exercise must be followed by its solution, and there must be one at least"
@@ -188,8 +187,11 @@ def _tags(notebook: NotebookNode, path: Path) -> Iterator[str]:
         if tag == "exercise" and cell.source.count("check(") != 1:
             yield "the cell of an exercise must call check once"
     for before, cell in zip(notebook.cells, notebook.cells[1:], strict=False):
-        if "exercise" in tags(cell) and not re.search(r"[●○]{3}.*\bmin", before.source):
-            yield "the text before an exercise must give its difficulty (●○○) and its minutes"
+        if "exercise" in tags(cell) and not EXERCISE.search(before.source):
+            yield (
+                "the text before an exercise must have a heading 'Exercise …' and directly under it "
+                "'*Difficulty ●●○ · about 8 minutes*'"
+            )
 
 
 def _steps(notebook: NotebookNode, path: Path) -> Iterator[str]:
@@ -197,6 +199,43 @@ def _steps(notebook: NotebookNode, path: Path) -> Iterator[str]:
     for name, least in (("begin(", 1), ("quiz(", 2), ("explore(", 1), ("assert ", 3)):
         if (found := code.count(name)) < least:
             yield f"{name} is used {found} times, less than {least}"
+
+
+def _problems(notebook: NotebookNode, path: Path) -> Iterator[str]:
+    problems = open_problems(_markdown(notebook))
+    if problems is None or len(problems) != 2:
+        yield "there must be a section '## Open problems' with two numbered items, no less and no more"
+    for problem in problems or []:
+        named = re.findall(r"`([^`]+)`", problem)
+        if not named:
+            yield f"the open problem {problem[:40]!r} names nothing to try it with, between backticks"
+        yield from (f"the open problem {problem[:40]!r} {fault}" for each in named for fault in _unknown(each))
+
+
+def _unknown(name: str) -> Iterator[str]:
+    """What is wrong with a name between backticks, if it is a module, a function or a command of ours."""
+    if (command := re.match(r"python -m humo (\w+)", name)) and command[1] not in COMMANDS:
+        yield f"names the command {command[1]!r}, which there is not"
+    if module := re.match(r"python -m (notebooks\.\w+)", name):
+        dotted = module[1]
+    elif re.fullmatch(r"(?:humo|notebooks)(?:\.\w+)+", name):
+        dotted = name
+    else:
+        return
+    if not _exists(dotted):
+        yield f"names {dotted}, which there is not"
+
+
+def _exists(dotted: str) -> bool:
+    parent, _, last = dotted.rpartition(".")
+    try:
+        import_module(dotted)
+    except ImportError:
+        try:
+            return hasattr(import_module(parent), last)
+        except ImportError:
+            return False
+    return True
 
 
 def _paths(notebook: NotebookNode, path: Path) -> Iterator[str]:
@@ -208,7 +247,7 @@ def _stored(notebook: NotebookNode, path: Path) -> Iterator[str]:
     humo = notebook.metadata.get("humo", {})
     if humo.get("sources") != hash_of_sources(notebook):
         yield "the outputs are older than the code: run python tests/lessons/test_notebooks.py --write"
-    if humo.get("model") != hash_of_model():
+    if humo.get("model") != hash_of_model(notebook):
         yield "the outputs are of another model: run python tests/lessons/test_notebooks.py --write"
     if unknown := set(notebook.metadata) - {"kernelspec", "language_info", "humo"}:
         yield f"the metadata has {', '.join(sorted(unknown))}"

@@ -80,16 +80,22 @@ def solution_code(cell: NotebookNode) -> list[str]:
 
 
 def hash_of_sources(notebook: NotebookNode) -> str:
-    """Of all code; outputs that were made by other code are out of date."""
-    sources = json.dumps([cell.source for cell in code_cells(notebook)])
+    """Of all code but the cell that finds the project; outputs that were made by other code are out of date."""
+    sources = json.dumps([cell.source for cell in code_cells(notebook) if "setup" not in tags(cell)])
     return hashlib.sha256(sources.encode()).hexdigest()[:16]
 
 
-def hash_of_model() -> str:
-    """Of the bundled weights and configs; the lessons' figures are this model's."""
+def hash_of_model(notebook: NotebookNode) -> str:
+    """Of the bundled weights and configs and of what else of the model's folder a lesson reads; its figures are theirs.
+
+    The fast form counts in lessons that load it, a record of measurements in those that name its file.
+    """
     total = hashlib.sha256()
+    sources = "\n".join(cell.source for cell in code_cells(notebook))
     files = [*MODEL.rglob("*.safetensors"), *MODEL.rglob("*config.json"), MODEL / "model_index.json"]
-    for path in sorted(path for path in files if path.parent != MODEL / FAST):  # which no lesson uses
+    records = [path for path in MODEL.rglob("*.json") if f'"{path.name}"' in sources]
+    loads_fast = "fast=True" in sources
+    for path in sorted({path for path in files if loads_fast or path.parent != MODEL / FAST} | {*records}):
         total.update(path.read_bytes())
     return total.hexdigest()[:16]
 
@@ -239,7 +245,7 @@ def _record(name: str, notebook: NotebookNode, run: Run) -> None:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip(),
         "sources": hash_of_sources(notebook),
-        "model": hash_of_model(),
+        "model": hash_of_model(notebook),
         "cpu_seconds": round(run.cpu_seconds, 1),
         "slowest_cell_seconds": round(run.slowest_cell, 1),
         "peak_mib": round(run.peak_mib),
@@ -251,7 +257,7 @@ def write(path: Path) -> Run:
     """Runs a lesson in full and stores it with its outputs."""
     run = run_in_full(path)
     stored = stripped(run.notebook)
-    hashes = {"sources": hash_of_sources(stored), "model": hash_of_model()}
+    hashes = {"sources": hash_of_sources(stored), "model": hash_of_model(stored)}
     stored.metadata["humo"] = {**stored.metadata.get("humo", {}), **hashes}
     nbformat.validate(stored)
     nbformat.write(stored, path)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from browser_program import find_chromium
 from other_user import as_stranger
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -56,6 +56,7 @@ def serve(
     is_attacked: bool = False,
     settings: Mapping[str, str] | None = None,
     stranger: Mapping[str, str] | None = None,
+    program: Sequence[str] = (sys.executable, str(ROOT / "app.py")),
 ) -> Iterator[str]:
     """Address of `python app.py`, with the bundled model, in a process of its own and another folder.
 
@@ -66,13 +67,14 @@ def serve(
         is_attacked: what Gradio itself refuses leaves a traceback in the log, which is else a failure.
         settings: variables of its environment.
         stranger: all variables, and it runs as another user (`other_user`).
+        program: what starts the page.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = folder / "server.txt"
     with open(log, "w") as file:
-        command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
+        command = [*program, "--port", str(port)]
         environment = {key: value for key, value in os.environ.items() if key != "HUMO_MODEL"}
         environment |= {"HUMO_RECORDS": str(records or folder / "records"), **(settings or {})}
         if stranger is not None:
@@ -115,13 +117,13 @@ def heard_by_microphone(sound: Path) -> list[str]:
 
 @contextmanager
 def chromium(*flags: str) -> Iterator[Browser]:
-    """Debian's Chromium, without a window.
+    """Chromium, without a window.
 
     Args:
         flags: beside the usual ones.
     """
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, *flags])
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=[*FLAGS, *flags])
         yield browser
         browser.close()
 
@@ -181,5 +183,10 @@ class Visit:
 
     def open_settings(self) -> None:
         """Opens the settings, if they are closed."""
-        if not self.page.get_by_text("A new seed each time").is_visible():
+        shown = self.page.get_by_text("A new seed each time")
+        for _ in range(30):  # a button that has only just appeared may not listen yet
+            if shown.is_visible():
+                return
             self.page.get_by_role("button", name="Settings").first.click()
+            self.page.wait_for_timeout(1000)
+        raise AssertionError("The settings stay closed.")

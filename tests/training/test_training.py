@@ -32,7 +32,13 @@ from humo.training.transformer.loop import LoopSettings, load_audio_encoder, loa
 from humo.training.transformer.model import ModelSettings, Trainer, make_mini
 from humo.training.transformer.planning import Planner
 from humo.training.transformer.rounds import Round
-from humo.training.transformer.stages import audio_share, further_stages, mini_stages, stage_at, trainable_names
+from humo.training.transformer.stages import (
+    audio_share,
+    further_stages,
+    mini_stages,
+    stage_at,
+    trainable_names,
+)
 
 STD = [2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5]
 AUDIO_ENCODER = AudioEncoderSettings(seconds=1, width=16, batch_size=2, steps=4)

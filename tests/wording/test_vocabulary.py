@@ -177,10 +177,7 @@ def test_long_and_odd_prompts_are_no_trouble() -> None:
 
 
 def test_the_words_load_without_renderers_and_speech() -> None:
-    code = (
-        "import sys, humo.wording.vocabulary;"
-        "print({'scipy', 'torch', 'espeakng_loader'} & set(sys.modules))"
-    )
+    code = "import sys, humo.wording.vocabulary;print({'scipy', 'torch', 'espeakng_loader'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -35,8 +35,7 @@ from humo.world.people import sample_person, sample_setting
 
 FOLDER = Path(__file__).parent
 SENTENCES = {
-    name: json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    for name in ("sentences", "second")
+    name: json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")) for name in ("sentences", "second")
 }
 MINI = FOLDER.parents[1] / "assets" / "humo-mini"
 VALUES = {**OPTIONS, "eye_colour": ("brown", "blue", "green"), "speech": ("talks", "silent")}

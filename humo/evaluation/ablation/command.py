@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from humo.system.command_line import check_folder
+from humo.system.imports import require
+
 if TYPE_CHECKING:
     from humo.evaluation.ablation.jobs import Job
     from humo.evaluation.ablation.record import Record
@@ -47,7 +50,11 @@ def ablate(
     wanted = [name.strip() for name in variants.split(",") if name.strip()] or list(VARIANTS)
     if unknown := [name for name in wanted if name not in VARIANTS]:
         raise ValueError(f"variants names {unknown[0]!r}: use some of {', '.join(VARIANTS)}.")
-    import torch  # after the cheap check, for it takes seconds
+    require("speech", "espeakng_loader")
+    check_folder(out)
+    if not training.is_dir():
+        raise ValueError(f"There is no folder {training}: run `python -m humo train start --out {training}` first.")
+    import torch  # after the cheap checks, for it takes seconds
 
     from humo.checkpoints import load
     from humo.evaluation.ablation.jobs import JobContext, load_material, run_jobs

@@ -23,7 +23,6 @@ The format is ours: the paper's test cases are not published, and MoCha's come i
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import zlib
@@ -31,6 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from humo.jobs.lines import LineError, parse_object
 from humo.media import read_picture, read_sound
 from humo.system.ranges import LARGEST_SEED, is_whole, short
 from humo.timing import check_num_frames
@@ -124,29 +124,11 @@ def _decode(raw: bytes, where: str) -> str:
 
 def _parse(line: str, where: str) -> dict[str, Any]:
     try:
-        row = json.loads(line, object_pairs_hook=_unique)
-    except _Repeated as error:
-        raise ValueError(f"{where} has {error.args[0]!r} twice: keep one of them.") from None
-    except (ValueError, RecursionError):  # a number of 5,000 digits is a ValueError, a thousand brackets the other
-        raise ValueError(f"{where} is no JSON: write one object in braces, with double quotes.") from None
-    if not isinstance(row, dict):
-        raise ValueError(f"{where} is JSON but no object: write one in braces.")
+        row = parse_object(line)
+    except LineError as error:
+        raise ValueError(f"{where} {error}") from None
     if unknown := [key for key in row if key not in _KEYS]:
         raise ValueError(f"{where} has the unknown key {unknown[0]!r}: use {', '.join(_KEYS)}.")
-    return row
-
-
-class _Repeated(Exception):
-    pass
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose keys occur once; which of two values was meant nobody can know."""
-    row: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in row:
-            raise _Repeated(key)
-        row[key] = value
     return row
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from humo.evaluation.published.instruments.registry import METRICS, metric_class, read_names
-from humo.system.command_line import silence_libraries
+from humo.guidance import parse_rule
+from humo.system.command_line import check_folder, silence_libraries
 
 if TYPE_CHECKING:
     from humo.evaluation.published.cases import BenchCase
@@ -94,6 +95,8 @@ def run_bench(
     Raises:
         ValueError: if the bench breaks a rule, no metric can be loaded, or no video is there.
     """
+    check_folder(out)
+    rule = None if guidance is None else parse_rule(guidance)  # before gigabytes are read
     from humo.evaluation.published.cases import read_bench
     from humo.evaluation.published.judging import judge
     from humo.evaluation.published.report import write_report
@@ -109,7 +112,7 @@ def run_bench(
     settings: dict[str, Any] = {"bench": bench.name, "steps": steps, "guidance": guidance}
     if videos is None:
         settings["model"] = preset
-        made = _generate(cases, out / "videos", preset, memory, steps, guidance, tell)
+        made = _generate(cases, out / "videos", preset, memory, steps, rule, tell)
     else:
         settings["model"] = f"Given videos of {videos.name}"
         made = find_videos(cases, videos)
@@ -182,18 +185,16 @@ def _generate(
     preset: str,
     memory: str | None,
     steps: int | None,
-    guidance: str | None,
+    guidance: dict[str, Any] | None,
     tell: Any,
 ) -> dict[str, Path]:
     from humo.checkpoints import load
     from humo.evaluation.published.generation import Settings, generate_bench
-    from humo.guidance import parse_rule
 
-    rule = None if guidance is None else parse_rule(guidance)  # before gigabytes are loaded
     pipe = load(preset, memory=memory)
     done = iter(range(1, len(cases) + 1))
 
     def show(case: BenchCase, is_new: bool) -> None:
         tell(f"video {next(done)} of {len(cases)}: {case.id}{'' if is_new else ', there already'}")
 
-    return generate_bench(pipe, cases, folder, Settings(num_inference_steps=steps, guidance=rule), show)
+    return generate_bench(pipe, cases, folder, Settings(num_inference_steps=steps, guidance=guidance), show)

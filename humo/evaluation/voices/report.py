@@ -47,9 +47,15 @@ def write_voices(figures: dict[str, Any], folder: Path) -> Path:
 
 
 def kept_voices(folder: Path, model: str) -> dict[str, Any]:
-    """The section of an earlier report in a folder, as far as it is about the same model: {} or {"voices": ...}."""
+    """The section of an earlier report in a folder, {} or {"voices": ...}; one of other weights says so from now on."""
     figures = _read_report(folder).get(SECTION)
-    return {SECTION: figures} if figures and figures["settings"]["model"] == model else {}
+    if not figures:
+        return {}
+    return {SECTION: figures | ({} if figures["settings"]["model"] == model else {"earlier_weights": True})}
+
+
+def _of_earlier_weights(figures: dict[str, Any]) -> str:
+    return " Measured with earlier weights." if figures.get("earlier_weights") else ""
 
 
 def voice_table(figures: dict[str, Any]) -> str:
@@ -65,7 +71,8 @@ def voice_table(figures: dict[str, Any]) -> str:
         f"{human['pieces']} pieces of {figures['settings']['num_frames']} frames of {figures['speakers']} people, from "
         f"{figures['source']}; in brackets 95 % intervals over pieces. The truth of recordings are their phones by "
         "forced alignment: espeak-ng's second row says what that costs. *Told apart*: share of all pairs of "
-        f"{shut} closed lips and {wide} open vowels of which the vowel is more open; 0.5 is chance.",
+        f"{shut} closed lips and {wide} open vowels of which the vowel is more open; 0.5 is chance."
+        f"{_of_earlier_weights(figures)}",
         "",
         f"How far the mouth is open while nobody speaks: {figures['pauses']['openness']:z.2f} in pauses, with a room's "
         f"noise 20 dB under the voice; {figures['music']['openness']:z.2f} while music plays alone.",
@@ -87,7 +94,7 @@ def voices_in_words(figures: dict[str, Any]) -> str:
         f"{figures['source']}. Openness and width of the mouth correlate with the aligned phones by "
         f"{human['sync']:z.2f} and {human['width_sync']:z.2f}{beside}; {changed}. While nobody speaks, the mouth is "
         f"open by {figures['pauses']['openness']:z.2f} in pauses with noise and by {figures['music']['openness']:z.2f} "
-        "while music plays alone."
+        f"while music plays alone.{_of_earlier_weights(figures)}"
     )
 
 

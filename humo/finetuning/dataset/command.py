@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from humo.finetuning.dataset.settings import PrepareSettings
+from humo.system.command_line import check_folder, check_given
+from humo.system.imports import require
 from humo.timing import round_down
 
 if TYPE_CHECKING:
@@ -40,14 +42,18 @@ def prepare(
     Rows that cannot be used are dropped and counted in report.md, which also tells what a million clips would cost at
     the rates of this run. Several machines share the work by --shard, several GPUs of one by `accelerate launch`.
     """
-    import torch
+    machine = parse_shard(shard)
+    require("a table of clips", "pyarrow")
+    check_folder(out)
+    check_given(face_weights, "file of YuNet")
+    check_given(sync_weights, "file of SyncNet")
+    import torch  # after the cheap checks, for it takes seconds
 
     from humo.checkpoints import load
     from humo.finetuning.dataset.preparation import prepare_dataset, share_from_environment
     from humo.finetuning.dataset.report import as_markdown
     from humo.finetuning.dataset.rows import RowTable
 
-    machine = parse_shard(shard)
     table = RowTable(source, key_column, caption_column)
     local = int(os.environ.get("LOCAL_RANK", 0))
     device = torch.device("cuda", local % torch.cuda.device_count()) if torch.cuda.is_available() else None

@@ -14,6 +14,7 @@ from PIL import Image
 
 from humo.finetuning.dataset.rows import MASK, REFERENCE, TABLE, VIDEO
 from humo.media import write_video
+from humo.system.imports import require
 from humo.timing import SAMPLE_RATE
 from humo.world.clips import Clip, plan_clip, render_clip
 
@@ -66,11 +67,10 @@ def write_table(folder: Path, videos: list[str | None], captions: list[str | Non
     Raises:
         ValueError: if pyarrow is missing.
     """
-    try:
-        import pyarrow
-        from pyarrow.parquet import write_table as write_parquet
-    except ImportError:
-        raise ValueError('The table is written with pyarrow: pip install "humo-compact[finetune]".') from None
+    require("a table of clips", "pyarrow")
+    import pyarrow
+    from pyarrow.parquet import write_table as write_parquet
+
     columns = {"video": pyarrow.array(videos, pyarrow.string()), "caption": pyarrow.array(captions, pyarrow.string())}
     write_parquet(pyarrow.table(columns), folder / TABLE, row_group_size=4)
 

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from humo.finetuning.dataset.dropping import Drop
+from humo.system.imports import require
 
 TABLE = "video_caption.parquet"
 VIDEO, REFERENCE, SOUND, MASK = "video", "reference_image", "audio", "face_mask"
@@ -200,13 +201,10 @@ def _table_files(folder: Path) -> list[Path]:
 
 
 def _open(file: Path) -> Any:
-    try:
-        from pyarrow import ArrowInvalid
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        raise ValueError(
-            'The table is read with pyarrow, which is missing: pip install "humo-compact[finetune]".'
-        ) from None
+    require("a table of clips", "pyarrow")
+    from pyarrow import ArrowInvalid
+    from pyarrow.parquet import ParquetFile
+
     try:
         return ParquetFile(file)
     except (ArrowInvalid, OSError):

@@ -22,50 +22,36 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import reduce
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
 import torch
-import typer
 from huggingface_hub import constants
 from safetensors.torch import save_file
 from tqdm import tqdm
 
 from humo.loading.memory import default_dtype
-from humo.loading.published.keys import infer_transformer_config, match_published_keys, refuse_unknown_keys
+from humo.loading.published.keys import form_of
+from humo.loading.published.matching import EXTRA, Matched, match_transformer, stored_dtype
 from humo.loading.published.parts import check_parts, files_to_link, model_index, read_audio_encoder
+from humo.loading.published.presets import Preset, get_preset, without_parts
 from humo.loading.published.shards import (
     SHARD_BYTES,
-    StoredTensor,
     check_weights,
-    open_pth,
-    open_safetensors,
+    place_of,
     read_json,
     shards_of_index,
     write_shards,
 )
-from humo.loading.published.sources import (
-    Preset,
-    Sources,
-    download,
-    find_downloaded,
-    find_sources,
-    get_preset,
-    gigabytes,
-)
+from humo.loading.published.sources import Sources, download, find_downloaded, find_sources, gigabytes
+from humo.loading.single_file.parts import open_transformer
 from humo.sampling import make_scheduler
 from humo.system.digests import digest_pieces
 from humo.system.files import atomic_write, exclusive_lock, write_json
 from humo.transformer import HuMoTransformer3DModel
 
 logger = logging.getLogger(__name__)
-MOST_EXTRA_PARAMETERS = 20_000_000
-"""Parameters beyond the model's that a .pth may hold (ours, see `match_transformer`)."""
-EXTRA = "transformer_extra.safetensors"
-"""Side file of these."""
 RECORD = "conversion.json"
 """What a folder is being converted from; its presence marks the folder as ours."""
 LOCK = ".conversion.lock"
@@ -74,26 +60,13 @@ INDEX = "model_index.json"
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Matched:
-    """A published transformer, paired with ours."""
-
-    config: dict[str, Any]
-    """Arguments of our class."""
-    tensors: dict[str, StoredTensor]
-    """By our name, not yet read."""
-    extra: dict[str, StoredTensor]
-    """Those that our class has no place for, by published name."""
-    published: torch.dtype
-    """Which holds all published values."""
-    stored: torch.dtype
-    """The widest in which tensors are stored, but for the parts that the model computes in float32."""
-
-
 def converted_folder(preset: Preset, stored: torch.dtype) -> Path:
-    """Where `humo.load` keeps a converted model: in the Hugging Face cache (`HF_HOME`), by revision and dtype."""
-    name = f"{preset.name}-{preset.repositories[0].revision[:8]}-{_name(stored)}"
-    return Path(constants.HF_HOME) / "humo" / name
+    """Where `humo.load` keeps a converted model: in the Hugging Face cache (`HF_HOME`), by revision and dtype.
+
+    Of a model of which parts are given in files of their own, the folder is named by these instead.
+    """
+    kind = "-".join(["without", *sorted(preset.given)]) if preset.given else _name(stored)
+    return Path(constants.HF_HOME) / "humo" / f"{preset.name}-{preset.repositories[0].revision[:8]}-{kind}"
 
 
 def find_converted(preset: Preset, dtype: torch.dtype) -> Path | None:
@@ -106,17 +79,15 @@ def find_converted(preset: Preset, dtype: torch.dtype) -> Path | None:
     Returns:
         The folder whose weights are stored in that dtype or as they were published; None if there is none.
     """
+    whole = replace(preset, given=frozenset())
     for stored in sorted(_DTYPES, key=lambda other: other != dtype):
-        folder = converted_folder(preset, stored)
+        folder = converted_folder(whole, stored)
         is_there = (folder / INDEX).is_file()
-        if is_there and (stored == dtype or read_json(folder / RECORD).get("published") == _name(stored)):
+        serves = "transformer" in preset.given or stored == dtype
+        if is_there and (serves or read_json(folder / RECORD).get("published") == _name(stored)):
             return folder
-    return None
-
-
-def stored_dtype(transformer: Path, dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which a published transformer is stored so that it can be loaded in `dtype` without a loss."""
-    return _choose_dtype(_open(transformer), dtype)[1]
+    folder = converted_folder(preset, dtype)
+    return folder if preset.given and (folder / INDEX).is_file() else None
 
 
 def convert(
@@ -149,19 +120,21 @@ def convert(
     """
     # 1. Look into everything before anything is written
     was_finished = verify and (out / INDEX).is_file()
-    matched = match_transformer(sources.transformer, dtype)
+    matched = _match(sources, dtype)
     tensors, extra = matched.tensors, matched.extra
     encoder_config, encoder = read_audio_encoder(sources.whisper)
-    check_parts(preset, matched.config, encoder_config, sources)
+    check_parts(preset, matched.config or None, encoder_config, sources)
     index = model_index(preset, sources)
     linked = files_to_link(sources)
-    mark = digest_pieces(((file.name, file) for file in [*_weight_files(sources), *linked]), 2, 1 << 20)[:16]
+    beside = [] if sources.quantised is None else [sources.quantised]
+    mark = digest_pieces(((file.name, file) for file in [*_weight_files(sources), *linked, *beside]), 2, 1 << 20)[:16]
     dtypes = {"dtype": _name(matched.stored), "published": _name(matched.published)}
     record = {"preset": preset.name, **dtypes, "source": mark}
     _check_out(out, record)
-    total = sum(t.nbytes for t in (*tensors.values(), *encoder.values())) + sum(f.stat().st_size for f in linked)
+    total = sum(t.nbytes for t in (*tensors.values(), *encoder.values()))
+    total += sum(file.stat().st_size for file in [*linked, *beside])
     if not out.exists():
-        _check_disk(out, total, linked)
+        _check_disk(out, total, [*linked, *beside])
     done = 0
 
     def tell(num_bytes: int) -> None:
@@ -175,7 +148,7 @@ def convert(
         if (out / INDEX).is_file() and not was_finished:
             tell(total)
             return out
-        _check_disk(out, total, linked)
+        _check_disk(out, total, [*linked, *beside])
 
         # 3. From here on the folder is a half conversion, until its index is back
         logger.warning("Converting the published %s into %s.", preset.name, out)
@@ -183,9 +156,13 @@ def convert(
         write_json(out / RECORD, record)
 
         # 4. The transformer and what it left over
-        write_shards(tensors, out / "transformer", "diffusion_pytorch_model", mark, shard_bytes, tell)
-        with torch.device("meta"):
-            HuMoTransformer3DModel(**matched.config).save_config(out / "transformer")
+        if tensors:
+            write_shards(tensors, out / "transformer", "diffusion_pytorch_model", mark, shard_bytes, tell)
+            with torch.device("meta"):
+                HuMoTransformer3DModel(**matched.config).save_config(out / "transformer")
+        if sources.quantised is not None:
+            _link_or_copy(sources.quantised, out, f"transformer{sources.quantised.suffix}")
+            tell(sources.quantised.stat().st_size)
         if extra:
             with atomic_write(out / EXTRA) as temporary:
                 save_file({name: tensor.read().clone() for name, tensor in extra.items()}, temporary)
@@ -196,52 +173,18 @@ def convert(
         make_scheduler().save_pretrained(out / "scheduler")
         _copy(sources.whisper / "preprocessor_config.json", out / "feature_extractor")
         for file in linked:
-            _link_or_copy(file, out / file.parent.name)
+            _link_or_copy(file, out / file.parent.name, file.name)
             tell(file.stat().st_size)
         write_json(out / INDEX, index, sort_keys=True)
     return out
 
 
-def match_transformer(file: Path, dtype: torch.dtype) -> Matched:
-    """Pair a published transformer with ours, strictly.
-
-    Keys that the model has no place for are refused. One allowance is made, for a .pth: the released ema.pth is larger
-    than the released class by what 17.6 million parameters take. Should it hold more tensors (a mask predictor's,
-    perhaps), they are reported by name and shape and kept in a side file, unless they lie within one of the model's
-    own parts, which would then not be the part that we know. (A third party who listed its keys counts the class's
-    1,193, so the allowance may never be needed.)
-
-    Args:
-        file: a .pth, or an index of safetensors shards.
-        dtype: in which they are to be loaded.
-
-    Returns:
-        What was found; nothing is read yet but the files' headers.
-
-    Raises:
-        ValueError: if the file is damaged, or a key is missing, unknown or of the wrong shape.
-    """
-    published = _open(file)
-    config = infer_transformer_config(published)
-    with torch.device("meta"):
-        expected = HuMoTransformer3DModel(**config).state_dict()
-    pairs, unknown = match_published_keys(published, expected)
-    extra = {name: published[name] for name in unknown}
-    own = {name.split(".")[0] for name in (*pairs, *pairs.values())}
-    refuse_unknown_keys(name for name in unknown if name.split(".")[0] in own)
-    num_extra = sum(torch.Size(tensor.shape).numel() for tensor in extra.values())
-    if file.suffix != ".pth" or num_extra > MOST_EXTRA_PARAMETERS:
-        refuse_unknown_keys(unknown)
-    if extra:
-        listed = ", ".join(f"{name} {tensor.shape}" for name, tensor in extra.items())
-        logger.warning("%s holds %d tensors beyond the model, kept in %s: %s", file.name, len(extra), EXTRA, listed)
-    widest, stored = _choose_dtype(published, dtype)
-    tensors = {}
-    for name in expected:
-        tensor = published[pairs[name]]
-        narrower = stored if stored.itemsize < tensor.dtype.itemsize else tensor.dtype
-        tensors[name] = tensor.to(torch.float32 if _is_kept(name) else narrower)
-    return Matched(config=config, tensors=tensors, extra=extra, published=widest, stored=stored)
+def _match(sources: Sources, dtype: torch.dtype) -> Matched:
+    """What is known of the transformer; of one that is not written anew its settings at the most."""
+    if sources.transformer is not None:
+        return match_transformer(sources.transformer, dtype)
+    config = {} if sources.quantised is None else open_transformer(sources.quantised)[0]
+    return Matched(config=config, tensors={}, extra={}, published=dtype, stored=dtype)
 
 
 def convert_with_bar(
@@ -257,42 +200,51 @@ def convert_with_bar(
         return convert(preset, sources, out, dtype, on_bytes=show, verify=verify)
 
 
-def convert_command(
-    preset: Annotated[str, typer.Option(help="1.7B or 17B.")],
-    source: Annotated[Path | None, typer.Option(help="The published weights/ folder; default: the Hub.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write; default: where humo.load finds it.")] = None,
-    dtype: Annotated[
-        Literal["bfloat16", "float16", "float32"] | None,
-        typer.Option(
-            help="In which the transformer is to be loaded; it is stored in it, or as published where that is no "
-            "wider. Default: bfloat16, or without --out what humo.load takes on this computer."
-        ),
-    ] = None,
-) -> None:
-    """Convert the published weights into a folder that humo.load and `generate --preset` read."""
-    model = get_preset(preset)
-    usual = default_dtype() if out is None else torch.bfloat16
-    loaded = getattr(torch, dtype) if dtype else usual
+def convert_preset(
+    preset: str, source: Path | None = None, out: Path | None = None, dtype: torch.dtype | None = None
+) -> tuple[Path, torch.dtype | None]:
+    """Convert a published model from a folder, from what was downloaded, or from the Hub.
+
+    Args:
+        preset: "1.7B" or "17B".
+        source: folder of the published layout; None for the Hub's cache, or the Hub.
+        out: the folder to write; None for where `humo.load` finds it.
+        dtype: in which it is to be loaded; None for bfloat16, or without `out` what `humo.load` takes here.
+
+    Returns:
+        The folder, and the dtype that `humo.load` has to be given to find it; None for its own.
+    """
+    model, usual = get_preset(preset), default_dtype() if out is None else torch.bfloat16
+    loaded = dtype or usual
     sources = find_sources(model, source) if source else find_downloaded(model) or download(model)
     target = out or converted_folder(model, stored_dtype(sources.transformer, loaded))
-    folder = convert_with_bar(model, sources, target, loaded)
-    asked = "" if out or loaded == usual else f", dtype={loaded}"
-    typer.echo(f"{folder} is whole: humo.load({preset if out is None else str(out)!r}{asked})")
+    return convert_with_bar(model, sources, target, loaded), None if out or loaded == usual else loaded
 
 
-def _open(file: Path) -> dict[str, StoredTensor]:
-    return open_pth(file) if file.suffix == ".pth" else open_safetensors(file)
+def convert_file(
+    file: Path, preset: str | None, source: Path | None, out: Path, dtype: torch.dtype = torch.bfloat16
+) -> Path:
+    """Put the published parts around a transformer from a file: as it is if it is quantised, else written anew.
 
+    Args:
+        file: of the transformer.
+        preset: its form; None for what the file tells.
+        source: as of `convert_preset`.
+        out: the folder to write.
+        dtype: in which it is to be loaded.
 
-def _choose_dtype(published: Mapping[str, StoredTensor], dtype: torch.dtype) -> tuple[torch.dtype, torch.dtype]:
-    """The dtype that holds all published values, and the narrower of it and `dtype`, which is to be stored."""
-    widest = reduce(torch.promote_types, {tensor.dtype for tensor in published.values()})
-    return widest, dtype if dtype.itemsize < widest.itemsize else widest
-
-
-def _is_kept(name: str) -> bool:
-    """Whether `from_pretrained` loads a tensor in float32 whatever is asked; it compares whole parts of a name."""
-    return not set(HuMoTransformer3DModel._keep_in_fp32_modules).isdisjoint(name.split("."))
+    Raises:
+        ValueError: if it is of another form, or as of `convert`.
+    """
+    config, weights = open_transformer(file)
+    form = form_of(config)
+    if preset not in (None, form):
+        raise ValueError(f"{place_of(file)} is of the {form} form: leave --preset out.")
+    model = without_parts(get_preset(form), {"transformer"})
+    sources = find_sources(model, source) if source else find_downloaded(model) or download(model)
+    is_kept = any(weight.is_quantised for weight in weights.values())
+    sources = replace(sources, quantised=file) if is_kept else replace(sources, transformer=file)
+    return convert_with_bar(model, sources, out, dtype)
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -302,7 +254,9 @@ def _name(dtype: torch.dtype) -> str:
 def _weight_files(sources: Sources) -> list[Path]:
     """The files whose tensors are written anew."""
     transformer = sources.transformer
-    shards = [transformer] if transformer.suffix == ".pth" else shards_of_index(transformer)
+    shards = [] if transformer is None else [transformer]
+    if transformer is not None and transformer.suffix == ".json":
+        shards = shards_of_index(transformer)
     return [*shards, *check_weights(sources.whisper)]
 
 
@@ -335,10 +289,10 @@ def _check_disk(out: Path, total: int, linked: list[Path]) -> None:
         )
 
 
-def _link_or_copy(file: Path, folder: Path) -> None:
+def _link_or_copy(file: Path, folder: Path, name: str) -> None:
     """Give `file` a second name in `folder`, which takes no room; on another disk, copy it."""
     folder.mkdir(exist_ok=True)
-    file, target = file.resolve(), folder / file.name
+    file, target = file.resolve(), folder / name
     if target.exists() and _identity(target) == _identity(file):
         return
     temporary = target.with_name(f"{target.name}.part")

@@ -11,17 +11,26 @@ the file.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from humo.layers.published_names import our_name
-from humo.loading.published.shards import StoredTensor
+from humo.references import MASK_CHANNELS
 from humo.transformer import HuMoTransformer3DModel
 
 PUBLISHED_HEAD_DIM = 128
-HasShape = Tensor | StoredTensor
+TRANSFORMER = "a published HuMo transformer"
+
+
+class HasShape(Protocol):
+    """A tensor, in memory or still in its file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of its numbers."""
 
 
 def infer_transformer_config(
@@ -37,11 +46,14 @@ def infer_transformer_config(
         Keyword arguments of `HuMoTransformer3DModel`.
 
     Raises:
-        ValueError: if a key is missing or dim is not a multiple of the number of heads.
+        ValueError: if a key is missing or of other dimensions, or dim is not a multiple of the number of heads.
     """
     missing = [key for key in _SHAPE_KEYS if key not in state_dict]
     if missing:
         raise ValueError(f"The state dict lacks {missing[0]!r}: give the whole state dict of a published HuMo model.")
+    for key, dimensions in _SHAPE_KEYS.items():
+        if len(shape := tuple(state_dict[key].shape)) != dimensions or 0 in shape:
+            raise ValueError(f"The tensor {key!r} has the shape {shape} but {dimensions} dimensions are wanted.")
     dim, in_channels, *patch_size = state_dict["patch_embedding.weight"].shape
     heads = num_attention_heads or dim // PUBLISHED_HEAD_DIM
     if heads < 1 or dim % heads:
@@ -57,7 +69,7 @@ def infer_transformer_config(
         "text_dim": state_dict["text_embedding.0.weight"].shape[1],
         "freq_dim": state_dict["time_embedding.0.weight"].shape[1],
         "ffn_dim": state_dict["blocks.0.ffn.0.weight"].shape[0],
-        "num_layers": 1 + max(int(key.split(".")[1]) for key in state_dict if key.startswith("blocks.")),
+        "num_layers": 1 + max(int(key.split(".")[1]) for key in state_dict if re.match(r"blocks\.\d+\.", key)),
         "cross_attn_norm": "blocks.0.norm3.weight" in state_dict,
         "audio_dim": audio_dim,
         "audio_tokens": state_dict["audio_proj.audio_proj_glob_3.layer.weight"].shape[0] // audio_dim,
@@ -68,14 +80,36 @@ def infer_transformer_config(
     }
 
 
+def form_of(transformer: Mapping[str, Any]) -> str:
+    """Of which published model a transformer's form is.
+
+    Args:
+        transformer: its config.
+
+    Returns:
+        "1.7B", "17B", or "" if it is of neither's.
+    """
+    forms = {channels: name for name, channels in input_channels(transformer).items()}
+    return forms.get(transformer["in_channels"], "")
+
+
+def input_channels(transformer: Mapping[str, Any]) -> dict[str, int]:
+    """Input channels of each form, by the channels of the latents."""
+    latents = transformer["out_channels"]
+    return {"1.7B": latents, "17B": 2 * latents + MASK_CHANNELS}
+
+
 def match_published_keys(
-    published: Mapping[str, HasShape], expected: Mapping[str, HasShape]
+    published: Mapping[str, HasShape],
+    expected: Mapping[str, HasShape],
+    rename: Callable[[str], str | None] = our_name,
 ) -> tuple[dict[str, str], list[str]]:
     """Pair the published tensors with the model's, strictly.
 
     Args:
         published: tensors by published key.
         expected: the model's own state dict; tensors on the meta device will do.
+        rename: gives the model's name of a key, or None.
 
     Returns:
         Published key by our key, in the published order, and the published keys that the model has no place for.
@@ -85,7 +119,7 @@ def match_published_keys(
     """
     pairs, unknown = {}, []
     for key in published:
-        renamed = our_name(key)
+        renamed = rename(key)
         if renamed is not None and renamed in expected:
             pairs[renamed] = key
         else:
@@ -99,8 +133,12 @@ def match_published_keys(
     return pairs, unknown
 
 
-def refuse_unknown_keys(unknown: Iterable[str]) -> None:
+def refuse_unknown_keys(unknown: Iterable[str], model: str = TRANSFORMER) -> None:
     """Refuse published keys that the model has no place for.
+
+    Args:
+        unknown: the keys.
+        model: what they are no keys of, for the sentence.
 
     Raises:
         ValueError: if there is one; the sentence lists the first few.
@@ -108,10 +146,7 @@ def refuse_unknown_keys(unknown: Iterable[str]) -> None:
     if unknown := list(unknown):
         listed = ", ".join(map(repr, unknown[:5])) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
         plural = "keys are" if len(unknown) > 1 else "key is"
-        raise ValueError(
-            f"{len(unknown)} {plural} not one of a published HuMo transformer ({listed}): give that model's own "
-            "state dict."
-        )
+        raise ValueError(f"{len(unknown)} {plural} not one of {model} ({listed}): give that model's own state dict.")
 
 
 def load_published_transformer(
@@ -138,13 +173,14 @@ def load_published_transformer(
     return transformer.eval()
 
 
-_SHAPE_KEYS = (
-    "patch_embedding.weight",
-    "head.head.weight",
-    "text_embedding.0.weight",
-    "time_embedding.0.weight",
-    "blocks.0.ffn.0.weight",
-    "audio_proj.audio_proj_glob_1.layer.weight",
-    "audio_proj.audio_proj_glob_3.layer.weight",
-    "audio_proj.audio_proj_glob_norm.layer.weight",
-)
+_SHAPE_KEYS = {
+    "patch_embedding.weight": 5,
+    "head.head.weight": 2,
+    "text_embedding.0.weight": 2,
+    "time_embedding.0.weight": 2,
+    "blocks.0.ffn.0.weight": 2,
+    "audio_proj.audio_proj_glob_1.layer.weight": 2,
+    "audio_proj.audio_proj_glob_3.layer.weight": 2,
+    "audio_proj.audio_proj_glob_norm.layer.weight": 1,
+}
+"""Keys that show the architecture, and how many dimensions each has."""

@@ -21,9 +21,10 @@ from transformers import AutoTokenizer, UMT5Config, UMT5EncoderModel, WhisperCon
 
 from humo.audio import AudioEncoder
 from humo.guidance import describe_rule, published_1_7b, published_17b
-from humo.loading.published.keys import HasShape
+from humo.loading.published.keys import HasShape, input_channels
+from humo.loading.published.presets import Preset
 from humo.loading.published.shards import StoredTensor, check_weights, open_safetensors, place_of, read_json
-from humo.loading.published.sources import Preset, Sources
+from humo.loading.published.sources import Sources
 from humo.pipeline import HuMoPipeline
 
 NEGATIVE_PROMPT = (
@@ -84,46 +85,75 @@ def model_index(preset: Preset, sources: Sources) -> dict[str, Any]:
     }
 
 
-def check_parts(preset: Preset, transformer: Mapping[str, Any], audio: WhisperConfig, sources: Sources) -> None:
+def check_parts(preset: Preset, transformer: Mapping[str, Any] | None, audio: WhisperConfig, sources: Sources) -> None:
     """Refuse parts that are not whole, or do not fit the transformer.
 
     Args:
         preset: the model.
-        transformer: config of the transformer.
+        transformer: config of the transformer; None if it lies in a file of its own and is checked when it is loaded.
         audio: config of the audio encoder.
         sources: where the other parts are.
 
     Raises:
         ValueError: if a part is damaged, lacks a tensor, or has other channels than the transformer takes.
     """
-    in_channels, out_channels = transformer["in_channels"], transformer["out_channels"]
-    wanted = out_channels if preset.name == "1.7B" else 2 * out_channels + 4
-    if in_channels != wanted:
-        raise ValueError(
-            f"{place_of(sources.transformer)} has {in_channels} input channels but the {preset.name} form has "
-            f"{wanted}: give the other preset."
+    text, codec = (
+        None if part in sources.given else read_json(sources.wan / part / "config.json")
+        for part in ("text_encoder", "vae")
+    )
+    if transformer is not None:
+        file, channels = sources.transformer or sources.quantised, transformer["in_channels"]
+        wanted = input_channels(transformer)[preset.name]
+        if file is not None and channels != wanted:
+            raise ValueError(
+                f"{place_of(file)} has {channels} input channels but the {preset.name} form has {wanted}: "
+                "give the other preset."
+            )
+        check_channels(
+            transformer,
+            None if text is None else text.get("d_model"),
+            None if codec is None else codec.get("z_dim", 16),
+            audio.d_model,
         )
-    text, codec = (read_json(sources.wan / part / "config.json") for part in ("text_encoder", "vae"))
+    if text is not None:
+        with torch.device("meta"):
+            text_encoder = UMT5EncoderModel(UMT5Config.from_dict(text))
+        tied = {"encoder.embed_tokens.weight", "shared.weight"}
+        wanted_text = {name: value for name, value in text_encoder.state_dict().items() if name not in tied}
+        stored = _open_part(sources.wan / "text_encoder")
+        _check_tensors(stored, wanted_text, "text_encoder")
+        if stored.keys().isdisjoint(tied):
+            raise ValueError("text_encoder lacks its word embedding 'shared.weight': fetch it again.")
+    if codec is not None:
+        with torch.device("meta"):
+            vae = AutoencoderKLWan.from_config(codec)
+        _check_tensors(_open_part(sources.wan / "vae"), vae.state_dict(), "vae")
+
+
+def check_channels(
+    transformer: Mapping[str, Any], text: int | None = None, codec: int | None = None, audio: int | None = None
+) -> None:
+    """Refuse parts that do not fit a transformer.
+
+    Args:
+        transformer: its config.
+        text: channels of the text encoder; None if it is not looked at.
+        codec: channels of the video codec's latents; None if it is not looked at.
+        audio: channels of the audio encoder; None if it is not looked at.
+
+    Raises:
+        ValueError: if one has other channels than the transformer takes.
+    """
     fits = {
-        "text encoder": (text.get("d_model"), transformer["text_dim"]),
-        "video codec": (codec.get("z_dim", 16), out_channels),
-        "audio encoder": (audio.d_model, transformer["audio_channels"]),
+        "text encoder": (text, transformer["text_dim"]),
+        "video codec": (codec, transformer["out_channels"]),
+        "audio encoder": (audio, transformer["audio_channels"]),
     }
     for part, (has, takes) in fits.items():
-        if has != takes:
+        if has is not None and has != takes:
             raise ValueError(
                 f"The {part} has {has} channels but the transformer takes {takes}: give the published parts."
             )
-    with torch.device("meta"):
-        text_encoder = UMT5EncoderModel(UMT5Config.from_dict(text))
-        vae = AutoencoderKLWan.from_config(codec)
-    tied = {"encoder.embed_tokens.weight", "shared.weight"}
-    wanted_text = {name: value for name, value in text_encoder.state_dict().items() if name not in tied}
-    stored = _open_part(sources.wan / "text_encoder")
-    _check_tensors(stored, wanted_text, "text_encoder")
-    if stored.keys().isdisjoint(tied):
-        raise ValueError("text_encoder lacks its word embedding 'shared.weight': fetch it again.")
-    _check_tensors(_open_part(sources.wan / "vae"), vae.state_dict(), "vae")
 
 
 def read_audio_encoder(folder: Path) -> tuple[WhisperConfig, dict[str, StoredTensor]]:
@@ -157,7 +187,7 @@ def read_audio_encoder(folder: Path) -> tuple[WhisperConfig, dict[str, StoredTen
 def files_to_link(sources: Sources) -> list[Path]:
     """The files of Wan's parts that a converted folder holds unchanged."""
     files = sorted(file for file in (sources.wan / "tokenizer").iterdir() if file.is_file())
-    for part in ("text_encoder", "vae"):
+    for part in (each for each in ("text_encoder", "vae") if each not in sources.given):
         folder = sources.wan / part
         files += [folder / "config.json", *folder.glob("*.safetensors.index.json"), *check_weights(folder)]
     return files

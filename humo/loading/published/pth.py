@@ -17,12 +17,21 @@ import psutil
 _ZIP = b"PK\x03\x04"
 _MAGIC = bytes.fromhex("6cfc9c46f9206aa85019")
 """The number with which the row of pickles begins, as it lies in the file."""
+_NEAR = 32
+"""Bytes within which it stands."""
 _TAR = b"ustar"
 _TAR_AT = 257
 _NUM_PICKLES = 5
 """Magic number, protocol, system, the object, the keys of its storages."""
 _NEWEST_PROTOCOL = 3
 _SAVE = "load it where it came from and save its state_dict() with torch.save"
+
+
+def is_pth(file: Path) -> bool:
+    """Whether a file is one that `torch.save` wrote in one of the two formats that are read, by its first bytes."""
+    with file.open("rb") as opened:
+        head = opened.read(_NEAR)
+    return head.startswith(_ZIP) or _MAGIC in head
 
 
 def can_be_mapped(file: Path, name: str, remedy: str) -> bool:
@@ -44,7 +53,7 @@ def can_be_mapped(file: Path, name: str, remedy: str) -> bool:
         return True
     if head[_TAR_AT:].startswith(_TAR):
         raise _unsafe(name, "is in the format of before PyTorch 0.1.10")
-    if _MAGIC not in head[:32] or _is_cut(file):
+    if _MAGIC not in head[:_NEAR] or _is_cut(file):
         raise ValueError(f"{name} is truncated, damaged or no PyTorch file: {remedy}.")
     _check_protocol(head, name)
     size, free = file.stat().st_size, psutil.virtual_memory().available

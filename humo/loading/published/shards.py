@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -89,25 +90,28 @@ def shards_of_index(index: Path, remedy: str = AGAIN) -> list[Path]:
     return [index.parent / name for name in names]
 
 
-def open_safetensors(file: Path, remedy: str = AGAIN) -> dict[str, StoredTensor]:
+def open_safetensors(
+    file: Path, remedy: str = AGAIN, also: Mapping[str, torch.dtype] = MappingProxyType({})
+) -> dict[str, StoredTensor]:
     """Look into a safetensors file, or into all shards of an index (`*.index.json`).
 
     Args:
         file: the file or the index.
         remedy: what the sentences say to do.
+        also: dtypes that are allowed besides 16 to 64 bit floats, by safetensors' names.
 
     Returns:
         The tensors by name.
 
     Raises:
-        ValueError: if a file is missing or truncated, holds a dtype other than 16 to 64 bit floats, or other tensors
-            than the index says.
+        ValueError: if a file is missing or truncated, holds a dtype that is not allowed, or other tensors than the
+            index says.
     """
     if not file.name.endswith(".index.json"):
-        return _open_one(file, remedy)
+        return _open_one(file, remedy, also)
     tensors: dict[str, StoredTensor] = {}
     for shard in shards_of_index(file, remedy):
-        tensors |= _open_one(shard, remedy)
+        tensors |= _open_one(shard, remedy, also)
     weight_map = read_json(file, remedy)["weight_map"]
     if absent := sorted(weight_map.keys() - tensors.keys()):
         raise ValueError(
@@ -267,18 +271,18 @@ def _opened(file: Path, remedy: str) -> Iterator[Any]:
         yield opened
 
 
-def _open_one(file: Path, remedy: str) -> dict[str, StoredTensor]:
-    tensors = {}
+def _open_one(file: Path, remedy: str, also: Mapping[str, torch.dtype]) -> dict[str, StoredTensor]:
+    tensors, dtypes = {}, {**_DTYPES, **also}
     with _opened(file, remedy) as opened:
         for name in opened.keys():  # noqa: SIM118 (not a mapping)
             stored = opened.get_slice(name)
-            if stored.get_dtype() not in _DTYPES:
+            if stored.get_dtype() not in dtypes:
                 raise ValueError(
                     f"The tensor {name!r} of {place_of(file)} is {stored.get_dtype()} but 16 to 64 bit floats are "
                     "wanted: give the published file."
                 )
             shape = tuple(stored.get_shape())
-            tensors[name] = StoredTensor(shape, _DTYPES[stored.get_dtype()], _reader(file, name))
+            tensors[name] = StoredTensor(shape, dtypes[stored.get_dtype()], _reader(file, name))
     return tensors
 
 

@@ -8,9 +8,6 @@ A folder in the layout in which the released README has them downloaded is a sou
     weights/whisper-large-v3/{config.json,preprocessor_config.json,model.safetensors}
 
 The text encoder and the video codec are taken in the diffusers form that Wan-AI publishes beside the original one.
-
-Source: the repositories on the Hugging Face Hub; revisions and sizes as third parties published them (2026). The 17B
-shards' sizes are not known here: they are asked from the Hub, and without it estimated from the number of parameters.
 """
 
 from __future__ import annotations
@@ -27,142 +24,27 @@ from typing import Any
 import huggingface_hub
 from huggingface_hub.errors import DryRunError, HfHubHTTPError, HTTPError
 
+from humo.loading.published.presets import OTHER_TOKENIZER_FILES, Preset, Repository
 from humo.loading.published.shards import shards_of_index
 from humo.system.files import exclusive_lock
 
 logger = logging.getLogger(__name__)
-TRANSFORMER, WAN, WHISPER = "HuMo", "Wan2.1-T2V-1.3B-Diffusers", "whisper-large-v3"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Repository:
-    """The files that are wanted of one repository of the Hub."""
-
-    name: str
-    """Owner and name."""
-    revision: str
-    """Commit."""
-    folder: str
-    """Its folder in the published layout."""
-    files: dict[str, int]
-    """Path: bytes."""
-    patterns: tuple[str, ...] = ()
-    """Further files of unknown names: the shards of an index."""
-    rest: int = 0
-    """Estimated bytes of these."""
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of all its files; an estimate if there is a rest."""
-        return sum(self.files.values()) + self.rest
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Preset:
-    """A published model."""
-
-    name: str
-    """As `humo.load` takes it."""
-    transformer: str
-    """Path of its weights in the HuMo repository: a .pth or an index."""
-    repositories: tuple[Repository, Repository, Repository]
-    """HuMo, Wan, Whisper."""
-    num_parameters: dict[str, int]
-    """Of each part, for the memory that it needs."""
-    is_cpu_hopeless: bool = False
-    """Whether a video on a CPU would take days."""
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of the download."""
-        return sum(repository.num_bytes for repository in self.repositories)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
     """The published files of one model on this computer."""
 
-    transformer: Path
-    """The .pth or the index."""
+    transformer: Path | None
+    """The .pth, the index or one safetensors file; None if a file of its own is loaded in its place."""
     wan: Path
     """Folder with text_encoder, tokenizer and vae."""
     whisper: Path
     """Folder with config.json, preprocessor_config.json and the weights."""
-
-
-_HUMO: dict[str, Any] = dict(
-    name="bytedance-research/HuMo",
-    revision="3a4a1610d399a5cbb932d54dc229944029803ff7",
-    folder=TRANSFORMER,
-)
-_WAN = Repository(
-    name="Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
-    revision="0fad780a534b6463e45facd96134c9f345acfa5b",
-    folder=WAN,
-    files={
-        "text_encoder/config.json": 854,
-        "text_encoder/model-00001-of-00005.safetensors": 4_972_389_712,
-        "text_encoder/model-00002-of-00005.safetensors": 4_899_225_672,
-        "text_encoder/model-00003-of-00005.safetensors": 4_966_309_504,
-        "text_encoder/model-00004-of-00005.safetensors": 4_999_880_704,
-        "text_encoder/model-00005-of-00005.safetensors": 2_885_866_152,
-        "text_encoder/model.safetensors.index.json": 22_476,
-        "tokenizer/special_tokens_map.json": 7_079,
-        "tokenizer/spiece.model": 4_548_313,
-        "tokenizer/tokenizer.json": 16_837_459,
-        "tokenizer/tokenizer_config.json": 61_758,
-        "vae/config.json": 724,
-        "vae/diffusion_pytorch_model.safetensors": 507_591_892,
-    },
-)
-_WHISPER = Repository(
-    name="openai/whisper-large-v3",
-    revision="06f233fe06e710322aca913c1bc4249a0d71fce1",
-    folder=WHISPER,
-    files={"config.json": 1_272, "preprocessor_config.json": 340, "model.safetensors": 3_087_130_976},
-)
-ENCODERS = {"text_encoder": 5_680_910_336, "audio_encoder": 636_968_960, "vae": 126_892_531}
-"""Parameters of umT5-xxl's encoder, of Whisper large-v3's, and of Wan2.1's video codec."""
-_OTHER_TOKENIZER_FILES = ("tokenizer/special_tokens_map.json", "tokenizer/spiece.model")
-_17B_INDEX = "HuMo-17B/humo.safetensors.index.json"
-_17B_PARAMETERS = 17_055_925_312
-
-PRESETS = {
-    "1.7B": Preset(
-        name="1.7B",
-        transformer="HuMo-1.7B/ema.pth",
-        repositories=(Repository(**_HUMO, files={"HuMo-1.7B/ema.pth": 7_037_053_233}), _WAN, _WHISPER),
-        num_parameters={"transformer": 1_741_569_088, **ENCODERS},
-    ),
-    "17B": Preset(
-        name="17B",
-        transformer=_17B_INDEX,
-        repositories=(
-            Repository(
-                **_HUMO,
-                files={_17B_INDEX: 200_000},
-                patterns=("HuMo-17B/humo*.safetensors",),
-                rest=2 * _17B_PARAMETERS,
-            ),
-            _WAN,
-            _WHISPER,
-        ),
-        num_parameters={"transformer": _17B_PARAMETERS, **ENCODERS},
-        is_cpu_hopeless=True,
-    ),
-}
-"""The published models."""
-
-
-def get_preset(name: str) -> Preset:
-    """The published model of that name.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if name not in PRESETS:
-        raise ValueError(f"There is no published model {name!r}: give {' or '.join(map(repr, PRESETS))}.")
-    return PRESETS[name]
+    quantised: Path | None = None
+    """A quantised transformer, which is put into the folder as it is."""
+    given: frozenset[str] = frozenset()
+    """Parts that are not taken from here, such as "text_encoder", for they lie in files of their own."""
 
 
 def find_sources(preset: Preset, folder: Path) -> Sources:
@@ -185,7 +67,7 @@ def find_sources(preset: Preset, folder: Path) -> Sources:
     if lacking:
         hint = ""
         if (folder / "Wan2.1-T2V-1.3B").is_dir() and not places[1].is_dir():
-            hint = f" (Wan2.1-T2V-1.3B holds the original form; {_WAN.name} is wanted)"
+            hint = f" (Wan2.1-T2V-1.3B holds the original form; {preset.repositories[1].name} is wanted)"
         raise ValueError(f"{folder.name} lacks {lacking}{hint}: download them there from {_repositories(preset)}.")
     return _sources(preset, places)
 
@@ -220,7 +102,7 @@ def check_download(preset: Preset, cache: Path | None = None, endpoint: str | No
     """
     num_bytes, answer = 0, "" if _is_reachable(endpoint) else "cannot be reached"
     try:
-        for repository in preset.repositories if not answer else ():
+        for repository in _wanted(preset) if not answer else ():
             files = _snapshot_download(repository, cache, endpoint, dry_run=True)
             num_bytes += sum(file.file_size or 0 for file in files if file.will_download)
     except DryRunError:
@@ -231,9 +113,16 @@ def check_download(preset: Preset, cache: Path | None = None, endpoint: str | No
         answer = "does not answer as it should"
     if answer:
         places = [_snapshot(repository, cache) for repository in preset.repositories]
+        lacking, whence = _describe_lacking(preset, places), _repositories(preset)
+        if preset.given:
+            raise ValueError(
+                f"A {preset.name} transformer from a file needs parts around it that are not on this computer, and the "
+                f"Hugging Face Hub {answer}: bring {lacking} from {whence}, and put them together with `python -m humo "
+                "convert --transformer FILE --source FOLDER --out FOLDER`."
+            )
         raise ValueError(
             f"The published model {preset.name!r} is not on this computer and the Hugging Face Hub {answer}: "
-            f"bring {_describe_lacking(preset, places)} from {_repositories(preset)}, and convert them with "
+            f"bring {lacking} from {whence}, and convert them with "
             f"`python -m humo convert --preset {preset.name} --source FOLDER`."
         )
     folder = next(path for path in (_cache(cache), *_cache(cache).parents) if path.exists())
@@ -268,10 +157,11 @@ def download(preset: Preset, cache: Path | None = None, endpoint: str | None = N
 
 def _download(preset: Preset, cache: Path | None, endpoint: str | None) -> Sources:
     num_bytes = check_download(preset, cache, endpoint)
-    names = ", ".join(repository.name for repository in preset.repositories)
-    logger.warning("Downloading the published %s: %s from %s.", preset.name, gigabytes(num_bytes), names)
+    logger.warning(
+        "Downloading the published %s: %s from %s.", preset.name, gigabytes(num_bytes), _repositories(preset)
+    )
     try:
-        for repository in preset.repositories:
+        for repository in _wanted(preset):
             _snapshot_download(repository, cache, endpoint)
     except (HTTPError, OSError) as error:
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
@@ -319,7 +209,8 @@ def _is_reachable(endpoint: str | None) -> bool:
 
 
 def _sources(preset: Preset, places: list[Path]) -> Sources:
-    return Sources(transformer=places[0] / preset.transformer, wan=places[1], whisper=places[2])
+    transformer = None if "transformer" in preset.given else places[0] / preset.transformer
+    return Sources(transformer=transformer, wan=places[1], whisper=places[2], given=preset.given)
 
 
 def _cache(cache: Path | None) -> Path:
@@ -339,7 +230,7 @@ def _lacking(repository: Repository, place: Path) -> dict[str, int]:
     """
     wanted, lacking = dict(repository.files), {}
     if (place / "tokenizer" / "tokenizer.json").is_file():
-        wanted = {path: size for path, size in wanted.items() if path not in _OTHER_TOKENIZER_FILES}
+        wanted = {path: size for path, size in wanted.items() if path not in OTHER_TOKENIZER_FILES}
     for index in [path for path in wanted if path.endswith(".index.json")]:
         folder, _, name = index.rpartition("/")
         stem = f"{folder}/{name.split('.')[0]}"
@@ -370,8 +261,13 @@ def _describe_lacking(preset: Preset, places: list[Path]) -> str:
 
 def _layout(preset: Preset) -> str:
     humo, wan, whisper = (repository.folder for repository in preset.repositories)
-    return f"{humo}/{preset.transformer}, {wan}/ and {whisper}/"
+    first = f"{humo}/{preset.transformer}, " if preset.transformer else ""
+    return f"{first}{wan}/ and {whisper}/"
+
+
+def _wanted(preset: Preset) -> list[Repository]:
+    return [repository for repository in preset.repositories if repository.files]
 
 
 def _repositories(preset: Preset) -> str:
-    return ", ".join(repository.name for repository in preset.repositories)
+    return ", ".join(repository.name for repository in _wanted(preset))

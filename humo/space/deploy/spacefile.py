@@ -12,17 +12,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin
 
 import yaml
 from huggingface_hub import SpaceHardware
+from pydantic import AfterValidator, BaseModel, ConfigDict, StrictBool, StrictInt, ValidationError
 
-T = TypeVar("T")
-ROOT = Path(__file__).parents[3]
-"""Of the checkout."""
 NAME = "Spacefile"
+_BESIDE = Path(__file__).parents[3]
+ROOT = _BESIDE if (_BESIDE / NAME).is_file() else Path.cwd()
+"""The checkout in which this package lies; of an installed package, the folder in which it is called."""
 ZERO_GPU = SpaceHardware.ZERO_A10G.value
 """Under this name the Hub lends a GPU by the call, whichever it is."""
 ZERO_GPU_PYTHON = "3.12.12"
@@ -31,127 +31,21 @@ COLORS = "red|yellow|green|blue|indigo|purple|pink|gray"
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Space:
-    """How the Hub builds the Space and shows it."""
+class Section(BaseModel):
+    """Fields of which each must be there, and no other."""
 
-    id: str
-    """Its name without the owner's."""
-    visibility: str
-    """Who may see a new Space: "public", "protected" (the page, not its files) or "private"."""
-    title: str
-    emoji: str
-    colors: tuple[str, ...]
-    """Two, of the card's gradient."""
-    header: str
-    """The Hub's bar above the page: "mini" or "default"."""
-    full_width: bool
-    """Whether the page may be as wide as the window."""
-    embedding: bool
-    """Whether other sites may show the page in a frame."""
-    sdk: str
-    sdk_version: str
-    """The same as in requirements.txt."""
-    python_version: str
-    app_file: str
-    short_description: str
-    license: str
-    tags: tuple[str, ...]
-    models: tuple[str, ...]
-    """Repositories that the card links to."""
-    preload: tuple[str, ...]
-    """Repositories whose files are fetched while the Space is built: "owner/name [files by comma [revision]]"."""
-    startup_timeout: str
-    """How long the app may take to start, as "10m"."""
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hardware:
-    """Where the Space runs."""
+def rule(allowed: str | Callable[[Any], bool], words: str) -> AfterValidator:
+    """A pattern or a question that a value must pass, and what is allowed in words; None is never asked."""
 
-    request: str
-    """The Hub's name of it."""
-    sleep_time: str | None
-    """After how long without a visitor paid hardware sleeps; None for the Hub's own time."""
-    fallback: str | None
-    """Asked for where `request` is refused; None for nothing."""
+    def check(value: Any) -> Any:
+        if value is not None and not (allowed(value) if callable(allowed) else re.fullmatch(allowed, value)):
+            raise ValueError(words)
+        return value
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Volume:
-    """A bucket of the owner's that the Space sees as a folder."""
-
-    type: str
-    source: str
-    """The bucket's name without the owner's."""
-    mount_path: str
-    optional: bool
-    """Whether the Space is of use without it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Storage:
-    """What outlives a restart."""
-
-    volumes: tuple[Volume, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Env:
-    """What the app finds in its environment."""
-
-    variables: dict[str, str]
-    """Everybody may read them."""
-    secrets: tuple[str, ...]
-    """Names only; whoever deploys has the values in an environment."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Files:
-    """What is uploaded."""
-
-    include: tuple[str, ...]
-    """Patterns in which ** stands for any folders and * for anything but a slash; hidden files never match."""
-    exclude: tuple[str, ...]
-    max_bytes: int
-    """Of all files together."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Model:
-    """The weights that travel with the files."""
-
-    path: str
-    files: dict[str, str]
-    """Every weights file below `path`: its SHA-256."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Checks:
-    """When a deployment has succeeded."""
-
-    run_within: str
-    """How long building and starting may take."""
-    url: str
-    """Path that is asked once the Space runs."""
-    timeout: str
-    """How long it may take to answer as expected."""
-    expect: int
-    """HTTP status."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Spacefile:
-    """The whole file."""
-
-    version: int
-    space: Space
-    hardware: Hardware
-    storage: Storage
-    env: Env
-    files: Files
-    model: Model
-    checks: Checks
+    return AfterValidator(check)
 
 
 def _is_emoji(text: str) -> bool:
@@ -165,42 +59,132 @@ def _is_emoji(text: str) -> bool:
 _DURATION = (r"[1-9]\d*[smh]", "a number with s, m or h, such as 10m")
 _HARDWARE = ("|".join(map(re.escape, (each.value for each in SpaceHardware))), "the Hub's name of a hardware")
 _REPOSITORY = r"[\w.-]+/[\w.-]+"
-_RULES: dict[str, tuple[str | Callable[[Any], bool], str]] = {
-    "version": (lambda value: value == 1, "1"),
-    "space.id": (r"[A-Za-z0-9][\w.-]{0,95}", "a name of letters, digits, '-', '_' and '.'"),
-    "space.visibility": ("public|protected|private", "public, protected or private"),
-    "space.title": (r"\S(.{0,78}\S)?", "1 to 80 characters"),
-    "space.emoji": (_is_emoji, "one emoji"),
-    "space.colors[]": (COLORS, f"two of {COLORS.replace('|', ', ')}"),
-    "space.header": ("mini|default", "mini or default"),
-    "space.sdk": ("gradio", "gradio"),
-    "space.sdk_version": (r"\d+\.\d+\.\d+", "a version such as 6.31.0"),
-    "space.python_version": (r"3\.1[12](\.\d+)?", "3.11 or 3.12, with a patch or without"),
-    "space.app_file": (r"[\w.-]+\.py", "a Python file of the top folder"),
-    "space.short_description": (r"\S(.{0,58}\S)?", "1 to 60 characters, for the Hub cuts longer ones"),
-    "space.license": (r"[a-z0-9][a-z0-9.-]*", "the Hub's name of a licence, such as apache-2.0"),
-    "space.tags[]": (r"[a-z0-9][a-z0-9.:-]*", "words in small letters, joined by '-'"),
-    "space.models[]": (_REPOSITORY, "names of repositories as owner/name"),
-    "space.preload[]": (rf"{_REPOSITORY}( \S+( [\w.-]+)?)?", "lines of the form 'owner/name files revision'"),
-    "space.startup_timeout": _DURATION,
-    "hardware.request": _HARDWARE,
-    "hardware.fallback": _HARDWARE,
-    "hardware.sleep_time": _DURATION,
-    "files.include[]": (r"(?!.*\.\.)[^/].*", "patterns inside the top folder"),
-    "files.exclude[]": (r"(?!.*\.\.)[^/].*", "patterns inside the top folder"),
-    "files.max_bytes": (lambda value: value > 0, "a number of bytes"),
-    "model.path": (r"(?!.*\.\.)[^/].*", "a folder inside the top folder"),
-    "checks.run_within": _DURATION,
-    "checks.url": (r"/\S*", "a path that begins with '/'"),
-    "checks.timeout": _DURATION,
-    "checks.expect": (lambda value: 200 <= value < 600, "an HTTP status, such as 200"),
-    "storage.volumes[].type": ("bucket", "bucket"),
-    "storage.volumes[].source": (r"[\w.-]+", "the bucket's name without its owner's"),
-    "storage.volumes[].mount_path": (r"/[\w./-]+", "a folder that begins with '/'"),
-}
-"""Pattern or question, and what is allowed in words. [] stands for each entry of a list; None is never asked."""
+_PRELOAD = rf"{_REPOSITORY}( \S+( [\w.-]+)?)?"
+_INSIDE = (r"(?!.*\.\.)[^/].*", "patterns inside the top folder")
+
+
+class Space(Section):
+    """How the Hub builds the Space and shows it."""
+
+    id: Annotated[str, rule(r"[A-Za-z0-9][\w.-]{0,95}", "a name of letters, digits, '-', '_' and '.'")]
+    """Its name without the owner's."""
+    visibility: Annotated[str, rule("public|protected|private", "public, protected or private")]
+    """Who may see a new Space: "public", "protected" (the page, not its files) or "private"."""
+    title: Annotated[str, rule(r"\S(.{0,78}\S)?", "1 to 80 characters")]
+    emoji: Annotated[str, rule(_is_emoji, "one emoji")]
+    colors: tuple[Annotated[str, rule(COLORS, f"two of {COLORS.replace('|', ', ')}")], ...]
+    """Two, of the card's gradient."""
+    header: Annotated[str, rule("mini|default", "mini or default")]
+    """The Hub's bar above the page: "mini" or "default"."""
+    full_width: StrictBool
+    """Whether the page may be as wide as the window."""
+    embedding: StrictBool
+    """Whether other sites may show the page in a frame."""
+    sdk: Annotated[str, rule("gradio", "gradio")]
+    sdk_version: Annotated[str, rule(r"\d+\.\d+\.\d+", "a version such as 6.31.0")]
+    """The same as in requirements.txt."""
+    python_version: Annotated[str, rule(r"3\.1[12](\.\d+)?", "3.11 or 3.12, with a patch or without")]
+    app_file: Annotated[str, rule(r"[\w.-]+\.py", "a Python file of the top folder")]
+    short_description: Annotated[str, rule(r"\S(.{0,58}\S)?", "1 to 60 characters, for the Hub cuts longer ones")]
+    license: Annotated[str, rule(r"[a-z0-9][a-z0-9.-]*", "the Hub's name of a licence, such as apache-2.0")]
+    tags: tuple[Annotated[str, rule(r"[a-z0-9][a-z0-9.:-]*", "words in small letters, joined by '-'")], ...]
+    models: tuple[Annotated[str, rule(_REPOSITORY, "names of repositories as owner/name")], ...]
+    """Repositories that the card links to."""
+    preload: tuple[Annotated[str, rule(_PRELOAD, "lines of the form 'owner/name files revision'")], ...]
+    """Repositories whose files are fetched while the Space is built: "owner/name [files by comma [revision]]"."""
+    startup_timeout: Annotated[str, rule(*_DURATION)]
+    """How long the app may take to start, as "10m"."""
+
+
+class Hardware(Section):
+    """Where the Space runs."""
+
+    request: Annotated[str, rule(*_HARDWARE)]
+    """The Hub's name of it."""
+    sleep_time: Annotated[str | None, rule(*_DURATION)]
+    """After how long without a visitor paid hardware sleeps; None for the Hub's own time."""
+    fallback: Annotated[str | None, rule(*_HARDWARE)]
+    """Asked for where `request` is refused; None for nothing."""
+
+
+class Volume(Section):
+    """A bucket of the owner's that the Space sees as a folder."""
+
+    type: Annotated[str, rule("bucket", "bucket")]
+    source: Annotated[str, rule(r"[\w.-]+", "the bucket's name without its owner's")]
+    """The bucket's name without the owner's."""
+    mount_path: Annotated[str, rule(r"/[\w./-]+", "a folder that begins with '/'")]
+    optional: StrictBool
+    """Whether the Space is of use without it."""
+
+
+class Storage(Section):
+    """What outlives a restart."""
+
+    volumes: tuple[Volume, ...]
+
+
+class Env(Section):
+    """What the app finds in its environment."""
+
+    variables: dict[str, str]
+    """Everybody may read them."""
+    secrets: tuple[str, ...]
+    """Names only; whoever deploys has the values in an environment."""
+
+
+class Files(Section):
+    """What is uploaded."""
+
+    include: tuple[Annotated[str, rule(*_INSIDE)], ...]
+    """Patterns in which ** stands for any folders and * for anything but a slash; hidden files never match."""
+    exclude: tuple[Annotated[str, rule(*_INSIDE)], ...]
+    max_bytes: Annotated[StrictInt, rule(lambda value: value > 0, "a number of bytes")]
+    """Of all files together."""
+
+
+class Model(Section):
+    """The weights that travel with the files."""
+
+    path: Annotated[str, rule(r"(?!.*\.\.)[^/].*", "a folder inside the top folder")]
+    files: dict[str, str]
+    """Every weights file below `path`: its SHA-256."""
+
+
+class Checks(Section):
+    """When a deployment has succeeded."""
+
+    run_within: Annotated[str, rule(*_DURATION)]
+    """How long building and starting may take."""
+    url: Annotated[str, rule(r"/\S*", "a path that begins with '/'")]
+    """Path that is asked once the Space runs."""
+    timeout: Annotated[str, rule(*_DURATION)]
+    """How long it may take to answer as expected."""
+    expect: Annotated[StrictInt, rule(lambda value: 200 <= value < 600, "an HTTP status, such as 200")]
+    """HTTP status."""
+
+
+class Spacefile(Section):
+    """The whole file."""
+
+    version: Annotated[StrictInt, rule(lambda value: value == 1, "1")]
+    space: Space
+    hardware: Hardware
+    storage: Storage
+    env: Env
+    files: Files
+    model: Model
+    checks: Checks
+
+
 _CREDENTIAL = re.compile(r"(hf_|sk-|ghp_|xox[a-z]-)\w{8,}|eyJ[\w-]{10,}\.|-----BEGIN")
-_KINDS = {str: "a text", int: "a whole number", bool: "true or false"}
+_KINDS = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "names with texts",
+}
 
 
 def read_spacefile(root: Path = ROOT) -> Spacefile:
@@ -225,7 +209,11 @@ def read_spacefile(root: Path = ROOT) -> Spacefile:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = "" if line is None else f" in line {line + 1}"
         raise ValueError(f"The {NAME} is no YAML{place}: mend it.") from None
-    spacefile = _build(Spacefile, data, "")
+    try:
+        spacefile = Spacefile.model_validate(data)
+    except ValidationError as error:
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")  # for it may be misspelt
+        raise _sentence(first) from None
     _check_versions(spacefile, root)
     _check_hardware(spacefile)
     _check_storage(spacefile.storage)
@@ -239,48 +227,29 @@ def seconds(duration: str) -> int:
     return int(duration[:-1]) * _SECONDS[duration[-1]]
 
 
-def _build(kind: type[T], data: Any, name: str) -> T:
-    """A section with its fields, each of the type that its class says."""
-    hints, prefix = get_type_hints(kind), f"{name}." if name else ""
-    if not isinstance(data, Mapping):
-        raise ValueError(f"The {NAME}'s {name or 'content'} must be a group of fields: {', '.join(hints)}.")
-    for field in data:
-        if field not in hints:
-            raise ValueError(f"The {NAME} has an unknown field {prefix}{field}: use {', '.join(hints)}.")
-    for field in hints:
-        if field not in data:
-            raise ValueError(f"The {NAME} lacks the field {prefix}{field}: add it.")
-    return kind(**{field: _convert(hint, data[field], prefix + field) for field, hint in hints.items()})
-
-
-def _convert(hint: Any, value: Any, name: str) -> Any:
-    """A value of the type that a field's class says."""
-    if isinstance(hint, type) and is_dataclass(hint):
-        return _build(hint, value, name)
-    if value is None and type(None) in get_args(hint):
-        return None
-    if get_origin(hint) is tuple:
-        if not isinstance(value, list):
-            raise _wrong(name, value, "a list")
-        inner = get_args(hint)[0]
-        return tuple(_convert(inner, entry, f"{name}[{index}]") for index, entry in enumerate(value))
-    if get_origin(hint) is dict:
-        if not isinstance(value, dict) or not all(isinstance(text, str) for pair in value.items() for text in pair):
-            raise _wrong(name, value, "names with texts")
-        return dict(value)
-    plain = str if str in get_args(hint) else hint
-    if type(value) is not plain:  # not isinstance: True is no number
-        raise _wrong(name, value, _KINDS[plain])
-    return _checked(name, value)
-
-
-def _checked(name: str, value: Any) -> Any:
-    """The value, if its rule allows it."""
-    rule, words = _RULES.get(re.sub(r"\[\d+\]", "[]", name), (".*", ""))
-    is_allowed = rule(value) if callable(rule) else isinstance(value, bool) or re.fullmatch(rule, value)
-    if not is_allowed:
-        raise _wrong(name, value, words)
-    return value
+def _sentence(error: Mapping[str, Any]) -> ValueError:
+    """What is wrong, in a sentence that names the field."""
+    section: Any = Spacefile
+    name = ""
+    for part in error["loc"]:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
+        field = getattr(section, "model_fields", {}).get(part)
+        section = section if field is None else field.annotation
+        section = get_args(section)[0] if get_origin(section) is tuple else section
+    fields = ", ".join(getattr(section, "model_fields", {}))
+    match error["type"]:
+        case "missing":
+            return ValueError(f"The {NAME} lacks the field {name}: add it.")
+        case "extra_forbidden" | "invalid_key":
+            return ValueError(f"The {NAME} has an unknown field {name}: use {fields}.")
+        case "model_type":
+            return ValueError(f"The {NAME}'s {name or 'content'} must be a group of fields: {fields}.")
+        case "value_error":
+            return _wrong(name, error["input"], str(error["ctx"]["error"]))
+        case kind if name.startswith("env.variables"):
+            return _wrong("env.variables", None, _KINDS["dict_type"])
+        case kind:
+            return _wrong(name, error["input"], _KINDS.get(kind, error["msg"]))
 
 
 def _wrong(name: str, value: Any, words: str) -> ValueError:
@@ -291,7 +260,7 @@ def _wrong(name: str, value: Any, words: str) -> ValueError:
 def _check_versions(spacefile: Spacefile, root: Path) -> None:
     space, hardware = spacefile.space, spacefile.hardware
     if len(space.colors) != 2:
-        raise _wrong("space.colors", list(space.colors), _RULES["space.colors[]"][1])
+        raise _wrong("space.colors", list(space.colors), f"two of {COLORS.replace('|', ', ')}")
     pins = re.findall(r"^gradio==(\S+)", (root / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
     if [space.sdk_version] != pins:
         raise _wrong("space.sdk_version", space.sdk_version, f"{' '.join(pins)}, which requirements.txt has")

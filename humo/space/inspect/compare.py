@@ -160,10 +160,15 @@ def side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _changes(guidance: Mapping[str, Any]) -> bool:
-    """Whether a rule with everything given changes anywhere on its way."""
-    rule = make_rule(guidance)
+    """Whether a rule with everything given changes anywhere on its way, before it ends."""
+    rule = make_rule(_without_end(guidance))
     every = [rule(timestep) for timestep in np.linspace(NUM_TIMESTEPS, 0, 101)]
     return any(weights != every[0] for weights in every)
+
+
+def _without_end(guidance: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule that acts to the end: where both end, nothing differs."""
+    return {name: value for name, value in guidance.items() if name != "until"}
 
 
 def _made_constant(guidance: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
@@ -177,7 +182,8 @@ def _made_constant(guidance: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         return {"rule": "published_1_7b", **scales}, source
     if guidance["rule"] == "published_17b":  # from its switch on: 0 to TI by text - 2, then TIA
         scales = {"text": scales["text"] - TEXT_DROP, "image": scales["text"] - TEXT_DROP, "audio": scales["audio"]}
-    return {"rule": "constant", **scales}, source
+    end = {"until": guidance["until"]} if guidance.get("until") else {}
+    return {"rule": "constant", **scales, **end}, source
 
 
 def _late(scale: Any) -> float:
@@ -199,7 +205,7 @@ def _schedules(pipe: HuMoPipeline, request: VideoRequest, pair: Pair) -> tuple[S
     steps = request.num_inference_steps or pipe.config.default_num_inference_steps
     given = steps, pipe.scheduler.config.flow_shift, bool(request.images), request.audio is not None
     constant, adaptive = (schedule(make_rule(guidance), *given) for guidance in (pair.constant, pair.adaptive))
-    if not adaptive.changes:
+    if not schedule(make_rule(_without_end(pair.adaptive)), *given).changes:
         raise ValueError(
             f"With {steps} steps and what is given the rule {pair.adaptive['rule']} does not change with time: "
             "move its switch, take more steps, or give a picture and a voice, so that there is something to compare."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import gradio as gr
@@ -66,6 +67,14 @@ class Admission:
             ValueError: in one sentence, if it is one too many.
         """
         self._links.count(self._client(visitor))
+
+    def granted(self, visitor: gr.Request) -> AbstractContextManager[None]:
+        """Count a visitor for a live session that is begun inside, as for a video, if it is not refused.
+
+        Raises:
+            ValueError: in one sentence, on entering, if the visitor asked too often within the hour.
+        """
+        return self._gate.granted(self._client(visitor))
 
     def _client(self, visitor: gr.Request) -> str:
         peer = visitor.client.host if visitor.client else None

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -278,7 +278,18 @@ class Gate:
             if self._at_once is not None and len(own) >= self._at_once:
                 videos = "1 video of yours is" if self._at_once == 1 else f"{self._at_once} videos of yours are"
                 raise ValueError(f"{videos} still being made: wait for one, or press Stop.")
-            with nullcontext() if self._hourly is None else self._hourly.granted(client):
+            with self.granted(client):
                 job = begin()
             self._jobs[client] = [*own, job]
             return job
+
+    def granted(self, client: str) -> AbstractContextManager[None]:
+        """Count a client for what is begun inside if it is not refused, beside the jobs that `start` counts.
+
+        Args:
+            client: as `client_of` names it.
+
+        Raises:
+            ValueError: in one sentence, on entering, if the client asked too often within the hour.
+        """
+        return nullcontext() if self._hourly is None else self._hourly.granted(client)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from humo.assets import MINI as MINI_FOLDER
 from humo.loading.memory_presets import PRESETS, fits
 from humo.space.jobs.zerogpu import is_zero_gpu
 from humo.system.fast_form_config import has_fast
@@ -29,7 +30,6 @@ logger = logging.getLogger(__name__)
 VARIABLE = "HUMO_MODEL"
 MINI = "mini"
 LARGE = ("1.7B", "17B")
-MINI_FOLDER = Path(__file__).parents[3] / "assets" / "humo-mini"
 ZERO_GPU_BYTES = 48 * 10**9
 """Of the GPU that ZeroGPU lends; it cannot be asked before a call. Source: the Hub's documentation of 2026."""
 

@@ -1,7 +1,7 @@
 """The page's work on other machines: copies of the model as a Ray Serve deployment, and the page as its client.
 
     serve run --name humo humo.space.jobs.ray_serve:build model=mini replicas=2      # where Ray runs
-    python app.py --ray                                                     # on a machine of the same cluster
+    python -m humo page --ray                                                        # on a machine of the same cluster
 
 The page keeps the queue; as many jobs, or batches, are at work as there may be replicas, and Ray starts and ends
 replicas as they are needed. A replica that dies in the middle of a job takes nothing with it: files travel with the

@@ -6,12 +6,14 @@ A request knows neither tensors nor widgets.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from humo.guidance import describe_rule, make_rule
+from humo.guidance import make_rule
+from humo.loading.lora_files import LoraFile
 from humo.media import read_sound
 from humo.timing import FPS, FRAMES_PER_LATENT, frames_for_sound, longest_by_sound, round_down
 
@@ -116,17 +118,37 @@ class VideoRequest:
     """Frames of that which are known; None for the usual number."""
     first_frame: Path | None = None
     """A picture that is its first frame."""
+    loras: tuple[LoraFile, ...] = ()
+    """LoRAs that count for this video alone."""
 
     def made_by(self, pipe: HuMoPipeline) -> HuMoPipeline:
         """The form of the model that makes it.
 
         Raises:
-            ValueError: if the model has no fast form and that is asked for.
+            ValueError: if the model has no fast form and that is asked for, or a LoRA with it.
         """
+        if self.is_fast and self.loras:
+            raise ValueError("a quick look takes no LoRA: press Generate, or choose none.")
         form = pipe.fast_form if self.is_fast else pipe
         if form is None:
             raise ValueError("this model has no fast form: ask for full quality.")
         return form
+
+    @contextmanager
+    def forming(self, pipe: HuMoPipeline) -> Iterator[HuMoPipeline]:
+        """The form of the model that makes it, with its LoRAs for as long as the block lasts.
+
+        Raises:
+            ValueError: as of `made_by`, or if a LoRA cannot be read or does not fit.
+        """
+        form = self.made_by(pipe)
+        if not self.loras:
+            yield form
+            return
+        from humo.loading.loras import with_loras
+
+        with with_loras(form, self.loras):
+            yield form
 
     def run(self, pipe: HuMoPipeline, on_step: Callable[[StepState], None] | None = None) -> HuMoPipelineOutput:
         """Make the video.
@@ -134,7 +156,8 @@ class VideoRequest:
         Raises:
             ValueError: in one sentence, if any part of the request is not possible.
         """
-        return self.made_by(pipe)(**self._arguments(), on_step=on_step)
+        with self.forming(pipe) as form:
+            return form(**self._arguments(), on_step=on_step)
 
     def read(self, pipe: HuMoPipeline) -> Call:
         """Read and check it, without making anything.
@@ -278,20 +301,23 @@ class Defaults:
         return self if is_own else replace(self, guidance={"rule": name})
 
     def scale(self, name: str) -> float | None:
-        """A scale ("text", "image", "audio", "switch") that can be set.
+        """A scale ("text", "image", "audio") or timestep ("switch", "until") that can be set.
 
         None if the rule has none, it is not a number, or it is a switch between scales that are the same.
         """
-        values = describe_rule(make_rule(self.guidance))
-        if name == "switch" and values.get("early", ()) is None:
+        rule = make_rule(self.guidance)
+        if name == "switch" and getattr(rule, "early", ()) is None:
             return None
-        value = values.get(name)
+        value = getattr(rule, name, None)
         return value if isinstance(value, int | float) else None
 
     def with_scales(self, **scales: float | None) -> dict[str, Any]:
         """The guidance with other scales; those that are None or not in the rule stay as they are."""
         known = {name: value for name, value in scales.items() if self.scale(name) is not None}
-        return {**self.guidance, **{name: value for name, value in known.items() if value is not None}}
+        chosen = {**self.guidance, **{name: value for name, value in known.items() if value is not None}}
+        if not chosen.get("until") and "until" not in self.guidance:  # 0 is what its absence means
+            chosen.pop("until", None)
+        return chosen
 
 
 def frames_of(sound: Sound, longest: int | None = None) -> int:

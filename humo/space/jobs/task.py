@@ -128,9 +128,9 @@ class MakeVideo:
 
     @property
     def batch_key(self) -> Hashable:
-        """Equal for videos of the same shape, None where that cannot be told: `run` tells why."""
+        """Equal for videos of the same shape, None for one with LoRAs, or where it cannot be told: `run` tells why."""
         try:
-            return self.request.batch_key
+            return None if self.request.loras else self.request.batch_key
         except ValueError:
             return None
 
@@ -144,10 +144,11 @@ class MakeVideo:
         Raises:
             ValueError: in one sentence, if any part of the request is not possible.
         """
-        pipe = self.request.made_by(pipe)
-        call = self.request.read(pipe)
-        watcher = Watcher(pipe, lambda moments: report(moments[0]))
-        return self.write(pipe.generate_batch([call], watcher, [watcher.frames_of(0, call.request.num_frames)])[0])
+        with self.request.forming(pipe) as form:
+            call = self.request.read(form)
+            watcher = Watcher(form, lambda moments: report(moments[0]))
+            made = form.generate_batch([call], watcher, [watcher.frames_of(0, call.request.num_frames)])
+        return self.write(made[0])
 
     def write(self, output: HuMoPipelineOutput) -> Result:
         """Write the video that was made, with all that it goes on from."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from humo.assets import MINI
 from humo.space.examples import Example, read_examples
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import MakeVideo, Result
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 CRF = 23
 """Of the videos' H.264; the page writes 17."""
-MINI = Path(__file__).parents[3] / "assets" / "humo-mini"
 
 
 def gallery_id(title: str) -> str:

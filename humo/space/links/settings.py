@@ -11,7 +11,8 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from humo.guidance import make_rule
+from humo.guidance import PLACES, make_rule
+from humo.loading.lora_files import WEIGHTS
 from humo.portrait import Portrait
 from humo.space.links.mp4_metadata import read_texts
 from humo.system.ranges import LARGEST_SEED, MOST, SCALES, TIMESTEPS, check_number, is_whole, read_shift, short
@@ -23,6 +24,8 @@ MAX_TEXT = 2_000
 """Characters of a prompt, as the pipeline allows."""
 MAX_NAME = 255
 """Characters of a model's name."""
+MOST_LORAS = 8
+"""Of one video."""
 MAX_RULE_NAME = 20
 """Characters of a name in the guidance."""
 _WHOLE = {
@@ -34,6 +37,38 @@ _WHOLE = {
     "width": (16, MOST["width"]),
 }
 """Lowest and highest value of each whole number."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoraTold:
+    """A LoRA that a video was made with."""
+
+    name: str
+    """Of its file, without folder and ending."""
+    weight: float = 1.0
+    sha256: str = ""
+    """Of its file; empty where it came from none."""
+
+    def __post_init__(self) -> None:
+        check_text("a LoRA's name", self.name, MAX_NAME)
+        check_text("a LoRA's sha256", self.sha256, 64)
+        check_number("a LoRA's weight", self.weight, *WEIGHTS)
+        if "/" in self.name:
+            raise ValueError("a LoRA's name is a path: it must be a name.")
+
+    @classmethod
+    def read(cls, plain: object) -> tuple[LoraTold, ...]:
+        """Read those of a video from parsed JSON.
+
+        Raises:
+            ValueError: if they are no list of LoRAs.
+        """
+        if not isinstance(plain, list | tuple) or len(plain) > MOST_LORAS:
+            raise ValueError(f"loras must be a list of at most {MOST_LORAS}.")
+        known = {"name", "weight", "sha256"}
+        if not all(isinstance(each, dict) and {"name"} <= each.keys() <= known for each in plain):
+            raise ValueError("each of loras must be an object with a name, a weight and a sha256.")
+        return tuple(cls(**each) for each in plain)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +101,8 @@ class VideoSettings:
     """Who was drawn as the reference; None where a picture was shown as it is."""
     audio_shift: int = 0
     """Milliseconds by which the mouth moves later than the sound is played, earlier below 0."""
+    loras: tuple[LoraTold, ...] = ()
+    """LoRAs that were added."""
 
     def __post_init__(self) -> None:
         _check_words(self)
@@ -92,6 +129,8 @@ class VideoSettings:
         given = {field.name: plain[field.name] for field in fields(cls) if field.name in plain}
         if given.get("portrait") is not None:
             given["portrait"] = Portrait.of_plain(given["portrait"])
+        if "loras" in given:
+            given["loras"] = LoraTold.read(given["loras"])
         return cls(**given)
 
 
@@ -148,8 +187,8 @@ def check_guidance(guidance: object) -> None:
 def _check_part(name: str, value: object) -> None:
     if name == "early":
         _check_early(value)
-    elif name == "switch":
-        check_number("guidance switch", value, *TIMESTEPS)
+    elif name in PLACES:
+        check_number(f"guidance {name}", value, *TIMESTEPS)
     elif name != "rule":
         _check_scale(f"guidance {name}", value)
 
@@ -171,7 +210,7 @@ def _check_scale(name: str, value: object) -> None:
         if key == "ramp":
             check_text(f"{name} ramp", end, MAX_RULE_NAME)
         else:
-            check_number(f"{name} {key}", end, *(TIMESTEPS if key == "switch" else SCALES))
+            check_number(f"{name} {key}", end, *(TIMESTEPS if key in PLACES else SCALES))
 
 
 def _check_whole(name: str, value: object, lowest: int, highest: int) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from humo.assets import EXAMPLES
 from humo.space.links.record_files import (
     GONE,
     MAX_RECORD,
@@ -31,7 +32,7 @@ from humo.space.links.record_files import (
 from humo.space.links.records import Record, check_name, is_id
 from humo.system.files import atomic_write, exclusive_lock
 
-GALLERY = Path(__file__).parents[3] / "assets" / "examples" / "generations"
+GALLERY = EXAMPLES / "generations"
 """The shipped records (`humo.space.links.gallery`)."""
 DAY = 86_400
 """Seconds."""

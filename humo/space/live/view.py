@@ -87,7 +87,8 @@ def on_speak_live(
             voice, ask = ask.audio if speaks else None, replace(ask, audio=ask.audio if speaks else None)
             admission.check(ask)
             rate = getattr(told, "rate", None)
-            broadcast = hub.open(request.session_hash, replace(ask, audio=None), rate, voice)
+            with admission.granted(request):
+                broadcast = hub.open(request.session_hash, replace(ask, audio=None), rate, voice)
         except ValueError as error:
             return {"error": html.sentence(str(error)), "nonce": nonce}
         return {"id": broadcast.id, "nonce": nonce}

@@ -69,11 +69,11 @@ def draw_schedule(shown: Schedule, rule: Rule) -> str:
 
     Args:
         shown: weights, planned or used.
-        rule: that they come from; its switch is marked where it matters.
+        rule: that they come from; its switch and its end are marked where they matter.
     """
     words, prefix, plot = describe(shown, rule), f"humo-{next(_NUMBERS)}", _Plot.of(shown)
     patterns = "".join(_pattern(name, prefix) for name in shown.branches)
-    parts = [_axis(shown, plot), *_bars(shown, plot, prefix), _zero(plot), _switch(shown, rule, plot)]
+    parts = [_axis(shown, plot), *_bars(shown, plot, prefix), _zero(plot), *_marks(shown, rule, plot)]
     legend = "".join(f"<li>{_swatch(name, prefix)}{html.escape(_meaning(name))}</li>" for name in shown.branches)
     return (
         f'<figure class="humo-curves"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(words)}">'
@@ -90,13 +90,16 @@ def describe(shown: Schedule, rule: Rule) -> str:
     if not shown.changes:
         reason = _why_no_switch(shown, rule)
         return f"{words} Every step has the same weights{reason}."
-    if len(shown.changes) > 1:
+    named = _places(shown, rule)
+    if len(shown.changes) > max(1, len(named)):
         return f"{words} The weights change with time, at {len(shown.changes)} of {steps} steps."
     before = shown.changes[0]
-    switch = _switch_of(shown, rule)
-    place = "the change of the weights" if switch is None else f"the switch at timestep {switch:g}"
+    place = named[0].words if named else "the change of the weights"
     lie = "One step lies" if before == 1 else f"{before} steps lie"
-    return f"{words} {lie} before {place}, {steps - before} after it."
+    if len(named) < 2:
+        return f"{words} {lie} before {place}, {steps - before} after it."
+    between, last = named[1].step - before, named[1]
+    return f"{words} {lie} before {place}, {between} between it and {last.words}, {steps - last.step} after that."
 
 
 def _why_no_switch(shown: Schedule, rule: Rule) -> str:
@@ -111,9 +114,25 @@ def _why_no_switch(shown: Schedule, rule: Rule) -> str:
     return ": on both sides of the switch they are the same here"
 
 
-def _switch_of(shown: Schedule, rule: Rule) -> float | None:
-    switch = getattr(rule, "switch", None)
-    return None if switch is None or shown.changes != [int((shown.timesteps > switch).sum())] else switch
+@dataclass(frozen=True)
+class _Place:
+    """A step at which a rule changes the weights, and why."""
+
+    step: int
+    label: str
+    words: str
+
+
+def _places(shown: Schedule, rule: Rule) -> list[_Place]:
+    """The rule's switch and its end, where the weights change there."""
+    places = []
+    if (switch := getattr(rule, "switch", None)) is not None:
+        before = int((shown.timesteps > switch).sum())
+        places.append(_Place(before, f"switch at {switch:g}", f"the switch at timestep {switch:g}"))
+    if until := getattr(rule, "until", 0.0):
+        before = int((shown.timesteps >= until).sum())
+        places.append(_Place(before, f"until {until:g}", f"the end of guidance at timestep {until:g}"))
+    return [place for place in places if place.step in shown.changes]
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:
@@ -191,15 +210,16 @@ def _zero(plot: _Plot) -> str:
     return f'<path class="zero" d="M{_LEFT} {plot.y(0):.1f}H{WIDTH - _RIGHT}"/>'
 
 
-def _switch(shown: Schedule, rule: Rule, plot: _Plot) -> str:
-    if (switch := _switch_of(shown, rule)) is None:
-        return ""
-    x = plot.x(shown.changes[0])
-    anchor, away = ("end", -4) if x > WIDTH * 0.7 else ("start", 4)
-    return (
-        f'<path class="switch" d="M{x:.1f} 2V{HEIGHT - _BOTTOM}"/>'
-        f'<text class="switch" x="{x + away:.1f}" y="10" text-anchor="{anchor}">switch at {switch:g}</text>'
-    )
+def _marks(shown: Schedule, rule: Rule, plot: _Plot) -> list[str]:
+    marks = []
+    for place in _places(shown, rule):
+        x = plot.x(place.step)
+        anchor, away = ("end", -4) if x > WIDTH * 0.7 else ("start", 4)
+        marks.append(
+            f'<path class="switch" d="M{x:.1f} 2V{HEIGHT - _BOTTOM}"/>'
+            f'<text class="switch" x="{x + away:.1f}" y="10" text-anchor="{anchor}">{place.label}</text>'
+        )
+    return marks
 
 
 def _pattern(name: str, prefix: str) -> str:

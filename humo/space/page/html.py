@@ -63,15 +63,15 @@ def _line(words: str, detail: str) -> str:
 
 
 def _words_and_bar(now: Progress) -> str:
-    line = _line(*_words(now))
+    line = _line(*words(now))
     if now.phase.is_over:
         return line
     share = f'max="100" value="{100 * now.step / now.num_steps:.0f}"' if now.num_steps else ""
     return f'{line}<progress aria-label="Progress" {share}></progress>'
 
 
-def _words(progress: Progress) -> tuple[str, str]:
-    """What is happening, and how long it still takes."""
+def words(progress: Progress) -> tuple[str, str]:
+    """What is happening in a moment of a job, and how long it still takes; the second may be empty."""
     if progress.phase is Phase.QUEUED:
         if progress.position == 0:
             return "Starting", ""
@@ -205,6 +205,8 @@ def facts(record: Record) -> str:
     }
     if settings.audio_shift:
         rows["Shift of the mouth"] = f"{settings.audio_shift:+d} ms"
+    if settings.loras:
+        rows["LoRAs"] = ", ".join(f"{each.name} × {each.weight:g}" for each in settings.loras)
     if settings.prompt_read:
         rows["The model read"] = settings.prompt_read
     cells = "".join(f"<tr><th scope='row'>{name}</th><td>{html.escape(str(v))}</td></tr>" for name, v in rows.items())

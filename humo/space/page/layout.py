@@ -1,6 +1,9 @@
-"""How the parts of the page are laid out; `app.py` places and connects them. What is for one tab takes its key."""
+"""How the parts of the page are laid out; `humo.space.application` places them. What is for one tab takes its key."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
 
 import gradio as gr
 
@@ -10,6 +13,7 @@ from humo.space.page import html, texts
 from humo.space.page.caption_completion import Completed
 from humo.space.page.curves import schedule_svg
 from humo.space.page.dense_caption import FIELDS
+from humo.space.page.loras.view import lora_choice
 from humo.space.page.picture_file import PictureFile
 from humo.space.page.portrait_view import maker_html
 from humo.space.page.scales import SCALES, rule_choices, rule_note
@@ -167,8 +171,13 @@ def gallery(pictures: list[tuple[str, str]]) -> gr.Gallery:
     )
 
 
-def settings(defaults: Defaults) -> Settings:
-    """What all tabs share, at the model's own values."""
+def settings(defaults: Defaults, loras: Mapping[str, Path] | None = None) -> Settings:
+    """What all tabs share, at the model's own values.
+
+    Args:
+        defaults: of the model.
+        loras: that are offered, by name.
+    """
     with gr.Accordion("Settings", open=False, elem_id="settings"):
         with gr.Row():
             seed = gr.Number(0, label="Seed", info="The same seed gives the same video.", precision=0, minimum=0)
@@ -192,10 +201,11 @@ def settings(defaults: Defaults) -> Settings:
                 scales[name] = gr.Slider(low, high, at, step=step, label=label, info=info, visible=is_shown)
             first = schedule_svg(defaults.guidance, start, defaults.shift, MODES[0].needs_image, MODES[0].needs_audio)
             curve = gr.HTML(first, elem_id="curve")
+        choice = lora_choice(loras) if loras else None
         with gr.Accordion("Settings of an earlier video", open=False):
             restore = gr.File(label="A video made here", file_types=[".mp4"], height=120, elem_id="restore")
     mode = gr.State(MODES[0].key)
-    return Settings(seed, is_random, steps, size, shift, rule, note, scales, curve, mode, restore, defaults)
+    return Settings(seed, is_random, steps, size, shift, rule, note, scales, curve, mode, restore, defaults, choice)
 
 
 def panel() -> Panel:

@@ -17,6 +17,14 @@ SCALES = (
         1000,
         10,
     ),
+    (
+        "until",
+        "Until",
+        "Timestep below which nothing is steered any more: fewer passes, calmer edges; 0 steers to the end.",
+        0,
+        1000,
+        10,
+    ),
 )
 """Name in the guidance rule, label, explanation, lowest, highest, step."""
 _THINGS = {"text": "text", "image": "picture", "audio": "voice"}

@@ -27,11 +27,11 @@ model is shown them in this order.</p>"""
 
 CONSENT = """<p class="humo-consent">Real faces and voices: only your own, or with their owner's consent.</p>"""
 
-NO_SPEECH = """<p class="humo-label">No voice is installed here: <code>pip install -r requirements.txt</code> brings an
-English one (hibari-tts), <code>pip install -e ".[world]"</code> many (espeak-ng, GPL-3).</p>"""
+NO_SPEECH = """<p class="humo-label">No voice is installed here: <code>pip install hibari-tts</code> brings an English
+one, <code>pip install espeakng-loader</code> many (espeak-ng, GPL-3).</p>"""
 
 MORE_SPEAKERS = """<p class="humo-detail">It reads English. Men, women and other languages come with an optional extra
-(espeak-ng, GPL-3): <code>pip install -e ".[world]"</code>.</p>"""
+(espeak-ng, GPL-3): <code>pip install espeakng-loader</code>.</p>"""
 
 KEY = "Keep it if you may want to delete the link; it is shown only now."
 

@@ -12,6 +12,7 @@ import gradio as gr
 from humo.space.examples import Example
 from humo.space.jobs.request import Defaults, Mode, VideoRequest, frames_for
 from humo.space.page.dubbing.view import Dubbing
+from humo.space.page.loras.view import LoraChoice
 from humo.space.page.picture_file import PictureFile
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -152,10 +153,13 @@ class Settings:
     restore: gr.File
     """A video made here gives back its settings."""
     defaults: Defaults
+    loras: LoraChoice | None = None
+    """None where whoever runs the page offers none."""
 
     def widgets(self) -> list[Any]:
         """Those that hold a value of the request."""
-        return [self.seed, self.is_random, self.steps, self.size, self.shift, self.rule, *self.scales.values()]
+        own = [self.seed, self.is_random, self.steps, self.size, self.shift, self.rule, *self.scales.values()]
+        return own + ([] if self.loras is None else self.loras.widgets())
 
 
 class _Group:
@@ -323,6 +327,7 @@ def read_request(
         is_fast=is_fast,
         as_is=person is None and inputs.maker is not None and values[inputs.maker.as_is],
         audio_shift=values[settings.shift] if audio else 0,
+        loras=() if settings.loras is None else settings.loras.chosen(values),
     )
     return request, f"humo-{inputs.mode.key.lower()}-{seed}"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
+from humo.system.command_line import check_folder
+from humo.system.imports import require
 from humo.system.threads import set_threads
 
 distill = typer.Typer(
@@ -32,6 +33,9 @@ def trajectories(
     threads: Threads = 2,
 ) -> None:
     """Sample the teacher's trajectories from noise to video, with guidance, and keep them; a killed run goes on."""
+    check_folder(out, 1 << 30)
+    import torch  # it takes seconds, and a wrong call is refused before
+
     from humo.checkpoints import load
     from humo.training.distillation.trajectories import TrajectorySettings, write_trajectories
     from humo.training.transformer.data import ClipData
@@ -52,18 +56,24 @@ def student(
     steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 600,
     rank: Annotated[int, typer.Option(help="Of the adapter.", min=1)] = 64,
     batch: Annotated[int, typer.Option(help="Samples a step, at 49 frames.", min=1)] = 8,
+    begin: Annotated[
+        Path | None, typer.Option(help="An earlier student to begin from: adapter.safetensors or averaged.safetensors.")
+    ] = None,
     save_every: int = 50,
     device: str = "cpu",
     threads: Threads = 2,
 ) -> None:
     """Teach the student the mean velocities along the trajectories; a killed run goes on where it last saved."""
+    check_folder(out)
+    import torch
+
     from humo.checkpoints import load
     from humo.training.distillation.loop import train_student
     from humo.training.distillation.training import DistillationSettings
 
     set_threads(threads)
     pipe = load(preset, device="cpu", dtype=torch.float32)
-    train_student(pipe, out, DistillationSettings(steps=steps, batch_size=batch), rank, save_every, device)
+    train_student(pipe, out, DistillationSettings(steps=steps, batch_size=batch), rank, save_every, device, begin)
 
 
 @distill.command()
@@ -87,6 +97,7 @@ def compare(
     threads: Threads = 2,
 ) -> None:
     """Set the fast form beside the exact one: the same cases, the same noise."""
+    require("speech", "espeakng_loader")
     from humo.checkpoints import MINI, load
     from humo.evaluation.fast_form import compare_forms, describe_comparisons
 

@@ -15,7 +15,7 @@ from humo.system.fast_form_config import FOLDER, FastConfig, teacher_of
 from humo.system.files import atomic_write
 from humo.system.fingerprint import fingerprint
 from humo.training.claim import claim
-from humo.training.distillation.student import make_student, save_student
+from humo.training.distillation.student import make_student, save_student, take_student
 from humo.training.distillation.training import (
     DistillationSettings,
     Distiller,
@@ -31,7 +31,13 @@ _LONGEST = 13
 
 
 def train_student(
-    pipe: HuMoPipeline, out: Path, settings: DistillationSettings, rank: int, save_every: int, device: str
+    pipe: HuMoPipeline,
+    out: Path,
+    settings: DistillationSettings,
+    rank: int,
+    save_every: int,
+    device: str,
+    begin: Path | None = None,
 ) -> Path:
     """Trains a student on the trajectories of `out/trajectories`.
 
@@ -42,21 +48,25 @@ def train_student(
         rank: of the adapter.
         save_every: steps between saved states.
         device: "cpu" or "cuda".
+        begin: an earlier student, of this model or of one that was trained further since, see `take_student`; a
+            training that goes on needs it no more.
 
     Returns:
         The file of the averaged weights.
 
     Raises:
-        ValueError: if the trajectories, or the student so far, are of another transformer.
+        ValueError: if the trajectories, or the student so far, are of another transformer, or `begin` does not fit.
     """
     teacher = fingerprint(pipe.transformer)
     claim(out / "trajectories", teacher, "trajectories")
     claim(out / "learn", teacher, "a student")
     shards = load_trajectories(out / "trajectories", device)
     torch.manual_seed(0)
-    distiller = Distiller(make_student(pipe.transformer, rank), settings, device)
     run = Run(out / "learn", settings.steps)
-    state = run.load()
+    state, student = run.load(), make_student(pipe.transformer, rank)
+    if state is None and begin is not None:
+        take_student(student, begin)
+    distiller = Distiller(student, settings, device)
     if state is not None:
         distiller.load(state["distiller"])
     means = RunningMeans()

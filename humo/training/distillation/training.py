@@ -19,6 +19,7 @@ import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
+from humo.layers.detail import DETAIL_PREFIX
 from humo.training.autoencoder.training import cosine_with_warmup
 from humo.training.distillation.student import learned
 from humo.training.distillation.trajectories import Trajectories
@@ -36,6 +37,8 @@ class DistillationSettings:
     """Training steps."""
     learning_rate: float = 1.5e-3
     """Peak rate of AdamW."""
+    detail_rate: float = 0.3
+    """Rate of the detail head, as a share of it: the head begins as the teacher's and has every weight to lose."""
     spans: tuple[int, ...] = (1, 2, 2, 2, 3, 3)
     """Steps of the teacher that one of the student covers; each sample draws one."""
     movement_weight: float = 2.0
@@ -112,8 +115,13 @@ class Distiller:
     def __init__(self, student: HuMoTransformer3DModel, settings: DistillationSettings, device: str = "cpu") -> None:
         self.student, self.settings, self.device = student.to(device).train(), settings, device
         student.set_attn_processor(TrainingAttnProcessor())
-        self.parameters = [each for each in student.parameters() if each.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=settings.learning_rate, weight_decay=0.0)
+        adapter, detail = list[nn.Parameter](), list[nn.Parameter]()
+        for name, parameter in student.named_parameters():
+            if parameter.requires_grad:
+                (detail if name.startswith(DETAIL_PREFIX) else adapter).append(parameter)
+        self.parameters = [*adapter, *detail]
+        groups = [{"params": adapter, "factor": 1.0}, {"params": detail, "factor": settings.detail_rate}]
+        self.optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=0.0)
         self.ema = EMAModel(self.parameters, decay=settings.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
 
     def state(self) -> dict[str, Any]:
@@ -143,7 +151,7 @@ class Distiller:
     def step(self, batch: DistillationBatch, progress: float) -> dict[str, Tensor]:
         """Learns from steps; progress 0..1 of the training sets the rate. Returns figures for the log."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * cosine_with_warmup(progress, 0.03, 0.03)
+            group["lr"] = self.settings.learning_rate * group["factor"] * cosine_with_warmup(progress, 0.03, 0.03)
         loss = self.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -20,11 +20,12 @@ from torch import Tensor
 
 from humo.guidance import Branch
 from humo.pipeline import HuMoPipeline
-from humo.sampling import denoise, make_scheduler, set_timesteps
+from humo.sampling import Conditions, denoise, make_scheduler, set_timesteps
 from humo.system.files import atomic_write
 from humo.system.fingerprint import fingerprint
 from humo.training.claim import claim
-from humo.training.transformer.batches import Batch, BatchSettings, draw_batch
+from humo.training.precision import mixed_precision
+from humo.training.transformer.batches import BatchSettings, draw_batch
 from humo.training.transformer.conditions import conditions_of
 from humo.training.transformer.data import ClipData
 from humo.training.transformer.stages import Stage
@@ -87,7 +88,7 @@ class Trajectories:
 
 
 def draw_scales(rng: np.random.Generator, guidance: dict[str, Any], timesteps: Tensor, size: int) -> Tensor:
-    """Scales of every step and sample, (n, b, 3): around the model's own rule, or anywhere from 1 on.
+    """Scales of every step and sample, (n, b, 3): around the model's own rule, or free ones that end anywhere.
 
     Args:
         rng: draws them.
@@ -103,38 +104,47 @@ def draw_scales(rng: np.random.Generator, guidance: dict[str, Any], timesteps: T
     free_early = np.where(rng.random((size, 1)) < 0.5, free_early, free_late)
     early, late = np.where(is_free[:, None], free_early, early), np.where(is_free[:, None], free_late, late)
     switch = np.where(is_free, rng.uniform(850, 990, size), switch)
-    is_early = timesteps.numpy()[:, None, None] > switch[None, :, None]
-    return torch.from_numpy(np.where(is_early, early, late)).float()
+    until = np.where(is_free, rng.uniform(0, 850, size), guidance.get("until", 0.0))
+    places = timesteps.numpy()[:, None, None]
+    scales = np.where(places > switch[None, :, None], early, late)
+    return torch.from_numpy(np.where(places < until[None, :, None], 1.0, scales)).float()
 
 
 @torch.no_grad()
-def sample_trajectories(pipe: HuMoPipeline, batch: Batch, index: int, settings: TrajectorySettings) -> Trajectories:
+def sample_trajectories(
+    pipe: HuMoPipeline, conditions: Conditions, index: int, settings: TrajectorySettings
+) -> Trajectories:
     """One batch of trajectories.
 
     Args:
         pipe: the teacher.
-        batch: conditions of the samples.
+        conditions: of the samples, with sound and one reference, zeros where a sample is shown none.
         index: number of the batch, seed of noise and scales.
         settings: of the sampling.
+
+    Raises:
+        ValueError: if the conditions have no sound or no reference.
     """
+    if conditions.audio is None or conditions.references is None:
+        raise ValueError("the conditions have no sound or no reference: give both, zeros where a sample has none.")
     scheduler = make_scheduler(settings.shift)
     set_timesteps(scheduler, settings.steps)  # the scales of all steps are drawn before the first
-    conditions = conditions_of(pipe, batch)
-    size, channels, _, *grid = batch.latents.shape
+    size, channels, _, *grid = conditions.references.shape
     rng, generator = np.random.default_rng((11, index)), torch.Generator().manual_seed(index)
     scales = draw_scales(rng, pipe.config.default_guidance, scheduler.timesteps, size)
-    noise = torch.randn((size, channels, batch.latents.shape[2] + 1, *grid), generator=generator)
+    noise = torch.randn((size, channels, conditions.audio.shape[1], *grid), generator=generator)
     states: list[Tensor] = []
-    last = denoise(
-        pipe.transformer,
-        scheduler,
-        _rule_of(scales.to(pipe.device)),
-        conditions,
-        noise.to(pipe.device),
-        settings.steps,
-        on_step=lambda state: states.append(state.noisy[:, :, :-1]),
-        batch_branches=True,
-    )
+    with mixed_precision(pipe.device.type):
+        last = denoise(
+            pipe.transformer,
+            scheduler,
+            _rule_of(scales.to(pipe.device)),
+            conditions,
+            noise.to(pipe.device),
+            settings.steps,
+            on_step=lambda state: states.append(state.noisy[:, :, :-1]),
+            batch_branches=True,
+        )
     trajectories = torch.stack([*states, last]).cpu()
     parts = (part.cpu() for part in (conditions.text, conditions.references, conditions.audio))
     return Trajectories(trajectories, scheduler.sigmas.float().cpu(), scales, *parts)
@@ -165,5 +175,5 @@ def write_trajectories(
         path = folder / f"trajectories-{index:04d}.safetensors"
         if not path.exists():
             batch = draw_batch(data, pipe.tokenizer, _SHOWN, 1.0, _FIRST_STEP + index, drawing)
-            sample_trajectories(pipe, batch, index, settings).save(path)
+            sample_trajectories(pipe, conditions_of(pipe, batch), index, settings).save(path)
         yield path

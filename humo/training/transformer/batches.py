@@ -39,6 +39,8 @@ class BatchSettings:
     """Share of words replaced by the unknown one."""
     shift: float = 4.0
     """How much noise levels lean to noise: sigma = s u / (1 + (s - 1) u) with u uniform."""
+    sigmas: tuple[float, float] | None = None
+    """Least and greatest noise level, between which they are spread evenly in place of the shift."""
 
 
 @dataclass(slots=True)
@@ -144,7 +146,7 @@ def plan_batch(
         has_audio=has_audio,
         tokens=hidden.numpy(),
         attention_mask=tokens.attention_mask.numpy(),
-        sigma=shift_noise(u, settings.shift).astype(np.float32),
+        sigma=_noise_levels(u, settings).astype(np.float32),
     )
 
 
@@ -183,6 +185,14 @@ def draw_batch(
 ) -> Batch:
     """Plans the batch of a step and fills it; arguments as of `plan_batch`."""
     return fill_batch(data, plan_batch(data.seeds, tokenizer, stage, stage_progress, step, settings))
+
+
+def _noise_levels(u: np.ndarray, settings: BatchSettings) -> np.ndarray:
+    """Noise levels from numbers in 0..1."""
+    if settings.sigmas is None:
+        return np.asarray(shift_noise(u, settings.shift))
+    least, greatest = settings.sigmas
+    return least + (greatest - least) * u
 
 
 def _caption(rng: np.random.Generator, seed: int, is_named: bool) -> str:

@@ -22,13 +22,15 @@ from humo.training.compiling import should_compile
 from humo.training.run import Run, RunningMeans, machine_name
 from humo.training.transformer.batches import BatchSettings, fill_batch
 from humo.training.transformer.data import ClipData
-from humo.training.transformer.model import MiniModel, ModelSettings, Trainer, make_mini
+from humo.training.transformer.model import MiniModel, ModelSettings, Trainer, add_detail_head, make_mini
 from humo.training.transformer.planning import Planner
 from humo.training.transformer.rounds import LoopSettings, Round
-from humo.training.transformer.stages import further_stages, mini_stages, stage_at
+from humo.training.transformer.stages import detail_stages, further_stages, mini_stages, stage_at
 from humo.world.clips import plan_clip, render_clip
 
 NUM_FRAMES, SIZE = 49, 128
+DETAIL_LAYERS, LEAST_SIGMA = 6, 0.02
+"""Blocks of the detail head, and the least noise level at which it learns."""
 GUIDANCE = {"rule": "paper", "text": 3.5, "image": 3.5, "audio": 3.5, "early": [3.5, 3.5, 1.0], "switch": 900.0}
 """Time-adaptive as in the paper; mini's own scales, chosen on the validation split among five sets: less loses
 patterns, more burns edges. Equal scales save passes."""
@@ -54,17 +56,25 @@ def train_transformer(out: Path, settings: LoopSettings) -> None:
     tokenizer, text_encoder = load_text_encoder(out)
     torch.manual_seed(0)
     latent_std = state["latent_std"] if state and "latent_std" in state else data.latent_std()
-    model = make_mini(latent_std, data.encoder.config.d_model, text_encoder, settings.layers)
+    detail_layers = state.get("detail_layers", 0) if state else 0
+    begins_detail = rounds.detail and not detail_layers
+    if begins_detail:
+        model, detail_layers = _with_detail_head(out, text_encoder), DETAIL_LAYERS
+    else:
+        audio_channels = data.encoder.config.d_model
+        model = make_mini(latent_std, audio_channels, text_encoder, settings.layers, detail_layers=detail_layers)
     trainer = Trainer(model, ModelSettings(learning_rate=settings.learning_rate), settings.device)
-    if state is not None:
+    if state is not None and not begins_detail:
         trainer.load(state["trainer"])
     first, pace = rounds.step, rounds.pace()
     if should_compile(settings.compile, settings.device, rounds.is_long):
         trainer.compile()
-    stages = (further_stages if rounds.further else mini_stages)(settings.audio_share)
+    kind = detail_stages if rounds.detail else further_stages if rounds.further else mini_stages
+    stages = kind(settings.audio_share)
+    sigmas = (LEAST_SIGMA, model.transformer.config.detail_below / 1000.0) if rounds.detail else None
     means = RunningMeans()
     with (
-        Planner(tokenizer, BatchSettings(tokens=settings.tokens), settings.processes) as planner,
+        Planner(tokenizer, BatchSettings(tokens=settings.tokens, sigmas=sigmas), settings.processes) as planner,
         ThreadPoolExecutor(1) as reader,
     ):
         coming = reader.submit(data.read_new)
@@ -85,6 +95,7 @@ def train_transformer(out: Path, settings: LoopSettings) -> None:
                     step=step,
                     trainer=trainer.state(),
                     latent_std=list(latent_std),
+                    detail_layers=detail_layers,
                     round=rounds.state(pace, is_over),
                 )
                 if coming.done():
@@ -94,6 +105,12 @@ def train_transformer(out: Path, settings: LoopSettings) -> None:
                 write_pipeline(out, trainer, tokenizer)
                 draw_sheet(load(out / "pipeline"), run.folder / f"sheet-{step:06d}.png", settings.sheet_cases)
     write_pipeline(out, trainer, tokenizer)
+
+
+def _with_detail_head(out: Path, text_encoder: UMT5EncoderModel) -> MiniModel:
+    """The trained pipeline's averaged weights, with a detail head that has still to learn."""
+    pipe = load(out / "pipeline", device="cpu", dtype=torch.float32)
+    return MiniModel(add_detail_head(pipe.transformer, DETAIL_LAYERS), text_encoder, pipe.focus_head)
 
 
 def load_audio_encoder(out: Path, other_voices: bool = True) -> tuple[WhisperFeatureExtractor, AudioEncoder]:

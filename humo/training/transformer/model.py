@@ -86,15 +86,30 @@ def make_transformer(
 
 
 def make_mini(
-    latent_std: list[float], audio_channels: int, text_encoder: UMT5EncoderModel, layers: int = 6, patch: int = 2
+    latent_std: list[float],
+    audio_channels: int,
+    text_encoder: UMT5EncoderModel,
+    layers: int = 6,
+    patch: int = 2,
+    detail_layers: int = 0,
 ) -> MiniModel:
     """Transformer and focus head untrained, at mini's sizes; a token is a square of `patch` latents a side."""
     from humo.training.transformer.data import MASK_SIDE, DataSettings, codec_grid
 
     transformer = make_transformer(latent_std, text_encoder.config.d_model, audio_channels, layers, patch)
+    if detail_layers:
+        transformer = add_detail_head(transformer, detail_layers)
     cells = MASK_SIDE * patch // codec_grid(DataSettings().size)  # of the mask grid along one side of a token
     focus_head = FaceMaskPredictor(dim=256, num_blocks=min(4, layers), hidden_dim=64, patch_size=(1, cells, cells))
     return MiniModel(transformer, text_encoder, focus_head)
+
+
+def add_detail_head(transformer: HuMoTransformer3DModel, detail_layers: int) -> HuMoTransformer3DModel:
+    """A transformer of the same weights with an untrained detail head, which adds nothing yet."""
+    config = {name: value for name, value in transformer.config.items() if not name.startswith("_")}
+    grown = HuMoTransformer3DModel.from_config({**config, "detail_layers": detail_layers})
+    grown.load_state_dict({**grown.state_dict(), **transformer.state_dict()})
+    return grown
 
 
 def make_optimizers(model: MiniModel, settings: ModelSettings) -> list[torch.optim.Optimizer]:

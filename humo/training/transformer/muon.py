@@ -7,6 +7,7 @@ bfloat16 it was nearly the whole time of a step there (13 of 15 seconds in 31 st
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import Any
 
@@ -15,12 +16,8 @@ from torch import Tensor
 
 from humo.system.processor import has_bfloat16
 
-try:
-    from torch.optim._muon import _adjust_lr
-except ImportError:
-    raise ValueError(
-        f"PyTorch is {torch.__version__} and has no Muon, with which this trains: use 2.9 to 2.13."
-    ) from None
+if not hasattr(torch.optim, "Muon"):
+    raise ValueError(f"PyTorch is {torch.__version__} and has no Muon, with which this trains: use 2.9 or newer.")
 
 _TOGETHER = 2**20
 """Numbers of the matrices that are orthogonalised together: these, and what is made of them, fit into a cache."""
@@ -57,8 +54,20 @@ class Muon(torch.optim.Muon):
             stack = wide[0].new_empty((len(wide), *wide[0].shape), dtype=dtype)
             torch._foreach_copy_(list(stack.unbind()), wide)
             found = orthogonal(stack, group["ns_coefficients"], group["ns_steps"], group["eps"])
-            adjusted = _adjust_lr(rate, group["adjust_lr_fn"], alike[0].shape)
+            adjusted = rate * rate_scale(alike[0].shape, group["adjust_lr_fn"])
             torch._foreach_add_([_wide(each) for each in alike], list(found.unbind()), alpha=-adjusted)
+
+
+def rate_scale(shape: torch.Size, how: str | None) -> float:
+    """By how much the learning rate of a matrix is multiplied, as PyTorch documents Muon's `adjust_lr_fn`.
+
+    Args:
+        shape: of the matrix, (n, m).
+        how: "match_rms_adamw", so that an update is as large as AdamW's usually are; None or "original" for Keller
+            Jordan's rule.
+    """
+    rows, columns = shape
+    return 0.2 * math.sqrt(max(rows, columns)) if how == "match_rms_adamw" else math.sqrt(max(1, rows / columns))
 
 
 def _wide(matrix: Tensor) -> Tensor:

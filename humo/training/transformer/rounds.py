@@ -20,6 +20,8 @@ class LoopSettings:
     """How long it may take; counts in place of the steps. An interrupted run goes on with what is left."""
     further: bool = False
     """Whether a trained model goes through a further round, in which the learning rate rises and falls anew."""
+    detail: bool = False
+    """Whether that round teaches a detail head alone, which the model is given if it has none."""
     device: str = "cpu"
     """"cpu" or "cuda"."""
     tokens: int = 3000
@@ -52,6 +54,8 @@ class Round:
     """Step at which this run begins."""
     further: bool
     """Whether it is a further round of a trained model."""
+    detail: bool
+    """Whether its detail head alone learns."""
     spent: float
     """Seconds that the round took before this run."""
     steps: int | None
@@ -70,19 +74,20 @@ class Round:
             raise ValueError("give either the steps at which a training ends or the minutes that it may take.")
         asked: dict[str, Any] = {"steps": None if settings.minutes else settings.steps, "minutes": settings.minutes}
         if state is None:
-            if settings.further:
+            if settings.further or settings.detail:
                 raise ValueError("a further round needs a trained model: train without it first, or `train start`.")
-            return cls(first=0, step=0, further=False, spent=0.0, **asked)
+            return cls(first=0, step=0, further=False, detail=False, spent=0.0, **asked)
         step, before = state["step"], state.get("round")
         if before is not None and not before["is_over"]:  # it was stopped, and goes on as what it was
-            return cls(first=before["first"], step=step, further=before["further"], spent=before["spent"], **asked)
-        if settings.further:
+            kind = {"further": before["further"], "detail": before.get("detail", False)}
+            return cls(first=before["first"], step=step, spent=before["spent"], **kind, **asked)
+        if settings.further or settings.detail:
             if asked["steps"] is not None and asked["steps"] <= step:
                 raise ValueError(f"the model has had {step} steps: ask for more --steps, or for --minutes.")
-            return cls(first=step, step=step, further=True, spent=0.0, **asked)
+            return cls(first=step, step=step, further=True, detail=settings.detail, spent=0.0, **asked)
         if settings.minutes or (before is not None and before["further"]):
             raise ValueError(f"this training has ended, after {step} steps: ask for another round with --further.")
-        return cls(first=0, step=step, further=False, spent=0.0, **asked)
+        return cls(first=0, step=step, further=False, detail=False, spent=0.0, **asked)
 
     @property
     def is_long(self) -> bool:
@@ -97,4 +102,5 @@ class Round:
 
     def state(self, pace: Pace, is_over: bool) -> dict[str, Any]:
         """What a later run has to know."""
-        return {"first": self.first, "further": self.further, "spent": pace.seconds, "is_over": is_over}
+        kind = {"further": self.further, "detail": self.detail}
+        return {"first": self.first, **kind, "spent": pace.seconds, "is_over": is_over}

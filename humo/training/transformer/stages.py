@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from humo.layers.detail import DETAIL_PREFIX
+
 SELF_ATTENTION, AUDIO = "attn1.", ("audio_attn.", "audio_projection.")
 
 
@@ -28,7 +30,8 @@ class Stage:
     end: float
     """Share of all steps at which the stage ends."""
     learns: str
-    """"all", "all_but_audio" (ours), "self_attention" (the paper's stage 1) or "self_attention+audio" (its stage 2)."""
+    """"all", "all_but_audio" (ours), "self_attention" (the paper's stage 1), "self_attention+audio" (its stage 2) or
+    "detail" (ours: the detail head alone)."""
     image_share: float
     """Share of samples that see their reference."""
     audio_start: float = 0.0
@@ -90,6 +93,25 @@ def further_stages(audio_end: float = 0.5) -> tuple[Stage, ...]:
     )
 
 
+def detail_stages(audio_end: float = 0.5) -> tuple[Stage, ...]:
+    """A round in which a trained model's detail head learns, on clips long enough to look to their neighbours.
+
+    Args:
+        audio_end: share of the sync task throughout.
+    """
+    return (
+        Stage(
+            name="detail",
+            end=1.0,
+            learns="detail",
+            image_share=0.7,
+            audio_start=audio_end,
+            audio_end=audio_end,
+            latent_frames=(3, 5, 9, 13),
+        ),
+    )
+
+
 def stage_at(stages: tuple[Stage, ...], progress: float) -> tuple[Stage, float]:
     """The stage at a progress of 0..1, and how far it has come itself, 0..1."""
     begin = 0.0
@@ -124,7 +146,11 @@ def trainable_names(names: list[str], learns: str) -> list[str]:
         return list(names)
     if learns == "all_but_audio":
         return [name for name in names if not any(part in name for part in AUDIO)]
+    if learns == "detail":
+        return [name for name in names if name.startswith(DETAIL_PREFIX)]
     if learns not in ("self_attention", "self_attention+audio"):
-        raise ValueError(f"learns is {learns!r}: use all, all_but_audio, self_attention or self_attention+audio.")
+        raise ValueError(
+            f"learns is {learns!r}: use all, all_but_audio, self_attention, self_attention+audio or detail."
+        )
     wanted = (SELF_ATTENTION, *AUDIO) if "audio" in learns else (SELF_ATTENTION,)
     return [name for name in names if any(part in name for part in wanted)]

@@ -52,7 +52,10 @@ def start_from(folder: Path, out: Path) -> dict[str, int]:
     pipe.text_encoder.save_pretrained(runs["text_encoder"].folder / "text_encoder")
     trainer = Trainer(MiniModel(pipe.transformer, pipe.text_encoder, pipe.focus_head), ModelSettings())
     runs["transformer"].save(
-        step=record["transformer"]["step"], trainer=trainer.state(), latent_std=list(pipe.transformer.config.latent_std)
+        step=record["transformer"]["step"],
+        trainer=trainer.state(),
+        latent_std=list(pipe.transformer.config.latent_std),
+        detail_layers=pipe.transformer.config.detail_layers,
     )
     pipe.save_pretrained(out / "pipeline")
     return {part: record[part]["step"] for part in ("autoencoder", "transformer")}

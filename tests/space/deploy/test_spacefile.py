@@ -317,6 +317,9 @@ def test_all_that_the_page_imports_is_uploaded(uploaded: Path) -> None:
 def test_the_page_starts_from_the_uploaded_files_alone(uploaded: Path) -> None:
     code = (
         "import app, humo, pathlib\n"
+        "from humo.space.environment import prepare\n"
+        "prepare()\n"
+        "import humo.space.application.serving\n"
         "assert pathlib.Path(humo.__file__).parent == pathlib.Path.cwd() / 'humo', humo.__file__\n"
         "pipe = humo.load('mini', device='cpu')\n"
         "print(len(pipe('a woman talks', num_frames=5, num_inference_steps=1, seed=1).frames))\n"

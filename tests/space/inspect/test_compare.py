@@ -16,7 +16,8 @@ from humo.space.inspect.compare import Pair, compare, make_pair, side_by_side
 from humo.space.jobs.job import Stopped
 from humo.space.links.settings import read_settings
 
-MINI = {"rule": "paper", "text": 2.5, "image": 2.0, "audio": 3.0, "early": [4.5, 3.5, 1.0], "switch": 900.0}
+SCALES = {"text": 2.5, "image": 2.0, "audio": 3.0}
+MINI = {"rule": "paper", **SCALES, "early": [4.5, 3.5, 1.0], "switch": 900.0}
 CONSTANT = {"rule": "constant", "text": 2.5, "image": 2.0, "audio": 3.0}
 ask = partial(video_request, num_inference_steps=3, guidance=MINI, seed=3)
 
@@ -48,6 +49,15 @@ def test_ramps_are_taken_in_their_middle() -> None:
     assert "middle of its way: text 6, picture 4, voice 7.5" in pair.words
     stepped = {"rule": "constant", "text": {"ramp": "step", "early": 8, "late": 4, "switch": 900}}
     assert make_pair(stepped, stepped).constant == {"rule": "constant", "text": 4, "image": 2.0, "audio": 2.5}
+
+
+def test_both_rules_end_where_the_compared_one_does() -> None:
+    pair = make_pair(MINI | {"until": 600.0}, MINI)
+    assert pair.constant == {"rule": "constant", "text": 2.5, "image": 2.0, "audio": 3.0, "until": 600.0}
+    for timestep in (890.0, 600.0, 590.0):
+        assert make_rule(pair.constant)(timestep) == make_rule(pair.adaptive)(timestep)
+    with pytest.raises(ValueError, match="Neither your rule constant nor the model's own changes"):
+        make_pair(CONSTANT | {"until": 600.0}, {"rule": "published_1_7b"})
 
 
 def test_a_constant_rule_is_compared_with_the_models_own() -> None:
@@ -94,6 +104,7 @@ def test_nothing_to_compare_is_said_before_anything_runs(mini_pipeline, tmp_path
     for request in (
         ask("TA", tmp_path, guidance={"rule": "published_17b"}),
         ask("TI", tmp_path, num_inference_steps=1),
+        ask("TI", tmp_path, num_inference_steps=4, guidance=MINI | {"switch": 999.5, "until": 600.0}),
     ):
         with pytest.raises(ValueError, match="does not change with time: move its switch"):
             compare(mini_pipeline, request, tmp_path / "both.mp4", lambda *part: told.append(part[0]))

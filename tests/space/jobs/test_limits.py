@@ -175,6 +175,19 @@ def test_so_many_videos_an_hour() -> None:
         gate.start("anna", _job)
 
 
+def test_a_live_session_counts_as_a_video_unless_it_is_refused() -> None:
+    gate = Gate(Limits(jobs_per_hour=2))
+    with pytest.raises(ValueError, match="Somebody else is live"), gate.granted("anna"):
+        raise ValueError("Somebody else is live at the moment.")
+    with gate.granted("anna"):
+        pass
+    gate.start("anna", _job)
+    with pytest.raises(ValueError, match="^2 videos an hour are granted here"), gate.granted("anna"):
+        pytest.fail("began over the limit")
+    with Gate(Limits()).granted("anna"):
+        pass
+
+
 def test_so_many_videos_at_once() -> None:
     gate, jobs = Gate(Limits(jobs_at_once=2)), [_job(), _job()]
     for job in jobs:

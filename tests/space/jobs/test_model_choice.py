@@ -15,7 +15,8 @@ import torch
 from humo.loading.estimates import Call, count_tokens, estimate, sizes_of_preset
 from humo.loading.memory_presets import PRESETS, plan_for
 from humo.loading.published.conversion import convert, converted_folder
-from humo.loading.published.sources import find_sources, get_preset
+from humo.loading.published.presets import get_preset
+from humo.loading.published.sources import find_sources
 from humo.pipeline import HuMoPipeline
 from humo.space.jobs.model_choice import MINI_FOLDER, folder_of, load_model, memory_preset, wanted_model
 from humo.space.jobs.time_left import KEPT, Pace, Work
@@ -128,10 +129,10 @@ def test_whatever_else_is_wrong_mini_serves(converted: Path, caplog: pytest.LogC
 
 def test_the_memory_preset_is_the_largest_that_the_gpu_has() -> None:
     billion = 10**9
-    found = [memory_preset(int(size * billion)) for size in (7.5, 8.0, 12, 15.8, 23.6, 40, 48, 79.1, 140)]
-    assert found == ["8GB", "8GB", "12GB", "16GB", "24GB", "24GB", "48GB", "80GB", "80GB"]
-    with pytest.raises(ValueError, match=r"^the GPU has 6 GB and 8GB are needed: take a larger one\.$"):
-        memory_preset(6 * billion)
+    found = [memory_preset(int(size * billion)) for size in (5.9, 7.5, 8.0, 10, 12, 15.8, 23.6, 40, 48, 79.1, 140)]
+    assert found == ["6GB", "8GB", "8GB", "10GB", "12GB", "16GB", "24GB", "24GB", "48GB", "80GB", "80GB"]
+    with pytest.raises(ValueError, match=r"^the GPU has 4 GB and 6GB are needed: take a larger one\.$"):
+        memory_preset(4 * billion)
     assert set(found) == set(PRESETS)
 
 

@@ -105,7 +105,7 @@ def _stop_ends_the_work(visit: Visit, temporary: str) -> None:
     visit.page.locator("#generate-TI").click()
     status = visit.page.locator("#stage [role=status]")
     expect(status).to_have_text(AT_WORK, timeout=PATIENCE)
-    visit.page.locator("#stop").click()
+    visit.page.locator("#stop").dispatch_event("click")  # at once, before the video is done
     expect(status).to_have_text("Stopped", timeout=PATIENCE)
     deadline = time.monotonic() + 180
     while any(process.cpu_percent(0.5) > 40 for process in _replicas(temporary)):

@@ -205,6 +205,7 @@ HUGE = 10**4_000
         ({"guidance": {"rule": "paper", "text": True}}, "guidance text is True"),
         ({"guidance": {"rule": "paper", "text": [1, 2, 3]}}, r"guidance text is \[1, 2, 3\]"),
         ({"guidance": {"rule": "paper", "switch": 2_000}}, "guidance switch is 2000"),
+        ({"guidance": {"rule": "constant", "until": -1}}, "guidance until is -1"),
         ({"guidance": {"rule": "paper", "early": [1, 2]}}, "three scales"),
         ({"guidance": {"rule": "paper", "early": 5}}, "three scales"),
         ({"guidance": {"rule": "paper", "early": [1, 2, "x"]}}, "guidance early is 'x'"),

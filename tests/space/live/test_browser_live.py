@@ -6,7 +6,6 @@ Run: python -m pytest tests/space/live/test_browser_live.py
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 import soundfile
 import tiny
 from axe import violations
+from browser_program import find_chromium
 from pages import EXAMPLES, FLAGS, SECOND, Visit, chromium, heard_by_microphone, process_at, serve
 from playwright.sync_api import Browser, BrowserContext, expect
 
@@ -139,7 +139,8 @@ def test_a_lost_connection_is_told_and_found_again(context: BrowserContext, serv
     before = number_of_pieces(visit)
     context.set_offline(False)
     wait_for_pieces(visit, before + 3)
-    assert told(visit, "losses") == "1" and float(told(visit, "left_out").split()[0]) > 0
+    # a busy machine may lose it a second time on the way back
+    assert int(told(visit, "losses")) >= 1 and float(told(visit, "left_out").split()[0]) > 0
     stopped(visit)
 
 
@@ -185,7 +186,7 @@ def test_a_silent_microphone(browser: Browser, server: str, tmp_path) -> None:
     soundfile.write(tmp_path / "silence.wav", np.zeros(32_000), 16_000)
     flags = [*FLAGS, *heard_by_microphone(tmp_path / "silence.wav")]
     with (
-        browser.browser_type.launch(executable_path=shutil.which("chromium"), args=flags) as other,
+        browser.browser_type.launch(executable_path=find_chromium(), args=flags) as other,
         other.new_context(permissions=["microphone"]) as context,
     ):
         visit = opened(context, server)

@@ -76,6 +76,20 @@ def test_bars_of_a_step_stand_on_each_other() -> None:
             (True, True),
             "before the change of the weights",
         ),
+        (
+            MINI | {"until": 600.0},
+            16,
+            6.0,
+            (True, True),
+            "before the switch at timestep 900, 6 between it and the end of guidance at timestep 600, 3 after that.",
+        ),
+        (
+            {"rule": "constant", "until": 600.0},
+            16,
+            6.0,
+            (True, False),
+            "13 steps lie before the end of guidance at timestep 600, 3 after it.",
+        ),
     ],
 )
 def test_the_words_say_what_is_drawn(guidance: dict, steps: int, shift: float, given: tuple, words: str) -> None:
@@ -89,6 +103,9 @@ def test_the_switch_is_marked_where_it_matters() -> None:
     assert "switch at 900" in schedule_svg(MINI, 16, 6.0)
     assert "switch at" not in schedule_svg({"rule": "published_17b"}, 16, 6.0, has_image=False)
     assert 'text-anchor="end">switch at 300' in schedule_svg(MINI | {"switch": 300.0}, 16, 6.0)
+    both = schedule_svg(MINI | {"until": 600.0}, 16, 6.0)
+    assert "switch at 900" in both and "until 600" in both
+    assert "until" not in schedule_svg(MINI | {"until": 0.0}, 16, 6.0)
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ import tiny
 from PIL import Image
 from skimage.data import astronaut
 
-import app
 from humo.pipeline import HuMoPipeline
 from humo.portrait import Portrait, draw_portrait
+from humo.space.application.building import build_page, make_tab
 from humo.space.examples import read_examples
 from humo.space.jobs.admission import Admission
 from humo.space.jobs.limits import Limits
@@ -67,7 +67,7 @@ class Tab:
         )
         with gr.Blocks(analytics_enabled=False):
             with gr.Tabs():
-                inputs = app._tab(MODES[2], backend)
+                inputs = make_tab(MODES[2], backend)
             return inputs, layout.settings(self.defaults)
 
     def take(self, view: dict[Any, Any]) -> dict[Any, Any]:
@@ -194,7 +194,7 @@ def backend(pipe: HuMoPipeline, tmp_path: Path) -> Backend:
 
 def _built(backend: Backend) -> gr.Blocks:
     async def build() -> gr.Blocks:
-        return app.build_page(backend)
+        return build_page(backend)
 
     return asyncio.run(build())
 
@@ -206,7 +206,7 @@ def _parts(backend: Backend) -> Parts:
         with gr.Blocks(analytics_enabled=False):
             opened = layout.opened()
             with gr.Column() as maker, gr.Tabs() as modes:
-                tabs = [app._tab(mode, backend) for mode in MODES]
+                tabs = [make_tab(mode, backend) for mode in MODES]
             settings = layout.settings(backend.serving.defaults)
         return Parts(opened, maker, modes, tabs, None, settings, None, None, None, None, None)
 

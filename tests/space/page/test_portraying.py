@@ -21,9 +21,9 @@ import tiny
 from PIL import Image
 from skimage.data import astronaut
 
-import app
 from humo.pipeline import HuMoPipeline
 from humo.portrait import ATTRIBUTES, GUESSES, Portrait, draw_portrait
+from humo.space.application.building import make_tab
 from humo.space.jobs.limits import Limits
 from humo.space.jobs.request import MODES, Defaults
 from humo.space.links.settings import VideoSettings
@@ -57,7 +57,7 @@ class Tab:
         with gr.Blocks(analytics_enabled=False):
             with gr.Tabs():
                 admission = SimpleNamespace(limits=Limits())
-                inputs = app._tab(MODES[0], SimpleNamespace(serving=serving, examples=[], admission=admission))
+                inputs = make_tab(MODES[0], SimpleNamespace(serving=serving, examples=[], admission=admission))
             return inputs, layout.settings(defaults)
 
     def take(self, view: dict[Any, Any]) -> dict[Any, Any]:

@@ -1,1 +1,1 @@
-"""What happens on the page: each event as a function of its inputs. Connected in `app.py`."""
+"""What happens on the page: each event as a function of its inputs. Connected in `humo.space.application`."""

@@ -11,8 +11,10 @@ from typing import Any
 
 import gradio as gr
 
+from humo.guidance import RULES
 from humo.space.examples import Example
 from humo.space.links.records import POSTER, VIDEO, Record, link
+from humo.space.links.settings import LoraTold
 from humo.space.links.share import share
 from humo.space.links.storage import take
 from humo.space.page import html
@@ -239,10 +241,21 @@ def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[
         settings.rule: video.guidance.get("rule"),
         settings.size: size if size in known else settings.size.value,
     }
+    view |= _restored_loras(video.loras, settings)
+    unsaid = {"until": getattr(RULES.get(str(video.guidance.get("rule"))), "until", None)}
     for name, slider in settings.scales.items():
-        value = video.guidance.get(name)
+        value = video.guidance.get(name, unsaid.get(name))
         is_number = isinstance(value, int | float)
         view[slider] = gr.update(value=_within(slider, value), visible=True) if is_number else gr.update(visible=False)
+    return view
+
+
+def _restored_loras(loras: Sequence[LoraTold], settings: Settings) -> View:
+    """Updates that choose the LoRAs again that are here; the others are named."""
+    view, missing = ({}, [each.name for each in loras]) if settings.loras is None else settings.loras.restored(loras)
+    if missing:
+        are = "LoRA, which is" if len(missing) == 1 else "LoRAs, which are"
+        gr.Info(f"It was made with a further {are} not here: {', '.join(missing)}. Without, it will be another video.")
     return view
 
 

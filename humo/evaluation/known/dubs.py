@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from diffusers.utils import make_image_grid
 from PIL import Image
 from tqdm import tqdm
 
@@ -191,15 +192,13 @@ def dub_table(report: dict[str, Any]) -> str:
 
 def draw_sheet(dubs: Sequence[Dub]) -> Image.Image:
     """Of each dub a row: the clip with its region, the dub, and what was wanted, at two moments."""
-    rows = []
+    frames = []
     for dub in dubs:
         shown = show_region(dub.case.clip.frames, dub.region)
         places = [len(shown) // 3, 2 * len(shown) // 3]
-        rows.append([film[place] for place in places for film in (shown, dub.frames, dub.wanted.frames)])
-    large = [
-        [Image.fromarray(frame).resize((_SHOWN, _SHOWN), Image.Resampling.LANCZOS) for frame in row] for row in rows
-    ]
-    return Image.fromarray(np.concatenate([np.concatenate([np.asarray(one) for one in row], 1) for row in large], 0))
+        frames += [film[place] for place in places for film in (shown, dub.frames, dub.wanted.frames)]
+    large = [Image.fromarray(frame).resize((_SHOWN, _SHOWN), Image.Resampling.LANCZOS) for frame in frames]
+    return make_image_grid(large, rows=len(dubs), cols=len(large) // len(dubs))
 
 
 def _read(probes: Probes, videos: Sequence[np.ndarray]) -> list[ProbeOutput]:

@@ -1,0 +1,1 @@
+"""Measures of what goes on from something known: takes and dubs."""

@@ -1,0 +1,1 @@
+"""The choice of LoRAs: its widgets and its events."""
