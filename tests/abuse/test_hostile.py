@@ -33,6 +33,9 @@ SIDE = 512
 """Pixels of the videos."""
 NUM_GROUPS = 17
 """Of about 25 cases; after each a good request is made."""
+MAX_ROUNDING = 3.0
+"""Levels of 255, on average, by which a good request's video may differ from the first: another number of threads
+rounds otherwise, in bfloat16 by 0.4, of which H.264 makes 1.1. Another seed or action would be 6, another hair 22."""
 MAX_GROWTH = 700 << 20
 """Bytes of memory that the server may take above what a good request needs: decoding takes it for a while."""
 MAX_DISK = 64 << 20
@@ -93,7 +96,9 @@ def test_hostile_input_is_refused_in_a_sentence_or_made_into_a_video(
         httpx.get(f"{attacked.address}/config", **PLAIN).raise_for_status()
     assert not failures, "\n".join(failures)
     again = _frames(attacked.address, call(attacked.address, "generate", QUICK))
-    assert np.abs(again.astype(int) - attacked.good).mean() < 0.5, "more than another number of threads explains"
+    assert np.abs(again.astype(int) - attacked.good).mean() < MAX_ROUNDING, (
+        "a bad request changes what a good one makes"
+    )
     assert attacked.process.memory_info().rss - attacked.memory < MAX_GROWTH
     assert sum(path.stat().st_size for path in attacked.folder.rglob("*") if path.is_file()) < MAX_DISK
 
