@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 
 from humo.checkpoints import load
-from humo.evaluation.ablation.results import OUTCOMES, outcome
-from humo.evaluation.ablation.variants import CLAIMS
+from humo.evaluation.ablation.results import OUTCOMES, Runs, detectable, outcome
+from humo.evaluation.ablation.variants import CLAIMS, Claim
 from humo.evaluation.seeds import cases_in_words, figure_cell
 from humo.evaluation.voices.report import SECTION, voices_in_words
 from humo.system.fingerprint import fingerprint
@@ -78,16 +78,24 @@ def claims(folder: Path = MINI / "ablation") -> str:
     record = json.loads((folder / "results.json").read_text())
     runs, lines = record["runs"], ["```bash", record["command"], "```", "", "What came out:", ""]
     for word in OUTCOMES:
-        if chosen := [claim.text for claim in CLAIMS if outcome(runs, claim) == word]:
+        if chosen := [_told(runs, claim) for claim in CLAIMS if outcome(runs, claim) == word]:
             lines.append(f"- **{word}** ({len(chosen)} of {len(CLAIMS)}): {' '.join(chosen)}")
-    seeds = min(len(by_seed) for by_seed in runs.values())
+    seeds, settings = min(len(by_seed) for by_seed in runs.values()), record["settings"]
     lines += [
         "",
-        f"{seeds} seeds of {record['settings']['steps']} steps each, {record['videos']} held-out videos a seed; "
-        f"{record['hours']:.1f} hours on {record['device']}.{_other_start(record)} What decides, all figures, and what "
-        "must be known to read them: [results.md](assets/humo-mini/ablation/results.md).",
+        f"{seeds} seeds; {settings['steps']} steps each for sound and focus, {settings['text_steps']} for stages and "
+        f"order; {record['videos']} held-out videos a seed, and as many with a silent listener; {record['hours']:.1f} "
+        f"hours on {record['device']}.{_other_start(record)} What decides, all figures, and what must be known to read "
+        "them: [results.md](assets/humo-mini/ablation/results.md).",
     ]
     return "\n".join(lines)
+
+
+def _told(runs: Runs, claim: Claim) -> str:
+    """A claim; with the difference that would have been seen where none was."""
+    if outcome(runs, claim) != OUTCOMES[2]:
+        return claim.text
+    return f"{claim.text[:-1]} ({claim.figure}; {detectable(runs, claim):.2f} would have been seen)."
 
 
 def _other_start(record: dict) -> str:

@@ -3,7 +3,7 @@
 A schedule is a rule as plain data, in the library's own terms (`humo.guidance.make_rule`): a file of JSON such as
 {"rule": "paper", "text": 4, "image": 3, "audio": 5, "early": [5, 5, 1], "switch": 900}. No code is run.
 
-    new      for the teacher: a hidden seed, and the probes that read videos (about ten minutes, once)
+    new      for the teacher: a hidden seed
     try      for students: a schedule on cases to practise on, which the hidden ones are not among
     score    for the teacher: all schedules on the hidden cases, ranked
 
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from humo.assets import PROBES
 from humo.system.command_line import check_folder, run
 from humo.system.files import read_object, write_json
 from humo.system.imports import require
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from notebooks.scoring import Challenge
 
 PRACTICE = Path("runs/challenge")
-"""Where students' scores and probes are kept; git ignores it."""
-SEED_FILE, PROBES = "seed.json", "probes"
+"""Where students' scores are kept; git ignores it."""
+SEED_FILE = "seed.json"
 _PRACTICE_SEED = 0
 _LARGEST = 2**31
 
@@ -37,7 +38,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 Cases = Annotated[int, typer.Option(help="Held-out people; more decide more.", min=2)]
 Frames = Annotated[int, typer.Option(help="4k+1 frames of each video.", min=5)]
 Steps = Annotated[int | None, typer.Option(help="Denoising steps; default: the model's own.", min=1)]
-ProbeSteps = Annotated[int | None, typer.Option(help="Training steps of the probes; fewer read worse.", min=1)]
+Eyes = Annotated[Path | None, typer.Option(help="Other probes than those that come with the project.")]
 Preset = Annotated[str, typer.Option(help="mini, or the folder of a model of drawn people.")]
 
 
@@ -47,9 +48,8 @@ def new(
     cases: Cases = 32,
     frames: Frames = 49,
     steps: Steps = None,
-    probe_steps: ProbeSteps = None,
 ) -> None:
-    """Draw a hidden seed, and train the probes."""
+    """Draw a hidden seed."""
     require("speech", "espeakng_loader")
     check_folder(out)
     from notebooks.scoring import Challenge
@@ -59,20 +59,18 @@ def new(
         raise ValueError(f"{file} exists already: name another folder, or delete the file to hide another seed.")
     challenge = Challenge(seed=secrets.randbelow(_LARGEST), cases=cases, frames=frames, steps=steps)
     out.mkdir(parents=True, exist_ok=True)
-    _need_probes(out / PROBES, probe_steps)
     write_json(file, asdict(challenge))
-    typer.echo(f"Keep {file} to yourself. Give {out / PROBES} to the students: their --probes.")
+    typer.echo(f"Keep {file} to yourself: `score` reads the seed from it.")
 
 
 @app.command("try")
 def try_(
     schedules: Annotated[list[Path], typer.Argument(help="Files of JSON, a rule in each.")],
-    probes: Annotated[Path, typer.Option(help="Trained probes; made there if there are none.")] = PRACTICE / PROBES,
     out: Annotated[Path, typer.Option(help="Where scores are kept.")] = PRACTICE,
     cases: Cases = 16,
     frames: Frames = 49,
     steps: Steps = None,
-    probe_steps: ProbeSteps = None,
+    probes: Eyes = None,
     preset: Preset = "mini",
 ) -> None:
     """Score schedules on cases to practise on."""
@@ -80,13 +78,14 @@ def try_(
     from notebooks.scoring import Challenge
 
     practice = Challenge(seed=_PRACTICE_SEED, cases=cases, frames=frames, steps=steps, split="validation")
-    _score(schedules, practice, probes, out, preset, probe_steps)
+    _score(schedules, practice, probes, out, preset)
 
 
 @app.command("score")
 def score(
     schedules: Annotated[list[Path], typer.Argument(help="The students' files of JSON, a rule in each.")],
     seed_file: Annotated[Path, typer.Option(help="That `new` has written.")],
+    probes: Eyes = None,
     preset: Preset = "mini",
 ) -> None:
     """Score schedules on the hidden cases, best first."""
@@ -100,12 +99,10 @@ def score(
         hidden = None
     if hidden is None:
         raise ValueError(f"{seed_file} holds no challenge: give the {SEED_FILE} that `new` has written.")
-    _score(schedules, hidden, seed_file.parent / PROBES, seed_file.parent, preset, None)
+    _score(schedules, hidden, probes, seed_file.parent, preset)
 
 
-def _score(
-    paths: list[Path], challenge: Challenge, probes: Path, out: Path, preset: str, probe_steps: int | None
-) -> None:
+def _score(paths: list[Path], challenge: Challenge, probes: Path | None, out: Path, preset: str) -> None:
     from notebooks.scoring import name_schedules, ranking, read_schedule, score_rules
 
     check_folder(out)
@@ -123,19 +120,9 @@ def _score(
     from humo.checkpoints import load  # after the cheap checks, for it takes seconds
     from humo.evaluation.probes.networks import Probes
 
-    _need_probes(probes, probe_steps)
-    scores = score_rules(load(preset), Probes.load(probes), challenge, rules, out / "scores")
+    eyes = Probes.load(probes or PROBES)
+    scores = score_rules(load(preset), eyes, challenge, rules, out / "scores")
     typer.echo("\n".join([ranking(scores), *faults]))
-
-
-def _need_probes(folder: Path, steps: int | None) -> None:
-    from humo.evaluation.probes.networks import ProbeSettings
-    from humo.evaluation.probes.training import train_probes
-
-    if not (folder / "probes.json").is_file():
-        typer.echo("Training the probes, the eyes of the evaluation: about ten minutes, once.", err=True)
-        settings = ProbeSettings() if steps is None else ProbeSettings(steps=steps)
-        train_probes(settings).save(folder, settings)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -21,5 +21,7 @@ def find_assets(room: Path) -> Path:
 FOLDER = find_assets(Path(__file__).resolve().parent)
 MINI = FOLDER / "humo-mini"
 """The bundled model."""
+PROBES = FOLDER / "probes"
+"""Trained probes, the eyes of the evaluation."""
 EXAMPLES = FOLDER / "examples"
 """Example pictures and voices, and the gallery of generations."""

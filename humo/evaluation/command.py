@@ -43,7 +43,9 @@ def evaluate(
     audio_scale: Scale = None,
     guidance: Annotated[str | None, typer.Option(help='A rule as JSON: {"rule": "constant", "text": 2.5}.')] = None,
     split: Annotated[str, typer.Option(help='"test", or "validation" to choose settings on.')] = "test",
-    probes: Annotated[Path | None, typer.Option(help="Trained probes, or their cache; default: OUT/probes.")] = None,
+    probes: Annotated[
+        Path | None, typer.Option(help="Trained probes, or their cache; default: the bundled ones.")
+    ] = None,
     probe_steps: Annotated[int | None, typer.Option(help="Training steps of the probes.", min=1)] = None,
     probe_codec: Annotated[
         bool,
@@ -121,8 +123,8 @@ def evaluate(
     if outlines is not None:
         _measure_outlines(pipe, out, outlines, seed, split, redraw_sigma, steps, batch, against)
         return
-    probe_settings = ProbeSettings() if probe_steps is None else ProbeSettings(steps=probe_steps)
-    eyes = get_probes(probes or out / "probes", probe_settings, pipe.vae if probe_codec else None)
+    probe_settings = None if probe_steps is None else ProbeSettings(steps=probe_steps)
+    eyes = get_probes(probes, probe_settings, pipe.vae if probe_codec else None)
     typer.echo(probe_table(eyes.accuracy))
     if takes is not None:
         _measure_takes(pipe, eyes, out, takes, seed, split, overlap, resampling, start_sigma, steps, batch)

@@ -16,7 +16,15 @@ from humo.layers.context_parallel import draw_seed
 from humo.layers.step_caches import describe_cache
 from humo.media import Sound, read_picture, read_sound
 from humo.media.loudness import level_sound
-from humo.requests.checks import Request, check_request, choose_num_frames, fit_sound, make_request, size_multiple
+from humo.requests.checks import (
+    Request,
+    check_names,
+    check_request,
+    choose_num_frames,
+    fit_sound,
+    make_request,
+    size_multiple,
+)
 from humo.requests.continuing import Beginning, KnownArguments, hear_on, read_known
 from humo.requests.output import HuMoPipelineOutput as HuMoPipelineOutput
 from humo.system.fast_form_config import SUFFIX
@@ -222,7 +230,9 @@ def read_call(
 
     Raises:
         ValueError: if an input is not allowed; the sentence says what to do.
+        TypeError: if there is no such argument.
     """
+    check_names(known, KnownArguments.__annotations__)
     config, notes = pipe.config, list[str]()
     image = list_pictures(image)
     rule = read_rule(config.default_guidance if guidance is None else guidance)

@@ -6,7 +6,7 @@ rounded silently; what is decided for the caller is written into the notes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,32 @@ from humo.layers.windows import LEEWAY
 from humo.media import Sound
 from humo.system.ranges import MAX_PROMPT_LENGTH, check_seed, read_whole, short
 from humo.timing import FPS, SAMPLE_RATE, check_num_frames, count_latents, frames_for_sound, longest_by_sound
+
+_INSTEAD = {
+    "generator": "seed=3 draws its noise",
+    "guidance_scale": 'guidance={"rule": "constant", "text": 5.0} has a scale for each condition',
+    "callback_on_step_end": "on_step= is called after every step",
+    "callback": "on_step= is called after every step",
+    "output_type": "its frames are always uint8 arrays, and its latents are given beside them",
+    "return_dict": "it always returns its output by name",
+    "num_videos_per_prompt": "call it once for each seed, or use generate_batch",
+    "prompt_embeds": "prompt= is encoded once and kept",
+    "latents": "seed=3 draws its noise, and known= gives latents that stay",
+    "video": "continue_from= goes on from a video, and pipe.dub gives one another voice",
+}
+"""What stands here for arguments that many pipelines of diffusers take."""
+
+
+def check_names(given: Collection[str], allowed: Collection[str]) -> None:
+    """Refuse arguments that do not exist.
+
+    Raises:
+        TypeError: says what to give instead.
+    """
+    for name in given:
+        if name not in allowed:
+            instead = _INSTEAD.get(name, "see help(pipe.__call__) for what there is")
+            raise TypeError(f"HuMo's pipeline takes no argument {short(name)}: {instead}.")
 
 
 @dataclass(frozen=True, kw_only=True)

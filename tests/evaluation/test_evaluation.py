@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from safetensors.torch import load_file
 from torch.testing import assert_close
+from typer.testing import CliRunner
 
 from humo.__main__ import main
+from humo.assets import PROBES
 from humo.evaluation import metrics
 from humo.evaluation.cases import Case, make_cases
 from humo.evaluation.command import _read_guidance, _read_modes
@@ -25,6 +28,7 @@ from humo.evaluation.judging import judge
 from humo.evaluation.masks import mask_iou_by_noise
 from humo.evaluation.measure import EvaluationSettings, evaluate_pipeline
 from humo.evaluation.probes import examples as example_frames
+from humo.evaluation.probes.__main__ import app as train_command
 from humo.evaluation.probes.networks import (
     FRAME_ATTRIBUTES,
     OPTIONS,
@@ -277,6 +281,26 @@ def test_probes_are_kept_and_read_any_size(probes: Probes, tmp_path: Path, cases
         Probes.load(tmp_path)
     with pytest.raises(ValueError, match="no probes"):
         Probes.load(tmp_path / "elsewhere")
+
+
+def test_the_bundled_probes_fit_the_world_and_lose_nothing_when_stored(tmp_path: Path) -> None:
+    bundled = get_probes()
+    assert bundled.accuracy["renders"]["openness"] > 0.95 and bundled.accuracy["renders"]["false_faces"] < 0.05
+    bundled.save(tmp_path, ProbeSettings())
+    assert (tmp_path / "probes.safetensors").read_bytes() == (PROBES / "probes.safetensors").read_bytes()
+    kept = load_file(tmp_path / "probes.safetensors")
+    assert all(value.dtype == torch.float16 for name, value in kept.items() if value.ndim > 1)
+    for name, value in Probes.load(tmp_path).state_dict().items():
+        assert torch.equal(value, bundled.state_dict()[name]), name
+
+
+def test_the_command_trains_probes_whose_weights_are_rounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("humo.evaluation.probes.networks.ProbeSettings", lambda **more: replace(QUICK, **more))
+    result = CliRunner().invoke(train_command, ["--out", str(tmp_path / "eyes"), "--steps", "1"])
+    assert result.exit_code == 0 and "| openness |" in result.output
+    probes = Probes.load(tmp_path / "eyes")
+    assert all(torch.equal(weight.half().float(), weight) for weight in probes.parameters() if weight.ndim > 1)
+    assert (tmp_path / "eyes" / "probes.safetensors").stat().st_size < 3 << 20
 
 
 def test_probes_report_their_accuracy(probes: Probes) -> None:

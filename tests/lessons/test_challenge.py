@@ -268,7 +268,7 @@ def test_a_class_from_the_seed_to_the_table(class_room: Path, capsys: pytest.Cap
     assert str(seed) not in told.out + told.err and "Keep" in told.out
     files = [str(class_room / f"{name}.json") for name in ("ada", "bob", "cyd")]
     call = ["score", *files, "--seed-file", str(class_room / "seed.json"), "--preset", str(class_room / "model")]
-    assert main(call) == 0
+    assert main(call) == 0, "with the bundled probes"
     out = capsys.readouterr().out
     assert all(f"| {name} |" in out for name in ("ada", "bob", BUNDLED)) and "| cyd |" not in out
     assert "left out: cyd.json: guidance is" in out and out.count("left out") == 1

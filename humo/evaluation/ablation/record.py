@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 
 from humo.evaluation.ablation.running import AblationSettings
-from humo.evaluation.ablation.variants import BASE, RULES, VARIANTS
+from humo.evaluation.ablation.variants import APPEARS, BASE, LOOKS, RULES, VARIANTS
 from humo.evaluation.probes.networks import Probes
 from humo.system.digests import digest_data
 from humo.system.files import write_json
@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 def recipe() -> str:
     """Ten letters from all that is compared, so that results of other stages or scales are never mixed with these."""
-    told = [[asdict(stage) for stage in BASE], {name: asdict(variant) for name, variant in VARIANTS.items()}, RULES]
+    variants = {name: asdict(variant) for name, variant in VARIANTS.items()}
+    told = [[asdict(stage) for stage in BASE], variants, RULES, LOOKS, APPEARS]
     return digest_data(told)[:10]
 
 
@@ -52,7 +53,7 @@ class Record:
         clips: int,
         probes: Probes,
         device: str,
-        start_weights: str | None = None,
+        start_weights: str,
     ) -> Record:
         """Reads the record of a folder or begins one, and writes down at once what was asked.
 

@@ -1,4 +1,4 @@
-"""Training of the probes, about ten minutes on one core, and their own accuracy on held-out renders. Ours."""
+"""Training of the probes, ten to twenty minutes on one core, and their own accuracy on held-out renders. Ours."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from humo.assets import PROBES
 from humo.evaluation.probes.examples import (
     IGNORED,
     Examples,
@@ -37,15 +38,19 @@ from humo.training.precision import mixed_precision
 from humo.world.clips import plan_clip
 
 MOTION_FRAMES = 49
+_CACHE = Path("runs/probes")
 _MOUTH_WEIGHT, _PLACE_WEIGHT = 20.0, 200.0  # bring errors of about 0.1 and 0.02 to the size of the other losses
 
 
-def get_probes(folder: Path, settings: ProbeSettings | None = None, codec: Any = None) -> Probes:
+def get_probes(folder: Path | None = None, settings: ProbeSettings | None = None, codec: Any = None) -> Probes:
     """Loads the probes that fit the world, the settings and the codec, or trains them.
+
+    Those that come with the project are taken where nothing else is asked for, so that everybody's figures are read by
+    the same eyes.
 
     Args:
         folder: of the cache, where each kind of probes has a folder; or of one kind, which is then taken whatever its
-            settings and codec.
+            settings and codec. None for the bundled ones or, where settings or a codec are given, for runs/probes.
         settings: of the training.
         codec: a video codec through which half of the training frames pass. Without it the probes fit every model, and
             they read what comes out of mini's codec nearly as well as renders (openness 0.97 against 0.98).
@@ -53,9 +58,11 @@ def get_probes(folder: Path, settings: ProbeSettings | None = None, codec: Any =
     Raises:
         ValueError: if `folder` holds probes that learned from another world than this one.
     """
-    if (folder / "probes.json").is_file():
+    if folder is not None and (folder / "probes.json").is_file():
         return Probes.load(folder)
-    settings = settings or ProbeSettings()
+    if folder is None and settings is None and codec is None:
+        return Probes.load(PROBES)
+    folder, settings = folder or _CACHE, settings or ProbeSettings()
     place = folder / probe_key(settings, "none" if codec is None else fingerprint(codec))
     if not (place / "probes.json").is_file():
         train_probes(settings, codec).save(place, settings)
