@@ -37,6 +37,7 @@ from humo.evaluation.probes.networks import (
     ProbeOutput,
     Probes,
     ProbeSettings,
+    hash_code,
     measure_grain,
     probe_key,
     shrink,
@@ -313,7 +314,15 @@ def test_probes_report_their_accuracy(probes: Probes) -> None:
 def test_other_settings_or_codecs_need_other_probes() -> None:
     keys = {probe_key(QUICK), probe_key(replace(QUICK, steps=3)), probe_key(QUICK, "abc")}
     assert len(keys) == 3
-    assert world_version() == world_version()
+
+
+def test_code_is_told_apart_by_what_it_does_in_every_python() -> None:
+    source = 'class A:\n    """Words."""\n    x: int = 3\n\n    def f(self, *a, b=1):\n        """More."""\n        return a[b:]\n'
+    same = source.replace("Words", "Other words").replace("= 3", "= (  # three\n        3\n    )")
+    assert hash_code([source]) == hash_code([same]) == "ea8ddf1efa"  # whichever Python computes it
+    for other in (source.replace("= 3", "= 4"), source.replace("b:", ":b"), source.replace("*a", "a")):
+        assert hash_code([other]) != hash_code([source])
+    assert hash_code([source, source]) != hash_code([source]) and len(world_version()) == 10
 
 
 def test_frames_are_shrunk_by_area() -> None:

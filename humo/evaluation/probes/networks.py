@@ -211,10 +211,15 @@ class Probes(nn.Module):
             ValueError: if there is nothing to read, or the probes learned from another world.
         """
         if not (folder / "probes.safetensors").is_file():
-            raise ValueError(f"{folder.name} has no probes.safetensors: `python -m humo evaluate` trains the probes.")
+            raise ValueError(
+                f"{folder.name} has no probes.safetensors: `python -m humo.evaluation.probes --out {folder.name}` trains probes."
+            )
         record = json.loads((folder / "probes.json").read_text())
         if record["world"] != world_version():
-            raise ValueError(f"The probes in {folder.name} learned from another version of the world: train new ones.")
+            raise ValueError(
+                f"The probes in {folder.name} learned from another version of the world: train new ones by "
+                "`python -m humo.evaluation.probes`."
+            )
         probes = cls()
         probes.load_state_dict(load_file(folder / "probes.safetensors"))
         probes.accuracy = record["accuracy"]
@@ -260,16 +265,28 @@ def probe_key(settings: ProbeSettings, codec: str = "none") -> str:
 
 
 def world_version() -> str:
-    """Hash of the code that draws the world, whatever its comments and layout."""
-    digest = hashlib.sha256()
-    for name in _WORLD_FILES:
-        source = resources.files("humo.world").joinpath(f"{name}.py").read_text(encoding="utf-8")
-        tree = ast.parse(source)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-                node.value.value = ""  # a docstring
-        digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()[:10]
+    """Hash of the code that draws the world, whatever its comments and layout, the same in every Python."""
+    sources = [resources.files("humo.world").joinpath(f"{name}.py").read_text("utf-8") for name in _WORLD_FILES]
+    return hash_code(sources)
+
+
+def hash_code(sources: Sequence[str]) -> str:
+    """Ten letters from what Python code does, without comments, layout and docstrings.
+
+    Fields of the syntax tree that are empty do not count, for newer Pythons add some.
+    """
+    return hashlib.sha256(repr([_structure(ast.parse(source)) for source in sources]).encode()).hexdigest()[:10]
+
+
+def _structure(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_structure(each) for each in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return "docstring"
+    fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
+    return [type(node).__name__, *([name, _structure(value)] for name, value in fields)]
 
 
 class _Residual(nn.Module):
