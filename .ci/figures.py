@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from humo.checkpoints import load
-from humo.evaluation.ablation.results import OUTCOMES, Runs, detectable, outcome
+from humo.evaluation.ablation.results import OUTCOMES, Runs, detectable, differences, outcome
 from humo.evaluation.ablation.variants import CLAIMS, Claim
 from humo.evaluation.seeds import cases_in_words, figure_cell
 from humo.evaluation.voices.report import SECTION, voices_in_words
@@ -95,7 +95,7 @@ def _told(runs: Runs, claim: Claim) -> str:
     """A claim; with the difference that would have been seen where none was."""
     if outcome(runs, claim) != OUTCOMES[2]:
         return claim.text
-    return f"{claim.text[:-1]} ({claim.figure}; {detectable(runs, claim):.2f} would have been seen)."
+    return f"{claim.text[:-1]} ({claim.figure}; {detectable(differences(runs, claim)):.2f} would have been seen)."
 
 
 def _other_start(record: dict) -> str:

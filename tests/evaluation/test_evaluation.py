@@ -317,7 +317,8 @@ def test_other_settings_or_codecs_need_other_probes() -> None:
 
 
 def test_code_is_told_apart_by_what_it_does_in_every_python() -> None:
-    source = 'class A:\n    """Words."""\n    x: int = 3\n\n    def f(self, *a, b=1):\n        """More."""\n        return a[b:]\n'
+    source = 'class A:\n    """Words."""\n    x: int = 3\n\n    def f(self, *a, b=1):\n'
+    source += '        """More."""\n        return a[b:]\n'
     same = source.replace("Words", "Other words").replace("= 3", "= (  # three\n        3\n    )")
     assert hash_code([source]) == hash_code([same]) == "ea8ddf1efa"  # whichever Python computes it
     for other in (source.replace("= 3", "= 4"), source.replace("b:", ":b"), source.replace("*a", "a")):

@@ -102,7 +102,7 @@ def run_job(job: Job, context: JobContext) -> Figures:
     if look is not None:
         steps = settings.steps_from(variant.start)
         seen = {step / steps: value for step, value in read_looks(weights).items()}
-        figures["sync_after"] = round(first_reach({**seen, 1.0: figures["sync_second"]}, APPEARS), 4)
+        figures["sync_after"] = round(first_reach({**seen, 1.0: figures.get("sync_second", 0.0)}, APPEARS), 4)
     return figures
 
 

@@ -1,6 +1,6 @@
 """What a trained variant can do: the evaluation's own figures on held-out cases in TIA, where all three senses meet.
 
-Half of the questions live where two people are seen and one of them speaks. Probes read one face, so the other half of
+Some questions live where two people are seen and one of them speaks. Probes read one face, so the other half of
 the picture is painted over with the column between both: of renders, the speaker's lip sync stays at 0.86.
 """
 

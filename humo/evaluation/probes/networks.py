@@ -212,7 +212,8 @@ class Probes(nn.Module):
         """
         if not (folder / "probes.safetensors").is_file():
             raise ValueError(
-                f"{folder.name} has no probes.safetensors: `python -m humo.evaluation.probes --out {folder.name}` trains probes."
+                f"{folder.name} has no probes.safetensors: leave it out, or train probes by "
+                f"`python -m humo.evaluation.probes --out {folder.name}`."
             )
         record = json.loads((folder / "probes.json").read_text())
         if record["world"] != world_version():
