@@ -282,6 +282,8 @@ def test_probes_are_kept_and_read_any_size(probes: Probes, tmp_path: Path, cases
         Probes.load(tmp_path)
     with pytest.raises(ValueError, match="no probes"):
         Probes.load(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="elsewhere holds no probes: leave it out for the bundled ones"):
+        get_probes(tmp_path / "elsewhere")
 
 
 def test_the_bundled_probes_fit_the_world_and_lose_nothing_when_stored(tmp_path: Path) -> None:

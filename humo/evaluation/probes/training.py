@@ -56,15 +56,22 @@ def get_probes(folder: Path | None = None, settings: ProbeSettings | None = None
             they read what comes out of mini's codec nearly as well as renders (openness 0.97 against 0.98).
 
     Raises:
-        ValueError: if `folder` holds probes that learned from another world than this one.
+        ValueError: if `folder` holds none, and no settings or codec say how to train them; or if they learned from
+            another world than this one.
     """
     if folder is not None and (folder / "probes.json").is_file():
         return Probes.load(folder)
     if folder is None and settings is None and codec is None:
         return Probes.load(PROBES)
+    is_asked = settings is not None or codec is not None
     folder, settings = folder or _CACHE, settings or ProbeSettings()
     place = folder / probe_key(settings, "none" if codec is None else fingerprint(codec))
     if not (place / "probes.json").is_file():
+        if not is_asked:
+            raise ValueError(
+                f"{folder} holds no probes: leave it out for the bundled ones, or train some by "
+                f"`python -m humo.evaluation.probes --out {folder}`."
+            )
         train_probes(settings, codec).save(place, settings)
     return Probes.load(place)
 
