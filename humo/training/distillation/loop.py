@@ -80,9 +80,9 @@ def train_student(
         if (step + 1) % 10 == 0:
             run.log(step + 1, **means)
         if (step + 1) % save_every == 0 or step + 1 == settings.steps:
-            run.save(step=step + 1, distiller=distiller.state())
-            with atomic_write(run.folder / _AVERAGED) as part:
+            with atomic_write(run.folder / _AVERAGED) as part:  # first, for nothing is done again after the state
                 save_file(distiller.averaged(), part)
+            run.save(step=step + 1, distiller=distiller.state())
     return run.folder / _AVERAGED
 
 

@@ -80,6 +80,7 @@ def train_voices(
             run.total_steps = pace.last_step(step)
             run.log(step, **means)
         if step % save_every == 0 or is_over:
+            mean.save_pretrained(folder / "audio_encoder")  # first, for nothing is done again after the state
             run.save(
                 step=step,
                 spent=pace.seconds,
@@ -87,7 +88,6 @@ def train_voices(
                 mean=mean.state_dict(),
                 optimizer=optimizer.state_dict(),
             )
-            mean.save_pretrained(folder / "audio_encoder")
             if count_shards(sentences) > shards:
                 taught, shards = read_sentences(sentences)[kept_back:], count_shards(sentences)
         if step % (5 * save_every) == 0 or is_over:
