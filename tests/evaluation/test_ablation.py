@@ -191,11 +191,12 @@ def test_beside_a_listener_each_mouth_is_read_alone():
 def test_the_bundled_results_follow_from_their_record(tmp_path: Path):
     record = json.loads((BUNDLED / "results.json").read_text())
     assert write_results(record, tmp_path).read_text() == (BUNDLED / "results.md").read_text()
-    assert {len(by_seed) for by_seed in record["runs"].values()} == {5}
-    assert record["runs"].keys() == VARIANTS.keys() | RULES.keys()
+    hearing = {name for name, variant in VARIANTS.items() if variant.start == "silent"}
+    assert record["runs"].keys() >= hearing | RULES.keys()
+    assert len({len(by_seed) for by_seed in record["runs"].values()}) == 1 and "2" in record["runs"]["stage2"]
     assert record["recipe"] == recipe(), "the stages or rules have changed since: run the comparison anew"
-    asked = [(name, claim.figure) for claim in CLAIMS for name in (claim.better, claim.worse)]
-    assert all(figure in figures for name, figure in asked for figures in record["runs"][name].values())
+    for claim in (claim for claim in CLAIMS if {claim.better, claim.worse} <= record["runs"].keys()):
+        assert len(differences(record["runs"], claim)) == len(record["runs"]["stage2"]), claim
 
 
 @pytest.fixture(scope="module")
