@@ -149,6 +149,7 @@ def test_a_model_makes_the_video_that_it_made(commit: str, name: str, given: dic
     assert (weight.diff() % 31 == 7).all() and weight.min() == -15  # as tests/earlier/make.py fills it
 
 
+@pytest.mark.usefixtures("without_bfloat16")
 def test_shots_go_on_where_they_were_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

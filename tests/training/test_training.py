@@ -188,6 +188,7 @@ def test_the_text_encoder_stays_as_it_was_read(trainer, data, tokenizer):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_bfloat16")
 def test_a_resumed_training_is_the_same_training(trainer, folder, data, tokenizer, tmp_path):
     run = Run(tmp_path, 6)
     for step in range(3):
@@ -203,6 +204,7 @@ def test_a_resumed_training_is_the_same_training(trainer, folder, data, tokenize
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch.compile looks at it while tracing
+@pytest.mark.usefixtures("without_bfloat16")
 def test_a_compiled_step_is_the_same_step_and_goes_on_from_either(trainer, folder, data, tokenizer):
     """What torch.compile makes of it, but for the last translation to C++; lengths change from step to step."""
     begin, stage = copy.deepcopy(trainer.state()), replace(sound_stage(), movement=2.0)
