@@ -22,7 +22,6 @@ from humo.training.audio_encoder.training import (
     train_audio_encoder,
 )
 from humo.training.autoencoder.training import cosine_with_warmup
-from humo.training.pace import Pace
 from humo.training.precision import mixed_precision
 from humo.training.run import Run
 from humo.training.text_encoder.model import UNKNOWN
@@ -332,16 +331,6 @@ def test_plans_made_ahead_by_processes_are_the_same(data, tokenizer):
         assert here == there and alone.step == ahead.step
         for name in ("chosen", "has_image", "has_audio", "tokens", "attention_mask", "sigma"):
             assert np.array_equal(getattr(alone, name), getattr(ahead, name)), name
-
-
-def test_a_training_by_minutes_goes_on_with_what_is_left():
-    pace = Pace(100, None, minutes=1.0, spent=45.0)
-    assert pace.progress(107) == pytest.approx(0.75, abs=0.02) and not pace.is_over(107)
-    assert pace.last_step(130) == pytest.approx(140, abs=2)
-    assert Pace(100, None, minutes=1.0, spent=60.0).is_over(101)
-    assert Pace(100, 300).progress(150) == 0.25 and Pace(0, 300).is_over(300)
-    with pytest.raises(ValueError, match="either the steps"):
-        Pace(0, 100, minutes=1.0)
 
 
 @pytest.mark.slow
