@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from humo.system.threads import limit_threads
+
 if TYPE_CHECKING:
     from pages import Visit
     from playwright.sync_api import Browser
@@ -22,16 +24,31 @@ collect_ignore = [] if find_spec("moviepy") else ["media/test_moviepy.py"]
 """moviepy, an extra, brings an older Pillow than a plain install: `.ci/run` adds it at the end, for these tests."""
 
 os.environ.setdefault("HUMO_COMPILE", "off")  # pages that tests start have other things to do
-torch.set_num_threads(1)  # tiny tensors: more threads only wait for one another
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips what is marked `gpu` where there is none; lets every test draw the same numbers, whatever ran before it."""
+    """Skips what is marked `gpu` where there is none; lets every test draw and round the same, whatever ran before it.
+
+    One thread: with tiny tensors more only wait for one another, and as many as cores are free would make what is
+    rounded depend on what else the machine does. A command that a test ran in this process may have left more.
+    """
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+    torch.set_num_threads(1)
+    limit_threads(1)
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a GPU")
+
+
+@pytest.fixture
+def without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a processor that does not multiply bfloat16: what is compared to the last digits is float32 everywhere.
+
+    Where the hardware does, a product's last bits depend on how large it is and what else is in its batch.
+    """
+    for instructions in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, instructions, lambda: False)
 
 
 @pytest.fixture(scope="session")

@@ -170,6 +170,7 @@ def test_a_start_takes_all_but_what_is_learned_anew(training: Path, start: Path)
         trained_weights(str(start), material.text_encoder, codec)
 
 
+@pytest.mark.usefixtures("without_bfloat16")
 def test_behind_a_hard_gate_the_mask_teaches_nothing_but_its_predictor(training: Path):
     material = Material(training)
     model, variant = material.make_model(1, seed=0), VARIANTS["hard_gate"]

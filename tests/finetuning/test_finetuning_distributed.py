@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import recipe
 import torch
 import torch.multiprocessing as mp
+from ports import free_port
 from safetensors.torch import load_file
 from torch.distributed.tensor import DTensor
 
@@ -58,11 +57,7 @@ def runs(tmp_path_factory) -> Path:
     """The runs of two processes, and those of one with the doubled batch."""
     folder = tmp_path_factory.mktemp("runs")
     recipe.wan_folder(folder / "wan")
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(2 + len(KINDS))]
-        for free in sockets:
-            free.bind(("127.0.0.1", 0))
-        ports = [free.getsockname()[1] for free in sockets]
+    ports = [free_port() for _ in range(2 + len(KINDS))]
     mp.spawn(work, args=(ports, folder), nprocs=2)
     for kind in KINDS:
         recipe.training(folder / "wan", folder / f"one-{kind}", settings(kind, batch_size=2)).run()

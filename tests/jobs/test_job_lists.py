@@ -26,6 +26,10 @@ from humo.known.files import read_clip
 from humo.pipeline import HuMoPipeline
 from humo.sampling import StepState
 
+MAX_ROUNDING = 1.0
+"""Levels of 255, on average, by which a video made among others may differ from the same made alone: they may round
+otherwise, and of one value in 1000 that is one level off H.264 makes 0.4. Those of two rows differ by 3.6."""
+
 
 @pytest.fixture(scope="module")
 def folder(mini_pipeline: HuMoPipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -118,6 +122,7 @@ def test_what_has_changed_is_made_anew(folder: Path, place: Path, capsys: pytest
     assert "3 of 3 videos made:" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("without_bfloat16")
 def test_a_video_is_what_the_command_alone_makes(folder: Path, place: Path) -> None:
     row = {"id": "same", "prompt": "a woman", "image": "in/face.png", "audio": "in/voice.wav", "steps": 2, "seed": 3}
     assert run(write_list(place / "list.jsonl", row), "--preset", folder) == 0
@@ -273,9 +278,13 @@ def test_neighbours_of_one_shape_are_made_together(mini_pipeline: HuMoPipeline, 
         possible, impossible = maker.check(jobs)
         assert impossible == [] and all(isinstance(made, Made) for made in maker.make(possible))
     assert sizes == [1, 1, 1, 1, 3, 1]
-    for row in rows:
-        alone, together = (read_clip(place / by / f"{row['id']}.mp4")[0].astype(int) for by in ("by1", "by4"))
-        assert np.abs(alone - together).max() <= 6, "but for rounding, and what H.264 makes of it"
+    alone, together = (
+        {row["id"]: read_clip(place / by / f"{row['id']}.mp4")[0].astype(int) for row in rows} for by in ("by1", "by4")
+    )
+    for name, frames in alone.items():
+        assert np.abs(frames - together[name]).mean() < MAX_ROUNDING
+        others = [other[: len(frames)] for each, other in together.items() if each != name]
+        assert min(np.abs(frames[: len(other)] - other).mean() for other in others) > 2 * MAX_ROUNDING
 
 
 def test_one_that_fails_does_not_spoil_its_batch(

@@ -9,7 +9,6 @@ operator that diffusers calls. NCCL and the CUDA kernel are not tested here.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from diffusers import ContextParallelConfig, FirstBlockCacheConfig
+from ports import free_port
 
 from humo.__main__ import main
 from humo.guidance import published_17b
@@ -153,9 +153,7 @@ def work(rank: int, make: Callable[[], Results], num_processes: int, port: int, 
 
 def run_processes(make: Callable[[], Results], num_processes: int, folder: Path) -> list[Results]:
     """The results of every process; all are forked from one clean process that has imported what they need."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     mp.set_forkserver_preload(["tiny", "humo.layers.context_parallel"])
     mp.start_processes(work, (make, num_processes, port, folder), nprocs=num_processes, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(num_processes)]

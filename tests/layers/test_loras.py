@@ -387,5 +387,5 @@ def test_a_lora_is_saved_within_the_weights_or_not_at_all(tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
     pipe.unload_lora_weights()
     pipe.save_pretrained(tmp_path / "out")
-    frames = humo.load(tmp_path / "out", "cpu")("a woman talks", seed=1, num_inference_steps=1).frames
+    frames = humo.load(tmp_path / "out", "cpu", torch.float32)("a woman talks", seed=1, num_inference_steps=1).frames
     assert np.abs(frames.astype(int) - expected).max() <= 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import nbformat
 import pytest
 from pages import PATIENCE, ROOT, chromium, wait_for
 from playwright.sync_api import Page, expect
+from ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -35,9 +35,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     spec = {"display_name": "Python 3", "language": "python", "name": "python3"}  # else it asks for a kernel
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": spec})
     nbformat.write(notebook, folder / "small.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.port={port}"]
     command += ["--ServerApp.port_retries=0", "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"]
     names = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
@@ -51,7 +49,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/lab/tree/small.ipynb"
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(300)
 
 
 def run_all(page: Page) -> None:

@@ -1,6 +1,6 @@
 """Compiled passes are the model's own, are kept and checked, and everything that they are not made for still works.
 
-Run: python -m pytest tests/loading/test_compiling.py -n 0
+Run: python -m pytest tests/loading/test_compiled_pass.py -n 0
 """
 
 from __future__ import annotations

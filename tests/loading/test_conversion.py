@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 
 import layout
-import numpy as np
 import pytest
 import tiny
 import torch
@@ -53,12 +52,6 @@ def run(preset: str, weights: Path, out: Path, dtype: torch.dtype = torch.float3
     return convert(model, find_sources(model, weights), out, dtype, **{"shard_bytes": SHARD, **options})
 
 
-def film(pipeline: HuMoPipeline) -> np.ndarray:
-    """Two steps in TIA."""
-    given = dict(image=tiny.picture(), audio=tiny.voice(0.36), num_frames=9, height=32, width=48)
-    return pipeline("a woman talks", negative_prompt="a man", seed=4, num_inference_steps=2, **given).frames
-
-
 def times(folder: Path) -> dict[str, int]:
     """When each weight file was written."""
     return {str(f.relative_to(folder)): f.stat().st_mtime_ns for f in sorted(folder.rglob("*.safetensors"))}
@@ -69,7 +62,7 @@ def test_converted_runs_like_the_parts_it_was_made_of(
     preset: str, originals: dict[str, Path], converted: dict[str, Path]
 ) -> None:
     pipeline = humo.load(converted[preset], device="cpu", dtype=torch.float32)
-    frames = film(pipeline)
+    frames = layout.film(pipeline)
     torch.manual_seed(7)
     parts = dict(text_encoder=tiny.text_encoder(), vae=tiny.wan_vae(), tokenizer=tiny.tokenizer())
     encoder = tiny.audio_encoder()
@@ -84,7 +77,7 @@ def test_converted_runs_like_the_parts_it_was_made_of(
         black_level=pipeline.config.black_level,
     )
     assert frames.std() > 1
-    np.testing.assert_array_equal(frames, film(direct))
+    layout.assert_alike(frames, layout.film(direct))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -93,7 +86,11 @@ def test_saved_and_loaded_again_it_is_the_same_to_the_bit(
 ) -> None:
     first = humo.load(converted[preset], device="cpu", dtype=torch.float32)
     first.save_pretrained(tmp_path / "again")
-    np.testing.assert_array_equal(film(first), film(humo.load(tmp_path / "again", "cpu", torch.float32)))
+    again = humo.load(tmp_path / "again", "cpu", torch.float32)
+    for name in ("transformer", "vae", "text_encoder", "audio_encoder"):
+        ours, theirs = (getattr(each, name).state_dict() for each in (first, again))
+        assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours), name
+    layout.assert_alike(layout.film(first), layout.film(again))
     ours, theirs = (json.loads((f / "model_index.json").read_text()) for f in (converted[preset], tmp_path / "again"))
     assert ours == {key: value for key, value in theirs.items() if key != "_name_or_path"}
     configs = [json.loads((f / "transformer/config.json").read_text()) for f in (converted[preset], tmp_path / "again")]
@@ -158,7 +155,8 @@ def test_a_broken_off_conversion_goes_on_where_it_stopped(
     after = times(tmp_path / "out")
     assert before.items() <= after.items() and len(after) > len(before)
     assert seen[-1][0] == seen[-1][1]
-    np.testing.assert_array_equal(film(humo.load(tmp_path / "out")), film(humo.load(converted["17B"])))
+    whole = layout.film(humo.load(converted["17B"], "cpu", torch.float32))
+    layout.assert_alike(layout.film(humo.load(tmp_path / "out", "cpu", torch.float32)), whole)
 
 
 def test_finished_shards_are_verified(originals: dict[str, Path], tmp_path: Path) -> None:

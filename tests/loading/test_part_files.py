@@ -176,12 +176,6 @@ def write(file: Path, preset: str = "1.7B", kind: str = "Q8_0") -> dict[str, Ten
     )
 
 
-def film(pipeline: HuMoPipeline) -> np.ndarray:
-    """Two steps from text, picture and sound."""
-    given = dict(image=tiny.picture(), audio=tiny.voice(0.36), num_frames=9, height=32, width=48)
-    return pipeline("a woman talks", negative_prompt="a man", seed=4, num_inference_steps=2, **given).frames
-
-
 def whole(preset: str, weights: Path, out: Path) -> Path:
     """The usual conversion, in float32."""
     return convert(get_preset(preset), find_sources(get_preset(preset), weights), out, torch.float32)
@@ -196,8 +190,8 @@ def test_a_folder_takes_the_transformer_of_a_file(preset: str, originals: dict[s
     expected.transformer.load_state_dict({names[name]: tensor for name, tensor in held.items()})
     pipeline = humo.load(folder, "cpu", torch.float32, transformer=file)
     assert is_quantised(pipeline.transformer) and not is_quantised(expected.transformer)
-    frames = film(pipeline).astype(int)
-    assert frames.std() > 1 and np.abs(frames - film(expected)).max() <= 2
+    frames = layout.film(pipeline).astype(int)
+    assert frames.std() > 1 and np.abs(frames - layout.film(expected)).max() <= 2
 
 
 def test_a_file_alone_finds_the_parts_around_it(home: Path, originals: dict[str, Path], tmp_path: Path) -> None:
@@ -208,9 +202,9 @@ def test_a_file_alone_finds_the_parts_around_it(home: Path, originals: dict[str,
     pipeline = humo.load(str(tmp_path / "humo.gguf"), device="cpu", dtype=torch.float32)
     assert [folder.name for folder in (home / "humo").iterdir()] == ["1.7B-3a4a1610-without-transformer"]
     assert not (home / "humo" / "1.7B-3a4a1610-without-transformer" / "transformer").exists()
-    assert is_quantised(pipeline.transformer) and film(pipeline).std() > 1
+    assert is_quantised(pipeline.transformer) and layout.film(pipeline).std() > 1
     again = humo.load(transformer=tmp_path / "humo.gguf", device="cpu", dtype=torch.float32)
-    np.testing.assert_array_equal(film(again), film(pipeline))
+    layout.assert_alike(layout.film(again), layout.film(pipeline))
 
 
 def test_a_converted_preset_serves_as_the_parts_around_a_file(
@@ -250,8 +244,8 @@ def test_a_whole_pipeline_takes_a_text_encoder_of_a_file(originals: dict[str, Pa
     folder, file = whole("1.7B", originals["1.7B"], tmp_path / "folder"), tmp_path / "umt5.safetensors"
     torch.manual_seed(7)
     save_file(files.text_state_dict(tiny.text_encoder(), "wan"), file)
-    expected = film(humo.load(folder, "cpu", torch.float32))
-    np.testing.assert_array_equal(film(humo.load(folder, "cpu", torch.float32, text_encoder=file)), expected)
+    expected = layout.film(humo.load(folder, "cpu", torch.float32))
+    layout.assert_alike(layout.film(humo.load(folder, "cpu", torch.float32, text_encoder=file)), expected)
     save_file(files.text_state_dict(files.text_encoder()), file)
     with pytest.raises(ValueError, match="The text encoder has 256 channels but the transformer takes 16"):
         humo.load(folder, "cpu", text_encoder=file)
@@ -270,7 +264,7 @@ def test_memory_is_saved_without_a_change(form: str, originals: dict[str, Path],
     def fresh() -> HuMoPipeline:
         return humo.load(folder, "cpu", torch.float32, transformer=file, text_encoder=text_file)
 
-    expected = film(fresh())
+    expected = layout.film(fresh())
     for plan in (
         Plan(layerwise_casting=True),  # of a file that rests in few bits already nothing is cast, no bias either
         Plan(model_offload=True),
@@ -278,7 +272,7 @@ def test_memory_is_saved_without_a_change(form: str, originals: dict[str, Path],
     ):
         pipeline = apply_plan(fresh(), "cpu", plan)
         for _ in range(2):
-            np.testing.assert_array_equal(film(pipeline), expected, err_msg=plan.describe())
+            layout.assert_alike(layout.film(pipeline), expected)
         assert is_quantised(pipeline.transformer) and is_quantised(pipeline.text_encoder)
 
 
@@ -299,7 +293,7 @@ def test_convert_puts_the_parts_around_a_file(
     assert f"humo.load({str(out)!r})" in capsys.readouterr().out
     pipeline = humo.load(out, "cpu", torch.float32)
     direct = humo.load(whole("1.7B", originals["1.7B"], tmp_path / "whole"), "cpu", torch.float32, transformer=file)
-    np.testing.assert_array_equal(film(pipeline), film(direct))
+    layout.assert_alike(layout.film(pipeline), layout.film(direct))
     assert is_quantised(pipeline.transformer) == (form != "bfloat16")
     if form != "bfloat16":
         assert (out / "transformer.file").samefile(file), "a second name, which takes no room"

@@ -72,7 +72,7 @@ class Hub(BaseHTTPRequestHandler):
             return self.send_error(404)
         if with_body:
             self.asked.append(match[3])
-            self.gate.wait(20)
+            self.gate.wait(300)
         headers = {"ETag": f'"{abs(hash(file)):040x}"', "X-Repo-Commit": match[2], "Accept-Ranges": "bytes"}
         self.send(file.read_bytes(), headers, with_body)
 

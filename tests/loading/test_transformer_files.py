@@ -189,14 +189,14 @@ def test_plain_floats_are_read_under_every_prefix(
     save_file({prefix + name: tensor.to(dtype) for name, tensor in whole.items()}, tmp_path / "any.name")
     model = load_transformer_file(tmp_path / "any.name", dtype=torch.float32)
     rounded = {name: tensor.to(dtype).float() for name, tensor in whole.items()}
-    assert files.error(files.velocity(model), wanted(rounded)) == 0 and not is_quantised(model)
+    assert files.error(files.velocity(model), wanted(rounded)) < 1e-6 and not is_quantised(model)
 
 
 def test_a_pth_and_the_17b_form_are_read(tmp_path: Path) -> None:
     original = files.transformer(in_channels=12)
     torch.save(files.published_state_dict(original), tmp_path / "model.bin")
     model = load_transformer_file(tmp_path / "model.bin", dtype=torch.float32)
-    assert model.config.in_channels == 12 and torch.equal(files.velocity(model), files.velocity(original))
+    assert model.config.in_channels == 12 and files.error(files.velocity(model), files.velocity(original)) < 1e-6
 
 
 def test_heads_are_of_128_channels_unless_said(whole: dict[str, Tensor], tmp_path: Path) -> None:

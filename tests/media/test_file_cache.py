@@ -6,6 +6,7 @@ Run: python -m pytest tests/media/test_file_cache.py
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.wav", TONE)
     before = path.stat()
     read_sound(path)
+    time.sleep(0.02)  # for the disk's clock
     _write(path, TONE / 2)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # in place, of the same size, and said to be as old
     assert (path.stat().st_ino, path.stat().st_size) == (before.st_ino, before.st_size)

@@ -249,14 +249,13 @@ def test_the_folder_of_a_pipeline_is_loaded(mini_pipeline: HuMoPipeline, tmp_pat
 @pytest.mark.slow
 @pytest.mark.usefixtures("modules")
 def test_mini_makes_the_same_from_text_picture_and_voice(tmp_path: Path) -> None:
-    pipe = humo.load("mini")
+    pipe = humo.load("mini", dtype=torch.float32)
     made = with_blocks(pipe)
     voice, picture = "assets/examples/woman.wav", "assets/examples/woman.png"
     modes = {"T": {}, "TI": {"image": picture}, "TA": {"audio": voice}, "TIA": {"image": picture, "audio": voice}}
     for mode in modes.values():
         asked = {"prompt": PROMPT, "seed": 7, "num_frames": 13, "num_inference_steps": 4} | mode
         assert_same(made(**asked, output="video"), pipe(**asked))
-    exact = humo.load("mini", dtype=torch.float32)
-    loaded = ModularPipeline.from_pretrained(save_modular(exact, tmp_path / "mini"), trust_remote_code=True)
+    loaded = ModularPipeline.from_pretrained(save_modular(pipe, tmp_path / "mini"), trust_remote_code=True)
     loaded.load_components()
-    assert_same(loaded(**asked, output="video"), exact(**asked))
+    assert_same(loaded(**asked, output="video"), pipe(**asked), rounding=1e-3)

@@ -1,6 +1,6 @@
 """The page compiles its model in the background, gives way to visitors, and survives where that fails.
 
-Run: python -m pytest tests/space/test_compiling.py -n 0
+Run: python -m pytest tests/space/test_background_compiler.py -n 0
 """
 
 from __future__ import annotations
@@ -65,10 +65,11 @@ def test_a_page_compiles_beside_its_jobs_and_swaps_between_them(
     _until(lambda: child.nice() == 19)
     job = manager.start("anna", _make(manager, ENDLESS))
     _until(lambda: job.progress.phase is Phase.DENOISING)
-    assert child.status() == psutil.STATUS_STOPPED, "never on a visitor's time"
+    _until(lambda: child.status() == psutil.STATUS_STOPPED)
+    assert not job.is_over, "never on a visitor's time"
     job.end()
     _until(lambda: child.status() != psutil.STATUS_STOPPED)
-    thread.join(300)
+    thread.join(900)  # beside whoever else wants the cores it gets little
     assert not thread.is_alive() and pipe.transformer.compiled_pass is not None
     with computed_by(pipe.transformer, None):
         wanted = pipe("a woman talks", num_frames=5, seed=1).frames.astype(float)
@@ -84,7 +85,7 @@ def test_without_a_compiler_the_page_goes_on(
     serving, manager, folder = served
     manager.quota.folder.mkdir()
     monkeypatch.setenv("CXX", "no-such-compiler")
-    BackgroundCompiler(folder, serving.model, manager).start().join(60)
+    BackgroundCompiler(folder, serving.model, manager).start().join(300)
     assert sum("no C++ compiler was found" in each.getMessage() for each in caplog.records) == 1
     assert manager.start("anna", _make(manager)).join().phase is Phase.DONE
 
@@ -95,7 +96,7 @@ def test_a_process_that_fails_is_told_and_the_page_goes_on(
 ) -> None:
     serving, manager, _ = served
     manager.quota.folder.mkdir()
-    BackgroundCompiler(str(tmp_path / "gone"), serving.model, manager).start().join(120)
+    BackgroundCompiler(str(tmp_path / "gone"), serving.model, manager).start().join(900)
     assert "Nothing is compiled" in caplog.text and "gone" in caplog.text and "Traceback" not in caplog.text
     assert manager.start("anna", _make(manager)).join().phase is Phase.DONE
 

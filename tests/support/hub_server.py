@@ -246,7 +246,7 @@ class Hub(BaseHTTPRequestHandler):
     def xet_block(self, body: bytes) -> None:
         """Take a part of a large file."""
         self.state.has_upload_begun.set()
-        self.state.gate.wait(30)
+        self.state.gate.wait(300)
         self.send({"was_inserted": True})
 
     def xet_shard(self, body: bytes) -> None:
@@ -284,7 +284,7 @@ class Hub(BaseHTTPRequestHandler):
         if len(self.state.health) > 1:
             self.state.health.pop(0)
         if status is None:
-            self.state.end.wait(30)
+            self.state.end.wait(300)
             self.close_connection = True
             return None
         return self.send({}, status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import published
 import tiny
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from humo.layers.published_names import our_name
+from humo.pipeline import HuMoPipeline
 from humo.transformer import HuMoTransformer3DModel
 
 CHECKPOINT = {"1.7B": "HuMo/HuMo-1.7B/ema.pth", "17B": "HuMo/HuMo-17B/humo.safetensors.index.json"}
@@ -79,3 +81,14 @@ def write(root: Path, preset: str) -> Path:
     whisper().save_pretrained(weights / "whisper-large-v3")
     tiny.feature_extractor().save_pretrained(weights / "whisper-large-v3")
     return weights
+
+
+def film(pipeline: HuMoPipeline) -> np.ndarray:
+    """Two steps of a folder's pipeline from text, picture and sound; (9, 32, 48, 3)."""
+    given = dict(image=tiny.picture(), audio=tiny.voice(0.36), num_frames=9, height=32, width=48)
+    return pipeline("a woman talks", negative_prompt="a man", seed=4, num_inference_steps=2, **given).frames
+
+
+def assert_alike(one: np.ndarray, other: np.ndarray) -> None:
+    """The same frames but for rounding: weights that lie elsewhere in memory may be added up in another order."""
+    np.testing.assert_allclose(one.astype(int), other, rtol=0, atol=1)

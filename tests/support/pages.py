@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import psutil
 from browser_program import find_chromium
 from other_user import as_stranger
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "assets" / "examples"
@@ -69,9 +69,7 @@ def serve(
         stranger: all variables, and it runs as another user (`other_user`).
         program: what starts the page.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = folder / "server.txt"
     with open(log, "w") as file:
         command = [*program, "--port", str(port)]
@@ -87,7 +85,7 @@ def serve(
         assert is_killed or process.poll() is None, log.read_text()
     finally:
         process.kill() if is_killed else process.terminate()
-        process.wait(60)
+        process.wait(300)
     assert is_attacked or "Traceback" not in log.read_text(), log.read_text()
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 import httpx
 import uvicorn
+from ports import free_port
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -66,9 +67,7 @@ def behind_proxy(upstream: str, prefix: str, strips: bool = True, forwards: bool
     Args:
         upstream, prefix, strips, forwards: as `Proxy` takes them.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, __file__, str(port), upstream, prefix, *["strips"] * strips, *["forwards"] * forwards]
     process = subprocess.Popen(command)
     try:
@@ -80,7 +79,7 @@ def behind_proxy(upstream: str, prefix: str, strips: bool = True, forwards: bool
         assert process.poll() is None
     finally:
         process.kill()  # it would wait for the pages that still listen
-        process.wait(20)
+        process.wait(300)
 
 
 if __name__ == "__main__":

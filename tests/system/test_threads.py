@@ -15,7 +15,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from humo.system.threads import ThreadGovernor, set_threads, share_of_cores, tell_quota, threads_for, usable_cores
+from humo.system.threads import (
+    ThreadGovernor,
+    begin_threads,
+    set_threads,
+    share_of_cores,
+    tell_quota,
+    threads_for,
+    usable_cores,
+)
 
 CFS = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
 
@@ -88,6 +96,14 @@ def test_what_the_libraries_are_told_is_what_they_take() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "1", done.stderr
+
+
+@pytest.mark.parametrize("turn", ["first", "after one that left more threads"])
+def test_every_test_begins_with_one_thread(turn: str) -> None:
+    assert torch.get_num_threads() == 1
+    begin_threads()
+    assert torch.get_num_threads() == 1, "whatever else the machine does"
+    torch.set_num_threads(2)
 
 
 def test_no_more_threads_than_cores_may_be_used(threads: None) -> None:

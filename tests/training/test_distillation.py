@@ -195,6 +195,7 @@ def test_only_the_adapter_learns_and_the_loss_falls(teacher: HuMoPipeline, traje
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_bfloat16")
 def test_a_resumed_learning_is_the_same(teacher: HuMoPipeline, trajectories: Path, tmp_path: Path) -> None:
     weights = []
     for name, stops in (("whole", (4,)), ("halves", (2, 4))):

@@ -22,7 +22,6 @@ from humo.training.audio_encoder.training import (
     train_audio_encoder,
 )
 from humo.training.autoencoder.training import cosine_with_warmup
-from humo.training.pace import Pace
 from humo.training.precision import mixed_precision
 from humo.training.run import Run
 from humo.training.text_encoder.model import UNKNOWN
@@ -188,6 +187,7 @@ def test_the_text_encoder_stays_as_it_was_read(trainer, data, tokenizer):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_bfloat16")
 def test_a_resumed_training_is_the_same_training(trainer, folder, data, tokenizer, tmp_path):
     run = Run(tmp_path, 6)
     for step in range(3):
@@ -203,6 +203,7 @@ def test_a_resumed_training_is_the_same_training(trainer, folder, data, tokenize
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch.compile looks at it while tracing
+@pytest.mark.usefixtures("without_bfloat16")
 def test_a_compiled_step_is_the_same_step_and_goes_on_from_either(trainer, folder, data, tokenizer):
     """What torch.compile makes of it, but for the last translation to C++; lengths change from step to step."""
     begin, stage = copy.deepcopy(trainer.state()), replace(sound_stage(), movement=2.0)
@@ -330,16 +331,6 @@ def test_plans_made_ahead_by_processes_are_the_same(data, tokenizer):
         assert here == there and alone.step == ahead.step
         for name in ("chosen", "has_image", "has_audio", "tokens", "attention_mask", "sigma"):
             assert np.array_equal(getattr(alone, name), getattr(ahead, name)), name
-
-
-def test_a_training_by_minutes_goes_on_with_what_is_left():
-    pace = Pace(100, None, minutes=1.0, spent=45.0)
-    assert pace.progress(107) == pytest.approx(0.75, abs=0.02) and not pace.is_over(107)
-    assert pace.last_step(130) == pytest.approx(140, abs=2)
-    assert Pace(100, None, minutes=1.0, spent=60.0).is_over(101)
-    assert Pace(100, 300).progress(150) == 0.25 and Pace(0, 300).is_over(300)
-    with pytest.raises(ValueError, match="either the steps"):
-        Pace(0, 100, minutes=1.0)
 
 
 @pytest.mark.slow

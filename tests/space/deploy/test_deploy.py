@@ -44,7 +44,7 @@ class Deployment:
     def run(self, hardware: str | None = None, secrets: dict[str, str] | None = None, **limits: float) -> str:
         """Deploy it; `reports` is anew what this run told."""
         self.reports.clear()
-        limits = {"run_within": 20, "answer_within": 20, "poll": 0.01, "settle": 0.05, **limits}
+        limits = {"run_within": 300, "answer_within": 300, "poll": 0.01, "settle": 0.05, **limits}
         return deploy(make_plan(SPACE, hardware, self.root), self.api, secrets or {}, self.reports.append, **limits)
 
     @property
@@ -297,7 +297,7 @@ def test_the_running_version_before_the_commit_is_not_taken_for_the_new_one(
 ) -> None:
     hub.state.stages = ["RUNTIME_ERROR", "RUNTIME_ERROR", "BUILDING", "RUNNING"]
     made = project()
-    made.run(settle=5)
+    made.run(settle=60)
     stages = [line for line in made.reports if line.startswith("The Space is ")]
     assert stages == ["The Space is RUNTIME_ERROR.", "The Space is BUILDING.", "The Space is RUNNING."]
     hub.state.tells_sha, hub.state.stages = False, ["RUNNING", "RUNNING_BUILDING", "RUNNING"]
@@ -332,12 +332,13 @@ def test_the_app_is_asked_until_it_answers(hub: HubServer, project: Callable[...
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("answer", "words"), [(None, r"answered .*timed out.* and not 200"), (500, "answered 500 and not")]
+    ("answer", "within", "words"),
+    [(None, 0.5, r"answered .*timed out.* and not 200"), (500, 5.0, "answered 500 and not")],
 )
 def test_an_app_that_does_not_answer_is_told(
-    hub: HubServer, project: Callable[..., Deployment], answer: int | None, words: str
+    hub: HubServer, project: Callable[..., Deployment], answer: int | None, within: float, words: str
 ) -> None:
     hub.state.health = [answer]
     made = project()
     with pytest.raises(ValueError, match=words):
-        made.run(answer_within=0.5)
+        made.run(answer_within=within)

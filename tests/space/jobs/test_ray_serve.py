@@ -51,7 +51,7 @@ def _workers(folder: Path, held: HeldFfmpeg) -> Iterator[dict[str, str]]:
         yield settings
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(300)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -171,6 +171,6 @@ def test_a_worker_writes_no_file_that_it_was_not_asked_for(tmp_path: Path) -> No
 def test_without_workers_the_page_says_what_to_do(tmp_path: Path) -> None:
     environment = {**os.environ, "RAY_TMPDIR": str(tmp_path), "RAY_ADDRESS": ""}
     command = [sys.executable, str(ROOT / "app.py"), "--ray"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "no workers answer on Ray: start them with `serve run" in done.stderr
     assert "Traceback" not in done.stderr

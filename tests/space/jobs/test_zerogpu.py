@@ -134,9 +134,10 @@ def test_the_function_rests_until_the_next_value_is_asked_for() -> None:
 
 
 def test_closing_ends_the_function_where_it_is_and_waits_for_it() -> None:
-    ended = threading.Event()
+    ended, threads = threading.Event(), list[threading.Thread]()
 
     def work(tell: Callable[[Any], None]) -> None:
+        threads.append(threading.current_thread())
         try:
             while True:
                 with contextlib.suppress(Exception):  # such as a library's, which must not hold it up
@@ -144,12 +145,10 @@ def test_closing_ends_the_function_where_it_is_and_waits_for_it() -> None:
         finally:
             ended.set()
 
-    before = {*threading.enumerate()}  # of which some may end meanwhile
     values = stream(work)
     assert next(values) == "step"
-    (thread,) = {*threading.enumerate()} - before
     values.close()
-    assert ended.is_set() and not thread.is_alive()
+    assert ended.is_set() and not threads[0].is_alive()
 
 
 def test_an_error_comes_out_where_the_next_value_is_asked_for() -> None:

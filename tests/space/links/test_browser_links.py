@@ -94,7 +94,7 @@ def test_a_link_outlives_a_power_cut_and_brings_everything_back(tmp_path: Path) 
         for name in ("record.json", "video.mp4"):
             assert (records / id / name).is_file()
             with pytest.raises(urllib.error.HTTPError):  # the store itself is not served
-                urllib.request.urlopen(f"{address}/gradio_api/file={records / id / name}", timeout=10)
+                urllib.request.urlopen(f"{address}/gradio_api/file={records / id / name}", timeout=300)
         with _window(browser, address) as visit:
             visit.watch(f"/?g={id}", waits_for="#opened")
             page = visit.page

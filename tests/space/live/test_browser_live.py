@@ -6,7 +6,9 @@ Run: python -m pytest tests/space/live/test_browser_live.py
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -14,18 +16,26 @@ import soundfile
 import tiny
 from axe import violations
 from browser_program import find_chromium
-from pages import EXAMPLES, FLAGS, SECOND, Visit, chromium, heard_by_microphone, process_at, serve
+from pages import EXAMPLES, FLAGS, PATIENCE, SECOND, Visit, chromium, heard_by_microphone, process_at, serve
 from playwright.sync_api import Browser, BrowserContext, expect
 
 pytestmark = pytest.mark.slow
 
 SPEAK, STOP, PAUSE, STATUS = (f"#player-TA [data-live={name}]" for name in ("start", "stop", "pause", "status"))
 CANVAS = "#player-TA canvas"
+COUNT_UNDERRUNS = """() => {
+    const shown = document.querySelector('#player-TA [data-pieces]');
+    const underruns = document.querySelector('#player-TA [data-live=told-underruns]');
+    window.underruns = {};
+    new MutationObserver(() => { window.underruns[shown.dataset.pieces] ??= Number(underruns.textContent); })
+        .observe(shown, {attributeFilter: ['data-pieces']});
+}"""
+"""Notes from now on how many underruns there were when a piece came, by the number of pieces."""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serve(tmp_path_factory.mktemp("log"), settings={"HUMO_LIVE_MINUTES": "2"}) as address:
+    with serve(tmp_path_factory.mktemp("log"), settings={"HUMO_LIVE_MINUTES": "10"}) as address:
         yield address
 
 
@@ -68,6 +78,24 @@ def wait_for_pieces(visit: Visit, number: int) -> None:
     )
 
 
+def until(visit: Visit, is_so: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Looks again and again."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, what
+        visit.page.wait_for_timeout(60)
+
+
+def rested_pieces(visit: Visit) -> int:
+    """The number of pieces, once none has come for two seconds."""
+    for _ in range(30):
+        before = number_of_pieces(visit)
+        visit.page.wait_for_timeout(2 * SECOND)
+        if number_of_pieces(visit) == before:
+            return before
+    raise AssertionError("pieces still come")
+
+
 def looks(visit: Visit) -> str:
     return hashlib.sha256(visit.page.evaluate(f"document.querySelector('{CANVAS}').toDataURL()").encode()).hexdigest()
 
@@ -83,27 +111,23 @@ def test_one_speaks_and_the_person_speaks_along(context: BrowserContext, server:
     visit.page.locator(SPEAK).focus()
     visit.page.keyboard.press("Enter")
     wait_for_pieces(visit, 4)
-    seen = set()
-    for _ in range(20):
-        seen.add(looks(visit))
-        visit.page.wait_for_timeout(60)
-    assert len(seen) > 5, "it moves"
+    seen: set[str] = set()
+    until(visit, lambda: seen.add(looks(visit)) or len(seen) > 5, "it moves")
     assert float(told(visit, "delay").split()[0]) > 1
     assert float(told(visit, "factor")) > 0 and told(visit, "underruns").isdigit() and told(visit, "losses") == "0"
-    assert visit.page.locator(STATUS).inner_text() == "Speak."
+    expect(visit.page.locator(STATUS)).to_have_text("Speak.")
     assert violations(visit.page, "#player-TA") == []
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
 
     visit.page.locator(PAUSE).click()
     expect(visit.page.locator(STATUS)).to_have_text("Paused.")
-    visit.page.wait_for_timeout(3 * SECOND)
-    before = number_of_pieces(visit)
-    visit.page.wait_for_timeout(2 * SECOND)
-    assert number_of_pieces(visit) == before, "nothing is heard in a pause"
-    underruns = told(visit, "underruns")
+    before = rested_pieces(visit)  # nothing is heard in a pause
+    underruns = int(told(visit, "underruns"))
+    visit.page.evaluate(COUNT_UNDERRUNS)
     visit.page.locator(PAUSE).click()
     wait_for_pieces(visit, before + 1)
-    assert told(visit, "underruns") == underruns, "a pause is no underrun"
+    first = visit.page.evaluate(f"window.underruns[{before + 1}]")
+    assert first == underruns, "a pause is no underrun; a busy machine may be late with the pieces after the first"
     stopped(visit)
     visit.page.wait_for_timeout(SECOND)
     asked: list[str] = []
@@ -151,7 +175,7 @@ def test_a_spoken_sentence_goes_the_same_way(context: BrowserContext, server: st
     page.locator(".humo-heard:visible").wait_for()
     page.get_by_label("The voice above").check()
     page.locator(SPEAK).click()
-    expect(page.locator(STATUS)).to_have_text("The voice has spoken.")
+    expect(page.locator(STATUS)).to_have_text("The voice has spoken.", timeout=PATIENCE)
     assert number_of_pieces(visit) >= 2
     assert visit.complaints == []
 
@@ -165,8 +189,13 @@ def test_one_at_a_time(context: BrowserContext, browser: Browser, server: str) -
         other.page.locator(SPEAK).click()
         expect(other.page.locator(STATUS)).to_contain_text("Somebody else is live at the moment")
         visit.page.close()  # without Stop
-        other.page.wait_for_timeout(SECOND)
-        other.page.locator(SPEAK).click()
+
+        def is_live() -> bool:
+            other.page.locator(SPEAK).click()
+            expect(other.page.locator(STATUS)).to_have_text(re.compile(r"^Speak\.$|^Somebody else"), timeout=PATIENCE)
+            return other.page.locator(STATUS).inner_text() == "Speak."
+
+        until(other, is_live, "a page that closes says so: its session ends before it would be missed", seconds=15)
         wait_for_pieces(other, 1)
         stopped(other)
         assert other.complaints == []
@@ -191,7 +220,7 @@ def test_a_silent_microphone(browser: Browser, server: str, tmp_path) -> None:
     ):
         visit = opened(context, server)
         visit.page.locator(SPEAK).click()
-        expect(visit.page.locator(STATUS)).to_contain_text("Nothing is heard")
+        expect(visit.page.locator(STATUS)).to_contain_text("Nothing is heard", timeout=PATIENCE)
         stopped(visit)
 
 
