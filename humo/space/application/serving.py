@@ -46,6 +46,7 @@ def serve(temporary: Path, host: str | None, port: int | None, model: str, recor
         page = build_page(backend)
         quota = backend.admission.manager.quota
         quota.keep()  # the page's own pictures
+        quota.watch()
         page.mcp_server = has_mcp()  # told at the start, and to whoever reads the page's config
         page.queue(max_size=64).launch(
             server_name=host,
