@@ -98,7 +98,7 @@ def on_generate(
     def make(values: View, request: gr.Request) -> Iterator[View]:
         with toasts():
             ask, name = read_request(values, inputs, page.settings, is_fast)
-            job = admission.start(request, ask, lambda: new_task(ask, name, admission.manager))
+            job = admission.start(request, ask, lambda: new_task(ask, name, admission.manager), is_look=is_fast)
         for progress, view in carry(job, ask, page, cleared):
             is_alone = not progress.num_others  # a batch tells of no single one
             if progress.phase is Phase.DONE and not is_fast and is_alone:
@@ -144,7 +144,7 @@ def on_live(
         yield {page.panel.stage: gr.skip()}  # an event without a word would empty all its outputs
         try:
             ask, name = read_request({**values, page.settings.is_random: False}, inputs, page.settings, is_fast=True)
-            job = admission.start(request, ask, lambda: new_task(ask, name, admission.manager))
+            job = admission.start(request, ask, lambda: new_task(ask, name, admission.manager), is_look=True)
         except ValueError:
             return
         for progress in follow(job):
