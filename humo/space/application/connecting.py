@@ -19,7 +19,7 @@ from humo.space.state import Backend
 
 
 def connect_generating(page: Parts, backend: Backend) -> None:
-    """Generate, Quick look, Go on, Live and Stop."""
+    """Generate, Quick look, Go on and Live, and Stop wherever it stands."""
     settings, panel = page.settings, page.panel
     cleared = sharing.cleared(page.links) | looking.cleared(page.views, page.other)
     outputs = [*dict.fromkeys([*panel.parts(), settings.seed, *page.starts(), *cleared, *page.groups()])]
@@ -34,7 +34,8 @@ def connect_generating(page: Parts, backend: Backend) -> None:
         changes = [each.change for each in (*inputs.widgets(), inputs.live)] + [settings.seed.input]
         changes += [each.release for each in settings.scales.values()]
         gr.on(changes, None, inputs.live, js=texts.wake(inputs.wake.elem_id), **QUICK)
-    panel.stop.click(generating.on_stop(backend.admission.manager), **QUICK)
+    for stop in page.stops():
+        stop.click(generating.on_stop(backend.admission.manager), **QUICK)
 
 
 def connect_looking(page: Parts, backend: Backend) -> None:

@@ -159,14 +159,15 @@ def rest(buttons: Sequence[gr.Button], is_resting: bool = True) -> View:
     return {button: gr.update(interactive=not is_resting) for button in buttons}
 
 
-def tell(job: Job, status: gr.HTML, page: Parts) -> Iterator[tuple[View, Any]]:
-    """The views of a job whose progress stands in a place of its own, and at last its result."""
+def tell(job: Job, status: gr.HTML, stop: gr.Button, page: Parts) -> Iterator[tuple[View, Any]]:
+    """The views of a job whose progress and Stop stand in a place of their own, and at last its result."""
     starts = page.starts()
-    yield {status: gr.update(value=html.progress(job.progress), visible=True), **rest(starts)}, None
+    first = {status: gr.update(value=html.progress(job.progress), visible=True), stop: gr.update(visible=True)}
+    yield first | rest(starts), None
     for progress in follow(job):
         view: View = {status: gr.update(value=html.progress(progress), visible=progress.phase is not Phase.DONE)}
         if progress.phase.is_over:
-            view |= rest(starts, False)
+            view |= {stop: gr.update(visible=False)} | rest(starts, False)
         yield view, progress.result
 
 
