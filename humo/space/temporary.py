@@ -118,7 +118,7 @@ class DiskQuota:
     def make(self, wanted: int = 0) -> None:
         """Remove what is too old, and the oldest files until so many bytes more can come."""
         with self._lock:
-            files = sorted(self._files(), key=lambda each: each[1].st_ctime)  # a copy keeps the time of its writing
+            files = sorted(self._files(), key=lambda each: each[1].st_ctime)  # when it came here
             over, now = wanted - self._most + sum(status.st_size for _, status in files), self._clock()
             for path, status in files:
                 is_old = now - status.st_ctime > OLDEST and stat.S_ISREG(status.st_mode)
@@ -127,12 +127,14 @@ class DiskQuota:
                 path.unlink(missing_ok=True)
                 over -= status.st_size
                 with suppress(OSError):  # it holds other files
-                    path.parent.rmdir()
+                    if path.parent != self.folder:
+                        path.parent.rmdir()
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         for parent, folders, names in os.walk(self.folder):
             with suppress(OSError):  # gone meanwhile
-                if not folders and not names and self._clock() - os.stat(parent).st_mtime > HOUR:
+                is_empty = not folders and not names and Path(parent) != self.folder
+                if is_empty and self._clock() - os.stat(parent).st_mtime > HOUR:
                     os.rmdir(parent)  # its video is gone, or not finished: `made_again`
             for path in (Path(parent, name) for name in names):
                 if path not in self._kept:

@@ -63,8 +63,8 @@ def connect_inputs(inputs: Inputs, page: Parts, backend: Backend) -> None:
         audio.upload(filling.on_upload(read_sound), audio, audio, **QUEUED)
         heard: list[Any] = [audio, settings.shift]
         gr.on([each.change for each in heard], filling.on_sound(defaults), heard, inputs.heard, **QUICK)
-        speak, said = filling.on_speak(backend.folder, defaults), [speaking.text, speaking.voice, speaking.rate]
-        speaking.speak.click(speak, said, audio, **QUEUED)
+        speak = filling.on_speak(backend.admission.manager.quota, defaults)
+        speaking.speak.click(speak, [speaking.text, speaking.voice, speaking.rate], audio, **QUEUED)
     if inputs.player is not None and backend.live is not None:
         begin = live_view.on_speak_live(inputs, settings, backend.live, backend.admission)
         inputs.player.click(begin, {*inputs.widgets(), *settings.widgets()}, inputs.player, **QUEUED)
