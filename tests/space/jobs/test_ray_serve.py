@@ -146,9 +146,11 @@ def test_a_replica_that_is_told_to_stop_is_free_only_when_the_step_is_done() -> 
         waiting = asyncio.ensure_future(anext(moments))
         await asyncio.to_thread(IS_INSIDE.wait)
         waiting.cancel()
-        done, _ = await asyncio.wait([waiting], timeout=0.5)
-        assert not done and not HAS_ENDED.is_set()
-        MAY_END.set()
+        try:
+            done, _ = await asyncio.wait([waiting], timeout=0.5)
+            assert not done and not HAS_ENDED.is_set()
+        finally:
+            MAY_END.set()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert HAS_ENDED.is_set()
