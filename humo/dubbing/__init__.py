@@ -9,3 +9,6 @@ May import requests and what stands below.
 
 PROMPT = "a person talks"
 """What the model reads where nothing is said: who it is, the picture and what surrounds the region say."""
+
+MODE = "dub"
+"""In a file's settings, in the place of the letters of what was given."""

@@ -38,7 +38,13 @@ class Clip:
         return Clip(_lengthened(self.frames, num_frames), _lengthened(self.small, round_up(num_frames)), self.name)
 
 
-def read_clip_to_dub(clip: str | Path | np.ndarray, config: Any, size_multiple: int, as_is: bool = False) -> Clip:
+def read_clip_to_dub(
+    clip: str | Path | np.ndarray,
+    config: Any,
+    size_multiple: int,
+    as_is: bool = False,
+    most_pixels: int | None = None,
+) -> Clip:
     """Read and check a clip.
 
     Args:
@@ -46,26 +52,27 @@ def read_clip_to_dub(clip: str | Path | np.ndarray, config: Any, size_multiple: 
         config: of the pipeline.
         size_multiple: pixels of which the model's height and width are multiples.
         as_is: take a clip that shows no drawn person for a model that knows no others.
+        most_pixels: of a file's frame, height times width; None for any.
 
     Returns:
         The clip.
 
     Raises:
-        ValueError: in one sentence, if it cannot be read, is longer than the model makes, has another shape than the
-            model makes, or shows nobody whom the model knows.
+        ValueError: in one sentence, if it cannot be read, has frames larger than `most_pixels`, is longer than the
+            model makes, has another shape than the model makes, or shows nobody whom the model knows.
     """
+    most = longest_frames(config)
     if isinstance(clip, str | Path):
-        frames, name = read_clip(clip)[0], f"clip {Path(clip).name}"
+        frames, name = read_clip(clip, most + 1, most_pixels)[0], f"clip {Path(clip).name}"
     elif isinstance(clip, np.ndarray):
         frames, name = clip, "the clip"
         check_frames("the clip's frames", frames)
     else:
         raise ValueError(f"clip is {short(clip)}: give an MP4 or WebM file, or frames.")
-    most = longest_frames(config)
     if len(frames) > most:
-        raise ValueError(
-            f"{name} has {len(frames)} frames, {len(frames) / FPS:.2f} s, but at most {most}, {most / FPS:.2f} s, can "
-            "be dubbed at once: cut it."
+        raise ValueError(  # how many more is not known of a file, which is read no further
+            f"{name} has more than {most} frames, {most / FPS:.2f} s, which is the most that can be dubbed at once: "
+            "cut it."
         )
     height, width = _size_for(config, frames.shape[1:3], size_multiple, name)
     if config.draws_photographs and not as_is:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from humo.dubbing import PROMPT
+from humo.dubbing import MODE, PROMPT
 from humo.dubbing.clip import Clip, longest_frames, read_clip_to_dub
 from humo.dubbing.region import Region, lay_over, make_region, read_mask
 from humo.dubbing.shape import Shape
@@ -33,8 +33,6 @@ from humo.requests.output import HuMoPipelineOutput
 from humo.sampling import Conditions, StepState, branch_inputs
 from humo.timing import FPS, SAMPLE_RATE, count_latents, covering_frames
 
-MODE = "dub"
-"""In a file's settings, in the place of the letters of what was given."""
 TIMESTEP = 500
 """At which the clip is shown to the network to find the face: the head is surest there."""
 

@@ -72,17 +72,25 @@ class ShotFolder:
         seed = None if plan is None else plan.get("seed")
         return seed if isinstance(seed, int) else None
 
-    def why_missing(self, shot: Shot, print_: str) -> str | None:
-        """What is wrong with a saved shot: None if it is done, "" if it never was, else the end of a sentence."""
+    def why_missing(self, shot: Shot, print_: str, is_gone_on_from: bool = False) -> str | None:
+        """What is wrong with a saved shot: None if it is done, "" if it never was, else the end of a sentence.
+
+        Args:
+            shot: which.
+            print_: its fingerprint.
+            is_gone_on_from: whether a piece of a take goes on from it, which needs its latents.
+        """
         record = read_object(self._file(shot, "json"))
         if record is None:
             return ""
         if record.get("fingerprint") != print_:
             return "was made from something else"
         try:
-            self._read(shot)
+            arrays = self._read(shot)
         except ValueError:
             return "is damaged"
+        if is_gone_on_from and "latents" not in arrays:
+            return "was made as a shot by itself, without what a take goes on from"
         return None
 
     def write(

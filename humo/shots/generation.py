@@ -303,7 +303,8 @@ def _choose_seed(pipe: HuMoPipeline, store: ShotFolder, notes: list[str]) -> int
 
 def _look(store: ShotFolder, shots: Sequence[Shot], prints: Sequence[str], notes: list[str]) -> list[bool]:
     """Which shots have to be made, and what to say about those that are there."""
-    reasons = [store.why_missing(shot, print_) for shot, print_ in zip(shots, prints, strict=True)]
+    gone_on_from = [*(bool(shot.overlap) for shot in shots[1:]), False]
+    reasons = [store.why_missing(*each) for each in zip(shots, prints, gone_on_from, strict=True)]
     if kept := [str(shot.number) for shot, reason in zip(shots, reasons, strict=True) if reason is None]:
         notes.append(f"Kept from the earlier run: shot {', '.join(kept)}.")
     for shot, reason in zip(shots, reasons, strict=True):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -23,6 +24,8 @@ from humo.system.caches import temporary_place
 
 PREFIX = "humo-page-"
 HOUR = 3600.0
+OLDEST = 23 * HOUR
+"""Seconds after which a visitor's file goes: it is looked at every hour, so that none stays for more than a day."""
 _LOCK = ".lock"
 _LAST = -200
 """When it goes: after the folder that `multiprocessing` may have made in it, which has -100."""
@@ -80,39 +83,58 @@ def made_again(path: Path) -> Path:
 
 
 class DiskQuota:
-    """Keeps a folder below a size: its oldest files make room for new ones."""
+    """Keeps a folder below a size, and no file in it for more than a day: the oldest make room for new ones."""
 
-    def __init__(self, folder: Path, most_bytes: int) -> None:
+    def __init__(self, folder: Path, most_bytes: int, clock: Callable[[], float] = time.time) -> None:
         """Set up; nothing is removed yet.
 
         Args:
             folder: of the files, in folders of their own; existing.
             most_bytes: that they may have together, without those of `keep`.
+            clock: tells seconds, as the file system does.
         """
         self.folder = folder
-        self._most, self._kept, self._lock = most_bytes, set[Path](), threading.Lock()
+        self._most, self._kept, self._lock, self._clock = most_bytes, set[Path](), threading.Lock(), clock
 
     def keep(self) -> None:
         """Never remove what is there now."""
         self._kept = {path for path, _ in self._files()}
 
+    def watch(self, every: float = HOUR) -> None:
+        """Look at the files again and again, in a thread that ends with the process.
+
+        Args:
+            every: seconds between two looks.
+        """
+
+        def look() -> None:
+            while True:
+                with suppress(OSError):  # the next look may do it
+                    self.make()
+                time.sleep(every)
+
+        threading.Thread(target=look, name="disk", daemon=True).start()
+
     def make(self, wanted: int = 0) -> None:
-        """Remove the oldest files until so many bytes more can come."""
+        """Remove what is too old, and the oldest files until so many bytes more can come."""
         with self._lock:
-            files = sorted(self._files(), key=lambda each: each[1].st_ctime)
-            over = wanted - self._most + sum(status.st_size for _, status in files)
+            files = sorted(self._files(), key=lambda each: each[1].st_ctime)  # when it came here
+            over, now = wanted - self._most + sum(status.st_size for _, status in files), self._clock()
             for path, status in files:
-                if over <= 0:
-                    return
+                is_old = now - status.st_ctime > OLDEST and stat.S_ISREG(status.st_mode)
+                if over <= 0 and not is_old:
+                    continue
                 path.unlink(missing_ok=True)
                 over -= status.st_size
                 with suppress(OSError):  # it holds other files
-                    path.parent.rmdir()
+                    if path.parent != self.folder:
+                        path.parent.rmdir()
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         for parent, folders, names in os.walk(self.folder):
             with suppress(OSError):  # gone meanwhile
-                if not folders and not names and time.time() - os.stat(parent).st_mtime > HOUR:
+                is_empty = not folders and not names and Path(parent) != self.folder
+                if is_empty and self._clock() - os.stat(parent).st_mtime > HOUR:
                     os.rmdir(parent)  # its video is gone, or not finished: `made_again`
             for path in (Path(parent, name) for name in names):
                 if path not in self._kept:

@@ -106,6 +106,7 @@ def test_a_voice_of_another_length_is_told(pipe: HuMoPipeline, clip: np.ndarray)
 def test_what_cannot_be_dubbed_is_one_sentence(pipe: HuMoPipeline, clip: np.ndarray, tmp_path: Path) -> None:
     (tmp_path / "notes.mp4").write_text("no video")
     media.write_video(tmp_path / "fast.mp4", clip, fps=30)
+    media.write_video(tmp_path / "long.mp4", clip.repeat(4, 0))
     with Image.open(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg") as opened:
         photograph = np.asarray(opened.convert("RGB").resize((64, 64)))[None].repeat(5, 0)
     drawn = tiny.pipeline("mini", draws_photographs=True, supported_sizes=[[64, 64]])
@@ -117,9 +118,10 @@ def test_what_cannot_be_dubbed_is_one_sentence(pipe: HuMoPipeline, clip: np.ndar
         (pipe, tmp_path / "none.mp4", voice, {}, "video none.mp4 does not exist: check the name."),
         (pipe, tmp_path / "notes.mp4", voice, {}, "video notes.mp4 holds unknown data: give an MP4"),
         (pipe, tmp_path / "fast.mp4", voice, {}, "video fast.mp4 plays 30 frames a second: convert it to 25"),
+        (pipe, tmp_path / "long.mp4", voice, {}, "clip long.mp4 has more than 29 frames, 1.16 s, which is the most"),
         (pipe, 7, voice, {}, "clip is 7: give an MP4 or WebM file, or frames."),
         (pipe, clip[:, :32], voice, {}, "the clip has 64x32 pixels but this model makes 64x64: give one of that size"),
-        (pipe, clip.repeat(4, 0), voice, {}, "the clip has 40 frames, 1.60 s, but at most 29, 1.16 s, can be dubbed"),
+        (pipe, clip.repeat(4, 0), voice, {}, "the clip has more than 29 frames, 1.16 s, which is the most that"),
         (pipe, clip, voice, {"mask": MASK[:60]}, "the mask has 64x60 pixels but the clip has 64x64: "),
         (pipe, clip, voice, {"mask": MASK & False}, "the mask marks nothing: "),
         (pipe, clip, voice, {"shape": Shape(margin=99)}, "margin is 99: give pixels of the clip, 0 to 32."),
@@ -134,6 +136,17 @@ def test_what_cannot_be_dubbed_is_one_sentence(pipe: HuMoPipeline, clip: np.ndar
         assert sentence.startswith(words) and sentence.endswith(".") and str(tmp_path) not in sentence, sentence
     assert dub(drawn, photograph, voice, mask=MASK, as_is=True, **GIVEN).frames.shape == photograph.shape
     assert dub(headless, clip, voice, mask=MASK, **GIVEN).frames.shape == clip.shape, "a mask needs no head"
+
+
+def test_no_more_of_a_file_is_decoded_than_asked_for(clip: np.ndarray, tmp_path: Path) -> None:
+    path = media.write_video(tmp_path / "clip.mp4", clip, lossless=True)
+    np.testing.assert_array_equal(read_clip(path, most_frames=3)[0], clip[:3])
+    np.testing.assert_array_equal(read_clip(path, most_pixels=64 * 64)[0], clip)
+    with pytest.raises(ValueError, match=r"^video clip\.mp4 has 64x64 pixels but at most 4,095, as of 84x47, are"):
+        read_clip(path, most_pixels=64 * 64 - 1)
+    large = media.write_video(tmp_path / "large.mp4", clip, scale=4)  # by the decoder, which then decodes nothing
+    with pytest.raises(ValueError, match=r"^video large\.mp4 has 256x256 pixels but at most 4,096, as of 85x48, are"):
+        read_clip(large, most_pixels=64 * 64)
 
 
 def test_lossless_files_keep_every_pixel(clip: np.ndarray, tmp_path: Path) -> None:

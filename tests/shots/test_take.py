@@ -105,6 +105,20 @@ def test_a_stopped_take_goes_on(mini_pipeline: HuMoPipeline, tmp_path: Path) -> 
         make_shots(mini_pipeline, [Shot(1, 0, 35, "")], "a man", tmp_path / "x", sound, resampling=1)
 
 
+def test_a_take_goes_on_in_a_folder_of_shots(mini_pipeline: HuMoPipeline, tmp_path: Path) -> None:
+    sound, pieces = read_sound((SOUND, RATE)), plan_take(35, 17, 5)
+    first = pieces[0]
+    shots = [first, Shot(2, first.stop, 33, "cut"), Shot(3, 33, 35, "the sound ends")]
+    make_shots(mini_pipeline, shots, "a man nods", tmp_path / "both", sound, **GIVEN)
+    video = make_shots(mini_pipeline, pieces, "a man nods", tmp_path / "both", sound, **GIVEN)
+    assert (
+        "Shot 1 in both was made as a shot by itself, without what a take goes on from: it is made again."
+        in video.notes
+    )
+    whole = make_shots(mini_pipeline, pieces, "a man nods", tmp_path / "whole", sound, **GIVEN)
+    np.testing.assert_array_equal(video.frames, whole.frames)
+
+
 def test_joined_pieces_fade_into_each_other(mini_pipeline: HuMoPipeline, tmp_path: Path) -> None:
     sound = read_sound((SOUND, RATE))
     pieces = plan_take(35, 17, 5)

@@ -35,6 +35,7 @@ from humo.space.links.settings import VideoSettings
 from humo.space.links.storage import GALLERY, FolderStore, ReadOnlyStore, Stores
 from humo.space.page import layout
 from humo.space.page.events import filling, sharing
+from humo.space.page.events.generating import Made
 from humo.space.page.scales import rule_choices, rule_note
 from humo.space.page.theme import make_theme
 from humo.space.page.widgets import Inputs, Settings, read_request
@@ -268,3 +269,21 @@ def test_the_page_needs_no_torch_before_its_model_is_loaded() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_link_that_could_not_be_made_does_not_count(backend: Backend, mini_pipeline: HuMoPipeline) -> None:
+    admission = Admission(backend.admission.manager, Limits(links_per_hour=1), [backend.folder])
+    with gr.Blocks(analytics_enabled=False):
+        links = layout.sharing(is_lasting=True)
+    share = sharing.on_share(links, replace(backend, admission=admission))
+    request, result = made.video(mini_pipeline, backend.folder / "film", "T")
+    visitor: Any = SimpleNamespace(
+        session_hash="anna", client=SimpleNamespace(host="1.2.3.4"), headers={"origin": "http://here"}
+    )
+    gone = Made(request, replace(result, path=result.path.with_name("gone.mp4")))
+    for _ in range(2):
+        with pytest.raises(gr.Error, match=r"gone\.mp4 is not there any more"):
+            share(gone, False, visitor)
+    assert share(Made(request, result), False, visitor)[links.link]["visible"] is True
+    with pytest.raises(gr.Error, match="^'1 links an hour are granted here"):
+        share(Made(request, result), False, visitor)

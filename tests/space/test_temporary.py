@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from humo.space.temporary import HOUR, DiskQuota, claim_folder, sweep
+from humo.space.temporary import HOUR, OLDEST, DiskQuota, claim_folder, sweep
 
 HOLD = """
 import sys
@@ -101,3 +102,33 @@ def test_empty_folders_go_after_an_hour(tmp_path: Path) -> None:
     os.utime(old, (time.time() - HOUR - 1,) * 2)
     DiskQuota(tmp_path, 1_000).make()
     assert [*tmp_path.iterdir()] == [new]
+
+
+def test_no_file_stays_for_more_than_a_day_but_the_pages_own(tmp_path: Path) -> None:
+    later = [0.0]
+    quota = DiskQuota(tmp_path, 1_000, clock=lambda: time.time() + later[0])
+    own = _write(tmp_path, "own", 10)
+    quota.keep()
+    video = _write(tmp_path, "visitor", 10)
+    kept = video.with_suffix(".npz")  # what a video is gone on from, which Gradio knows nothing of
+    kept.write_bytes(b"x")
+    os.utime(kept, (0, 0))  # a copy of an old file is new here
+    later[0] = OLDEST - HOUR
+    quota.make()
+    assert video.exists() and kept.exists()
+    later[0] = OLDEST + 1
+    quota.make()
+    assert own.exists() and not video.parent.exists()
+
+
+def test_it_is_looked_at_without_anybody_asking(tmp_path: Path) -> None:
+    file, looks = _write(tmp_path, "visitor", 10), threading.Semaphore(0)
+
+    def clock() -> float:
+        looks.release()
+        return time.time() + OLDEST + 1
+
+    DiskQuota(tmp_path, 1_000, clock).watch(every=0.01)
+    for _ in range(20):  # the clock is asked a few times a look
+        looks.acquire()
+    assert not file.exists()

@@ -19,7 +19,7 @@ from humo.space.state import Backend
 
 
 def connect_generating(page: Parts, backend: Backend) -> None:
-    """Generate, Quick look, Go on, Live and Stop."""
+    """Generate, Quick look, Go on and Live, and Stop wherever it stands."""
     settings, panel = page.settings, page.panel
     cleared = sharing.cleared(page.links) | looking.cleared(page.views, page.other)
     outputs = [*dict.fromkeys([*panel.parts(), settings.seed, *page.starts(), *cleared, *page.groups()])]
@@ -34,7 +34,8 @@ def connect_generating(page: Parts, backend: Backend) -> None:
         changes = [each.change for each in (*inputs.widgets(), inputs.live)] + [settings.seed.input]
         changes += [each.release for each in settings.scales.values()]
         gr.on(changes, None, inputs.live, js=texts.wake(inputs.wake.elem_id), **QUICK)
-    panel.stop.click(generating.on_stop(backend.admission.manager), **QUICK)
+    for stop in page.stops():
+        stop.click(generating.on_stop(backend.admission.manager), **QUICK)
 
 
 def connect_looking(page: Parts, backend: Backend) -> None:
@@ -62,8 +63,8 @@ def connect_inputs(inputs: Inputs, page: Parts, backend: Backend) -> None:
         audio.upload(filling.on_upload(read_sound), audio, audio, **QUEUED)
         heard: list[Any] = [audio, settings.shift]
         gr.on([each.change for each in heard], filling.on_sound(defaults), heard, inputs.heard, **QUICK)
-        speak, said = filling.on_speak(backend.folder, defaults), [speaking.text, speaking.voice, speaking.rate]
-        speaking.speak.click(speak, said, audio, **QUEUED)
+        speak = filling.on_speak(backend.admission.manager.quota, defaults)
+        speaking.speak.click(speak, [speaking.text, speaking.voice, speaking.rate], audio, **QUEUED)
     if inputs.player is not None and backend.live is not None:
         begin = live_view.on_speak_live(inputs, settings, backend.live, backend.admission)
         inputs.player.click(begin, {*inputs.widgets(), *settings.widgets()}, inputs.player, **QUEUED)

@@ -6,6 +6,7 @@ Nothing is fetched from or sent to anywhere else.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -23,6 +24,10 @@ from humo.space.mcp.routes import has_mcp, mcp_routes
 from humo.space.page.theme import CSS, ICON, ICON_LINK, make_theme
 from humo.space.request_guard import HANDLERS, MAX_SESSIONS, RequestGuard
 from humo.space.state import Backend
+
+logger = logging.getLogger(__name__)
+SPARE_THREADS = 40
+"""Gradio's own number, for all events but those that follow a job, each of which holds a thread."""
 
 
 def serve(temporary: Path, host: str | None, port: int | None, model: str, records: Path | None, is_ray: bool) -> None:
@@ -43,11 +48,16 @@ def serve(temporary: Path, host: str | None, port: int | None, model: str, recor
         backend = Backend.open(temporary, model, records, is_ray)
         if is_zero_gpu():
             backend.serving.model.get()  # the process of each call is a copy of this one: the weights must be here
+        if told := backend.admission.limits.missing_proxy():
+            logger.warning(told)
         page = build_page(backend)
         quota = backend.admission.manager.quota
         quota.keep()  # the page's own pictures
+        quota.watch()
         page.mcp_server = has_mcp()  # told at the start, and to whoever reads the page's config
-        page.queue(max_size=64).launch(
+        most_jobs = backend.admission.manager.max_jobs
+        page.queue(max_size=max(64, most_jobs + SPARE_THREADS)).launch(
+            max_threads=most_jobs + SPARE_THREADS,
             server_name=host,
             server_port=port,
             theme=make_theme(),

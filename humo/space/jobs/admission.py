@@ -29,20 +29,25 @@ class Admission:
         self._gate, self._uploads = Gate(limits), uploads
         self._links = Hourly(limits.links_per_hour, "links")
 
-    def start(self, visitor: gr.Request, asked: VideoRequest, task: Callable[[], Task]) -> Job:
+    def start(self, visitor: gr.Request, asked: VideoRequest, task: Callable[[], Task], is_look: bool = False) -> Job:
         """Start a job for a visitor.
 
         Args:
             visitor: who asks.
             asked: what the task is about.
             task: makes it, once it is allowed.
+            is_look: a quick look, which is no video of the hour.
 
         Raises:
-            ValueError: in one sentence, if the request or the visitor is over a limit, or the job manager is full.
+            ValueError: in one sentence, if the request or the visitor is over a limit, or the job manager is full; a
+                quick look of the visitor's then goes on.
         """
         self.check(asked)
-        self.manager.preempt(visitor.session_hash)  # here, not in the gate, where all others would wait too
-        return self._gate.start(self._client(visitor), lambda: self.manager.start(visitor.session_hash, task()))
+        session = visitor.session_hash
+        replaced = self.manager.look_of(session)
+        return self._gate.start(
+            self._client(visitor), lambda: self.manager.start(session, task()), replaced, is_look=is_look
+        )
 
     def check(self, asked: VideoRequest) -> None:
         """Refuse a request that is over the limits.
@@ -60,13 +65,13 @@ class Admission:
         """
         self.limits.check_file(what, path, self._uploads)
 
-    def count_link(self, visitor: gr.Request) -> None:
-        """Take note of a link that a visitor makes.
+    def link_granted(self, visitor: gr.Request) -> AbstractContextManager[None]:
+        """Count a visitor for a link that is made inside, if it is not refused.
 
         Raises:
-            ValueError: in one sentence, if it is one too many.
+            ValueError: in one sentence, on entering, if it is one too many.
         """
-        self._links.count(self._client(visitor))
+        return self._links.granted(self._client(visitor))
 
     def granted(self, visitor: gr.Request) -> AbstractContextManager[None]:
         """Count a visitor for a live session that is begun inside, as for a video, if it is not refused.

@@ -12,8 +12,9 @@ import ipaddress
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -72,16 +73,28 @@ class Limits:
         """The limits with what the environment sets, such as HUMO_JOBS_PER_HOUR; the names stand below.
 
         Raises:
-            ValueError: if one of them is no whole number from 0 on; 0 jobs means no limit.
+            ValueError: if one of them is no whole number from 0 on, or from 1 on where nothing would be left to do; 0
+                jobs means no limit.
         """
         given: dict[str, Any] = {}
         for name in ("jobs_per_hour", "jobs_at_once", "trusted_proxies", "voice_seconds", "disk_mib", "live_minutes"):
             text = environment.get(f"HUMO_{name.upper()}", "").strip()
             if text and not (text.isascii() and text.isdigit()):
                 raise ValueError(f"HUMO_{name.upper()} is {text!r}: give a whole number, or leave it out.")
+            if text and int(text) < 1 and name in ("voice_seconds", "disk_mib"):
+                raise ValueError(f"HUMO_{name.upper()} is {text!r}: give a whole number from 1 on, or leave it out.")
             if text:
                 given[name] = int(text) or (None if name.startswith("jobs") else 0)
         return cls(**given)
+
+    def missing_proxy(self, environment: Mapping[str, str] = os.environ) -> str:
+        """What whoever keeps a Space should know: without a trusted proxy all its visitors are one client; or ""."""
+        if not environment.get("SPACE_ID") or self.trusted_proxies:
+            return ""
+        return (
+            "HUMO_TRUSTED_PROXIES is 0 on a Space, where all visitors come from the Hub's proxy: they share the "
+            f"{self.links_per_hour} links an hour and all other limits of one address; set it to 1."
+        )
 
     def check(self, request: VideoRequest, within: Sequence[Path] = ()) -> None:
         """Refuse what is over the limits or of a wrong type, and files that hold no picture or sound.
@@ -226,19 +239,28 @@ class Hourly:
 
     @contextmanager
     def granted(self, client: str) -> Iterator[None]:
-        """Count a client as `count` does if what is done inside is not refused."""
+        """Count a client as `count` does if what is done inside is not refused; nobody waits for it meanwhile."""
+        now = self._reserve(client)
+        try:
+            yield
+        except BaseException:
+            with self._lock, suppress(ValueError):  # an hour ago by now
+                self._times.get(client, []).remove(now)
+            raise
+
+    def _reserve(self, client: str) -> float:
         with self._lock:
             now = self._clock()
             recent = {name: [each for each in times if now - each < HOUR] for name, times in self._times.items()}
             self._times = {name: times for name, times in recent.items() if times}
-            times = self._times.get(client, [])
+            times = self._times.setdefault(client, [])
             if len(times) >= self._most:
                 minutes = max(1, round((HOUR - (now - times[0])) / 60))
                 raise ValueError(
                     f"{self._most} {self._what} an hour are granted here: please try again in {minutes} min."
                 )
-            yield
-            self._times[client] = [*times, now]
+            times.append(now)
+            return now
 
 
 class Gate:
@@ -255,14 +277,19 @@ class Gate:
         self._hourly = None if hourly is None else Hourly(hourly, "videos", clock)
         self._at_once = limits.jobs_at_once
         self._jobs: dict[str, list[Job]] = {}
+        self._beginning = Counter[str]()
         self._lock = threading.Lock()
 
-    def start(self, client: str, begin: Callable[[], AnyJob]) -> AnyJob:
+    def start(
+        self, client: str, begin: Callable[[], AnyJob], replaced: Job | None = None, is_look: bool = False
+    ) -> AnyJob:
         """Start a job for a client.
 
         Args:
             client: as `client_of` names it.
-            begin: starts the job; one that it refuses with a ValueError does not count.
+            begin: starts the job; one that it refuses with a ValueError does not count. Nobody else waits for it.
+            replaced: a job of the client's that `begin` ends.
+            is_look: a quick look, which is no video of the hour.
 
         Returns:
             The job.
@@ -270,18 +297,31 @@ class Gate:
         Raises:
             ValueError: in one sentence, if the client has too many, or as `begin` says.
         """
+        with self._place(client, replaced) as begun, nullcontext() if is_look else self.granted(client):
+            job = begin()
+            begun.append(job)
+            return job
+
+    @contextmanager
+    def _place(self, client: str, replaced: Job | None) -> Iterator[list[Job]]:
+        """Hold a place for the job that is begun inside and put on the list."""
         with self._lock:
             known = self._jobs.items()
             running = {name: [job for job in jobs if not job.progress.phase.is_over] for name, jobs in known}
             self._jobs = {name: jobs for name, jobs in running.items() if jobs}
-            own = self._jobs.get(client, [])
-            if self._at_once is not None and len(own) >= self._at_once:
+            own = sum(job is not replaced for job in self._jobs.get(client, [])) + self._beginning[client]
+            if self._at_once is not None and own >= self._at_once:
                 videos = "1 video of yours is" if self._at_once == 1 else f"{self._at_once} videos of yours are"
                 raise ValueError(f"{videos} still being made: wait for one, or press Stop.")
-            with self.granted(client):
-                job = begin()
-            self._jobs[client] = [*own, job]
-            return job
+            self._beginning[client] += 1
+        begun: list[Job] = []
+        try:
+            yield begun
+        finally:
+            with self._lock:
+                self._beginning -= Counter([client])
+                if begun:
+                    self._jobs[client] = [*self._jobs.get(client, []), *begun]
 
     def granted(self, client: str) -> AbstractContextManager[None]:
         """Count a client for what is begun inside if it is not refused, beside the jobs that `start` counts.

@@ -18,7 +18,12 @@ MAX_JOBS = 10
 
 
 class JobManager:
-    """Starts and stops the jobs of all visitors."""
+    """Starts and stops the jobs of all visitors.
+
+    Attributes:
+        quota: of the folder for the videos.
+        max_jobs: at a time, the running ones and those that wait.
+    """
 
     def __init__(
         self,
@@ -38,7 +43,7 @@ class JobManager:
             batches: the largest ones; by default what pays off with the model.
         """
         self.quota = quota
-        self._model, self._batches, self._max_jobs = model, batches, MAX_JOBS * places
+        self._model, self._batches, self.max_jobs = model, batches, MAX_JOBS * places
         self.turns = Turns() if run is None else None
         """Of the device here, which something live may share; None where others do the work."""
         self._queue = JobQueue(model, run or moments_of(model), places, self._most_together, self.turns)
@@ -55,24 +60,36 @@ class JobManager:
         Raises:
             ValueError: in one sentence, if this visitor's job or too many others are under way.
         """
-        self.preempt(visitor)
-        with self._lock:
-            self._jobs = {key: job for key, job in self._jobs.items() if not job.is_over}
-            if visitor in self._jobs:
-                raise ValueError("Your last video is still being made: wait for it, or press Stop.")
-            if len(self._jobs) >= self._max_jobs:
-                raise ValueError(f"{len(self._jobs)} videos are already waiting: please try again in a minute.")
-            job = Job(task)
-            self._jobs[visitor] = job
-            self._queue.join(job)
-            return job
+        while True:
+            with self._lock:
+                last = self._find_place(visitor)
+                if last is None:
+                    job = Job(task)
+                    self._jobs[visitor] = job
+                    self._queue.join(job)
+                    return job
+            last.end()  # at the most a step; a look that begins meanwhile ends as well
 
-    def preempt(self, visitor: str | None) -> None:
-        """End a visitor's quick look, if there is one, and wait for its end: at the most a step."""
+    def _find_place(self, visitor: str | None) -> Job | None:
+        """The quick look that has to end first, if any.
+
+        Raises:
+            ValueError: if there is no place also after it.
+        """
+        self._jobs = {key: job for key, job in self._jobs.items() if not job.is_over}
+        last = self._jobs.get(visitor)
+        if last is not None and not last.is_preemptible:
+            raise ValueError("Your last video is still being made: wait for it, or press Stop.")
+        others = len(self._jobs) - (last is not None)
+        if others >= self.max_jobs:
+            raise ValueError(f"{others} videos are already waiting: please try again in a minute.")
+        return last
+
+    def look_of(self, visitor: str | None) -> Job | None:
+        """A visitor's quick look, if there is one: the next job of the same visitor ends it."""
         with self._lock:
             last = self._jobs.get(visitor)
-        if last is not None and last.is_preemptible:
-            last.end()
+        return last if last is not None and last.is_preemptible else None
 
     def run_own(self, task: Task) -> Progress:
         """Do something of the page's own between the visitors' jobs, and wait until it is done."""

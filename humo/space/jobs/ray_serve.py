@@ -109,13 +109,23 @@ class Replica:
         with tempfile.TemporaryDirectory(prefix="humo-replica-") as folder:
             task, files = unpack_here(sent, Path(folder))
             values = stream(lambda report: task.run(self._pipe, report))
+            step = loop.run_in_executor(None, next, values, _END)
             try:
-                while (value := await loop.run_in_executor(None, next, values, _END)) is not _END:
+                while (value := await asyncio.shield(step)) is not _END:
                     yield False, pack(value, files)
+                    step = loop.run_in_executor(None, next, values, _END)
             except ValueError as error:
                 yield True, str(error)
-            finally:  # also where the visitor stopped: the task ends at its next step
-                await asyncio.shield(loop.run_in_executor(None, values.close))
+            finally:  # also where the visitor stopped
+                await asyncio.shield(_end(values, step))
+
+
+async def _end(values: Generator[Any], step: asyncio.Future[Any]) -> None:
+    """End a task at its next step, which may be under way in its thread; afterwards the device is free."""
+    await asyncio.wait([step])
+    if not step.cancelled():
+        step.exception()  # asked for, or asyncio would complain of one that nobody saw
+    await asyncio.get_running_loop().run_in_executor(None, values.close)
 
 
 def build(given: dict[str, Any]) -> serve.Application:

@@ -11,6 +11,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from humo.dubbing import MODE as DUBBED
 from humo.guidance import PLACES, make_rule
 from humo.loading.lora_files import WEIGHTS
 from humo.portrait import Portrait
@@ -147,7 +148,7 @@ def read_settings(path: str | Path) -> VideoSettings:
 
     Raises:
         ValueError: in one sentence, with the file's name and never its folder, if it is missing, no mp4, damaged, of
-            other makers, or its settings cannot be used here.
+            other makers, or its settings cannot be used here, as those of a dub.
     """
     path = Path(path)
     try:
@@ -162,6 +163,11 @@ def read_settings(path: str | Path) -> VideoSettings:
         plain = json.loads(description)
     except (ValueError, RecursionError):
         raise ValueError(f"video {path.name} was not made here: its description holds no settings of ours.") from None
+    if isinstance(plain, dict) and plain.get("mode") == DUBBED:
+        raise ValueError(
+            f"video {path.name} is a clip that was dubbed, and its settings make no video without that clip: choose a "
+            "video that was generated."
+        )
     try:
         return VideoSettings.of_plain(plain)
     except ValueError as error:

@@ -80,6 +80,9 @@ class Broadcast:
         self.id, self.asked = secrets.token_urlsafe(16), asked
         self._model, self._turns, self._share, self._clock = model, turns, share, clock
         self._session: LiveSession | None = None
+        """Once its person is drawn: it hears then."""
+        self._begun: LiveSession | None = None
+        """The same from its beginning on: it can be stopped."""
         self._packed: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
         self._changed = threading.Condition()
         self._over = ""
@@ -148,8 +151,8 @@ class Broadcast:
         """
         with self._changed:
             self._over = self._over or sentence
-            if self._session is not None:
-                self._session.stop()
+            if self._begun is not None:
+                self._begun.stop()
             self._changed.notify_all()
 
     def join(self) -> None:
@@ -173,7 +176,7 @@ class Broadcast:
         finally:
             self._share(False)
         with self._changed:
-            self._session = None  # its tensors go at once, though the last answers may still be asked for
+            self._session = self._begun = None  # its tensors go at once, though the last answers may still be asked for
 
     def _live(self) -> None:
         asked = self.asked.request
@@ -202,6 +205,10 @@ class Broadcast:
         )
 
     def _carry(self, session: LiveSession) -> None:
+        with self._changed:
+            self._begun = session
+            if self._over:
+                session.stop()
         with self._turns.first():
             opening = session.open()
         about = {"number": OPENING, "notes": session.notes, "rate": self.asked.rate}

@@ -202,7 +202,7 @@ const receive = async (own) => {
         const samples = new Int16Array(body.slice(line + 1, line + 1 + 2 * head.samples).buffer);
         const strip = await createImageBitmap(new Blob([body.subarray(line + 1 + 2 * head.samples)], {type: 'image/jpeg'}));
         own.last = head.number;
-        if (own.isOver) return;
+        if (own.isOver) return strip.close();
         if (head.number < 0) await opened(own, head, strip);
         else schedule(own, head, Float32Array.from(samples, (each) => each / 32767), strip);
     }
@@ -271,6 +271,7 @@ const schedule = (own, head, samples, strip) => {
     }
     own.head = head;
     figures(own);
+    pass(own);
 };
 const figures = (own) => {
     const head = own.head ?? {factor: 0, left_out: 0, seconds_left: 0};
@@ -286,20 +287,27 @@ const figures = (own) => {
     });
     part('shown').dataset.pieces = String(own.last + 1);
 };
-const draw = (own) => {
-    if (own.isOver) return;
+// What is past goes, and the end is seen: with every piece too, for a hidden tab draws nothing. Returns what plays now.
+const pass = (own) => {
     const now = own.context.currentTime - (own.context.outputLatency || 0);
     while (own.queue.length > 1 && own.queue[1].from <= now) own.queue.shift().strip.close();
     const piece = own.queue[0];
-    if (piece && piece.from <= now) {
+    if (!piece || piece.from > now) return {};
+    const isSpoken = now >= piece.to - (piece.head.end - own.voiceEnds) / piece.head.rate;
+    if (isSpoken && piece.head.end >= own.voiceEnds) end(own, 'The voice has spoken.');
+    return {piece, now};
+};
+const draw = (own) => {
+    if (own.isOver) return;
+    const {piece, now} = pass(own);
+    if (own.isOver) return;
+    if (piece) {
         const at = Math.min(piece.frames.length - 1, Math.floor((now - piece.from) * piece.head.fps));
         const {width, height} = piece.head;
         if (own.drawn !== piece.strip || own.drawnAt !== at) {  // a canvas that is painted is put together anew
             paint.drawImage(piece.strip, 0, piece.frames[at] * height, width, height, 0, 0, width, height);
             [own.drawn, own.drawnAt] = [piece.strip, at];
         }
-        const isSpoken = now >= piece.to - (piece.head.end - own.voiceEnds) / piece.head.rate;
-        if (isSpoken && piece.head.end >= own.voiceEnds) return end(own, 'The voice has spoken.');
     }
     requestAnimationFrame(() => draw(own));
 };
@@ -308,10 +316,10 @@ const halt = (own) => {
     if (own.id) navigator.sendBeacon(address(own.id, 'stop'), new Blob(['stop']));
 };
 const end = (own, words) => {
+    own.stream?.getTracks().forEach((track) => { track.onended = null; track.stop(); });  // also one that came after Stop
     if (own.isOver && own !== session) return;
     own.isOver = true;
     halt(own);
-    own.stream?.getTracks().forEach((track) => { track.onended = null; track.stop(); });
     for (const piece of own.queue) piece.strip.close();
     own.queue = [];
     if (own.context.state !== 'closed') own.context.close();

@@ -43,6 +43,7 @@ def _speak(backend: Backend) -> Tool:
             raise ValueError(f"voice is {short(voice)}: choose one of {', '.join(voices)}.")
         if not is_whole(rate, slowest, fastest):
             raise ValueError(f"rate is {short(rate)}: choose a whole number from {slowest} to {fastest}.")
+        await call.run(backend.admission.manager.quota.make)
         path = await call.run(speak_to_file, given["text"], voice, rate, backend.folder, OWN_PITCH, longest)
         return Answer(text="Spoken: give its address as audio.", file=path)
 

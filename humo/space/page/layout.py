@@ -208,6 +208,10 @@ def settings(defaults: Defaults, loras: Mapping[str, Path] | None = None) -> Set
     return Settings(seed, is_random, steps, size, shift, rule, note, scales, curve, mode, restore, defaults, choice)
 
 
+def _stop_button(elem_id: str) -> gr.Button:
+    return gr.Button("Stop", variant="stop", size="md", visible=False, elem_id=elem_id)
+
+
 def panel() -> Panel:
     """Stage, video, and what can be done with it at once."""
     stage = gr.HTML(html.stage(None), elem_id="stage", js_on_load=texts.SHOW_RESULT)
@@ -221,7 +225,7 @@ def panel() -> Panel:
         container=False,
     )
     summary = gr.HTML(visible=False)
-    stop = gr.Button("Stop", variant="stop", size="md", visible=False, elem_id="stop")
+    stop = _stop_button("stop")
     download = gr.DownloadButton("Download the video", size="md", visible=False, elem_id="download")
     return Panel(stage, video, summary, stop, download, gr.State(None))
 
@@ -291,7 +295,7 @@ def looking() -> Looking:
     with gr.Accordion("Look inside", open=False, visible=False, elem_id="inside") as group:
         gr.HTML(texts.INSIDE)
         look = gr.Button("Look inside this video", size="md", elem_id="look")
-        status = gr.HTML(visible=False)
+        status, stop = gr.HTML(visible=False, elem_id="look-status"), _stop_button("look-stop")
         with gr.Column(visible=False) as shown:
             with gr.Row():
                 step = gr.Slider(1, 2, value=1, step=1, label="Step", elem_id="inside-step")
@@ -301,7 +305,7 @@ def looking() -> Looking:
                 for name, title in texts.VIEWS.items():
                     with gr.Tab(title):
                         pictures[name] = gr.HTML(elem_id=f"inside-{name}")
-    return Looking(group, look, status, shown, step, frame, pictures, gr.State(None))
+    return Looking(group, look, status, stop, shown, step, frame, pictures, gr.State(None))
 
 
 def comparing() -> Comparing:
@@ -309,7 +313,7 @@ def comparing() -> Comparing:
     with gr.Accordion("Compare two schedules", open=False, visible=False, elem_id="compare") as group:
         gr.HTML(texts.COMPARE)
         compare = gr.Button("Make it with both", size="md", elem_id="compare-run")
-        status = gr.HTML(visible=False)
+        status, stop = gr.HTML(visible=False, elem_id="compare-status"), _stop_button("compare-stop")
         video = gr.Video(visible=False, show_label=False, buttons=["download"], interactive=False, elem_id="both")
         words = gr.HTML(visible=False)
-    return Comparing(group, compare, status, video, words)
+    return Comparing(group, compare, status, stop, video, words)

@@ -227,6 +227,7 @@ class Looking:
     look: gr.Button
     status: gr.HTML
     """How far it is."""
+    stop: gr.Button
     shown: gr.Column
     step: gr.Slider
     frame: gr.Slider
@@ -237,7 +238,16 @@ class Looking:
 
     def parts(self) -> list[Any]:
         """All that a look changes."""
-        return [self.look, self.status, self.shown, self.step, self.frame, *self.pictures.values(), self.inside]
+        return [
+            self.look,
+            self.status,
+            self.stop,
+            self.shown,
+            self.step,
+            self.frame,
+            *self.pictures.values(),
+            self.inside,
+        ]
 
 
 @dataclass(frozen=True)
@@ -248,12 +258,13 @@ class Comparing:
     compare: gr.Button
     status: gr.HTML
     """How far it is."""
+    stop: gr.Button
     video: gr.Video
     words: gr.HTML
 
     def parts(self) -> list[Any]:
         """All that a comparison changes."""
-        return [self.compare, self.status, self.video, self.words]
+        return [self.compare, self.status, self.stop, self.video, self.words]
 
 
 @dataclass(frozen=True)
@@ -277,6 +288,10 @@ class Parts:
         """Buttons that start a job; they rest while one runs."""
         buttons = [*(each for tab in self.tabs for each in (tab.generate, tab.quick, tab.go_on)), self.views.look]
         return [*buttons, self.other.compare, self.dubbing.find, self.dubbing.dub]
+
+    def stops(self) -> list[gr.Button]:
+        """Buttons that stop the job; each is shown while what stands above it runs."""
+        return [self.panel.stop, self.views.stop, self.other.stop, self.dubbing.stop]
 
     def groups(self) -> list[gr.Group | gr.Accordion | gr.Row]:
         """What hangs on a finished video."""

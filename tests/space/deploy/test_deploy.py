@@ -77,6 +77,7 @@ def test_a_new_space_has_all_that_the_spacefile_says(hub: HubServer, project: Ca
         "GRADIO_ANALYTICS_ENABLED": "False",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HUMO_MODEL": "mini",
+        "HUMO_TRUSTED_PROXIES": "1",
     }
     assert space.secrets == {"PASSPHRASE": SECRET}
     bucket = f"{OWNER}/humo-compact-generations"

@@ -247,9 +247,36 @@ def test_limits_from_the_environment() -> None:
     assert Limits.from_environment(set_ones) == Limits(jobs_per_hour=20, trusted_proxies=1)
     assert Limits.from_environment({"HUMO_VOICE_SECONDS": " 30 "}).voice_seconds == 30
     assert Limits.from_environment({"HUMO_DISK_MIB": "64"}).disk_mib == 64
+    for name in ("HUMO_DISK_MIB", "HUMO_VOICE_SECONDS"):
+        with pytest.raises(ValueError, match=f"^{name} is '0': give a whole number from 1 on, or leave it out.$"):
+            Limits.from_environment({name: "0"})
     for text in ("many", "-1", "1.5", "²"):
         with pytest.raises(ValueError, match="HUMO_JOBS_PER_HOUR is .* give a whole number"):
             Limits.from_environment({"HUMO_JOBS_PER_HOUR": text})
+
+
+def test_a_space_without_a_trusted_proxy_is_told() -> None:
+    space = {"SPACE_ID": "anna/page"}
+    assert Limits().missing_proxy(space).startswith("HUMO_TRUSTED_PROXIES is 0 on a Space")
+    assert Limits().missing_proxy({}) == Limits(trusted_proxies=1).missing_proxy(space) == ""
+
+
+def test_who_is_counted_holds_up_nobody_and_is_counted_at_once() -> None:
+    hourly, granted = Hourly(1, "links"), list[str]()
+
+    def ask() -> None:
+        with hourly.granted("ben"):
+            granted.append("ben")
+
+    asking = threading.Thread(target=ask, daemon=True)
+    with pytest.raises(ValueError, match="refused"), hourly.granted("anna"):
+        asking.start()
+        asking.join(30)
+        with pytest.raises(ValueError, match="^1 links an hour"):
+            hourly.count("anna")
+        raise ValueError("refused")
+    assert granted == ["ben"]
+    hourly.count("anna")
 
 
 def test_links_are_counted_by_the_hour() -> None:

@@ -5,6 +5,7 @@ Run: python -m pytest tests/space/jobs/test_ray_serve.py
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -12,9 +13,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -23,6 +26,7 @@ from held import HeldFfmpeg
 from pages import PATIENCE, ROOT, Visit, chromium, serve
 from playwright.sync_api import expect
 
+from humo.space.jobs.job import Moment
 from humo.space.jobs.transfer import pack, unpack_back, unpack_here
 from humo.system.threads import share_of_cores, usable_cores
 
@@ -110,6 +114,48 @@ def _stop_ends_the_work(visit: Visit, temporary: str) -> None:
     deadline = time.monotonic() + 180
     while any(process.cpu_percent(0.5) > 40 for process in _replicas(temporary)):
         assert time.monotonic() < deadline, "a replica still computes what nobody wants any more"
+
+
+IS_INSIDE, MAY_END, HAS_ENDED = (threading.Event() for _ in range(3))
+
+
+@dataclass(frozen=True)
+class Held:
+    """A task whose second step ends when the test says so."""
+
+    def run(self, pipe: None, report: Callable[[Moment], None]) -> None:
+        try:
+            report(Moment(1, 3))
+            IS_INSIDE.set()
+            MAY_END.wait()
+            report(Moment(2, 3))
+        finally:
+            HAS_ENDED.set()
+
+
+@pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`:DeprecationWarning")  # Ray's own
+def test_a_replica_that_is_told_to_stop_is_free_only_when_the_step_is_done() -> None:
+    from humo.space.jobs.ray_serve import Replica
+
+    replica = Replica.__new__(Replica)  # without Ray and a model
+    replica._pipe = None
+
+    async def stop_within_a_step() -> None:
+        moments = replica.moments(pack(Held()))
+        assert (await anext(moments))[0] is False
+        waiting = asyncio.ensure_future(anext(moments))
+        await asyncio.to_thread(IS_INSIDE.wait)
+        waiting.cancel()
+        try:
+            done, _ = await asyncio.wait([waiting], timeout=0.5)
+            assert not done and not HAS_ENDED.is_set()
+        finally:
+            MAY_END.set()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert HAS_ENDED.is_set()
+
+    asyncio.run(stop_within_a_step())
 
 
 REPLICAS_OF_A_MACHINE = """

@@ -139,6 +139,13 @@ def test_flipped_bytes_never_give_anything_but_a_sentence(tmp_path: Path) -> Non
     assert refused > 100
 
 
+def test_a_dub_says_that_it_is_one(tmp_path: Path) -> None:
+    plain = {**made.SETTINGS, "mode": "dub", "clip": [10, 64, 64]}
+    write_video(tmp_path / "dub.mp4", np.zeros((5, 64, 64, 3), np.uint8), metadata=plain)
+    with pytest.raises(ValueError, match=r"^video dub\.mp4 is a clip that was dubbed, .* choose a video that was gen"):
+        read_settings(tmp_path / "dub.mp4")
+
+
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.mp4"
     path.write_bytes(FTYP + struct.pack(">I4sQ", 1, b"mdat", 5_000_000_000))

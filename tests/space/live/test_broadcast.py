@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -292,6 +293,29 @@ def test_the_limit_is_a_setting() -> None:
     assert Limits.from_environment({"HUMO_LIVE_MINUTES": "0"}).live_minutes == 0
     with pytest.raises(ValueError, match="HUMO_LIVE_MINUTES"):
         Limits.from_environment({"HUMO_LIVE_MINUTES": "long"})
+
+
+def test_stop_reaches_a_session_that_opens(model: Model) -> None:
+    turns = Turns()
+    hub = LiveHub(model, turns, minutes=10)
+    with turns.patient():  # a job's step, for whose end the drawing waits
+        live = hub.open("a", ASK, RATE)
+        live.stop()
+    live.join()
+    told = live.next_piece(-2, 0)
+    assert isinstance(told, dict) and told["over"] == "Stopped.", "nobody was drawn"
+
+
+def test_stop_ends_a_drawing_at_its_next_step(model: Model) -> None:
+    turns = Turns()
+    live = Broadcast(Asked(ASK, RATE, 600.0), model, turns)
+    with turns.patient():
+        live.start()
+        while live._begun is None:
+            time.sleep(0.01)
+        live.stop()
+    live.join()
+    assert isinstance(live.next_piece(-2, 0), dict), "nobody was drawn"
 
 
 def test_two_threads_wait_without_harm(live: Broadcast) -> None:

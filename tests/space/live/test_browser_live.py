@@ -180,6 +180,55 @@ def test_a_spoken_sentence_goes_the_same_way(context: BrowserContext, server: st
     assert visit.complaints == []
 
 
+LATE_MICROPHONE = """
+const given = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wanted) => {
+    await new Promise((answer) => { window.allow = answer; });
+    window.stream = await given(wanted);
+    return window.stream;
+};
+"""
+
+
+def test_a_microphone_that_is_allowed_after_stop_is_let_go(context: BrowserContext, server: str) -> None:
+    visit = opened(context, server)
+    page = visit.page
+    page.evaluate(f"() => {{ {LATE_MICROPHONE} }}")
+    page.locator(SPEAK).click()
+    page.wait_for_function("window.allow !== undefined")
+    stopped(visit)
+    page.evaluate("window.allow()")
+    page.wait_for_function("window.stream?.getAudioTracks().every((track) => track.readyState === 'ended')")
+    expect(page.locator(STATUS)).to_have_text("Stopped.")
+    assert visit.complaints == []
+
+
+HIDDEN = """
+const given = window.requestAnimationFrame.bind(window);
+window.requestAnimationFrame = (drawn) => String(drawn).includes('draw(own)') ? 0 : given(drawn);
+const made = window.createImageBitmap, strips = [];
+window.createImageBitmap = async (given) => { strips.push(await made(given)); return strips.at(-1); };
+window.open_strips = () => strips.filter((strip) => strip.width > 0).length;
+window.all_strips = () => strips.length;
+"""
+
+
+def test_a_tab_in_which_nothing_is_drawn_keeps_few_pictures_and_ends(context: BrowserContext, server: str) -> None:
+    visit = opened(context, server)
+    page = visit.page
+    page.locator("#audio-TA input[type=file]").set_input_files(EXAMPLES / "woman.wav")
+    page.locator(".humo-heard:visible").wait_for()
+    page.get_by_label("The voice above").check()
+    page.evaluate(f"() => {{ {HIDDEN} }}")  # as in a hidden tab
+    page.locator(SPEAK).click()
+    wait_for_pieces(visit, 4)
+    page.wait_for_timeout(SECOND)
+    assert page.evaluate("window.open_strips() <= 4 && window.all_strips() >= 5")
+    expect(page.locator(STATUS)).to_have_text("The voice has spoken.")
+    assert page.evaluate("window.open_strips()") <= 1, "the opening is drawn once and goes with its session"
+    assert visit.complaints == []
+
+
 def test_one_at_a_time(context: BrowserContext, browser: Browser, server: str) -> None:
     visit = opened(context, server)
     visit.page.locator(SPEAK).click()

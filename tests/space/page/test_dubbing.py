@@ -5,6 +5,7 @@ Run: python -m pytest tests/space/page/test_dubbing.py
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,16 @@ def test_the_tasks_show_the_region_and_make_the_dub(
     told = read_texts(result.path)
     assert told["comment"] == media.AI_NOTICE and '"mode": "dub"' in told["description"]
     assert result.settings["clip"] == [10, 128, 128] and result.settings["seed"] == 4
+
+
+def test_a_clip_of_large_frames_is_refused(pipe: HuMoPipeline, files: tuple[Path, Path], tmp_path: Path) -> None:
+    wish = Wish(clip=files[0], audio=files[1], part=Part.FACE, margin=0, sides=(0, 0, 0, 0), hold=False, seed=4)
+    large = media.write_video(tmp_path / "large.mp4", np.zeros((2, 1442, 1440, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"^video large\.mp4 has 1440x1442 pixels but at most 2,073,600, as of 1920x"):
+        replace(wish, clip=large).read(pipe)
+    most = media.write_video(tmp_path / "most.mp4", np.zeros((2, 1440, 1440, 3), np.uint8))
+    with pytest.raises(ValueError, match="shows no drawn person"):  # read and looked at
+        replace(wish, clip=most).read(tiny.pipeline("mini", supported_sizes=[[64, 64]], draws_photographs=True))
 
 
 def test_sides_are_shares_of_the_clips_height(pipe: HuMoPipeline, files: tuple[Path, Path]) -> None:

@@ -19,11 +19,13 @@ import numpy as np
 import pytest
 from pocketsphinx import Decoder
 
-from humo.space.jobs.request import MODES
+from humo.checkpoints import MINI
+from humo.space.jobs.request import MODES, Defaults
 from humo.space.page import layout, texts
-from humo.space.page.events import speaking
+from humo.space.page.events import filling, speaking
 from humo.space.page.events.speaking import MAX_TEXT, Speaker, check_text, speak_to_file
 from humo.space.page.speakers import ESPEAK, HIBARI, VOICES, offered
+from humo.space.temporary import DiskQuota
 from humo.timing import SAMPLE_RATE
 from humo.world.hibari import PACE, RATES, speak_english
 from humo.world.speech import PITCHES, speak
@@ -238,5 +240,7 @@ def test_the_page_has_one_speaker_for_all(tmp_path: Path) -> None:
     try:
         path = speak_to_file("hello", "German, man 1", 150, tmp_path)
         assert path.parent == tmp_path and path.stat().st_size > 1000
+        say = filling.on_speak(DiskQuota(tmp_path, path.stat().st_size - 1), Defaults.of_folder(MINI))
+        assert Path(say("hello", "German, man 1", 150)).is_file() and not path.exists(), "the oldest makes room"
     finally:
         speaking._SPEAKER.close()

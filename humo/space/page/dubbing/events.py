@@ -102,4 +102,4 @@ def _run(
         wish = read_wish(values, page.dubbing)
         admission.check_file("clip", wish.clip)
         job = admission.start(request, wish.request, lambda: task(wish))
-    yield from tell(job, page.dubbing.status, page)
+    yield from tell(job, page.dubbing.status, page.dubbing.stop, page)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
 
 
+MOST_PIXELS = 1920 * 1080
+"""Of a clip's frame: the longest clip of frames as large takes a few GiB of memory, one of 4K four times as much."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wish:
     """What somebody asks for."""
@@ -50,7 +54,8 @@ class Wish:
         """
         from humo.dubbing.clip import read_clip_to_dub
 
-        clip = read_clip_to_dub(self.clip, pipe.config, pipe.size_multiple, as_is=is_made_here(self.clip))
+        is_drawn = is_made_here(self.clip)
+        clip = read_clip_to_dub(self.clip, pipe.config, pipe.size_multiple, is_drawn, MOST_PIXELS)
         unit = clip.frames.shape[1] / 100
         left, top, right, bottom = (side * unit for side in self.sides)
         return clip, Shape(part=self.part, margin=self.margin * unit, sides=(left, top, right, bottom))

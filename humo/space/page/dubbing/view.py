@@ -36,6 +36,7 @@ class Dubbing:
     dub: gr.Button
     status: gr.HTML
     """How far it is."""
+    stop: gr.Button
     found: gr.Image
     """The region over frames of the clip."""
     video: gr.Video
@@ -47,7 +48,7 @@ class Dubbing:
 
     def shown(self) -> list[Any]:
         """Those that an answer changes."""
-        return [self.status, self.found, self.video, self.words]
+        return [self.status, self.stop, self.found, self.video, self.words]
 
 
 def dubbing() -> Dubbing:
@@ -82,6 +83,7 @@ def dubbing() -> Dubbing:
             find = gr.Button("Show the region", elem_id="dub-find")
             dub = gr.Button("Dub", variant="primary", elem_id="dub-run")
         status = gr.HTML(visible=False, elem_id="dub-status")
+        stop = gr.Button("Stop", variant="stop", size="md", visible=False, elem_id="dub-stop")
         found = gr.Image(
             label="Purple is made anew",
             visible=False,
@@ -91,4 +93,4 @@ def dubbing() -> Dubbing:
         )
         video = gr.Video(visible=False, show_label=False, buttons=["download"], interactive=False, elem_id="dub-video")
         words = gr.HTML(visible=False)
-    return Dubbing(clip, take, audio, part, margin, sides, hold, find, dub, status, found, video, words)
+    return Dubbing(clip, take, audio, part, margin, sides, hold, find, dub, status, stop, found, video, words)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -25,6 +24,7 @@ from humo.space.page.events.speaking import speak_to_file
 from humo.space.page.previews import heard_html, seen_html
 from humo.space.page.scales import rule_note
 from humo.space.page.widgets import Inputs, Parts, Settings, read_guidance, read_request
+from humo.space.temporary import DiskQuota
 from humo.system.ranges import read_shift
 from humo.timing import FPS
 from humo.wording.vocabulary import add_words
@@ -90,13 +90,14 @@ def on_sound(defaults: Defaults) -> Callable[[str | None, int], Any]:
     )
 
 
-def on_speak(folder: Path, defaults: Defaults) -> Callable[[str, str, float], str]:
-    """Makes a voice say a sentence; the sound's path."""
+def on_speak(quota: DiskQuota, defaults: Defaults) -> Callable[[str, str, float], str]:
+    """Makes a voice say a sentence; the sound's path, in the quota's folder."""
     longest = None if defaults.max_frames is None else defaults.max_frames / FPS
 
     def speak(text: str, voice: str, rate: float) -> str:
         with toasts():
-            return str(speak_to_file(text or "", voice, round(rate), folder, max_seconds=longest))
+            quota.make()
+            return str(speak_to_file(text or "", voice, round(rate), quota.folder, max_seconds=longest))
 
     return speak
 

@@ -98,7 +98,7 @@ def on_generate(
     def make(values: View, request: gr.Request) -> Iterator[View]:
         with toasts():
             ask, name = read_request(values, inputs, page.settings, is_fast)
-            job = admission.start(request, ask, lambda: new_task(ask, name, admission.manager))
+            job = admission.start(request, ask, lambda: new_task(ask, name, admission.manager), is_look=is_fast)
         for progress, view in carry(job, ask, page, cleared):
             is_alone = not progress.num_others  # a batch tells of no single one
             if progress.phase is Phase.DONE and not is_fast and is_alone:
@@ -144,7 +144,7 @@ def on_live(
         yield {page.panel.stage: gr.skip()}  # an event without a word would empty all its outputs
         try:
             ask, name = read_request({**values, page.settings.is_random: False}, inputs, page.settings, is_fast=True)
-            job = admission.start(request, ask, lambda: new_task(ask, name, admission.manager))
+            job = admission.start(request, ask, lambda: new_task(ask, name, admission.manager), is_look=True)
         except ValueError:
             return
         for progress in follow(job):
@@ -159,14 +159,15 @@ def rest(buttons: Sequence[gr.Button], is_resting: bool = True) -> View:
     return {button: gr.update(interactive=not is_resting) for button in buttons}
 
 
-def tell(job: Job, status: gr.HTML, page: Parts) -> Iterator[tuple[View, Any]]:
-    """The views of a job whose progress stands in a place of its own, and at last its result."""
+def tell(job: Job, status: gr.HTML, stop: gr.Button, page: Parts) -> Iterator[tuple[View, Any]]:
+    """The views of a job whose progress and Stop stand in a place of their own, and at last its result."""
     starts = page.starts()
-    yield {status: gr.update(value=html.progress(job.progress), visible=True), **rest(starts)}, None
+    first = {status: gr.update(value=html.progress(job.progress), visible=True), stop: gr.update(visible=True)}
+    yield first | rest(starts), None
     for progress in follow(job):
         view: View = {status: gr.update(value=html.progress(progress), visible=progress.phase is not Phase.DONE)}
         if progress.phase.is_over:
-            view |= rest(starts, False)
+            view |= {stop: gr.update(visible=False)} | rest(starts, False)
         yield view, progress.result
 
 

@@ -59,7 +59,7 @@ def on_look_inside(page: Parts, admission: Admission) -> Callable[..., Iterator[
     """The event of Look inside."""
 
     def look(made: Made | None, request: gr.Request) -> Iterator[View]:
-        for view, inside in _run(made, LookInside, page.views.status, page, admission, request):
+        for view, inside in _run(made, LookInside, page.views, page, admission, request):
             yield view if inside is None else {**view, **_opened(page.views, inside)}
 
     return look
@@ -73,7 +73,7 @@ def on_compare(page: Parts, admission: Admission) -> Callable[..., Iterator[View
         def task(asked: VideoRequest) -> Task:
             return Compare(asked, admission.manager.new_path(f"humo-two-schedules-{asked.seed}"))
 
-        for view, both in _run(made, task, comparing.status, page, admission, request):
+        for view, both in _run(made, task, comparing, page, admission, request):
             if both is not None:
                 view |= {
                     comparing.video: gr.update(value=str(both.path), visible=True),
@@ -110,7 +110,7 @@ def cleared(views: Looking, comparing: Comparing) -> View:
 def _run(
     made: Made | None,
     task: Callable[[VideoRequest], Task],
-    status: gr.HTML,
+    place: Looking | Comparing,
     page: Parts,
     admission: Admission,
     request: gr.Request,
@@ -121,7 +121,7 @@ def _run(
             raise ValueError("There is no video yet: press Generate first.")
         asked = made.repeated()
         job = admission.start(request, asked, lambda: task(asked))
-    yield from tell(job, status, page)
+    yield from tell(job, place.status, place.stop, page)
 
 
 def _opened(views: Looking, inside: Inside) -> View:

@@ -42,8 +42,9 @@ def on_share(sharing: Sharing, backend: Backend) -> Callable[[Made | None, bool,
                 raise ValueError("There is no video to share yet: press Generate first.")
             if made.request.continue_from is not None:
                 raise ValueError("A video that goes on from another one has no link that makes it again: download it.")
-            backend.admission.count_link(request)
-            record, token = share(backend.store, made.result, made.request, backend.serving.fingerprint, keeps_inputs)
+            with backend.admission.link_granted(request):
+                told = made.result, made.request, backend.serving.fingerprint
+                record, token = share(backend.store, *told, keeps_inputs)
             address = link(record.id, page_address(request), os.environ.get("SPACE_ID"))
         return {
             sharing.link: gr.update(value=html.link(address), visible=True),

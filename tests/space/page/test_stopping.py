@@ -1,0 +1,112 @@
+"""Stop, without a browser: it is shown beside whatever runs, ends it and says so.
+
+Run: python -m pytest tests/space/page/test_stopping.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+import soundfile
+import tiny
+
+from humo import media
+from humo.pipeline import HuMoPipeline
+from humo.space.application.building import build_page, make_tab
+from humo.space.examples import read_examples
+from humo.space.jobs.admission import Admission
+from humo.space.jobs.limits import Limits
+from humo.space.jobs.manager import JobManager
+from humo.space.jobs.request import MODES, VideoRequest
+from humo.space.jobs.served_model import ServedModel
+from humo.space.jobs.task import Result
+from humo.space.links.location import RecordFolder
+from humo.space.links.storage import GALLERY, FolderStore, ReadOnlyStore, Stores
+from humo.space.page import layout
+from humo.space.page.dubbing.events import on_dub, on_find
+from humo.space.page.dubbing.view import dubbing
+from humo.space.page.events.generating import Made, View, on_stop
+from humo.space.page.events.looking import on_compare, on_look_inside
+from humo.space.page.widgets import Parts
+from humo.space.state import Backend
+from humo.space.temporary import DiskQuota
+from humo.world.clips import plan_clip, render_clip
+
+ANNA: Any = SimpleNamespace(session_hash="anna", client=SimpleNamespace(host="1.2.3.4"), headers={})
+LONG = VideoRequest(prompt="a woman nods", num_frames=97, num_inference_steps=50, seed=1)
+
+
+@pytest.fixture
+def backend(mini_pipeline: HuMoPipeline, tmp_path: Path) -> Backend:
+    serving, gallery = ServedModel.of_pipeline(mini_pipeline, "tiny"), ReadOnlyStore(GALLERY)
+    files, records = tmp_path / "files", tmp_path / "records"
+    files.mkdir()
+    admission = Admission(JobManager(serving.model, DiskQuota(files, 1 << 30)), Limits(), [tmp_path])
+    home = RecordFolder(folder=records, is_lasting=True)
+    return Backend(serving, admission, gallery, Stores(gallery, FolderStore(records)), home, files, read_examples())
+
+
+@pytest.fixture
+def page(backend: Backend) -> Parts:
+    async def build() -> Parts:
+        with gr.Blocks(analytics_enabled=False):
+            opened = layout.opened()
+            with gr.Column() as maker, gr.Tabs() as modes:
+                tabs = [make_tab(mode, backend) for mode in MODES]
+            settings, panel, links = layout.settings(backend.serving.defaults), layout.panel(), layout.sharing(True)
+            views, other = layout.looking(), layout.comparing()
+            return Parts(opened, maker, modes, tabs, gr.Gallery(), settings, panel, links, views, other, dubbing())
+
+    return asyncio.run(build())
+
+
+def _made(folder: Path) -> Made:
+    facts: dict[str, Any] = dict(num_frames=97, seconds=3.88, has_sound=False, notes=(), settings={})
+    return Made(LONG, Result(path=folder / "film.mp4", seed=1, **facts))
+
+
+def _clip(page: Parts, folder: Path) -> View:
+    """What the widgets of a dub hold."""
+    frames = render_clip(plan_clip(1), num_frames=25, size=64).frames
+    media.write_video(folder / "clip.mp4", frames)
+    soundfile.write(folder / "voice.wav", *tiny.voice(1.0))
+    dub = page.dubbing
+    values = {each: each.value for each in dub.given()}
+    return values | {dub.clip: str(folder / "clip.mp4"), dub.audio: str(folder / "voice.wav")}
+
+
+@pytest.mark.parametrize("what", ["look", "compare", "find", "dub"])
+def test_stop_ends_what_runs_and_says_so(what: str, backend: Backend, page: Parts, tmp_path: Path) -> None:
+    events: dict[str, tuple[Callable[..., Any], Any, Callable[[], Any]]] = {
+        "look": (on_look_inside, page.views, lambda: _made(tmp_path)),
+        "compare": (on_compare, page.other, lambda: _made(tmp_path)),
+        "find": (on_find, page.dubbing, lambda: _clip(page, tmp_path)),
+        "dub": (on_dub, page.dubbing, lambda: _clip(page, tmp_path)),
+    }
+    event, place, given = events[what]
+    views: Iterator[View] = event(page, backend.admission)(given(), ANNA)
+    first = next(views)
+    assert first[place.stop]["visible"] is True and "Starting" in first[place.status]["value"]
+    assert first[page.dubbing.dub]["interactive"] is False
+    on_stop(backend.admission.manager)(ANNA)
+    *_, last = views
+    assert last[place.stop]["visible"] is False and last[page.dubbing.dub]["interactive"] is True
+    assert last[place.status]["visible"] is True and ">Stopped</span>" in last[place.status]["value"]
+    parts = place.parts() if what in ("look", "compare") else place.shown()
+    assert {*first, *last} <= {*parts, *page.starts()}, "what the event may change"
+
+
+def test_every_stop_is_connected(backend: Backend) -> None:
+    async def build() -> gr.Blocks:
+        return build_page(backend)
+
+    blocks = asyncio.run(build())
+    names = {number: block.elem_id for number, block in blocks.blocks.items()}
+    pressed = {names[target] for fn in blocks.fns.values() for target, event in fn.targets if event == "click"}
+    assert {"stop", "look-stop", "compare-stop", "dub-stop"} <= pressed
