@@ -32,6 +32,7 @@ All of this file is ours.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ from humo.loading.estimates import (
     sizes_of_preset,
     table,
 )
-from humo.loading.memory_presets import PRESETS, QUANTISED, SMALL, Plan, fits, plan_for
+from humo.loading.memory_presets import LARGE, PRESETS, QUANTISED, SMALL, Plan, fits, plan_for
 from humo.requests.prompt_cache import PromptCache
 from humo.system.fingerprint import fingerprint_text_encoder
 from humo.system.processor import has_bfloat16
@@ -60,11 +61,14 @@ from humo.system.processor import has_bfloat16
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
 
+logger = logging.getLogger(__name__)
+
 __all__ = [
     "PRESETS",
     "Estimate",
     "Plan",
     "apply_plan",
+    "check_memory_preset",
     "estimate",
     "estimate_run",
     "estimate_table",
@@ -110,17 +114,40 @@ def place(pipeline: HuMoPipeline, device: torch.device | str, memory: str | None
         The same pipeline.
 
     Raises:
-        ValueError: if there is no such preset, the device is not a GPU although the preset needs one, or the GPU is
-            too small for the preset or the model.
+        ValueError: if there is no such preset, the device is not a GPU although the preset needs one, the preset is
+            too small for the model, or the GPU is too small for the preset or, without one, for the weights. Where it
+            is for the weights alone, and not for a video of the usual size, a warning says so.
     """
     device = torch.device(device)
     sizes = sizes_of_pipeline(pipeline)
-    plan = plan_of(memory, sizes)
-    if memory is not None and sizes.transformer >= SMALL and device.type == "cpu":
+    check_memory_preset(memory, device, sizes.transformer, sizes.block_bytes != BFLOAT16)
+    if memory is None and device.type == "cuda":
+        _check_room(pipeline, sizes, torch.cuda.mem_get_info(device)[1])
+    return apply_plan(pipeline, device, plan_of(memory, sizes))
+
+
+def check_memory_preset(
+    memory: str | None, device: torch.device, num_parameters: int, is_quantised: bool = False, total: int | None = None
+) -> None:
+    """Refuse a memory preset that is not for this device or this model.
+
+    Args:
+        memory: as `place` takes it.
+        device: where to compute.
+        num_parameters: of the transformer, 0 if that is not known yet.
+        is_quantised: whether it is stored in fewer than 16 bits.
+        total: bytes of the GPU's memory; None for what it tells.
+
+    Raises:
+        ValueError: as `place`, but for the model's weights.
+    """
+    plan_for(memory, 0 if is_quantised else num_parameters)
+    if memory is not None and num_parameters >= SMALL and device.type == "cpu":
         raise ValueError(f"memory={memory!r} is about a GPU but the device is the CPU: leave it out, or use a GPU.")
-    if device.type == "cuda":
-        _check_room(pipeline, torch.cuda.mem_get_info(device)[1], memory)
-    return apply_plan(pipeline, device, plan)
+    if total is None and memory is not None and device.type == "cuda":
+        total = torch.cuda.mem_get_info(device)[1]
+    if memory is not None and total is not None and not fits(memory, total):
+        raise ValueError(f"memory={memory!r} is more than this GPU's {total / GB:.0f} GB: give a smaller preset.")
 
 
 def plan_of(memory: str | None, sizes: Sizes) -> Plan:
@@ -143,17 +170,31 @@ def plan_of(memory: str | None, sizes: Sizes) -> Plan:
     return next((plan for plan in QUANTISED if estimate(sizes, *TABLE_SIZES[0], plan).peak <= most), QUANTISED[-1])
 
 
-def _check_room(pipeline: HuMoPipeline, total: int, memory: str | None) -> None:
-    """Refuses a preset larger than the GPU of `total` bytes, and a whole model that does not fit."""
-    if memory is not None and not fits(memory, total):
-        raise ValueError(f"memory={memory!r} is more than this GPU's {total / GB:.0f} GB: give a smaller preset.")
+def _check_room(pipeline: HuMoPipeline, sizes: Sizes, total: int) -> None:
+    """Refuses a whole model that does not fit the GPU of `total` bytes, and tells if a video by it would not."""
     models = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     needed = sum(parameter.nbytes for model in models for parameter in model.parameters())
-    if memory is None and needed > total:
+    if needed > total:
         raise ValueError(
-            f"The weights take {needed / GB:.0f} GB but this GPU has {total / GB:.0f} GB: give memory= one of "
-            f"{', '.join(PRESETS)}."
+            f"The weights take {needed / GB:.0f} GB but this GPU has {total / GB:.0f} GB: {_remedy(sizes, total)}."
         )
+    config = pipeline.config
+    height, width, num_frames = config.default_height, config.default_width, config.default_num_frames
+    peak = estimate(sizes, height, width, num_frames, plan_for(None, sizes.transformer)).peak
+    if sizes.transformer >= SMALL and peak > total:
+        logger.warning(
+            "%d frames of %dx%d are expected to take up to %.1f GB but this GPU has %.1f GB, so it may run out of "
+            "memory: %s.",
+            *(num_frames, width, height, peak / GB, total / GB, _remedy(sizes, total)),
+        )
+
+
+def _remedy(sizes: Sizes, total: int) -> str:
+    """What to do where a whole model does not fit a GPU of `total` bytes."""
+    is_large = sizes.transformer >= LARGE and sizes.block_bytes == BFLOAT16
+    serving = [name for name, plans in PRESETS.items() if "17B" in plans or not is_large]
+    fitting = [name for name in serving if fits(name, total)]
+    return f'give memory="{fitting[-1]}"' if fitting else f"a GPU of {serving[0]} or more is needed"
 
 
 def apply_plan(pipeline: HuMoPipeline, device: torch.device | str, plan: Plan) -> HuMoPipeline:
