@@ -89,7 +89,8 @@ def load(
         device: where to compute; default a GPU if there is one, else the CPU.
         dtype: of all weights but the audio encoder's and the published video codec's, which stay float32 as in the
             release; default bfloat16 on a GPU and on a CPU that multiplies it in hardware (AMX, avx512_bf16), where a
-            small model's text encoder stays float32 too, for it takes no time; else float32.
+            small model's text encoder stays float32 too, for it takes no time; else float16 on a GPU (untried, see
+            `humo.loading.memory.default_dtype`) and float32 on a CPU.
         memory: the GPU's size, to which the pipeline is fitted: "6GB", "8GB", "10GB", "12GB", "16GB", "24GB", "48GB" or
             "80GB" (`humo.loading.memory`); None keeps all of it on the device, and a warning tells if the model fits
             there but a video by it would not.
