@@ -72,8 +72,8 @@ def benchmark(
     for path in filter(None, (report, json_path)):
         check_file(path)
     if table:
+        from humo.loading.estimate_table import estimate_table
         from humo.loading.file_table import file_table
-        from humo.loading.memory import estimate_table
 
         typer.echo(f"{estimate_table(tflops)}\n\n{file_table()}")
         if json_path is not None:

@@ -51,7 +51,6 @@ from humo.loading.estimates import (
     estimate,
     sizes_of_pipeline,
     sizes_of_preset,
-    table,
 )
 from humo.loading.memory_presets import LARGE, PRESETS, QUANTISED, SMALL, Plan, fits, plan_for
 from humo.requests.prompt_cache import PromptCache
@@ -71,7 +70,6 @@ __all__ = [
     "check_memory_preset",
     "estimate",
     "estimate_run",
-    "estimate_table",
     "place",
     "plan_for",
     "plan_of",
@@ -309,8 +307,3 @@ def estimate_run(
 
 def _sizes(model: HuMoPipeline | str) -> Sizes:
     return sizes_of_preset(model) if isinstance(model, str) else sizes_of_pipeline(model)
-
-
-def estimate_table(tflops: float = ASSUMED_TFLOPS) -> str:
-    """Estimated memory and time of every memory preset and published model as markdown."""
-    return table(PRESETS, TABLE_SIZES, tflops)
