@@ -21,6 +21,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
 sys.modules["humo.codec"] = sys.modules[__name__]  # as folders name it that were saved before this file moved
@@ -124,6 +125,9 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
     The first frame stands alone, as in AutoencoderKLWan: it is repeated to a group of four, so that a picture and a
     still video have the same latents.
 
+    `encode`, `decode` and `decode_stream` bring it to where it computes under `enable_model_cpu_offload`, as `forward`
+    does of other models.
+
     Args:
         z_dim: latent channels c.
         latents_mean: of each channel; as in AutoencoderKLWan, the caller normalises with it.
@@ -156,6 +160,7 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         """Of pixels and latents; the decoder may compute in a narrower one, and rounds what it draws to it."""
         return self.components.weight.dtype
 
+    @apply_forward_hook
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | Any:
         """Encodes videos.
 
@@ -179,6 +184,7 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         latents = ExactLatents(self.components(half.to(self.components.weight.dtype)))
         return AutoencoderKLOutput(latent_dist=latents) if return_dict else (latents,)
 
+    @apply_forward_hook
     def decode(self, z: Tensor, return_dict: bool = True, frames: Sequence[int] | None = None) -> DecoderOutput | Any:
         """Decodes latents.
 
@@ -193,6 +199,7 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         video = torch.cat(list(self.decode_stream(z, frames=frames)), dim=2)
         return DecoderOutput(sample=video) if return_dict else (video,)
 
+    @apply_forward_hook
     def decode_stream(self, z: Tensor, chunk: int = CHUNK, frames: Sequence[int] | None = None) -> Iterator[Tensor]:
         """Decodes latents in a stream: the first frames are there before the last ones are begun.
 
