@@ -7,7 +7,9 @@ all calls. A smaller preset always works on a larger GPU. What each costs:
 - `model_offload`: one whole component on the GPU at a time. Exact; costs the moves, seconds for a video.
 - `offload_encoders`: text and audio encoder come to the GPU layer by layer. Exact; they run once for a video.
 - `offload_blocks`: the transformer's blocks come one after another, the next while one computes. Exact. A block of the
-  17B model is 0.8 GB, which a PCIe 4 slot brings in about 40 ms, while it computes for far longer at 480x832.
+  17B model is 0.8 GB, which a PCIe 4 slot brings in about 40 ms, while it computes for far longer at 480x832. That is
+  hidden where the host has room for the whole model in pinned memory; else each block is pinned anew when it is
+  wanted, on the thread that starts the GPU's work, while the GPU waits (`has_room_to_pin`).
 - `layerwise_casting`: the blocks' weights rest as float8_e4m3fn and are widened for computing. Halves what they take;
   NOT exact (3 bits of mantissa are left).
 - `tile_vae`: the video codec works on overlapping tiles of 256x256 pixels, and on one video of a batch at a time. Seams
@@ -36,6 +38,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import torch
 from diffusers.hooks import apply_group_offloading
 from diffusers.models.modeling_utils import ModelMixin
@@ -55,6 +58,7 @@ from humo.loading.estimates import (
 from humo.loading.memory_presets import LARGE, PRESETS, QUANTISED, SMALL, Plan, fits, plan_for
 from humo.requests.prompt_cache import PromptCache
 from humo.system.fingerprint import fingerprint_text_encoder
+from humo.system.processes import local_processes
 from humo.system.processor import has_bfloat16
 
 if TYPE_CHECKING:
@@ -70,6 +74,7 @@ __all__ = [
     "check_memory_preset",
     "estimate",
     "estimate_run",
+    "has_room_to_pin",
     "place",
     "plan_for",
     "plan_of",
@@ -239,9 +244,7 @@ def apply_plan(pipeline: HuMoPipeline, device: torch.device | str, plan: Plan) -
             offload_type="block_level",
             num_blocks_per_group=1,
             use_stream=device.type == "cuda",
-            # Pinned block by block: a block computes far longer than that takes, and the pinned copy of a whole model
-            # would be rounded up to twice its size by PyTorch's allocator.
-            low_cpu_mem_usage=True,
+            low_cpu_mem_usage=not has_room_to_pin(pipeline.transformer, psutil.virtual_memory().available),
         )
     if not (plan.offload_encoders or plan.offload_blocks):
         return pipeline.to(device)
@@ -251,6 +254,22 @@ def apply_plan(pipeline: HuMoPipeline, device: torch.device | str, plan: Plan) -
         if isinstance(component, torch.nn.Module) and name not in offloaded:
             component.to(device)
     return pipeline
+
+
+def has_room_to_pin(transformer: torch.nn.Module, available: int, num_processes: int | None = None) -> bool:
+    """Whether the host can hold a transformer in pinned memory, from which a GPU copies while it computes.
+
+    PyTorch rounds each pinned tensor up to a power of two. At most half of what is free is taken: what is pinned is
+    lost to all other programs, and some systems refuse more.
+
+    Args:
+        transformer: whose weights are pinned.
+        available: bytes of the host's memory that are free.
+        num_processes: of this computer that pin one each; default those that torchrun started.
+    """
+    num_processes = local_processes() if num_processes is None else num_processes
+    pinned = sum(1 << (weight.nbytes - 1).bit_length() for weight in transformer.parameters())
+    return 2 * pinned * num_processes <= available
 
 
 def estimate_run(

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import tiny
 import torch
@@ -154,6 +156,18 @@ def test_attention_backends_agree(mini_pipeline: HuMoPipeline):
     got = make_video(mini_pipeline)
     mini_pipeline.transformer.set_attention_backend("native")
     assert np.abs(got - expected).max() <= 1
+
+
+def test_weights_are_pinned_where_the_host_has_the_room(monkeypatch: pytest.MonkeyPatch):
+    layer = torch.nn.Linear(24, 20, dtype=torch.bfloat16)  # 960 and 40 bytes
+    pinned = 1024 + 64
+    assert memory.has_room_to_pin(layer, 2 * pinned) and not memory.has_room_to_pin(layer, 2 * pinned - 1)
+    assert memory.has_room_to_pin(layer, 8 * pinned, 4) and not memory.has_room_to_pin(layer, 8 * pinned - 1, 4)
+    for available, saves in ((10**9, False), (1000, True)):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda available=available: SimpleNamespace(available=available))
+        pipe = apply_plan(tiny.pipeline("17B"), "cpu", Plan(offload_blocks=True))
+        hook = pipe.transformer.blocks[0]._diffusers_hook.get_hook("group_offloading")
+        assert hook.config.low_cpu_mem_usage is saves
 
 
 def test_plan_refuses_what_excludes_each_other():
