@@ -105,7 +105,7 @@ def _decode_that_fits(latents: Tensor, vae: Any, chosen: dict[str, Any]) -> Tens
     with suppress(torch.OutOfMemoryError):
         return _decode(latents, vae, chosen)
     _let_go(vae)  # not while the error is handled, which holds what was alive
-    if hasattr(vae, "enable_tiling") and not vae.use_tiling:
+    if getattr(vae, "use_tiling", None) is False:  # mini's codec has none
         logger.warning(
             "The video does not fit into the memory at once, so it is decoded in tiles, whose seams are blended: to "
             "have it so from the start, load with memory= the size of your GPU."

@@ -227,7 +227,7 @@ def apply_plan(pipeline: HuMoPipeline, device: torch.device | str, plan: Plan) -
         pipeline.transformer.enable_layerwise_casting(
             storage_dtype=torch.float8_e4m3fn, compute_dtype=pipeline.transformer.dtype
         )
-    if plan.tile_vae and hasattr(pipeline.vae, "enable_tiling"):  # mini's codec has none and needs none
+    if plan.tile_vae and hasattr(pipeline.vae, "use_tiling"):  # mini's codec has none and needs none
         pipeline.vae.enable_tiling()
         pipeline.vae.enable_slicing()
     if plan.model_offload:
