@@ -190,10 +190,12 @@ def _check_room(pipeline: HuMoPipeline, sizes: Sizes, total: int) -> None:
         raise ValueError(
             f"The weights take {needed / GB:.0f} GB but this GPU has {total / GB:.0f} GB: {_remedy(sizes, total)}."
         )
+    if sizes.transformer < SMALL:
+        return
     config = pipeline.config
     height, width, num_frames = config.default_height, config.default_width, config.default_num_frames
     peak = estimate(sizes, height, width, num_frames, plan_for(None, sizes.transformer)).peak
-    if sizes.transformer >= SMALL and peak > total:
+    if peak > total:
         logger.warning(
             "%d frames of %dx%d are expected to take up to %.1f GB but this GPU has %.1f GB, so it may run out of "
             "memory: %s.",
