@@ -106,6 +106,7 @@ class LoraLoader(WanLoraLoaderMixin):
         told = self.__dict__.setdefault(_TOLD, {})
         for name, weight in zip(names, weights, strict=True):
             one = told.setdefault(name, {"name": name})  # it may have come to the transformer, past this pipeline
+            weight = weight.get(self.transformer_name) if isinstance(weight, Mapping) else weight
             one["weight"] = float(weight) if isinstance(weight, int | float) else 1.0
 
     def active_loras(self) -> list[dict[str, Any]]:

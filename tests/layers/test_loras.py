@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from peft import LoraConfig
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -336,13 +335,6 @@ def test_a_layer_is_found_under_an_earlier_lora() -> None:
     pipe = make_pipe()
     pipe.load_lora_weights(PAIR)
     assert read_lora(PAIR, pipe.transformer).keys() == read_lora(PAIR, make_pipe().transformer).keys()
-
-
-def test_an_adapter_of_the_transformers_own_is_switched_too() -> None:
-    pipe = make_pipe()
-    pipe.transformer.add_adapter(LoraConfig(target_modules=["to_q"]), "own")
-    pipe.set_adapters("own", 0.5)
-    assert pipe.active_loras() == [{"name": "own", "weight": 0.5}]
 
 
 # --- weights in float8, and saving

@@ -15,6 +15,7 @@ import psutil
 import pytest
 import tiny
 import torch
+from peft import LoraConfig
 
 import humo
 from humo.guidance import constant
@@ -235,6 +236,14 @@ def test_lora_in_both_names_is_the_same_weights():
     expected = make_video(merged)
     assert np.abs(make_video(ours) - expected).max() <= 1
     assert np.abs(make_video(wans) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("weight", [0.5, [0.5], {"transformer": 0.5}])
+def test_an_adapter_of_the_transformers_own_is_switched_too(weight: object):
+    pipe = tiny.pipeline("mini")
+    pipe.transformer.add_adapter(LoraConfig(target_modules=["to_q"]), "own")
+    pipe.set_adapters("own", weight)
+    assert pipe.active_loras() == [{"name": "own", "weight": 0.5}]
 
 
 def test_few_step_lora_keeps_audio_guidance():
