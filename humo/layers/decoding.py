@@ -37,6 +37,9 @@ class DecodingMemoryError(torch.OutOfMemoryError):
         super().__init__(sentence)
         self.latents = latents
 
+    def __reduce__(self) -> tuple[type[DecodingMemoryError], tuple[str, Tensor]]:
+        return type(self), (str(self), self.latents)  # on its way from another process
+
 
 def decode_frames(latents: Tensor, vae: Any, on_frames: OnFrames | None = None) -> np.ndarray:
     """Decode one video.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -100,6 +101,8 @@ def test_latents_that_cannot_be_decoded_are_not_lost(caplog: pytest.LogCaptureFi
     hook.remove()
     assert torch.equal(caught.value.latents, latents) and not vae.use_tiling
     assert len(decode_frames(caught.value.latents, vae)) == 5
+    sent = pickle.loads(pickle.dumps(caught.value))
+    assert torch.equal(sent.latents, latents) and str(sent) == str(caught.value), "from another process too"
 
 
 def test_a_call_brings_its_latents_along_when_it_cannot_decode() -> None:
