@@ -42,7 +42,10 @@ class AudioEncoder(WhisperEncoder):
 
 
 def encode_audio(
-    waveform: Tensor | np.ndarray, feature_extractor: WhisperFeatureExtractor, encoder: WhisperEncoder
+    waveform: Tensor | np.ndarray,
+    feature_extractor: WhisperFeatureExtractor,
+    encoder: WhisperEncoder,
+    device: torch.device | str | None = None,
 ) -> Tensor:
     """Encode a waveform of any length.
 
@@ -50,9 +53,10 @@ def encode_audio(
         waveform: mono, 16 kHz, float in [-1, 1], (samples,).
         feature_extractor: the encoder's log-mel front end.
         encoder: the audio encoder.
+        device: where it computes; None for where its weights are, which under offloading may be elsewhere.
 
     Returns:
-        Band features at 25 Hz, (samples // 640, 5, c), float32, on the encoder's device.
+        Band features at 25 Hz, (samples // 640, 5, c), float32, where it computes.
 
     Raises:
         ValueError: if the waveform is not one row of at least 640 samples.
@@ -68,7 +72,7 @@ def encode_audio(
         )
     chunk = encoder.config.max_source_positions * 2 * feature_extractor.hop_length
     states = [
-        _encode_chunk(waveform[start : start + chunk], chunk, feature_extractor, encoder)
+        _encode_chunk(waveform[start : start + chunk], chunk, feature_extractor, encoder, device or encoder.device)
         for start in range(0, num_features * SAMPLES_PER_FRAME, chunk)
     ]
     return merge_bands(torch.cat(states, dim=1)[:, : 2 * num_features])[0]
@@ -132,9 +136,13 @@ def window_audio(features: Tensor, num_frames: int) -> Tensor:
 
 
 def _encode_chunk(
-    waveform: np.ndarray, length: int, feature_extractor: WhisperFeatureExtractor, encoder: WhisperEncoder
+    waveform: np.ndarray,
+    length: int,
+    feature_extractor: WhisperFeatureExtractor,
+    encoder: WhisperEncoder,
+    device: torch.device | str,
 ) -> Tensor:
     """All hidden states of one chunk, padded with silence to `length` samples, (1, t, states, c)."""
     mel = feature_extractor(waveform, sampling_rate=SAMPLE_RATE, max_length=length, return_tensors="pt").input_features
-    output = encoder(mel.to(encoder.device, encoder.dtype), output_hidden_states=True)
+    output = encoder(mel.to(device, encoder.dtype), output_hidden_states=True)
     return torch.stack(output.hidden_states, dim=2)

@@ -21,6 +21,7 @@ from humo.assets import MINI
 from humo.focus import FaceMaskPredictor
 from humo.layers.autoencoder import HuMoVideoCodec  # imported here, so that diffusers loads it where one is saved
 from humo.layers.step_caches import read_cache, use_cache
+from humo.loading.devices import check_asked, read_device
 from humo.loading.fast_form import make_fast
 from humo.loading.folders import (
     FETCH_AGAIN,
@@ -34,7 +35,7 @@ from humo.loading.folders import (
 )
 from humo.loading.loras import Loras, add_loras, read_loras
 from humo.loading.memory import default_dtype as default_dtype
-from humo.loading.memory import place, plan_for, stays_in_float32
+from humo.loading.memory import place, stays_in_float32
 from humo.loading.published.keys import infer_transformer_config, input_channels, load_published_transformer
 from humo.loading.published.preparing import prepare
 from humo.loading.published.presets import PRESETS, without_parts
@@ -88,9 +89,11 @@ def load(
         device: where to compute; default a GPU if there is one, else the CPU.
         dtype: of all weights but the audio encoder's and the published video codec's, which stay float32 as in the
             release; default bfloat16 on a GPU and on a CPU that multiplies it in hardware (AMX, avx512_bf16), where a
-            small model's text encoder stays float32 too, for it takes no time; else float32.
+            small model's text encoder stays float32 too, for it takes no time; else float16 on a GPU (untried, see
+            `humo.loading.memory.default_dtype`) and float32 on a CPU.
         memory: the GPU's size, to which the pipeline is fitted: "6GB", "8GB", "10GB", "12GB", "16GB", "24GB", "48GB" or
-            "80GB" (`humo.loading.memory`); None keeps all of it on the device.
+            "80GB" (`humo.loading.memory`); None keeps all of it on the device, and a warning tells if the model fits
+            there but a video by it would not.
         fast: the distilled form, one pass a step and few steps (`humo.loading.fast_form`); mini has one.
         cache: "first_block" or "taylor", which leave out most of the network at steps that change little
             (`humo.layers.step_caches`); None computes all of it.
@@ -107,19 +110,20 @@ def load(
         The pipeline, ready to be called.
 
     Raises:
-        ValueError: if the preset or folder is unknown, a file of it is missing or truncated, the published files are
-            neither here nor to be had, the memory is too small, there is no such cache or no fast form, the LoRA
-            does not fit, a small model is to be compiled with a cache or a LoRA, or a file is not what it is given as.
+        ValueError: if the preset or folder is unknown, there is no such device, a file of it is missing or truncated,
+            the published files are neither here nor to be had, the memory is too small, there is no such cache or no
+            fast form, the LoRA does not fit, a small model is to be compiled with a cache or a LoRA, or a file is not
+            what it is given as.
     """
-    if memory is not None:
-        plan_for(memory, 0)  # an unknown size is refused before gigabytes are loaded
+    device = read_device(device)
     if cache is not None:
         read_cache(cache)
     loras = read_loras(lora)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     is_asked, dtype = dtype is not None, dtype or default_dtype(device)
     files = given_files(preset_or_folder, transformer=transformer, text_encoder=text_encoder, vae=vae)
-    folder = _find(preset_or_folder, files, device, dtype)
+    name = _model_of(preset_or_folder, files)
+    check_asked(name, files, device, dtype, memory, fast)  # before gigabytes are downloaded
+    folder = _find(name, files, device, dtype)
     if "transformer" not in files and (own := transformer_file(folder)):
         files["transformer"] = own
     check_folder(folder, files)
@@ -153,7 +157,7 @@ def load(
         _align(pipeline)
         if isinstance(pipeline.vae, HuMoVideoCodec):
             pipeline.vae.decoder.use_channels_last()
-    pipeline = pipeline.to(device) if memory is None else place(pipeline, device, memory)
+    place(pipeline, device, memory)
     if compile:
         from humo.loading.compiling import use_compiled  # what is compiled, and so its tools, few ask for
 
@@ -169,11 +173,16 @@ def _narrow(model: torch.nn.Module | None, dtype: torch.dtype) -> None:
                 parameter.data = parameter.data.to(dtype)
 
 
-def _find(name: str | Path, files: Mapping[str, Path], device: torch.device, dtype: torch.dtype) -> Path:
-    """The folder of a model, or of what belongs around files that are given."""
-    name = str(name)
+def _model_of(model: str | Path, files: Mapping[str, Path]) -> str:
+    """The model that is asked for: its name or folder, of a transformer's file that of what belongs around it."""
+    name = str(model)
     if "transformer" in files and (Path(name).is_file() or name == "mini"):
-        name = form_of_file(files["transformer"])
+        return form_of_file(files["transformer"])
+    return name
+
+
+def _find(name: str, files: Mapping[str, Path], device: torch.device, dtype: torch.dtype) -> Path:
+    """The folder of a model, or of what belongs around files that are given."""
     if name in PRESETS:
         return prepare(without_parts(PRESETS[name], files.keys()), device, dtype)
     folder = MINI if name == "mini" else Path(name)

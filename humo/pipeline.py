@@ -36,7 +36,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatur
 from humo.dubbing.dub import dub
 from humo.focus import FaceMaskPredictor, MaskKeeper, check_masks
 from humo.guidance import Rule
-from humo.layers.decoding import OnFrames, decode_frames
+from humo.layers.decoding import DecodingMemoryError, OnFrames, decode_frames
 from humo.layers.loras import LoraLoader
 from humo.media import Sound
 from humo.references import decode_latents, to_frames
@@ -194,6 +194,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         Raises:
             ValueError: if an input is not allowed; the sentence says what to do.
             StopGeneration: if `on_step` raised it.
+            DecodingMemoryError: if the memory is too small to decode; it has the latents (`humo.layers.decoding`).
         """
         given = (prompt, negative_prompt, image, audio, num_frames, height, width, num_inference_steps, guidance, seed)
         call = read_call(self, *given, as_is, audio_shift, **known)
@@ -229,6 +230,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         Raises:
             ValueError: if their shapes differ.
             StopGeneration: if `on_step` raised it.
+            DecodingMemoryError: if the memory is too small to decode; it has the latents (`humo.layers.decoding`).
         """
         request, rule = calls[0].request, calls[0].rule
         if any(call.shape != calls[0].shape for call in calls):
@@ -261,6 +263,9 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
                 decode_frames(one[None], self.vae, tell_new(tell, call.overlap))
                 for one, tell, call in zip(latents, tells, calls, strict=True)
             ]
+        except DecodingMemoryError as error:
+            error.latents = latents.cpu()  # those of all calls
+            raise
         finally:
             self.maybe_free_model_hooks()  # also when stopped: nothing stays on the GPU
         settings = made_by(self.model_name, self.transformer)

@@ -274,7 +274,7 @@ class HuMoTransformer3DModel(WeightsGuard, ModelMixin, ConfigMixin, PeftAdapterM
             hidden_states = hidden_states.float()
 
         # 2. Time, text and sound
-        is_filling = memory is not None and not memory.is_full and not self.is_cache_enabled
+        is_filling = memory is not None and memory.is_filling and not self.is_cache_enabled
         memory = KeyValueMemory() if memory is None or self.is_cache_enabled else memory
         unread = encoder_hidden_states[:, :1] if memory.text else encoder_hidden_states  # the embedder wants a token
         temb, timestep_proj, text, _ = self.condition_embedder(timestep, unread)

@@ -6,6 +6,7 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import published
@@ -24,6 +25,7 @@ from humo.checkpoints import (
     load_published_transformer,
 )
 from humo.layers.published_names import our_name
+from humo.loading.devices import read_device
 from humo.references import assemble_input
 
 
@@ -179,6 +181,38 @@ def test_unknown_models_are_refused() -> None:
 def test_an_unknown_memory_size_is_refused_before_loading(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="9GB"):
         humo.load(tmp_path, memory="9GB")
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"memory": "24GB", "device": "cpu"}, "memory='24GB' is about a GPU but the device is the CPU"),
+        ({"memory": "6GB", "device": "cpu"}, "memory='6GB' is too little for the 17B in 16 bits"),
+        ({"fast": True, "device": "cpu"}, "17B has no fast form: leave `fast` out"),
+        ({"device": "cuda:7"}, "The device is 'cuda:7' but (PyTorch has no GPU here|this computer has)"),
+        ({"device": "gpu"}, "There is no device 'gpu': give 'cuda', 'cuda:1' or 'cpu'"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_model_is_downloaded(
+    asked: dict[str, Any], sentence: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("humo.loading.published.conversion.constants.HF_HOME", str(tmp_path))
+    with pytest.raises(ValueError, match=sentence):  # what prepares it would say that it needs a GPU
+        humo.load("17B", **asked)
+
+
+def test_a_folder_without_a_fast_form_is_refused_before_it_is_loaded(copy: Path) -> None:
+    (copy / "transformer" / "config.json").unlink()
+    with pytest.raises(ValueError, match="copy has no fast form: leave `fast` out"):
+        humo.load(copy, fast=True)
+
+
+def test_the_number_of_a_gpu_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert read_device(None) == torch.device("cuda") and read_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(ValueError, match="'cuda:2' but this computer has 2 of them: give 'cuda:0' to 'cuda:1'"):
+        read_device("cuda:2")
 
 
 def test_too_little_memory_is_one_sentence() -> None:

@@ -13,6 +13,7 @@ import torch
 from diffusers import ContextParallelConfig, UniPCMultistepScheduler
 from diffusers.hooks._helpers import TransformerBlockRegistry
 from diffusers.hooks.context_parallel import PartitionAnythingSharder
+from diffusers.hooks.group_offloading import _is_group_offload_enabled
 from diffusers.loaders import lora_base, lora_pipeline
 from diffusers.models.attention_dispatch import (
     AttentionBackendName,
@@ -47,6 +48,13 @@ def test_wans_block_has_the_parts_that_ours_runs() -> None:
     assert block.scale_shift_table.shape == (1, 6, 24)
     parameters = list(inspect.signature(wan.WanTransformerBlock.forward).parameters)
     assert parameters == ["self", "hidden_states", "encoder_hidden_states", "temb", "rotary_emb"]
+
+
+def test_a_model_tells_whether_its_blocks_come_in_turn() -> None:
+    model, cpu = tiny.transformer(), torch.device("cpu")
+    assert _is_group_offload_enabled(model) is False
+    model.enable_group_offload(cpu, cpu, offload_type="block_level", num_blocks_per_group=1)
+    assert _is_group_offload_enabled(model) is True
 
 
 def test_wans_attention_needs_a_processor() -> None:

@@ -72,8 +72,8 @@ def benchmark(
     for path in filter(None, (report, json_path)):
         check_file(path)
     if table:
+        from humo.loading.estimate_table import estimate_table
         from humo.loading.file_table import file_table
-        from humo.loading.memory import estimate_table
 
         typer.echo(f"{estimate_table(tflops)}\n\n{file_table()}")
         if json_path is not None:
@@ -168,10 +168,10 @@ def _check_numbers() -> None:
 
     from humo.loading.memory import default_dtype
 
-    if default_dtype() == torch.float32:
+    if default_dtype() != torch.bfloat16:
         raise ValueError(
             "--compare float32 sets bfloat16 beside it, which this processor does not multiply in hardware: run it on "
-            "one that does (AMX, avx512_bf16), or on a GPU."
+            "one that does (AMX, avx512_bf16), or on a GPU that does."
         )
 
 

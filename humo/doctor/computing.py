@@ -68,7 +68,7 @@ def numbers() -> Iterator[Finding]:
     from humo.system.dtypes import dtype_name
 
     name = dtype_name(default_dtype())
-    why = "multiplied in hardware" if name == "bfloat16" else "this processor would only emulate bfloat16"
+    why = "multiplied in hardware" if name == "bfloat16" else "bfloat16 would only be emulated here"
     yield ok("dtype", f"{name}: {why}")
 
 

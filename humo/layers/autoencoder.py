@@ -18,9 +18,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.autoencoders.vae import DecoderOutput
+from diffusers.models.autoencoders.vae import AutoencoderMixin, DecoderOutput
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
 sys.modules["humo.codec"] = sys.modules[__name__]  # as folders name it that were saved before this file moved
@@ -43,6 +44,18 @@ class ExactLatents:
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """The same latents: encoding is exact."""
         return self._latents
+
+
+class BlockComponents(nn.Conv3d):
+    """The linear encoder and its inverse; both are its forward, at which offloading brings the weights."""
+
+    def forward(self, x: Tensor, is_inverse: bool = False) -> Tensor:
+        """Half-size videos (b, 3, 4k, 8h, 8w) to components (b, c, k, h, w), or back."""
+        x = x.to(self.weight.dtype)
+        if not is_inverse:
+            return super().forward(x)
+        centred = x - self.get_parameter("bias").view(1, -1, 1, 1, 1)
+        return F.conv_transpose3d(centred, self.weight, stride=self.stride)
 
 
 class ResidualBlock(nn.Module):
@@ -118,11 +131,14 @@ class PixelDecoder(nn.Module):
         return hidden.unflatten(0, (num_videos, -1)).transpose(1, 2)
 
 
-class HuMoVideoCodec(ModelMixin, ConfigMixin):
+class HuMoVideoCodec(ModelMixin, AutoencoderMixin, ConfigMixin):
     """Videos in -1..1 to latents and back, 4 frames x 16 x 16 pixels to one vector.
 
     The first frame stands alone, as in AutoencoderKLWan: it is repeated to a group of four, so that a picture and a
     still video have the same latents.
+
+    `encode`, `decode` and `decode_stream` bring it to where it computes under `enable_model_cpu_offload`, as `forward`
+    does of other models.
 
     Args:
         z_dim: latent channels c.
@@ -133,6 +149,7 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
     """
 
     _keep_in_fp32_modules = ["components"]  # what pictures are encoded by, and sketched; it takes no time
+    _group_offload_block_modules = ["components", "decoder", "conv_in", "to_frames", "look", "stages"]
 
     @register_to_config
     def __init__(
@@ -148,7 +165,8 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         super().__init__()
         if latents_mean is None or latents_std is None:
             self.register_to_config(latents_mean=[0.0] * z_dim, latents_std=[1.0] * z_dim)
-        self.components = nn.Conv3d(3, z_dim, (TIME, SPACE // 2, SPACE // 2), stride=(TIME, SPACE // 2, SPACE // 2))
+        block = (TIME, SPACE // 2, SPACE // 2)
+        self.components = BlockComponents(3, z_dim, block, stride=block)
         self.decoder = PixelDecoder(z_dim, tuple(widths), tuple(depths))
 
     @property
@@ -156,6 +174,7 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         """Of pixels and latents; the decoder may compute in a narrower one, and rounds what it draws to it."""
         return self.components.weight.dtype
 
+    @apply_forward_hook
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | Any:
         """Encodes videos.
 
@@ -175,10 +194,11 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
                 f"the video is {frames} frames of {height}x{width}: use 4k+1 frames and sides that are multiples of 16."
             )
         x = torch.cat([x[:, :, :1].expand(-1, -1, TIME - 1, -1, -1), x], dim=2)
-        half = F.avg_pool3d(x, (1, 2, 2))
-        latents = ExactLatents(self.components(half.to(self.components.weight.dtype)))
+        half = F.avg_pool3d(x.float(), (1, 2, 2))  # which a CPU has for float32 alone
+        latents = ExactLatents(self.components(half))
         return AutoencoderKLOutput(latent_dist=latents) if return_dict else (latents,)
 
+    @apply_forward_hook
     def decode(self, z: Tensor, return_dict: bool = True, frames: Sequence[int] | None = None) -> DecoderOutput | Any:
         """Decodes latents.
 
@@ -193,6 +213,7 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
         video = torch.cat(list(self.decode_stream(z, frames=frames)), dim=2)
         return DecoderOutput(sample=video) if return_dict else (video,)
 
+    @apply_forward_hook
     def decode_stream(self, z: Tensor, chunk: int = CHUNK, frames: Sequence[int] | None = None) -> Iterator[Tensor]:
         """Decodes latents in a stream: the first frames are there before the last ones are begun.
 
@@ -212,9 +233,7 @@ class HuMoVideoCodec(ModelMixin, ConfigMixin):
 
     def sketch(self, z: Tensor) -> Tensor:
         """The video at half resolution by the inverse of the linear encoder, (b, 3, 4k, 8h, 8w) for (b, c, k, h, w)."""
-        weight, bias = self.components.weight, self.components.get_parameter("bias")
-        centred = z.to(weight.dtype) - bias.view(1, -1, 1, 1, 1)
-        return F.conv_transpose3d(centred, weight, stride=self.components.stride)
+        return self.components(z, is_inverse=True)
 
     def normalize(self, latents: Tensor) -> Tensor:
         """Raw latents to zero mean and unit scale, the form that the transformer sees, (b, c, k, h, w)."""

@@ -103,8 +103,11 @@ class LoraLoader(WanLoraLoaderMixin):
         super().set_adapters(adapter_names, adapter_weights)
         names = [adapter_names] if isinstance(adapter_names, str) else adapter_names
         weights = adapter_weights if isinstance(adapter_weights, list) else [adapter_weights] * len(names)
+        told = self.__dict__.setdefault(_TOLD, {})
         for name, weight in zip(names, weights, strict=True):
-            self.__dict__[_TOLD][name]["weight"] = float(weight) if isinstance(weight, int | float) else 1.0
+            one = told.setdefault(name, {"name": name})  # it may have come to the transformer, past this pipeline
+            weight = weight.get(self.transformer_name) if isinstance(weight, Mapping) else weight
+            one["weight"] = float(weight) if isinstance(weight, int | float) else 1.0
 
     def active_loras(self) -> list[dict[str, Any]]:
         """The LoRAs that count now, as plain data: name, weight, and the file's SHA-256 where it came from one.

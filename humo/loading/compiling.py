@@ -127,7 +127,7 @@ def use_compiled(pipe: HuMoPipeline, is_small: bool) -> None:
         ValueError: if a small model on a CPU has a cache on or a LoRA loaded, or the folder for what is compiled cannot
             be used.
     """
-    transformer, is_cpu = pipe.transformer, pipe.device.type == "cpu"
+    transformer, is_cpu = pipe.transformer, pipe._execution_device.type == "cpu"  # whose weights may rest elsewhere
     if not (is_cpu and is_small):
         if is_cpu and find_compiler() is None:
             logger.warning(NO_COMPILER)

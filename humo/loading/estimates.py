@@ -6,6 +6,8 @@ All figures are estimates; `python -m humo benchmark --preset 1.7B --random-weig
   plan of `humo.loading.memory` keeps on the GPU.
 - **Operations** of a pass are counted exactly from the shapes, a multiplication and its addition as two (`pass_flops`).
 - **Activations** of a pass: most bytes alive at once in a block of our transformer, see `pass_bytes`.
+- **Keys and values** of text and sound that stay over the steps (`humo.layers.key_value_cache`) are counted exactly; on
+  a GPU with less room than that, fewer stay.
 - **Video codec**: bytes alive at once per pixel of a frame, see `DECODE_BYTES_PER_PIXEL`.
 
 Attention is taken to run in a fused kernel, which holds no matrix of tokens by tokens. All of this file is ours; the
@@ -17,17 +19,17 @@ sizes are those of the published models.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from humo.guidance import make_rule
+from humo.guidance import Branch, make_rule
 from humo.layers.float8 import is_quantised
+from humo.layers.key_value_cache import MAX_BYTES, token_bytes
 from humo.loading.published.presets import ENCODERS
-from humo.system.tables import markdown_table
 from humo.timing import count_latents
 from humo.transformer import HuMoTransformer3DModel, humo_1_7b, humo_17b
 
@@ -121,6 +123,8 @@ class Estimate:
     """On the device while denoising."""
     activations: int
     """On the device while denoising."""
+    kept: int
+    """Keys and values of text and sound, on the device while denoising."""
     encode: int
     """Peak while text, sound and pictures are encoded."""
     denoise: int
@@ -205,7 +209,11 @@ def count_parameters(module: torch.nn.Module) -> int:
 
 def count_branches(guidance: Mapping[str, Any], has_image: bool = True, has_audio: bool = True) -> int:
     """Passes of a step under a rule of guidance given as plain data, counted at `TYPICAL_TIMESTEP`."""
-    return len(make_rule(guidance)(TYPICAL_TIMESTEP, has_image, has_audio))
+    return len(_branches(guidance, has_image, has_audio))
+
+
+def _branches(guidance: Mapping[str, Any], has_image: bool, has_audio: bool) -> list[Branch]:
+    return list(make_rule(guidance)(TYPICAL_TIMESTEP, has_image, has_audio))
 
 
 def count_tokens(latent_frames: int, height: int, width: int, size_multiple: int = 16) -> int:
@@ -300,13 +308,26 @@ def pass_bytes(config: Mapping[str, Any], tokens: int, itemsize: int = 2) -> int
     return tokens * (block + 8 * config["attention_head_dim"])
 
 
+def kept_bytes(config: Mapping[str, Any], latent_frames: int, branches: Collection[Branch]) -> int:
+    """Bytes of the keys and values of texts and sounds, in 16 bits; each text and each sound is kept once.
+
+    Args:
+        config: the transformer's.
+        latent_frames: F, references included.
+        branches: of a step.
+    """
+    texts, sounds = ({getattr(branch, shown) for branch in branches} for shown in ("text", "audio"))
+    tokens = len(texts) * TEXT_TOKENS + len(sounds) * latent_frames * config["audio_tokens"]
+    return min(MAX_BYTES, tokens * token_bytes(config))
+
+
 def estimate(sizes: Sizes, height: int, width: int, num_frames: int, plan: Plan, call: Call | None = None) -> Estimate:
     """Memory and operations of one video.
 
-    The three phases are added up apart: while encoding, the text encoder counts (whole, or only its largest layer
-    where it is offloaded layer by layer); while denoising, the transformer (whole, or two of its blocks and what lies
-    outside them); while decoding, the codec. What a plan leaves on the device counts in all of them. Several processes
-    share the tokens of a pass and nothing else.
+    The three phases are added up apart: while encoding, the text encoder counts (whole, or only its largest layer where
+    it is offloaded layer by layer); while denoising, the transformer (whole, or two of its blocks and what lies outside
+    them) and what is kept of text and sound (nothing beside two blocks); while decoding, the codec. What a plan leaves
+    on the device counts in all of them. Several processes share the tokens of a pass and nothing else.
 
     Args:
         sizes: of the model.
@@ -330,16 +351,19 @@ def estimate(sizes: Sizes, height: int, width: int, num_frames: int, plan: Plan,
     codec_in, codec_out = _codec_bytes(height, width, num_frames, plan.tile_vae)
     weights = always + (transformer if turns else streamed)
     activations = pass_bytes(sizes.config, math.ceil(tokens / call.num_processes)) + _widened_bytes(sizes)
+    branches = _branches(call.guidance or sizes.guidance, call.num_images > 0, call.has_audio)
+    kept = 0 if plan.offload_blocks else kept_bytes(sizes.config, latent_frames, branches)
     host = 0 if keeps_encoders else text + audio + (transformer if turns or plan.offload_blocks else 0)
     return Estimate(
         tokens=tokens,
         flops=pass_flops(sizes.config, latent_frames, tokens),
-        branches=count_branches(call.guidance or sizes.guidance, call.num_images > 0, call.has_audio),
+        branches=len(branches),
         processes=call.num_processes,
         weights=weights,
         activations=activations,
+        kept=kept,
         encode=always + max(encoding, codec_in) + RESERVE,
-        denoise=weights + activations + RESERVE,
+        denoise=weights + activations + kept + RESERVE,
         decode=always + codec_out + RESERVE,
         host=call.num_processes * host,
     )
@@ -372,28 +396,3 @@ def _codec_bytes(height: int, width: int, num_frames: int, tiled: bool) -> tuple
     video = 3 * 4 * num_frames * height * width
     at_once = min(TILE_PIXELS, height * width) if tiled else height * width
     return ENCODE_BYTES_PER_PIXEL * at_once + 2 * video, DECODE_BYTES_PER_PIXEL * at_once + (4 if tiled else 2) * video
-
-
-def table(rows: Mapping[str, Mapping[str, Plan]], sizes: tuple[tuple[int, int, int], ...], tflops: float) -> str:
-    """Estimated memory and time as markdown.
-
-    Args:
-        rows: plan by memory preset and model.
-        sizes: (height, width, frames) to list.
-        tflops: 10**12 operations a second assumed for the times.
-
-    Returns:
-        One line for each model and memory preset, two columns for each size: peak on the GPU, and minutes of 50 steps.
-    """
-    heads = [f"{width}x{height}, {frames} frames" for height, width, frames in sizes]
-    titles = ["model", "memory", "how", "host", *(f"{head}: {what}" for head in heads for what in ("GPU", "50 steps"))]
-    lines = []
-    for memory, plans in rows.items():
-        for model, plan in plans.items():
-            all_sizes = [estimate(sizes_of_preset(model), *size, plan) for size in sizes]
-            cells = [model, memory, plan.describe(), f"{all_sizes[0].host / GB:.0f} GB"]
-            for each in all_sizes:
-                cells += [f"{each.peak / GB:.1f} GB", f"{each.seconds(50, tflops) / 60:.0f} min"]
-            lines.append(cells)
-    note = f"Estimates, for text, picture and sound, at {tflops:g} TFLOP/s reached by the passes; host: weights there."
-    return f"{markdown_table(titles, lines)}\n\n{note}"

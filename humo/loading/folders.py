@@ -7,7 +7,6 @@ quantised transformer, which that layout does not know, lies in it as the file t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from safetensors import safe_open
 from humo.layers.autoencoder import HuMoVideoCodec
 from humo.loading.published.shards import check_weights, read_json
 from humo.loading.published.sources import gigabytes
+from humo.system.processes import local_processes
 
 FETCH_AGAIN = "fetch the folder again"
 FULL_PRECISION = ("vae", "audio_encoder")
@@ -75,8 +75,7 @@ def check_memory(
         ValueError: if the computer's memory, through which the weights pass, or the GPU's is too small.
     """
     free = psutil.virtual_memory().available if free is None else free
-    if num_processes is None:
-        num_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    num_processes = local_processes() if num_processes is None else num_processes
     if num_bytes * num_processes > free:
         several = f" in each of {num_processes} processes" if num_processes > 1 else ""
         remedy = f"{'start fewer processes, ' if several else ''}close other programs, choose a smaller model"

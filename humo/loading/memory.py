@@ -7,7 +7,9 @@ all calls. A smaller preset always works on a larger GPU. What each costs:
 - `model_offload`: one whole component on the GPU at a time. Exact; costs the moves, seconds for a video.
 - `offload_encoders`: text and audio encoder come to the GPU layer by layer. Exact; they run once for a video.
 - `offload_blocks`: the transformer's blocks come one after another, the next while one computes. Exact. A block of the
-  17B model is 0.8 GB, which a PCIe 4 slot brings in about 40 ms, while it computes for far longer at 480x832.
+  17B model is 0.8 GB, which a PCIe 4 slot brings in about 40 ms, while it computes for far longer at 480x832. That is
+  hidden where the host has room for the whole model in pinned memory; else each block is pinned anew when it is
+  wanted, on the thread that starts the GPU's work, while the GPU waits (`has_room_to_pin`).
 - `layerwise_casting`: the blocks' weights rest as float8_e4m3fn and are widened for computing. Halves what they take;
   NOT exact (3 bits of mantissa are left).
 - `tile_vae`: the video codec works on overlapping tiles of 256x256 pixels, and on one video of a batch at a time. Seams
@@ -32,9 +34,11 @@ All of this file is ours.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import torch
 from diffusers.hooks import apply_group_offloading
 from diffusers.models.modeling_utils import ModelMixin
@@ -50,24 +54,27 @@ from humo.loading.estimates import (
     estimate,
     sizes_of_pipeline,
     sizes_of_preset,
-    table,
 )
-from humo.loading.memory_presets import PRESETS, QUANTISED, SMALL, Plan, fits, plan_for
+from humo.loading.memory_presets import LARGE, PRESETS, QUANTISED, SMALL, Plan, fits, plan_for
 from humo.requests.prompt_cache import PromptCache
 from humo.system.fingerprint import fingerprint_text_encoder
+from humo.system.processes import local_processes
 from humo.system.processor import has_bfloat16
 
 if TYPE_CHECKING:
     from humo.pipeline import HuMoPipeline
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "PRESETS",
     "Estimate",
     "Plan",
     "apply_plan",
+    "check_memory_preset",
     "estimate",
     "estimate_run",
-    "estimate_table",
+    "has_room_to_pin",
     "place",
     "plan_for",
     "plan_of",
@@ -79,13 +86,22 @@ TABLE_SIZES = ((480, 832, 97), (720, 1280, 97))
 
 
 def default_dtype(device: torch.device | None = None) -> torch.dtype:
-    """The dtype in which `load` loads unless asked otherwise: bfloat16 where hardware multiplies it, else float32.
+    """The dtype in which `load` loads unless asked otherwise: bfloat16 where hardware multiplies it; else float16 on a
+    GPU, for the plans count 16 bits, and float32 on a CPU.
+
+    GPUs without bfloat16 are NVIDIA's before Ampere: GTX 16, RTX 20, T4, V100. float16 is untried on such a card. What
+    speaks for it: with mini and tiny models on a CPU it came nearer to float32 than bfloat16 did (54 to 43 dB of mini's
+    frames); the norms and what modulates them are computed in float32; and transformers keeps the layer of umT5 that
+    overflows (`wo`) in float32, which takes 2 GB more of umT5-xxl than is estimated. Its largest number is 65504, and
+    that the published models stay below it is not shown here: should a video come out black, give dtype=torch.float32.
 
     Args:
         device: where to compute; default a GPU if there is one, else the CPU.
     """
-    kind = device.type if device else "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.bfloat16 if has_bfloat16(kind) else torch.float32
+    where = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if has_bfloat16(str(where)):
+        return torch.bfloat16
+    return torch.float16 if where.type == "cuda" else torch.float32
 
 
 def stays_in_float32(model: ModelMixin, name: str) -> bool:
@@ -110,17 +126,40 @@ def place(pipeline: HuMoPipeline, device: torch.device | str, memory: str | None
         The same pipeline.
 
     Raises:
-        ValueError: if there is no such preset, the device is not a GPU although the preset needs one, or the GPU is
-            too small for the preset or the model.
+        ValueError: if there is no such preset, the device is not a GPU although the preset needs one, the preset is
+            too small for the model, or the GPU is too small for the preset or, without one, for the weights. Where it
+            is for the weights alone, and not for a video of the usual size, a warning says so.
     """
     device = torch.device(device)
     sizes = sizes_of_pipeline(pipeline)
-    plan = plan_of(memory, sizes)
-    if memory is not None and sizes.transformer >= SMALL and device.type == "cpu":
+    check_memory_preset(memory, device, sizes.transformer, sizes.block_bytes != BFLOAT16)
+    if memory is None and device.type == "cuda":
+        _check_room(pipeline, sizes, torch.cuda.mem_get_info(device)[1])
+    return apply_plan(pipeline, device, plan_of(memory, sizes))
+
+
+def check_memory_preset(
+    memory: str | None, device: torch.device, num_parameters: int, is_quantised: bool = False, total: int | None = None
+) -> None:
+    """Refuse a memory preset that is not for this device or this model.
+
+    Args:
+        memory: as `place` takes it.
+        device: where to compute.
+        num_parameters: of the transformer, 0 if that is not known yet.
+        is_quantised: whether it is stored in fewer than 16 bits.
+        total: bytes of the GPU's memory; None for what it tells.
+
+    Raises:
+        ValueError: as `place`, but for the model's weights.
+    """
+    plan_for(memory, 0 if is_quantised else num_parameters)
+    if memory is not None and num_parameters >= SMALL and device.type == "cpu":
         raise ValueError(f"memory={memory!r} is about a GPU but the device is the CPU: leave it out, or use a GPU.")
-    if device.type == "cuda":
-        _check_room(pipeline, torch.cuda.mem_get_info(device)[1], memory)
-    return apply_plan(pipeline, device, plan)
+    if total is None and memory is not None and device.type == "cuda":
+        total = torch.cuda.mem_get_info(device)[1]
+    if memory is not None and total is not None and not fits(memory, total):
+        raise ValueError(f"memory={memory!r} is more than this GPU's {total / GB:.0f} GB: give a smaller preset.")
 
 
 def plan_of(memory: str | None, sizes: Sizes) -> Plan:
@@ -143,17 +182,33 @@ def plan_of(memory: str | None, sizes: Sizes) -> Plan:
     return next((plan for plan in QUANTISED if estimate(sizes, *TABLE_SIZES[0], plan).peak <= most), QUANTISED[-1])
 
 
-def _check_room(pipeline: HuMoPipeline, total: int, memory: str | None) -> None:
-    """Refuses a preset larger than the GPU of `total` bytes, and a whole model that does not fit."""
-    if memory is not None and not fits(memory, total):
-        raise ValueError(f"memory={memory!r} is more than this GPU's {total / GB:.0f} GB: give a smaller preset.")
+def _check_room(pipeline: HuMoPipeline, sizes: Sizes, total: int) -> None:
+    """Refuses a whole model that does not fit the GPU of `total` bytes, and tells if a video by it would not."""
     models = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
     needed = sum(parameter.nbytes for model in models for parameter in model.parameters())
-    if memory is None and needed > total:
+    if needed > total:
         raise ValueError(
-            f"The weights take {needed / GB:.0f} GB but this GPU has {total / GB:.0f} GB: give memory= one of "
-            f"{', '.join(PRESETS)}."
+            f"The weights take {needed / GB:.0f} GB but this GPU has {total / GB:.0f} GB: {_remedy(sizes, total)}."
         )
+    if sizes.transformer < SMALL:
+        return
+    config = pipeline.config
+    height, width, num_frames = config.default_height, config.default_width, config.default_num_frames
+    peak = estimate(sizes, height, width, num_frames, plan_for(None, sizes.transformer)).peak
+    if peak > total:
+        logger.warning(
+            "%d frames of %dx%d are expected to take up to %.1f GB but this GPU has %.1f GB, so it may run out of "
+            "memory: %s.",
+            *(num_frames, width, height, peak / GB, total / GB, _remedy(sizes, total)),
+        )
+
+
+def _remedy(sizes: Sizes, total: int) -> str:
+    """What to do where a whole model does not fit a GPU of `total` bytes."""
+    is_large = sizes.transformer >= LARGE and sizes.block_bytes == BFLOAT16
+    serving = [name for name, plans in PRESETS.items() if "17B" in plans or not is_large]
+    fitting = [name for name in serving if fits(name, total)]
+    return f'give memory="{fitting[-1]}"' if fitting else f"a GPU of {serving[0]} or more is needed"
 
 
 def apply_plan(pipeline: HuMoPipeline, device: torch.device | str, plan: Plan) -> HuMoPipeline:
@@ -174,7 +229,7 @@ def apply_plan(pipeline: HuMoPipeline, device: torch.device | str, plan: Plan) -
         pipeline.transformer.enable_layerwise_casting(
             storage_dtype=torch.float8_e4m3fn, compute_dtype=pipeline.transformer.dtype
         )
-    if plan.tile_vae and hasattr(pipeline.vae, "enable_tiling"):  # mini's codec has none and needs none
+    if plan.tile_vae and hasattr(pipeline.vae, "use_tiling"):  # mini's codec has none and needs none
         pipeline.vae.enable_tiling()
         pipeline.vae.enable_slicing()
     if plan.model_offload:
@@ -191,9 +246,7 @@ def apply_plan(pipeline: HuMoPipeline, device: torch.device | str, plan: Plan) -
             offload_type="block_level",
             num_blocks_per_group=1,
             use_stream=device.type == "cuda",
-            # Pinned block by block: a block computes far longer than that takes, and the pinned copy of a whole model
-            # would be rounded up to twice its size by PyTorch's allocator.
-            low_cpu_mem_usage=True,
+            low_cpu_mem_usage=not has_room_to_pin(pipeline.transformer, psutil.virtual_memory().available),
         )
     if not (plan.offload_encoders or plan.offload_blocks):
         return pipeline.to(device)
@@ -203,6 +256,22 @@ def apply_plan(pipeline: HuMoPipeline, device: torch.device | str, plan: Plan) -
         if isinstance(component, torch.nn.Module) and name not in offloaded:
             component.to(device)
     return pipeline
+
+
+def has_room_to_pin(transformer: torch.nn.Module, available: int, num_processes: int | None = None) -> bool:
+    """Whether the host can hold a transformer in pinned memory, from which a GPU copies while it computes.
+
+    PyTorch rounds each pinned tensor up to a power of two. At most half of what is free is taken: what is pinned is
+    lost to all other programs, and some systems refuse more.
+
+    Args:
+        transformer: whose weights are pinned.
+        available: bytes of the host's memory that are free.
+        num_processes: of this computer that pin one each; default those that torchrun started.
+    """
+    num_processes = local_processes() if num_processes is None else num_processes
+    pinned = sum(1 << (weight.nbytes - 1).bit_length() for weight in transformer.parameters())
+    return 2 * pinned * num_processes <= available
 
 
 def estimate_run(
@@ -259,8 +328,3 @@ def estimate_run(
 
 def _sizes(model: HuMoPipeline | str) -> Sizes:
     return sizes_of_preset(model) if isinstance(model, str) else sizes_of_pipeline(model)
-
-
-def estimate_table(tflops: float = ASSUMED_TFLOPS) -> str:
-    """Estimated memory and time of every memory preset and published model as markdown."""
-    return table(PRESETS, TABLE_SIZES, tflops)

@@ -76,14 +76,15 @@ def encode_sound(
         waveform: mono, 16 kHz, as long as the video, (samples,); None without sound.
         num_frames: video frames.
         num_references: slots at the end of latent time, which hear nothing.
-        device: where the result is wanted; None for where the audio encoder is.
+        device: where to compute; None for where the audio encoder is.
 
     Returns:
         (1, f, 8, 5, c), float32; None without sound.
     """
     if waveform is None:
         return None
-    windows = window_audio(encode_audio(waveform, pipe.feature_extractor, pipe.audio_encoder), num_frames)
+    features = encode_audio(waveform, pipe.feature_extractor, pipe.audio_encoder, device)
+    windows = window_audio(features, num_frames)
     nulls = torch.zeros_like(windows[:1]).expand(num_references, -1, -1, -1)
     return torch.cat([windows, nulls])[None].to(device or windows.device)
 

@@ -3,7 +3,8 @@
 A prompt's features are looked up by what they depend on: the text, the number of tokens, and the encoder's
 fingerprint. Whoever repeats a prompt (another seed, another size, every shot of a video) then needs no text encoder,
 and `release_text_encoder` takes it out of memory altogether. Note that the texts' features stay on disk. Several
-processes may share the folder: any file may be gone at any moment, deleted by another one as the longest unused.
+processes may share the folder: any file may be gone at any moment, deleted by another one as the longest unused. A disk
+that is full or must not be written stops no generation: its features are there already.
 
 All of this file is ours.
 """
@@ -11,6 +12,7 @@ All of this file is ours.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+logger = logging.getLogger(__name__)
 FOLDER = user_cache() / "humo" / "prompts"
 MAX_FILES = 512
 """At most 4 MiB each with the published text encoder, mostly a tenth of that."""
@@ -50,6 +53,9 @@ class PromptCache:
         folder: where the files are.
         max_files: most files kept, at least 1.
 
+    Attributes:
+        num_unwritten: features that could not be kept; the first time a warning says why.
+
     Raises:
         ValueError: if `max_files` is below 1.
     """
@@ -58,6 +64,7 @@ class PromptCache:
         if max_files < 1:
             raise ValueError(f"max_files must be 1 or more but is {max_files}.")
         self.fingerprint, self.folder, self.max_files = fingerprint, folder.expanduser(), max_files
+        self.num_unwritten = 0
 
     def features(self, text: str, length: int, encode: Callable[[], Tensor]) -> Tensor:
         """Features of a text, encoded only if they are not here yet.
@@ -73,11 +80,17 @@ class PromptCache:
         path = self.path(text, length)
         kept = _read(path)
         if kept is not None:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 os.utime(path)  # used just now
             return torch.nn.functional.pad(kept, (0, 0, 0, length - kept.shape[1]))
         features = encode()
-        self._write(path, features)
+        try:
+            self._write(path, features)
+        except (OSError, SafetensorError) as error:
+            if not self.num_unwritten:
+                reason = str(error).partition("\n")[0].rstrip(".")
+                logger.warning("Features of prompts cannot be kept in %s (%s): all are made anew.", self.folder, reason)
+            self.num_unwritten += 1
         return features
 
     def path(self, text: str, length: int) -> Path:
@@ -96,20 +109,21 @@ class PromptCache:
     def _delete_longest_unused(self) -> None:
         used_at = {}
         for file in self.folder.glob("*.safetensors"):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 used_at[file] = file.stat().st_mtime_ns
         for file in sorted(used_at, key=used_at.__getitem__)[: max(0, len(used_at) - self.max_files)]:
             file.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Tensor | None:
-    """Features of a file, or None where there is none or it is damaged: then they are made again."""
+    """Features of a file, or None where there is none, or it cannot be read or is damaged: then they are made again."""
     try:
         return load_file(path)["features"]
-    except FileNotFoundError:
+    except OSError:
         return None
     except (SafetensorError, KeyError):
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
         return None
 
 
@@ -124,13 +138,17 @@ def release_text_encoder(pipeline: DiffusionPipeline, prompts: Iterable[str]) ->
         prompts: all that will be asked for, other negative prompts included.
 
     Raises:
-        ValueError: if the pipeline has no prompt cache.
+        ValueError: if the pipeline has no prompt cache, or its folder cannot be written.
     """
-    if pipeline.prompt_cache is None:
+    cache = pipeline.prompt_cache
+    if cache is None:
         raise ValueError("The pipeline has no prompt cache: load it with a memory preset that keeps one.")
+    before = cache.num_unwritten
     with torch.no_grad():
         for prompt in [*prompts, pipeline.config["default_negative_prompt"]]:
             pipeline.encode_prompt(prompt)
+    if cache.num_unwritten > before:
+        raise ValueError(f"Features cannot be kept in {cache.folder}, so the text encoder stays: make room there.")
     pipeline.register_modules(text_encoder=None)
     pipeline.maybe_free_model_hooks()  # the hooks of model offload hold the encoder: they are made anew without it
     gc.collect()  # a module whose forward is wrapped by a hook holds itself, and would wait for this

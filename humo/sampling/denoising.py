@@ -125,7 +125,7 @@ class Denoising:
         self.transformer, self.scheduler, self.conditions = transformer, scheduler, conditions
         self._num_steps, self._batch_branches, self._window = num_inference_steps, batch_branches, window
         self._num_video = noise.shape[2] - conditions.num_references
-        self._memory = ConditionMemory.on(noise.device)
+        self._memory = ConditionMemory.beside(transformer, noise.device)
         set_timesteps(scheduler, num_inference_steps)
         sigmas, cache = scheduler.sigmas[:-1].tolist(), describe_cache(transformer)
         self._path = KnownPath(conditions.known, noise.float(), self._num_video, sigmas, cache)

@@ -9,14 +9,14 @@ Source: HuMo released code (`generate.py::inference`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from humo.guidance import Branch, Weights
-from humo.layers.key_value_cache import ConditionMemory
+from humo.layers.key_value_cache import ConditionMemory, token_bytes
 from humo.layers.windows import blend_windows, plan_windows
 from humo.references import assemble_input
 from humo.sampling.conditions import Conditions
@@ -132,11 +132,19 @@ def _run(
     inputs = [branch_inputs(transformer, latents, timestep, branch, conditions) for branch in branches]
     stacked = {name: torch.cat([each[name] for each in inputs]) for name in inputs[0].keys() - _SHARED}
     stacked |= {name: inputs[0][name] for name in inputs[0].keys() & _SHARED}
+    kept = memory.of(branches, place, *_condition_bytes(transformer, stacked))
     name = "+".join(branch.name for branch in branches)
     # A cache that met another condition under the same name would hand out that condition's residual.
     with transformer.cache_context(f"{name}/{place}", step_index=step_index):
-        velocity = transformer(**stacked, return_dict=False, memory=memory.of(branches, place))[0]
+        velocity = transformer(**stacked, return_dict=False, memory=kept)[0]
     return velocity.chunk(len(branches))
+
+
+def _condition_bytes(transformer: HuMoTransformer3DModel, inputs: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Bytes that the keys and values of a pass' texts and sounds take."""
+    text, audio = inputs["encoder_hidden_states"], inputs["audio_hidden_states"]
+    each = token_bytes(transformer.config, text.element_size())
+    return each * text.shape[:2].numel(), each * audio.shape[:2].numel() * transformer.config.audio_tokens
 
 
 @torch.no_grad()

@@ -113,7 +113,7 @@ def _home(kind: str) -> Path:
 
 def _own_folder() -> Path:
     """A folder that nobody else can write: what numba keeps is run."""
-    folder = temporary_place() / f"humo-{os.getuid()}"
+    folder = temporary_place() / f"humo-{_user()}"
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
@@ -121,7 +121,18 @@ def _own_folder() -> Path:
     return folder
 
 
+def _user() -> str:
+    """What tells this user's folder from another's: the number that the system gives, on Windows the name."""
+    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+
+
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder is this user's, no link, and closed to all others."""
+    """Whether a folder is this user's, no link, and closed to all others.
+
+    Windows has no owners and bits that could be asked here; its folders for caches and temporary files lie in the
+    user's own, which others cannot enter.
+    """
     found = folder.lstat()
+    if not hasattr(os, "getuid"):
+        return stat.S_ISDIR(found.st_mode)
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077

@@ -1,4 +1,4 @@
-"""Worker processes that end with whoever started them. Ours."""
+"""Worker processes that end with whoever started them, and how many work side by side. Ours."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from multiprocessing import parent_process
 def follow_parent() -> None:
     """Initializer of a pool: the worker ends when its parent does, even one that was killed and could not say so."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def local_processes() -> int:
+    """Processes of this computer that torchrun started together; 1 without it."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def _end_with_parent() -> None:

@@ -10,12 +10,18 @@ import torch
 
 
 def has_bfloat16(device: str) -> bool:
-    """Whether a device, "cpu" or "cuda", multiplies bfloat16 in hardware.
+    """Whether a device, "cpu", "cuda" or "cuda:1", multiplies bfloat16 in hardware.
 
-    A CPU does with the instructions AMX or avx512_bf16. Others emulate such products, some thirty times slower than in
-    float32.
+    A CPU does with the instructions AMX or avx512_bf16, an NVIDIA GPU from Ampere on, and any AMD GPU that PyTorch
+    runs on. Others emulate such products: a CPU some thirty times slower than in float32.
     """
-    return device != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    where = torch.device(device)
+    if where.type == "cuda":
+        if not torch.cuda.is_available():
+            return False
+        with torch.cuda.device(where):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return where.type != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 @cache

@@ -12,8 +12,8 @@ from humo.system.processor import has_bfloat16
 def mixed_precision(device: str) -> AbstractContextManager[object]:
     """Automatic mixed precision for a forward pass.
 
-    On a CPU without instructions for bfloat16, matrix products in it are emulated and some thirty times slower than
-    in float32; there everything stays in float32.
+    Without instructions for bfloat16, as on many CPUs and on GPUs before Ampere, matrix
+    products in it are emulated, on a CPU some thirty times slower than in float32; there everything stays in float32.
 
     Args:
         device: "cpu" or "cuda".

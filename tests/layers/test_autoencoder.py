@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from accelerate.hooks import ModelHook, add_hook_to_module
 
 from humo.layers.autoencoder import HuMoVideoCodec
 from humo.training.autoencoder.training import (
@@ -32,6 +33,29 @@ def test_encode_and_decode_have_wans_shapes():
     latents = codec.encode(torch.rand(2, 3, 9, 32, 48)).latent_dist.mode()
     assert latents.shape == (2, 12, 3, 2, 3)
     assert codec.decode(latents).sample.shape == (2, 3, 9, 32, 48)
+
+
+class Arrivals(ModelHook):
+    """A hook of accelerate, as those of `enable_model_cpu_offload`, which bring a model to where it computes."""
+
+    count = 0
+
+    def pre_forward(self, module: torch.nn.Module, *args: object, **kwargs: object) -> tuple[object, object]:
+        self.count += 1
+        return args, kwargs
+
+
+@torch.no_grad()
+def test_the_codec_is_brought_to_where_it_computes():
+    codec, hook = HuMoVideoCodec(**TINY), Arrivals()
+    add_hook_to_module(codec, hook)
+    latents = codec.encode(torch.rand(1, 3, 5, 32, 32)).latent_dist.mode()
+    assert hook.count == 1
+    video = codec.decode(latents).sample
+    assert (before := hook.count) > 1
+    stream = codec.decode_stream(latents)
+    assert hook.count == before + 1, "already before the first frames are asked for"
+    assert torch.equal(torch.cat(list(stream), dim=2), video)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import pytest
 import tiny
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers.hooks import apply_group_offloading
 
 from humo.checkpoints import load
 from humo.loading.compiling import (
@@ -190,3 +191,14 @@ def test_blocks_of_a_large_model_are_compiled_as_one(monkeypatch: pytest.MonkeyP
     use_compiled(pipe, is_small=False)
     assert all(block._compiled_call_impl is not None for block in pipe.transformer.blocks)
     assert pipe.transformer.compiled_pass is None
+
+
+def test_a_model_whose_weights_rest_on_the_cpu_is_compiled_for_its_gpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")  # which a GPU does not need
+    pipe, cpu = tiny.pipeline("mini"), torch.device("cpu")
+    apply_group_offloading(pipe.text_encoder, torch.device("cuda"), cpu, offload_type="leaf_level")
+    assert pipe.device == cpu and pipe._execution_device == torch.device("cuda")
+    use_compiled(pipe, is_small=False)
+    assert all(block._compiled_call_impl is not None for block in pipe.transformer.blocks) and not caplog.records

@@ -24,6 +24,7 @@ from humo.benchmarks.instruments import count_flops
 from humo.benchmarks.wan import wan_of
 from humo.checkpoints import load_transformer_file
 from humo.loading import estimates, memory
+from humo.loading.estimate_table import estimate_table
 from humo.loading.estimates import Call, estimate
 from humo.loading.file_table import BITS, MEMORY, file_table
 from humo.loading.memory import estimate_run
@@ -183,8 +184,15 @@ def test_processes_share_the_passes_and_nothing_else():
     assert "shared by 4 GPUs: up to" in told and "GB on each (" in told and told.endswith("TFLOP/s each.")
 
 
+def test_plans_with_blocks_in_turn_keep_nothing_of_text_and_sound():
+    sizes = estimates.sizes_of_preset("17B")
+    whole, turns, blocks = (estimate(sizes, *SIZES, PRESETS[memory]["17B"]) for memory in ("80GB", "48GB", "24GB"))
+    assert whole.kept == turns.kept == (2 * 512 + 2 * 26 * 16) * 2 * 2 * 40 * 5120 and blocks.kept == 0
+    assert whole.denoise == whole.weights + whole.activations + whole.kept + estimates.RESERVE
+
+
 def test_table_has_a_line_for_each_preset_and_model():
-    lines = memory.estimate_table(200.0).splitlines()
+    lines = estimate_table(200.0).splitlines()
     assert len(lines) == 2 + sum(map(len, PRESETS.values())) + 2
     assert len({line.count("|") for line in lines[:-2]}) == 1
     assert "at 200 TFLOP/s" in lines[-1]

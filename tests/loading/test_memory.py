@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import tiny
 import torch
+from peft import LoraConfig
 
 import humo
 from humo.guidance import constant
@@ -156,6 +159,18 @@ def test_attention_backends_agree(mini_pipeline: HuMoPipeline):
     assert np.abs(got - expected).max() <= 1
 
 
+def test_weights_are_pinned_where_the_host_has_the_room(monkeypatch: pytest.MonkeyPatch):
+    layer = torch.nn.Linear(24, 20, dtype=torch.bfloat16)  # 960 and 40 bytes
+    pinned = 1024 + 64
+    assert memory.has_room_to_pin(layer, 2 * pinned) and not memory.has_room_to_pin(layer, 2 * pinned - 1)
+    assert memory.has_room_to_pin(layer, 8 * pinned, 4) and not memory.has_room_to_pin(layer, 8 * pinned - 1, 4)
+    for available, saves in ((10**9, False), (1000, True)):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda available=available: SimpleNamespace(available=available))
+        pipe = apply_plan(tiny.pipeline("17B"), "cpu", Plan(offload_blocks=True))
+        hook = pipe.transformer.blocks[0]._diffusers_hook.get_hook("group_offloading")
+        assert hook.config.low_cpu_mem_usage is saves
+
+
 def test_plan_refuses_what_excludes_each_other():
     with pytest.raises(ValueError, match="leave offload_encoders"):
         Plan(model_offload=True, offload_encoders=True)
@@ -223,6 +238,14 @@ def test_lora_in_both_names_is_the_same_weights():
     assert np.abs(make_video(wans) - expected).max() <= 1
 
 
+@pytest.mark.parametrize("weight", [0.5, [0.5], {"transformer": 0.5}])
+def test_an_adapter_of_the_transformers_own_is_switched_too(weight: object):
+    pipe = tiny.pipeline("mini")
+    pipe.transformer.add_adapter(LoraConfig(target_modules=["to_q"]), "own")
+    pipe.set_adapters("own", weight)
+    assert pipe.active_loras() == [{"name": "own", "weight": 0.5}]
+
+
 def test_few_step_lora_keeps_audio_guidance():
     pipe = tiny.pipeline("mini")
     names = ("attn1.to_q", "audio_attn.attn.to_v")
@@ -288,8 +311,34 @@ def test_place_refuses_in_a_sentence(mini_pipeline: HuMoPipeline, monkeypatch: p
     monkeypatch.setattr(memory, "SMALL", 0)  # so that the tiny one counts as the 1.7B
     with pytest.raises(ValueError, match="memory='8GB' is about a GPU but the device is the CPU"):
         memory.place(mini_pipeline, "cpu", "8GB")
+    gpu = torch.device("cuda")
     with pytest.raises(ValueError, match="more than this GPU's 16 GB: give a smaller preset"):
-        memory._check_room(mini_pipeline, 16 * 10**9, "24GB")
-    with pytest.raises(ValueError, match="give memory= one of 6GB"):
-        memory._check_room(mini_pipeline, 1000, None)
-    memory._check_room(mini_pipeline, int(23.6e9), "24GB")
+        memory.check_memory_preset("24GB", gpu, 10**9, total=16 * 10**9)
+    memory.check_memory_preset("24GB", gpu, 10**9, total=int(23.6e9))
+    sizes = replace(estimates.sizes_of_pipeline(mini_pipeline), transformer=10**9)
+    with pytest.raises(ValueError, match="The weights take 0 GB but this GPU has 0 GB: a GPU of 6GB or more is needed"):
+        memory._check_room(mini_pipeline, sizes, 1000)
+
+
+@pytest.mark.parametrize(("total", "told"), [(25.3e9, "24GB"), (34e9, None)])
+def test_a_model_that_fits_where_a_video_would_not_is_told(
+    total: float, told: str | None, caplog: pytest.LogCaptureFixture
+):
+    pipe, sizes = tiny.pipeline("17B"), estimates.sizes_of_preset("1.7B")  # light, but counted as the published one
+    pipe.register_to_config(default_height=480, default_width=832, default_num_frames=97)
+    memory._check_room(pipe, sizes, int(total))
+    expected = f"{estimate(sizes, *SIZES, Plan()).peak / 1e9:.1f} GB"
+    found = [record.getMessage() for record in caplog.records if record.name == memory.__name__]
+    if told is None:
+        assert not found
+    else:
+        (sentence,) = found
+        assert f"97 frames of 832x480 are expected to take up to {expected} but this GPU has 25.3 GB" in sentence
+        assert sentence.endswith(f'give memory="{told}".')
+
+
+def test_the_remedy_is_a_preset_for_this_gpu_and_this_model():
+    small, large = (estimates.sizes_of_preset(model) for model in ("1.7B", "17B"))
+    remedies = [memory._remedy(sizes, int(total)) for sizes in (small, large) for total in (6.2e9, 16.9e9)]
+    least = "a GPU of 8GB or more is needed"
+    assert remedies == ['give memory="6GB"', 'give memory="16GB"', least, 'give memory="16GB"']

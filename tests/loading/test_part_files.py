@@ -79,6 +79,10 @@ def test_a_text_encoder_is_read_in_every_naming(naming: str, form: str, tmp_path
     assert type(model.encoder.block[1].layer[1].DenseReluDense.wo) is kept
     narrow = load_text_encoder_file(file, torch.bfloat16)
     assert narrow.dtype == torch.bfloat16 and files.error(states(narrow), expected) < 0.05
+    half = load_text_encoder_file(file, torch.float16)
+    assert half.dtype == torch.float16 and files.error(states(half), expected) < 0.01
+    if kept is nn.Linear:
+        assert half.encoder.block[1].layer[1].DenseReluDense.wo.weight.dtype == torch.float32, "it overflows"
 
 
 def test_a_text_encoder_is_refused_in_a_sentence(tmp_path: Path) -> None:

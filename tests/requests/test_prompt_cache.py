@@ -57,6 +57,31 @@ def test_cache_is_bounded_and_survives_damage(cache_folder: Path):
         PromptCache("a", max_files=0)
 
 
+def test_a_folder_that_cannot_be_written_stops_nothing(cache_folder: Path, caplog: pytest.LogCaptureFixture):
+    cache_folder.write_text("a file, where the folder should be")
+    cache, features = PromptCache("a"), torch.ones(1, 4, 3)
+    for text in "abb":
+        assert cache.features(text, 4, lambda: features) is features
+    assert cache.num_unwritten == 3
+    assert [each.getMessage().partition(" (")[0] for each in caplog.records] == [
+        f"Features of prompts cannot be kept in {cache_folder}"
+    ], "once"
+
+
+def test_a_file_that_cannot_be_read_is_none(cache_folder: Path):
+    cache, features = PromptCache("a"), torch.ones(1, 4, 3)
+    cache.path("a", 4).mkdir(parents=True)
+    assert cache.features("a", 4, lambda: features) is features
+
+
+def test_a_text_encoder_whose_features_are_not_kept_stays(cache_folder: Path):
+    cache_folder.write_text("a file, where the folder should be")
+    pipe = apply_plan(tiny.pipeline("mini"), "cpu", Plan(cache_prompts=True))
+    with pytest.raises(ValueError, match="so the text encoder stays: make room there"):
+        release_text_encoder(pipe, ["a woman talks"])
+    assert pipe.text_encoder is not None
+
+
 def test_empty_text_keeps_its_zeros(cache_folder: Path):
     zeros = torch.zeros(1, 4, 3)
     PromptCache("a").features("", 4, lambda: zeros)

@@ -24,7 +24,7 @@ from pages import EXAMPLES, ROOT, serve
 from raw_api import call, upload
 
 from humo.media import kind_of
-from humo.system.caches import is_writable, settle_caches
+from humo.system.caches import is_writable, private_folder, settle_caches
 
 pytestmark = pytest.mark.slow
 
@@ -170,6 +170,23 @@ def test_a_folder_that_others_could_have_filled_is_not_used(
     settle_caches()
     own = Path(os.environ["NUMBA_CACHE_DIR"]).parent
     assert own.parent == tmp_path and own != found and own.stat().st_mode & 0o077 == 0
+
+
+def test_windows_has_no_numbers_of_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "getuid")
+    monkeypatch.setenv("USERNAME", "Ada")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    _forget(monkeypatch, *MOVED[1:])
+    settle_caches()
+    own = tmp_path / "humo-Ada"
+    assert os.environ["XDG_CACHE_HOME"] == str(own / "xdg_cache_home") and own.is_dir()
+    own.chmod(0o777)  # which is all that Windows tells
+    assert private_folder(own) == own
+    (tmp_path / "link").symlink_to(own)
+    with pytest.raises(ValueError, match="not yours alone"):
+        private_folder(tmp_path / "link")
 
 
 def test_a_folder_is_writable_where_it_can_be_made(tmp_path: Path) -> None:

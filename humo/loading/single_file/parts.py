@@ -37,6 +37,8 @@ from humo.transformer import HuMoTransformer3DModel
 PATCH = (1, 2, 2)
 """Of both published models, for kernels whose shape a file does not tell."""
 _KERNEL = "patch_embedding.weight"
+_OVERFLOWS = ".wo.weight"
+"""Of umT5, in float16: transformers keeps it in float32, unless it is quantised."""
 
 
 def open_transformer(
@@ -123,7 +125,8 @@ def load_text_encoder_file(file: str | Path, dtype: torch.dtype | None = None) -
     model: UMT5EncoderModel = empty(UMT5EncoderModel, config)
     expected = {name: value for name, value in model.state_dict().items() if name != tied}
     weights = _match(file, stored, expected, text_encoder_name, "umT5's encoder")
-    fill(model, weights, dtype)
+    kept = {name for name, weight in weights.items() if name.endswith(_OVERFLOWS) and not weight.is_quantised}
+    fill(model, weights, dtype, lambda name: dtype == torch.float16 and name in kept)
     model.set_input_embeddings(model.shared)
     for layer in model.modules():
         if isinstance(layer, UMT5DenseGatedActDense):
