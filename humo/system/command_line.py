@@ -6,6 +6,7 @@ Exit codes: 0 all is done, 1 something failed, 2 a wrong call or input, 130 some
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext, redirect_stderr
 from functools import wraps
@@ -73,8 +74,22 @@ def run(app: typer.Typer, arguments: list[str] | None, name: str, who: str = "")
     except OSError as error:  # a disk that is full, an encoder that fails
         typer.echo(f"{who}Error: {error}", err=True)
         return FAILED
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        typer.echo(
+            f"{who}Error: the GPU's memory is too small for this: give its size as --memory where the command has that, "
+            "or ask for fewer frames or smaller pictures.",
+            err=True,
+        )
+        return FAILED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    torch = sys.modules.get("torch")  # whoever has not imported it has not filled a GPU's memory by it
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)
 
 
 def check_folder(folder: Path, least: int = LEAST_ROOM) -> Path:

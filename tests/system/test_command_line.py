@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+import torch
 import typer
 from project import ROOT
 
@@ -142,16 +143,27 @@ def test_wording_portrait_and_table_print_plain_data(tmp_path: Path, capsys: pyt
 
 
 def _command(what: str) -> None:
-    raise {"value": ValueError("wrong."), "disk": OSError("the disk is full."), "stop": KeyboardInterrupt()}[what]
+    lack, stop = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), KeyboardInterrupt()
+    raise {"value": ValueError("wrong."), "disk": OSError("the disk is full."), "lack": lack, "stop": stop}[what]
 
 
 @pytest.mark.parametrize(("what", "code", "told"), [
     ("value", 2, "Error: wrong."), ("disk", 1, "Error: the disk is full."), ("stop", 130, ""),
+    ("lack", 1, "Error: the GPU's memory is too small for this: give its size as --memory where the command has that, "
+     "or ask for fewer frames or smaller pictures."),
 ])  # fmt: skip
 @pytest.mark.parametrize("quiet", [[], ["--quiet"]])
 def test_exit_codes(what: str, code: int, told: str, quiet: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(with_quiet(as_app(_command)), [what, *quiet], "command") == code
     assert capsys.readouterr().err.strip() == told
+
+
+def test_what_nobody_expects_is_not_hidden() -> None:
+    def fail() -> None:
+        raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        run(as_app(fail), [], "command")
 
 
 def test_quiet_is_given_once() -> None:
