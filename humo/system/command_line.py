@@ -78,8 +78,8 @@ def run(app: typer.Typer, arguments: list[str] | None, name: str, who: str = "")
         if not _is_out_of_memory(error):
             raise
         typer.echo(
-            f"{who}Error: the GPU's memory is too small for this: give its size as --memory where the command has that, "
-            "or ask for fewer frames or smaller pictures.",
+            f"{who}Error: the GPU's memory is too small for this: give its size as --memory where the command has that "
+            "option, or ask for fewer frames or smaller pictures.",
             err=True,
         )
         return FAILED

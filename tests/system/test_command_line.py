@@ -149,8 +149,8 @@ def _command(what: str) -> None:
 
 @pytest.mark.parametrize(("what", "code", "told"), [
     ("value", 2, "Error: wrong."), ("disk", 1, "Error: the disk is full."), ("stop", 130, ""),
-    ("lack", 1, "Error: the GPU's memory is too small for this: give its size as --memory where the command has that, "
-     "or ask for fewer frames or smaller pictures."),
+    ("lack", 1, "Error: the GPU's memory is too small for this: give its size as --memory where the command has that "
+     "option, or ask for fewer frames or smaller pictures."),
 ])  # fmt: skip
 @pytest.mark.parametrize("quiet", [[], ["--quiet"]])
 def test_exit_codes(what: str, code: int, told: str, quiet: list[str], capsys: pytest.CaptureFixture[str]) -> None:
