@@ -45,7 +45,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a processor that does not multiply bfloat16: what is compared to the last digits is float32 everywhere.
 
-    Where the hardware does, a product's last bits depend on how large it is and what else is in its batch.
+    Some processors that do sum up as it comes, so that the last bits of a product differ from one time to the next.
     """
     for instructions in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, instructions, lambda: False)

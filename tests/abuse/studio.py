@@ -57,7 +57,7 @@ class Studio:
         given, picture = self._picture(recording, sound) if recording.picture else (sound, ["-vn"])
         command = [get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *given, *picture, "-strict", "-2"]
         command += ["-c:a", recording.codec, *recording.options, "-f", recording.container, target]
-        done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, check=False, timeout=300)
         if done.returncode:
             raise AssertionError(f"{recording.name} cannot be made: {done.stderr.decode()[-300:]}")
         if recording.is_piped:

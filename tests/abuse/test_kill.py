@@ -51,7 +51,7 @@ for moment in map(float, sys.argv[3:]):
         while True:
             record, _ = share(store, result, request, "0123456789", keep_inputs=True)
             print("shared", record.id, flush=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while True:
         while is_late and not begun():
             assert time.monotonic() < deadline
@@ -84,7 +84,7 @@ def test_whoever_is_killed_while_sharing_leaves_whole_records_and_no_other(
     late, early = [number / 2_000 for number in range(12)], [1.2 + number / 20 for number in range(8)]
     moments = [*late, *early]
     command = [sys.executable, "-c", SHARE, str(tmp_path / "links"), str(tmp_path / "made"), *map(str, moments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
     told = [line.split() for line in done.stdout.splitlines()]
     shared, whole = ({id for word, id in told if word == kind} for kind in ("shared", "whole"))
@@ -103,7 +103,7 @@ def test_a_page_killed_at_work_and_while_sharing_loses_nothing_that_was_finished
         sharing = pool.submit(asyncio.run, _share_until_killed(address, shared))
         _wait_until(lambda: len(shared) >= 3 and [*records.glob(".tmp-*")])
         process_at(address).kill()
-        sharing.result(60)
+        sharing.result(300)
     (dead,) = temporary.iterdir()
     assert [*dead.rglob("voice.wav")], "what its visitors brought is still there"
 
@@ -114,7 +114,7 @@ def test_a_page_killed_at_work_and_while_sharing_loses_nothing_that_was_finished
         working = pool.submit(asyncio.run, _work_until_killed(address, stage))
         _wait_until(lambda: any(re.search(r"Step \d+ of 50", told) for told in stage))
         process_at(address).kill()
-        working.result(60)
+        working.result(300)
 
     with serve(_folder(tmp_path / "third"), records, is_killed=True) as address:
         assert len([*temporary.iterdir()]) == 1, "swept"

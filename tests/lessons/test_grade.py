@@ -41,7 +41,7 @@ check(root, lambda function: close(function(9.0), 3.0), "Look into math.")
 check(root, lambda function: close(function(4.0), 2.0), "Look into math.")
 '''
 MAP, TEACHING = ((LESSONS / name).read_text() for name in ("README.md", "TEACHING.md"))
-LIMITS = Limits(seconds=120, answer_seconds=20, memory=1)
+LIMITS = Limits(seconds=300, answer_seconds=20, memory=1)
 
 
 def notebook(*cells: tuple[str, str]) -> nbformat.NotebookNode:

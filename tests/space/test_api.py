@@ -16,7 +16,7 @@ from gradio_client.exceptions import AppError
 from javascript_client import call_by_javascript
 from pages import EXAMPLES, serve
 from playwright.sync_api import Browser
-from raw_api import PLAIN, call, upload
+from raw_api import PLAIN, TIMEOUT, call, upload
 
 from humo.media import read_sound
 from humo.space.links.settings import read_settings
@@ -37,7 +37,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def client(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     downloads = str(tmp_path_factory.mktemp("downloads"))
-    client = Client(server, verbose=False, download_files=downloads, analytics_enabled=False)
+    client = Client(
+        server, verbose=False, download_files=downloads, analytics_enabled=False, httpx_kwargs={"timeout": TIMEOUT}
+    )
     yield client
     client.close()
 

@@ -19,7 +19,7 @@ from pages import EXAMPLES, Visit, serve
 from PIL import Image
 from playwright.sync_api import Browser
 from proxy import behind_proxy
-from raw_api import PLAIN, call, upload
+from raw_api import PLAIN, TIMEOUT, call, upload
 
 from humo.media import kind_of
 from humo.space.environment import read_root
@@ -102,7 +102,13 @@ def test_programs_get_the_videos_url(stripped: str, whole: str, tmp_path: Path) 
         assert video["url"].startswith(f"{address}/"), video
         got = httpx.get(video["url"], **PLAIN).raise_for_status()
         assert len(got.content) == video["size"] and got.headers["content-type"] == video["mime_type"] == "video/mp4"
-    client = Client(stripped, verbose=False, download_files=str(tmp_path), analytics_enabled=False)
+    client = Client(
+        stripped,
+        verbose=False,
+        download_files=str(tmp_path),
+        analytics_enabled=False,
+        httpx_kwargs={"timeout": TIMEOUT},
+    )
     video, told = client.predict(**QUICK, image=handle_file(picture), api_name="/text_image")
     client.close()
     assert kind_of(Path(video)) == "MP4" and Path(video).is_relative_to(tmp_path) and told["mode"] == "TI"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pages import PATIENCE
 from playwright.sync_api import Browser, Route
 
 _PROGRAM = """async ([name, values, picture]) => {
@@ -40,6 +41,7 @@ def call_by_javascript(
     """
     context = browser.new_context()
     page = context.new_page()
+    page.set_default_timeout(PATIENCE)
     page.route("**/assets/index-*.js", _show_client)
     page.goto(f"{address}/")
     page.wait_for_function("() => Boolean(window.GradioClient)")

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import httpx
 
-TIMEOUT = httpx.Timeout(20, read=180)
+TIMEOUT = httpx.Timeout(180)
 """Seconds; a generation on a busy machine tells something long before the last are over."""
 PLAIN: dict[str, Any] = {"timeout": TIMEOUT, "verify": False, "trust_env": False}
 """For httpx: reading the certificates, of which plain HTTP needs none, takes longer than a call."""

@@ -64,9 +64,8 @@ def test_its_lesson_has_the_asked_share_of_the_gradient_and_leaves_itself_alone(
 
 
 @pytest.mark.slow
-def test_a_decoder_with_a_critic_goes_on_exactly(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # in which some CPUs sum as it comes
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+@pytest.mark.usefixtures("without_bfloat16")
+def test_a_decoder_with_a_critic_goes_on_exactly():
     settings = AutoencoderSettings(size=32, num_frames=5, batch_size=2, steps=4, critic=0.5)
 
     def begin() -> tuple[HuMoVideoCodec, Critic]:

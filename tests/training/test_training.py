@@ -358,7 +358,7 @@ def test_a_further_round_begins_where_the_training_ended(folder, tmp_path):
     run.save(**{**first, "round": {**first["round"], "is_over": False}})  # as if it had been stopped here
     train_transformer(out, replace(settings, steps=13))
     assert run.load()["step"] == 13 and run.load()["round"]["first"] == 2 and run.load()["round"]["further"]
-    train_transformer(out, replace(settings, minutes=0.02, further=True))
+    train_transformer(out, replace(settings, minutes=0.05, further=True))
     last = run.load()
     assert last["round"]["first"] == 13 and last["step"] > 13 and last["round"]["spent"] < 60
     assert last["latent_std"] == first["latent_std"]

@@ -18,6 +18,7 @@ from gradio_client.exceptions import AppError
 from pages import EXAMPLES, PATIENCE, Visit, serve
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
+from raw_api import TIMEOUT
 
 from humo.space.links.settings import read_settings
 
@@ -124,7 +125,9 @@ def test_pictures_are_added_ordered_removed_kept_and_restored(
 
 
 def test_programs_give_several_pictures_and_a_shift(server: str, files: Path, tmp_path: Path) -> None:
-    client = Client(server, verbose=False, download_files=str(tmp_path), analytics_enabled=False)
+    client = Client(
+        server, verbose=False, download_files=str(tmp_path), analytics_enabled=False, httpx_kwargs={"timeout": TIMEOUT}
+    )
     coat, dog, voice = (handle_file(files / name) for name in ("coat.png", "dog.png", "voice.wav"))
     asked = {"prompt": PROMPT, "image": coat, "audio": voice, "seed": 3, "api_name": "/text_image_audio"}
     video, told = client.predict(**asked, more_images=[dog, coat], audio_shift=120)
