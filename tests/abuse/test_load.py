@@ -18,12 +18,15 @@ from raw_api import PLAIN, Answer, upload
 from sounds import encoded, voice
 from visitors import is_sentence
 
+from humo.space.application.serving import SPARE_THREADS
+from humo.space.jobs.manager import MAX_JOBS
+
 pytestmark = pytest.mark.slow
 
 VISITORS = 8
 QUICK = {"prompt": "a man nods", "steps": 1, "seconds": 0.2}
-IN_WORK, WAITING = 40, 64
-"""Calls that Gradio has in work, and those that the page lets wait."""
+IN_WORK, WAITING = MAX_JOBS + SPARE_THREADS, 64
+"""Calls that the page has in work, and those that it lets wait."""
 BURST = 150
 """Calls at once."""
 GRANTED = 2

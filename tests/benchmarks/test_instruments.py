@@ -5,6 +5,8 @@ Run: python -m pytest tests/benchmarks/test_instruments.py
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 import torch
 from live_tensors import peak_tensor_bytes
@@ -51,6 +53,12 @@ def test_stopwatch_lets_go_after_an_error():
 def test_matrix_rate_is_plausible():
     rate = instruments.matmul_rate(64, 64, 64, torch.float32, CPU)
     assert 1e6 < rate < 1e15
+
+
+def test_a_product_that_takes_longer_than_the_time_is_measured_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = count(0.0, 2.0)
+    monkeypatch.setattr(instruments.time, "perf_counter", lambda: next(clock))
+    assert instruments.matmul_rate(4, 4, 4, torch.float32, CPU) == 2 * 4**3 / 2.0
 
 
 def test_peak_memory_covers_what_python_holds_now():
