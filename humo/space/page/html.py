@@ -87,6 +87,8 @@ def words(progress: Progress) -> tuple[str, str]:
     if progress.phase is Phase.FINISHING:
         return progress.words or f"Step {progress.num_steps} of {progress.num_steps}", "writing the video"
     if progress.phase is Phase.STOPPED:
+        if progress.words:
+            return "Stopped", f"at {progress.words[0].lower()}{progress.words[1:]}"
         return "Stopped", f"after step {progress.step} of {progress.num_steps}" if progress.num_steps else ""
     if progress.phase is Phase.FAILED:
         return sentence(progress.error or ""), ""

@@ -180,6 +180,7 @@ def test_old_videos_are_removed(mini_pipeline: HuMoPipeline, tmp_path: Path) -> 
         (Progress(phase=Phase.DENOISING, step=3, num_steps=20, seconds_left=8.2), "about 8 s left"),
         (Progress(phase=Phase.DENOISING, step=3, num_steps=20, seconds_left=200), "about 3 minutes left"),
         (Progress(phase=Phase.STOPPED, step=3, num_steps=20), "after step 3 of 20"),
+        (Progress(phase=Phase.STOPPED, step=5, num_steps=32, words="Step 5 of 16"), "at step 5 of 16"),
         (Progress(phase=Phase.FAILED, error="bad <script>."), "Bad &lt;script&gt;."),
     ],
 )
