@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from humo.assets import PROBES
 from humo.system.command_line import check_folder, run
 from humo.system.files import read_object, write_json
 from humo.system.imports import require
@@ -118,10 +117,9 @@ def _score(paths: list[Path], challenge: Challenge, probes: Path | None, out: Pa
         raise ValueError("No schedule is left to be scored: see the lines above.")
 
     from humo.checkpoints import load  # after the cheap checks, for it takes seconds
-    from humo.evaluation.probes.networks import Probes
+    from humo.evaluation.probes.training import get_probes
 
-    eyes = Probes.load(probes or PROBES)
-    scores = score_rules(load(preset), eyes, challenge, rules, out / "scores")
+    scores = score_rules(load(preset), get_probes(probes), challenge, rules, out / "scores")
     typer.echo("\n".join([ranking(scores), *faults]))
 
 

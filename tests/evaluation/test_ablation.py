@@ -216,7 +216,6 @@ def test_the_common_start_knows_no_place_of_a_reference(training: Path):
 
 @pytest.mark.slow
 def test_the_command_trains_measures_and_resumes(training: Path, start: Path, tmp_path: Path):
-    torch.set_num_threads(1)
     get_probes(tmp_path / "probes", QUICK)
     probes = next((tmp_path / "probes").iterdir())
     arguments = [

@@ -40,11 +40,6 @@ from humo.world.people import IDENTITY_ATTRIBUTES
 QUICK = ProbeSettings(steps=1, batch_size=40, num_plans=16, size=64, num_motion_clips=4, motion_steps=2, num_test=16)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def cases() -> list[Case]:
     return make_cases(6, seed=3, num_frames=25, size=64)

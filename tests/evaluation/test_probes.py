@@ -16,7 +16,7 @@ from torch.testing import assert_close
 from typer.testing import CliRunner
 
 from humo.assets import PROBES
-from humo.evaluation.cases import Case, make_cases
+from humo.evaluation.cases import make_cases
 from humo.evaluation.probes import examples as example_frames
 from humo.evaluation.probes.__main__ import app as train_command
 from humo.evaluation.probes.networks import (
@@ -34,16 +34,6 @@ from humo.evaluation.probes.networks import (
 from humo.evaluation.probes.training import get_probes, probe_loss
 from humo.evaluation.report import probe_table
 from humo.world.clips import plan_clip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def cases() -> list[Case]:
-    return make_cases(6, seed=3, num_frames=25, size=64)
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +87,10 @@ def test_a_few_steps_teach_the_probe() -> None:
 
 
 @pytest.mark.slow
-def test_probes_are_kept_and_read_any_size(probes: Probes, tmp_path: Path, cases: list[Case]) -> None:
+def test_probes_are_kept_and_read_any_size(probes: Probes, tmp_path: Path) -> None:
     probes.save(tmp_path, QUICK)
     loaded = Probes.load(tmp_path)
-    frames = cases[0].clip.frames
+    frames = make_cases(1, seed=3, num_frames=25, size=64)[0].clip.frames
     reading = probes.read(frames)
     np.testing.assert_array_equal(reading.openness, loaded.read(frames).openness)
     assert loaded.accuracy == probes.accuracy

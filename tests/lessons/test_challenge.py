@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-import torch
 
 from humo import guidance
 from humo.evaluation.cases import make_cases
@@ -34,11 +33,6 @@ QUICK = ProbeSettings(steps=1, batch_size=40, num_plans=16, size=64, num_motion_
 SMALL = Challenge(seed=3, cases=4, frames=9)
 PLAIN = {"rule": "constant", "text": 1.0, "image": 1.0, "audio": 1.0}
 STRONG = {"rule": "paper", "text": 3.0, "image": {"ramp": "linear", "early": 2.0, "late": 4.0}, "audio": 5.0}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,6 @@ def test_a_perfect_transformer_would_redraw_the_clip_itself(
 
 @pytest.mark.slow
 def test_the_command_refines_the_decoder_alone_and_goes_on(training: Path, pipe: HuMoPipeline, batch: Batch):
-    torch.set_num_threads(1)
     before = {name: part.state_dict() for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
 
     def run(steps: int, critic: float = 0.5) -> None:

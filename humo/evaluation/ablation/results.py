@@ -70,11 +70,12 @@ def verdict(runs: Runs, claim: Claim) -> str:
         return f"{claim.text} {OUTCOMES[2]}: {len(values)} seed{'s' * (len(values) != 1)}."
     if not claim.is_higher_better:
         mean, low, high = -mean, -high, -low
+    came_out = outcome(runs, claim)
     said = (
-        f"{claim.text} {outcome(runs, claim)}: {claim.figure} {mean:+.3f} [{low:+.3f}, {high:+.3f}] for "
+        f"{claim.text} {came_out}: {claim.figure} {mean:+.3f} [{low:+.3f}, {high:+.3f}] for "
         f"{claim.better} against {claim.worse}, {len(values)} seeds"
     )
-    if outcome(runs, claim) != OUTCOMES[2]:
+    if came_out != OUTCOMES[2]:
         return f"{said}."
     return f"{said}; a true difference of {detectable(values):.3f} would have been seen four times in five."
 

@@ -18,17 +18,15 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of probes.safetensors and probes.json.")] = Path("runs/probes/new"),
     steps: Annotated[int | None, typer.Option(help="Training steps; fewer read worse.", min=1)] = None,
 ) -> None:
-    """Train the probes, round their weights to 16 bits and measure what is left of their accuracy."""
+    """Train the probes and measure their accuracy on held-out renders."""
     require("speech", "espeakng_loader")
     check_folder(out)
     from humo.evaluation.probes.networks import ProbeSettings
-    from humo.evaluation.probes.training import measure_probes, train_probes
+    from humo.evaluation.probes.training import train_probes
     from humo.evaluation.report import probe_table
 
     settings = ProbeSettings() if steps is None else ProbeSettings(steps=steps)
     probes = train_probes(settings)
-    probes.round_weights()
-    probes.accuracy = measure_probes(probes, settings)
     probes.save(out, settings)
     typer.echo(probe_table(probes.accuracy))
 

@@ -61,9 +61,9 @@ def get_probes(folder: Path | None = None, settings: ProbeSettings | None = None
     """
     if folder is not None and (folder / "probes.json").is_file():
         return Probes.load(folder)
-    if folder is None and settings is None and codec is None:
-        return Probes.load(PROBES)
     is_asked = settings is not None or codec is not None
+    if folder is None and not is_asked:
+        return Probes.load(PROBES)
     folder, settings = folder or _CACHE, settings or ProbeSettings()
     place = folder / probe_key(settings, "none" if codec is None else fingerprint(codec))
     if not (place / "probes.json").is_file():
@@ -77,7 +77,7 @@ def get_probes(folder: Path | None = None, settings: ProbeSettings | None = None
 
 
 def train_probes(settings: ProbeSettings, codec: Any = None) -> Probes:
-    """Draws the examples, trains both networks and measures them; a progress bar tells the time left."""
+    """Draws the examples, trains both networks, rounds their weights and measures what is left of their accuracy."""
     torch.manual_seed(0)
     probes = Probes()
     with tqdm(desc="probes: drawing", total=settings.num_plans, unit="clip") as bar:
@@ -86,6 +86,7 @@ def train_probes(settings: ProbeSettings, codec: Any = None) -> Probes:
     _train_frame_probe(probes, examples, empty, settings)
     _train_motion_probe(probes, settings)
     probes.eval().requires_grad_(False)
+    probes.round_weights()
     probes.accuracy = measure_probes(probes, settings, codec)
     return probes
 
