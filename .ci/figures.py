@@ -80,21 +80,24 @@ def claims(folder: Path = MINI / "ablation") -> str:
     for word in OUTCOMES:
         if chosen := [_told(runs, claim) for claim in CLAIMS if outcome(runs, claim) == word]:
             lines.append(f"- **{word}** ({len(chosen)} of {len(CLAIMS)}): {' '.join(chosen)}")
-    seeds = min(len(by_seed) for by_seed in runs.values())
+    seeds, settings = min(len(by_seed) for by_seed in runs.values()), record["settings"]
     lines += [
         "",
-        f"{seeds} seeds of {record['settings']['steps']} steps each, {record['videos']} held-out videos a seed; "
-        f"{record['hours']:.1f} hours on {record['device']}.{_other_start(record)} What decides, all figures, and what "
-        "must be known to read them: [results.md](assets/humo-mini/ablation/results.md).",
+        f"{seeds} seeds; {settings['steps']} steps each for sound and focus, {settings['text_steps']} for stages and "
+        f"order; {record['videos']} held-out videos a seed, and as many with a silent listener; {record['hours']:.1f} "
+        f"hours on {record['device']}.{_other_start(record)} What decides, all figures, and what must be known to read "
+        "them: [results.md](assets/humo-mini/ablation/results.md).",
     ]
     return "\n".join(lines)
 
 
 def _told(runs: Runs, claim: Claim) -> str:
-    """A claim; with the true difference that would have been seen four times in five where none was."""
+    """A claim; with the difference that would have been seen where none was."""
     if outcome(runs, claim) != OUTCOMES[2]:
         return claim.text
-    return f"{claim.text[:-1]} ({claim.figure}; {detectable(differences(runs, claim)):.2f} would have been seen)."
+    values = differences(runs, claim)
+    seen = f"{detectable(values):.2f} would have been seen" if values.any() else "the same in all seeds"
+    return f"{claim.text[:-1]} ({claim.figure}; {seen})."
 
 
 def _other_start(record: dict) -> str:

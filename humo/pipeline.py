@@ -27,8 +27,7 @@ from typing import Any, Unpack
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline, UniPCMultistepScheduler
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers import AutoencoderKLWan, DiffusionPipeline, UniPCMultistepScheduler
 from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
@@ -36,6 +35,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatur
 from humo.dubbing.dub import dub
 from humo.focus import FaceMaskPredictor, MaskKeeper, check_masks
 from humo.guidance import Rule
+from humo.layers.autoencoder import HuMoVideoCodec
 from humo.layers.decoding import DecodingMemoryError, OnFrames, decode_frames
 from humo.layers.loras import LoraLoader
 from humo.media import Sound
@@ -60,7 +60,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         feature_extractor: log-mel front end of the audio encoder.
         audio_encoder: `humo.audio.AudioEncoder`.
         transformer: the velocity network.
-        vae: AutoencoderKLWan, or a codec with its interface.
+        vae: the published or our own video codec.
         scheduler: from `humo.sampling.make_scheduler`.
         focus_head: predicts face masks; only needed to show them.
         max_sequence_length: text tokens, padded with zeros.
@@ -97,7 +97,7 @@ class HuMoPipeline(LoraLoader, DiffusionPipeline):
         feature_extractor: WhisperFeatureExtractor,
         audio_encoder: PreTrainedModel,
         transformer: HuMoTransformer3DModel,
-        vae: ModelMixin,
+        vae: AutoencoderKLWan | HuMoVideoCodec,
         scheduler: UniPCMultistepScheduler,
         focus_head: FaceMaskPredictor | None = None,
         max_sequence_length: int = 512,

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+# Two tests run at a time: a program that one of them starts computes with one thread too, for where two want a core
+# each, they wait for one another by spinning (`humo.system.threads`). Read when torch is imported, below.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 import torch

@@ -192,6 +192,16 @@ def test_a_saved_pipeline_makes_the_same_video(form: str, tmp_path) -> None:
     assert again(PROMPT, **given).settings["negative_prompt"] == "blue"
 
 
+@pytest.mark.parametrize("form", ["mini_pipeline", "wan_pipeline"])
+def test_parts_are_shared_with_another_pipeline_as_diffusers_has_it(form: str, request: pytest.FixtureRequest) -> None:
+    pipeline = request.getfixturevalue(form)
+    shared = HuMoPipeline.from_pipe(pipeline, default_negative_prompt="blue")
+    assert all(getattr(shared, name) is part for name, part in pipeline.components.items())
+    same = [each(PROMPT, audio=tiny.voice(0.36), seed=5) for each in (pipeline, shared)]
+    assert np.abs(same[0].frames.astype(int) - same[1].frames.astype(int)).max() <= 1
+    assert same[1].settings["negative_prompt"] == "blue" != same[0].settings["negative_prompt"]
+
+
 def test_portrait_and_landscape(wan_pipeline: HuMoPipeline) -> None:
     assert wan_pipeline.size_multiple == 16
     assert wan_pipeline(PROMPT, height=48, width=16, num_frames=5, image=tiny.picture()).frames.shape == (5, 48, 16, 3)

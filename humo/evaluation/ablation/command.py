@@ -20,18 +20,15 @@ def ablate(
     training: Annotated[Path, typer.Option(help="Folder of mini's training: the encoders and data.")] = Path(
         "runs/mini"
     ),
-    seeds: Annotated[int, typer.Option(help="Seeds of each variant.", min=1)] = 3,
-    steps: Annotated[int, typer.Option(help="Training steps of a variant.", min=1)] = 300,
+    seeds: Annotated[int, typer.Option(help="Seeds of each variant and rule.", min=1)] = 5,
+    steps: Annotated[int, typer.Option(help="Training steps of a variant of sound and focus.", min=1)] = 300,
+    text_steps: Annotated[int, typer.Option(help="Training steps of a variant of stages and order.", min=1)] = 400,
     start: Annotated[
-        str,
-        typer.Option(
-            help="Trained model (a name or a folder) from which the common start takes all but self-attention and "
-            "sound; empty: nothing, and then --base-steps 1600 --steps 600 is the least that draws people."
-        ),
+        str, typer.Option(help="Trained model (a name or a folder) from which all begins, with parts of it anew.")
     ] = "mini",
-    base_steps: Annotated[int, typer.Option(help="Training steps of the common start.", min=1)] = 300,
-    variants: Annotated[str, typer.Option(help="Names with commas between them; empty: all.")] = "",
-    videos: Annotated[int, typer.Option(help="Held-out cases.", min=2)] = 64,
+    base_steps: Annotated[int, typer.Option(help="Training steps of the text-to-video start.", min=1)] = 300,
+    variants: Annotated[str, typer.Option(help="Variants and rules with commas between them; empty: all.")] = "",
+    videos: Annotated[int, typer.Option(help="Held-out cases of a seed, and as many with a listener.", min=2)] = 64,
     frames: Annotated[int, typer.Option(help="4k+1 frames at 25 a second.")] = 49,
     probes: Annotated[
         Path | None, typer.Option(help="Trained probes, or their cache; default: the bundled ones.")
@@ -47,11 +44,12 @@ def ablate(
     tokens: Annotated[int, typer.Option(help="Tokens a training step.", min=64)] = 3000,
 ) -> None:
     """Compare the paper's recipe with one change at a time, and time-adaptive guidance with constant ones."""
-    from humo.evaluation.ablation.variants import VARIANTS
+    from humo.evaluation.ablation.variants import RULES, VARIANTS
 
-    wanted = [name.strip() for name in variants.split(",") if name.strip()] or list(VARIANTS)
-    if unknown := [name for name in wanted if name not in VARIANTS]:
-        raise ValueError(f"variants names {unknown[0]!r}: use some of {', '.join(VARIANTS)}.")
+    known = [*VARIANTS, *RULES]
+    wanted = [name.strip() for name in variants.split(",") if name.strip()] or known
+    if unknown := [name for name in wanted if name not in known]:
+        raise ValueError(f"variants names {unknown[0]!r}: use some of {', '.join(known)}.")
     require("speech", "espeakng_loader")
     check_folder(out)
     if not training.is_dir():
@@ -62,7 +60,7 @@ def ablate(
     from humo.evaluation.ablation.jobs import JobContext, load_material, run_jobs
     from humo.evaluation.ablation.record import Record
     from humo.evaluation.ablation.results import write_results
-    from humo.evaluation.ablation.running import AblationSettings, train_base
+    from humo.evaluation.ablation.running import AblationSettings, make_start
     from humo.evaluation.probes.training import get_probes
     from humo.system.fingerprint import fingerprint
     from humo.system.threads import set_threads, usable_cores
@@ -70,42 +68,28 @@ def ablate(
     if threads is None and workers > 1:
         threads = max(1, usable_cores() // workers)
     if threads is not None:
-        set_threads(threads * workers)  # of the common start, which trains alone
-    settings = AblationSettings(steps=steps, start=start, base_steps=base_steps, layers=layers, tokens=tokens)
+        set_threads(threads * workers)  # of the text-to-video start, which trains alone
+    settings = AblationSettings(
+        start=start, base_steps=base_steps, steps=steps, text_steps=text_steps, layers=layers, tokens=tokens
+    )
     material = load_material(training)
-    start_weights = fingerprint(load(start, dtype=torch.float32).transformer) if start else None
+    start_weights = fingerprint(load(start, dtype=torch.float32).transformer)
     record = Record.open(out, settings, videos, frames, len(material.data), get_probes(probes), device, start_weights)
     with record.clock():
-        base = train_base(material, out, settings, device)
+        used = dict.fromkeys(VARIANTS[name].start for name in wanted if name in VARIANTS)
+        starts = {name: make_start(name, material, out, settings, device) for name in used}
     context = JobContext(
-        training=training, out=out, base=base, probes=probes, settings=settings, videos=videos, frames=frames,
+        training=training, out=out, starts=starts, probes=probes, settings=settings, videos=videos, frames=frames,
         device=device, threads=threads,
     )  # fmt: skip
-    for job, by_rule in record.timed(run_jobs(_missing_jobs(record, wanted, seeds), context, workers)):
-        for rule, figures in by_rule.items():
-            record.add(_kept_as(job.name, rule), job.seed, figures)
+    for job, figures in record.timed(run_jobs(_missing_jobs(record, wanted, seeds), context, workers)):
+        record.add(job.name, job.seed, figures)
         write_results(record.values, out)
     typer.echo(write_results(record.values, out).read_text())
 
 
-def _kept_as(name: str, rule: str) -> str:
-    """Name of a result: with the adaptive rule it is the variant's own, with another the rule's."""
-    return name if rule == "adaptive" else rule
-
-
 def _missing_jobs(record: Record, names: list[str], seeds: int) -> list[Job]:
-    """What is still to be done; all variants of a seed first, so that a run that is broken off can be compared.
-
-    All rules of guidance are measured on `full`, the adaptive one on the others.
-    """
+    """What is still to be done; everything of a seed first, so that a run that is broken off can be compared."""
     from humo.evaluation.ablation.jobs import Job
-    from humo.evaluation.ablation.variants import RULES
 
-    jobs = []
-    for seed in range(seeds):
-        for name in names:
-            rules = tuple(RULES) if name == "full" else ("adaptive",)
-            missing = tuple(rule for rule in rules if not record.has(_kept_as(name, rule), seed))
-            if missing:
-                jobs.append(Job(name, seed, missing))
-    return jobs
+    return [Job(name, seed) for seed in range(seeds) for name in names if not record.has(name, seed)]

@@ -1,26 +1,26 @@
-"""One job of the comparison: a variant with a seed, trained and measured; several jobs may run side by side. Ours."""
+"""One job of the comparison: a variant or a rule with a seed; several jobs may run side by side. Ours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
-from humo.evaluation.ablation.measuring import EvaluationSet, make_evaluation_set, measure
-from humo.evaluation.ablation.running import AblationSettings, Material, load_variant, train_variant
-from humo.evaluation.ablation.variants import RULES, VARIANTS
+from humo.checkpoints import load
+from humo.evaluation.ablation.measuring import EvaluationSet, make_evaluation_set, measure, measure_rule, second_sync
+from humo.evaluation.ablation.running import AblationSettings, Material, load_variant, read_looks, train_variant
+from humo.evaluation.ablation.variants import APPEARS, VARIANTS, Start, is_asked
 from humo.evaluation.probes.training import get_probes
+from humo.pipeline import HuMoPipeline
 from humo.system.processes import follow_parent
 from humo.training.transformer.loop import SIZE
 
-_MASK_CLIPS = 16
-Figures = dict[str, dict[str, float]]
-"""What was measured, by rule of guidance."""
+Figures = dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,8 +31,8 @@ class JobContext:
     """Folder of mini's training."""
     out: Path
     """Folder of the trainings."""
-    base: Path
-    """Weights of the common start."""
+    starts: dict[Start, Path]
+    """Weights to begin from, by name."""
     probes: Path | None
     """Folder of the trained probes, or their cache; None for the bundled ones."""
     settings: AblationSettings
@@ -49,11 +49,10 @@ class JobContext:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A variant and a seed, and the rules of guidance with which it is still to be measured."""
+    """A variant to be trained and measured, or a rule to be measured on the trained model; and a seed."""
 
     name: str
     seed: int
-    rules: tuple[str, ...]
 
 
 def run_jobs(jobs: Sequence[Job], context: JobContext, workers: int) -> Iterator[tuple[Job, Figures]]:
@@ -88,23 +87,52 @@ def run_jobs(jobs: Sequence[Job], context: JobContext, workers: int) -> Iterator
 
 
 def run_job(job: Job, context: JobContext) -> Figures:
-    """Trains a variant with a seed, or goes on with it, and measures it with its rules."""
+    """Trains a variant with a seed, or goes on with it, and measures it; a rule is measured on the trained model."""
     if context.threads is not None:
         torch.set_num_threads(context.threads)
-    material, variant, settings = load_material(context.training), VARIANTS[job.name], context.settings
-    weights = train_variant(material, context.base, variant, job.seed, context.out, settings, context.device)
-    model = load_variant(material, weights, settings).to(context.device)
     evaluation_set = _bench(context.probes, context.videos, job.seed, context.frames)
-    masks = {rule: _MASK_CLIPS if rule == "adaptive" else 0 for rule in job.rules}  # guidance does not change them
-    return {
-        rule: measure(material, model, variant, RULES[rule], evaluation_set, count) for rule, count in masks.items()
-    }
+    if job.name not in VARIANTS:
+        return measure_rule(_trained(context.settings.start, context.device), job.name, evaluation_set)
+    material, variant, settings = load_material(context.training), VARIANTS[job.name], context.settings
+    look = partial(second_sync, material, variant, evaluation_set) if is_asked(job.name, "sync_after") else None
+    start = context.starts[variant.start]
+    weights = train_variant(material, start, variant, job.seed, context.out, settings, context.device, look)
+    model = load_variant(material, weights, settings).to(context.device)
+    figures = measure(material, model, variant, evaluation_set)
+    if look is not None:
+        steps = settings.steps_from(variant.start)
+        seen = {step / steps: value for step, value in read_looks(weights).items()}
+        figures["sync_after"] = round(first_reach({**seen, 1.0: figures.get("sync_second", 0.0)}, APPEARS), 4)
+    return figures
+
+
+def first_reach(seen: Mapping[float, float], level: float) -> float:
+    """The share of the steps after which a figure is at a level, in straight lines between where it was seen.
+
+    Args:
+        seen: figure by share, 0..1; at the beginning, 0, there is none of it.
+        level: above 0.
+
+    Returns:
+        0..1; 1 if it is never seen there.
+    """
+    before, was = 0.0, 0.0
+    for share, value in sorted(seen.items()):
+        if value >= level:
+            return before + (share - before) * (level - was) / (value - was)
+        before, was = share, value
+    return 1.0
 
 
 @lru_cache(maxsize=1)
 def load_material(training: Path) -> Material:
     """The material of a training, read once in a process: its clips fill memory."""
     return Material(training)
+
+
+@lru_cache(maxsize=1)
+def _trained(start: str, device: str) -> HuMoPipeline:
+    return load(start, device=device)
 
 
 @lru_cache(maxsize=1)

@@ -15,19 +15,31 @@ from typing import Any, TypeVar
 import torch
 
 from humo.evaluation.ablation.running import AblationSettings
-from humo.evaluation.ablation.variants import BASE, RULES, VARIANTS
+from humo.evaluation.ablation.variants import APPEARS, BASE, LOOKS, RULES, VARIANTS
 from humo.evaluation.probes.networks import Probes
 from humo.system.digests import digest_data
 from humo.system.files import write_json
 from humo.system.fingerprint import fingerprint
 
 T = TypeVar("T")
+_PARTS = ("--variants", "--workers", "--threads", "--seeds")
+"""Options that say which part is made next and how fast, not what all is."""
 
 
 def recipe() -> str:
     """Ten letters from all that is compared, so that results of other stages or scales are never mixed with these."""
-    told = [[asdict(stage) for stage in BASE], {name: asdict(variant) for name, variant in VARIANTS.items()}, RULES]
+    variants = {name: asdict(variant) for name, variant in VARIANTS.items()}
+    told = [[asdict(stage) for stage in BASE], variants, RULES, LOOKS, APPEARS]
     return digest_data(told)[:10]
+
+
+def _without(words: list[str], options: tuple[str, ...]) -> list[str]:
+    """A command line without some of its options and their values."""
+    kept = list(words)
+    for option in options:
+        while option in kept:
+            del kept[kept.index(option) : kept.index(option) + 2]
+    return [word for word in kept if not word.startswith(tuple(f"{option}=" for option in options))]
 
 
 @dataclass(slots=True)
@@ -52,7 +64,7 @@ class Record:
         clips: int,
         probes: Probes,
         device: str,
-        start_weights: str | None = None,
+        start_weights: str,
     ) -> Record:
         """Reads the record of a folder or begins one, and writes down at once what was asked.
 
@@ -86,7 +98,7 @@ class Record:
                 raise ValueError(
                     f"{folder.name} holds results with other {name} ({values.get(name)}): give a new folder."
                 )
-        values["command"] = " ".join(["python -m humo ablate", *sys.argv[2:]])
+        values["command"] = " ".join(["python -m humo ablate", *_without(sys.argv[2:], _PARTS)])
         record = cls(path, values)
         record._write()
         return record

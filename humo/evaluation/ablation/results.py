@@ -9,26 +9,25 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
-from humo.evaluation.ablation.variants import CAVEATS, CLAIMS, RULES, VARIANTS, Claim
+from humo.evaluation.ablation.variants import APPEARS, CAVEATS, CLAIMS, RULES, VARIANTS, Claim
 from humo.system.tables import markdown_table
 
 Runs = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""Figures by name of the variant or rule, seed and figure; those of `full` are those of the adaptive rule too."""
+"""Figures by name of the variant or rule, seed and figure."""
 SHOWN = ("sync", "sync_loudness", "width_sync", "identity", "text", "frechet", "mask_iou", "faces")
+BESIDE = ("sync_second", "sync_second_renders", "leak", "leak_renders", "sync_after")
+"""What is shown of those that are measured beside a listener."""
 CONFIDENCE, POWER = 0.95, 0.8
-OUTCOMES = ("Reproduced", "Not reproduced", "Not decidable here")
+OUTCOMES = ("Reproduced", "Not reproduced", "Not decidable here", "Not measured")
 
 
 def differences(runs: Runs, claim: Claim) -> np.ndarray:
     """By how much `better` has more of the figure than `worse`, seed by seed, in the claim's direction, (seeds,)."""
-    better, worse = _figures_of(runs, claim.better), _figures_of(runs, claim.worse)
-    seeds = sorted(seed for seed in better.keys() & worse.keys() if claim.figure in better[seed])
+    better, worse = runs.get(claim.better, {}), runs.get(claim.worse, {})
+    both = better.keys() & worse.keys()
+    seeds = sorted(seed for seed in both if claim.figure in better[seed] and claim.figure in worse[seed])
     values = np.array([better[seed][claim.figure] - worse[seed][claim.figure] for seed in seeds])
     return values if claim.is_higher_better else -values
-
-
-def _figures_of(runs: Runs, name: str) -> Mapping[str, Mapping[str, float]]:
-    return runs.get("full" if name == "adaptive" else name, {})
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:
@@ -43,8 +42,12 @@ def outcome(runs: Runs, claim: Claim) -> str:
     """One of `OUTCOMES`.
 
     The interval of the paired differences decides: wholly on the claim's side, wholly on the other, or around zero.
+    It takes two seeds.
     """
-    _, low, high = interval(differences(runs, claim))
+    values = differences(runs, claim)
+    if len(values) < 2:
+        return OUTCOMES[3]
+    _, low, high = interval(values)
     return OUTCOMES[0] if low > 0 else OUTCOMES[1] if high < 0 else OUTCOMES[2]
 
 
@@ -62,32 +65,40 @@ def detectable(values: np.ndarray) -> float:
     return float(errors * values.std(ddof=1) / len(values) ** 0.5)
 
 
+def doubt(values: np.ndarray) -> str:
+    """What can be said of differences that decided nothing.
+
+    Args:
+        values: paired differences, (seeds,), two or more.
+    """
+    if not values.any():
+        return "all seeds have the same of both"
+    return f"a true difference of {detectable(values):.3f} would have been seen four times in five"
+
+
 def verdict(runs: Runs, claim: Claim) -> str:
     """A sentence with the outcome and the figures behind it."""
-    values = differences(runs, claim)
+    values, came_out = differences(runs, claim), outcome(runs, claim)
+    if came_out == OUTCOMES[3]:
+        return f"{claim.text} {came_out}: {len(values)} seed{'s' * (len(values) != 1)}."
     mean, low, high = interval(values)
-    if len(values) < 2:
-        return f"{claim.text} {OUTCOMES[2]}: {len(values)} seed{'s' * (len(values) != 1)}."
     if not claim.is_higher_better:
         mean, low, high = -mean, -high, -low
-    came_out = outcome(runs, claim)
     said = (
-        f"{claim.text} {came_out}: {claim.figure} {mean:+.3f} [{low:+.3f}, {high:+.3f}] for "
+        f"{claim.text} {came_out}: {claim.figure} {mean:+z.3f} [{low:+z.3f}, {high:+z.3f}] for "
         f"{claim.better} against {claim.worse}, {len(values)} seeds"
     )
-    if came_out != OUTCOMES[2]:
-        return f"{said}."
-    return f"{said}; a true difference of {detectable(values):.3f} would have been seen four times in five."
+    return f"{said}; {doubt(values)}." if came_out == OUTCOMES[2] else f"{said}."
 
 
 def table(runs: Runs, names: Sequence[str], shown: Sequence[str] = SHOWN) -> str:
     """Means and standard deviations over seeds as markdown."""
     rows = []
     for name in names:
-        if by_seed := _figures_of(runs, name):
+        if by_seed := runs.get(name):
             cells = [_cell([figures[figure] for figures in by_seed.values() if figure in figures]) for figure in shown]
             rows.append((name, *cells, len(by_seed)))
-    return markdown_table(("", *shown, "seeds"), rows)
+    return markdown_table(("", *shown, "seeds"), rows) if rows else "Nothing was measured yet."
 
 
 def write_results(record: dict[str, Any], folder: Path) -> Path:
@@ -101,20 +112,27 @@ def write_results(record: dict[str, Any], folder: Path) -> Path:
         Path of results.md.
     """
     runs, settings = record["runs"], record["settings"]
-    start = "nothing"
-    if settings["start"]:
-        start = f"{settings['start']}, weights `{record['start_weights']}`, with self-attention and sound anew"
     said = {**{name: variant.what for name, variant in VARIANTS.items()}, **_rules_in_words()}
+    by_start = {start: [name for name, one in VARIANTS.items() if one.start == start] for start in ("silent", "text")}
+    plain = [figure for figure in SHOWN if figure != "mask_iou"]
     parts = [
         "# The paper's claims, in miniature\n",
         f"Written by `{record['command']}` on {record['device']}; {record['hours']:.1f} hours of training and "
-        f"measuring. All variants begin from one text-to-video model ({settings['base_steps']} steps from {start}) and "
-        f"learn for {settings['steps']} steps from {record['clips']} clips; each seed has {record['videos']} held-out "
-        "videos of its own, the same for all variants. Mean ± standard deviation over seeds.\n",
-        "## Training\n",
-        table(runs, list(VARIANTS)),
-        "\n## Guidance, on the weights of `full`\n",
-        table(runs, list(RULES), [figure for figure in SHOWN if figure != "mask_iou"]),
+        f"measuring. All begins from {settings['start']}, weights `{record['start_weights']}`, and learns from "
+        f"{record['clips']} clips; each seed has {record['videos']} held-out videos of "
+        "its own, and as many with a silent listener beside the speaker, the same for all. Mean ± standard deviation "
+        "over seeds.\n",
+        "## Sound and focus\n",
+        f"Sound and mask predictor anew, all else as trained, without the detail head; {settings['steps']} steps.\n",
+        table(runs, by_start["silent"]),
+        f"\nBeside a silent listener: lip sync of the speaker, of renders, how much the listener's mouth follows, of "
+        f"renders, and the share of the steps after which the lip sync is {APPEARS:g}.\n",
+        table(runs, by_start["silent"], BESIDE),
+        "\n## Stages and order\n",
+        f"Self-attention too anew, {settings['base_steps']} steps of text to video, then {settings['text_steps']}.\n",
+        table(runs, by_start["text"]),
+        f"\n## Guidance, on {settings['start']} itself\n",
+        table(runs, list(RULES), plain),
         "\n## What was compared\n",
         "\n".join(f"- `{name}`: {said[name]}" for name in [*VARIANTS, *RULES]),
         "\n## Claims\n",

@@ -1,11 +1,13 @@
-"""The trainings of the comparison: one common start, then every variant with every seed, each resumable."""
+"""The trainings of the comparison: what they begin from, then every variant with every seed, each resumable."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,9 +15,9 @@ from torch import Tensor
 
 from humo.evaluation.ablation.changes import GatedTrainer, HardGate, references_first
 from humo.evaluation.ablation.start import take_weights, trained_weights
-from humo.evaluation.ablation.variants import BASE, Variant
+from humo.evaluation.ablation.variants import BASE, LOOKS, Start, Variant
 from humo.layers.autoencoder import HuMoVideoCodec
-from humo.system.files import atomic_write, exclusive_lock
+from humo.system.files import atomic_write, exclusive_lock, write_json
 from humo.training.run import Run
 from humo.training.transformer.batches import Batch, BatchSettings, draw_batch
 from humo.training.transformer.data import ClipData
@@ -24,6 +26,8 @@ from humo.training.transformer.model import MiniModel, ModelSettings, Trainer, m
 from humo.training.transformer.stages import AUDIO, SELF_ATTENTION, Stage, stage_at
 
 _BATCHES_PER_SEED = 1_000_000
+Look = Callable[[MiniModel], float]
+"""A figure of a model that still learns."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,14 +35,15 @@ class AblationSettings:
     """How much is trained; all ours."""
 
     start: str = "mini"
-    """Trained pipeline (a name or a folder) that the common start takes all but self-attention and sound from; empty:
-    the common start begins from nothing, which needs a thousand steps more."""
+    """Trained pipeline (a name or a folder) from which all begins."""
     base_steps: int = 300
-    """Steps of the common start."""
+    """Steps of the text-to-video start."""
     steps: int = 300
-    """Steps of each variant."""
+    """Steps of each variant that begins from `silent`."""
+    text_steps: int = 400
+    """Steps of each that begins from `text`, which has references to learn too."""
     base_learning_rate: float = 1.5e-3
-    """Peak rate of the common start."""
+    """Peak rate of the text-to-video start."""
     learning_rate: float = 1.2e-3
     """Peak rate of the variants."""
     layers: int = 6
@@ -47,6 +52,10 @@ class AblationSettings:
     """Tokens a step."""
     save_every: int = 100
     """Steps between saved states."""
+
+    def steps_from(self, start: Start) -> int:
+        """Steps of a variant by what it begins from."""
+        return self.steps if start == "silent" else self.text_steps
 
 
 class Material:
@@ -68,35 +77,67 @@ class Material:
         return make_mini(self.data.latent_std(), channels, self.text_encoder, layers)
 
 
-def train_base(material: Material, folder: Path, settings: AblationSettings, device: str) -> Path:
-    """Trains the common start; returns its weights' file, which is there already in a resumed run.
+def make_start(start: Start, material: Material, folder: Path, settings: AblationSettings, device: str) -> Path:
+    """The file of weights that variants begin from; one that is there already, of a resumed run, stays.
 
-    Self-attention is always learned anew: what it knew of references would leave less to compare.
+    `silent` is the trained model as it is, of which variants take all but sound and mask predictor. For `text`
+    self-attention begins anew and learns on videos without references: what it knew of them would leave less to
+    compare.
     """
-    model = material.make_model(settings.layers, seed=0)
-    if settings.start:
-        codec = HuMoVideoCodec.from_pretrained(material.folder / "autoencoder")
-        weights = trained_weights(settings.start, material.text_encoder, codec)
-        take_weights(model, weights, anew=(SELF_ATTENTION, *AUDIO))
+    codec = HuMoVideoCodec.from_pretrained(material.folder / "autoencoder")
+    weights = trained_weights(settings.start, material.text_encoder, codec)
+    model, place = material.make_model(settings.layers, seed=0), folder / start
+    if start == "silent":
+        take_weights(model, weights, anew=AUDIO)
+        place.mkdir(parents=True, exist_ok=True)
+        return _save(model.learned(), place / "weights.safetensors")
+    take_weights(model, weights, anew=(SELF_ATTENTION, *AUDIO))
     planned = ModelSettings(learning_rate=settings.base_learning_rate, focus_weight=0.0)
     trainer = Trainer(model, planned, device)
-    return _train(material, trainer, settings.base_steps, folder / "base", BASE, settings, 0, _without_slot)
+    return _train(material, trainer, settings.base_steps, place, BASE, settings, 0, _without_slot)
 
 
 def train_variant(
-    material: Material, base: Path, variant: Variant, seed: int, folder: Path, settings: AblationSettings, device: str
+    material: Material,
+    start: Path,
+    variant: Variant,
+    seed: int,
+    folder: Path,
+    settings: AblationSettings,
+    device: str,
+    look: Look | None = None,
 ) -> Path:
-    """Trains a variant from the common start; returns its weights' file.
+    """Trains a variant from its start.
 
     Audio modules and mask predictor begin anew, from the seed; so do the order of clips and the noise.
+
+    Args:
+        material: what all learn from.
+        start: file of the weights.
+        variant, seed: which one.
+        folder: of all trainings.
+        settings: how much.
+        device: "cpu" or "cuda".
+        look: what is looked at while it learns (`LOOKS`); kept as looks.json beside the weights.
+
+    Returns:
+        Its weights' file, which is there already in a resumed run.
     """
     model = material.make_model(settings.layers, seed)
-    take_weights(model, load_file(base), anew=AUDIO)
+    take_weights(model, load_file(start), anew=AUDIO)
     place = folder / f"{variant.name}-{seed}"
     planned = ModelSettings(learning_rate=settings.learning_rate, focus_weight=variant.focus_weight)
     with changed(model, variant) as gate:
         trainer = Trainer(model, planned, device) if gate is None else GatedTrainer(model, planned, device, gate)
-        return _train(material, trainer, settings.steps, place, variant.stages, settings, 1 + seed)
+        steps = settings.steps_from(variant.start)
+        looks = {} if look is None else {max(1, round(share * steps)): look for share in LOOKS}
+        return _train(material, trainer, steps, place, variant.stages, settings, 1 + seed, looks=looks)
+
+
+def read_looks(weights: Path) -> dict[int, float]:
+    """What was seen while a variant learned, by the step."""
+    path = weights.parent / "looks.json"
+    return {int(step): value for step, value in json.loads(path.read_text()).items()} if path.exists() else {}
 
 
 def load_variant(material: Material, weights: Path, settings: AblationSettings) -> MiniModel:
@@ -131,6 +172,7 @@ def _train(
     settings: AblationSettings,
     seed: int,
     change: Callable[[Batch], Batch] | None = None,
+    looks: Mapping[int, Look] = MappingProxyType({}),
 ) -> Path:
     """Trains to the end, or finds that this was done."""
     weights = folder / "weights.safetensors"
@@ -151,6 +193,8 @@ def _train(
             figures = trainer.step(batch if change is None else change(batch), stage, step / steps)
             if (step + 1) % 20 == 0:
                 run.log(step + 1, **figures)
+            if step + 1 in looks:
+                _look(looks[step + 1], step + 1, trainer, weights)
             if (step + 1) % settings.save_every == 0:
                 run.save(step=step + 1, trainer=trainer.state())
         _save_average(trainer, weights)
@@ -163,11 +207,17 @@ def _without_slot(batch: Batch) -> Batch:
     return replace(batch, references=batch.references[:, :, :0], audio=batch.audio[:, :-1])
 
 
+def _look(look: Look, step: int, trainer: Trainer, weights: Path) -> None:
+    """Keeps what is seen at a step, of the weights as they are: the averaged ones lag behind."""
+    write_json(weights.parent / "looks.json", {**read_looks(weights), step: look(trainer.model)})
+
+
 def _save_average(trainer: Trainer, path: Path) -> None:
-    names = trainer.model.learned()
-    averages: dict[str, Tensor] = {
-        name: value.detach().cpu().contiguous().clone()
-        for name, value in zip(names, trainer.ema.shadow_params, strict=True)
-    }
+    _save(dict(zip(trainer.model.learned(), trainer.ema.shadow_params, strict=True)), path)
+
+
+def _save(weights: Mapping[str, Tensor], path: Path) -> Path:
+    kept = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
     with atomic_write(path) as part:
-        save_file(averages, part)
+        save_file(kept, part)
+    return path

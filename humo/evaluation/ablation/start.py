@@ -29,7 +29,7 @@ def trained_weights(start: str, text_encoder: nn.Module, codec: HuMoVideoCodec) 
         if not _are_alike(its.state_dict(), ours.state_dict()):
             raise ValueError(
                 f"{start} was trained with another {name} than that of --training: start from the pipeline of that "
-                "training, or give --start '' to begin from nothing."
+                "training."
             )
     return {f"transformer.{name}": value for name, value in pipe.transformer.state_dict().items()}
 
