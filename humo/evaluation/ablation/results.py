@@ -18,6 +18,8 @@ SHOWN = ("sync", "sync_loudness", "width_sync", "identity", "text", "frechet", "
 BESIDE = ("sync_second", "sync_second_renders", "leak", "leak_renders", "sync_after")
 """What is shown of those that are measured beside a listener."""
 CONFIDENCE, POWER = 0.95, 0.8
+_LINEAR, _TICKS = 0.05, (-0.4, -0.1, -0.05, -0.025, 0, 0.025, 0.05, 0.1, 0.4)
+"""Of the plot: one claim may have a difference ten times as large as all others."""
 OUTCOMES = ("Reproduced", "Not reproduced", "Not decidable here", "Not measured")
 
 
@@ -169,7 +171,16 @@ def draw(runs: Runs, path: Path) -> None:
     labels = [f"{claim.better} against {claim.worse}: {claim.figure}" for claim in CLAIMS]
     axes.set_yticks(range(len(CLAIMS)), labels)
     axes.set_ylim(len(CLAIMS) - 0.5, -0.5)
-    axes.set_xlabel("difference in the direction of the claim (right of zero: as the paper says)")
+    axes.grid(axis="x", color="0.92")
+    axes.set_axisbelow(True)
+    axes.set_xscale("symlog", linthresh=_LINEAR, linscale=1.2)
+    axes.set_xticks(_TICKS, [f"{tick:+g}" if tick else "0" for tick in _TICKS])
+    axes.set_xticks([], minor=True)
+    axes.margins(x=0.03)
+    axes.set_xlabel(
+        "difference in the direction of the claim (right of zero: as the paper says);\n"
+        f"beyond {_LINEAR:g} the scale is logarithmic"
+    )
     figure.savefig(path)
 
 
