@@ -22,8 +22,6 @@ from humo.system.files import write_json
 from humo.system.fingerprint import fingerprint
 
 T = TypeVar("T")
-_PARTS = ("--variants", "--workers", "--threads", "--seeds")
-"""Options that say which part is made next and how fast, not what all is."""
 
 
 def recipe() -> str:
@@ -31,15 +29,6 @@ def recipe() -> str:
     variants = {name: asdict(variant) for name, variant in VARIANTS.items()}
     told = [[asdict(stage) for stage in BASE], variants, RULES, LOOKS, APPEARS]
     return digest_data(told)[:10]
-
-
-def _without(words: list[str], options: tuple[str, ...]) -> list[str]:
-    """A command line without some of its options and their values."""
-    kept = list(words)
-    for option in options:
-        while option in kept:
-            del kept[kept.index(option) : kept.index(option) + 2]
-    return [word for word in kept if not word.startswith(tuple(f"{option}=" for option in options))]
 
 
 @dataclass(slots=True)
@@ -98,7 +87,7 @@ class Record:
                 raise ValueError(
                     f"{folder.name} holds results with other {name} ({values.get(name)}): give a new folder."
                 )
-        values["command"] = " ".join(["python -m humo ablate", *_without(sys.argv[2:], _PARTS)])
+        values["command"] = " ".join(["python -m humo ablate", *sys.argv[2:]])
         record = cls(path, values)
         record._write()
         return record

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -78,11 +77,11 @@ class Material:
 
 
 def make_start(start: Start, material: Material, folder: Path, settings: AblationSettings, device: str) -> Path:
-    """The file of weights that variants begin from; one that is there already, of a resumed run, stays.
+    """The file of weights that variants begin from.
 
     `silent` is the trained model as it is, of which variants take all but sound and mask predictor. For `text`
     self-attention begins anew and learns on videos without references: what it knew of them would leave less to
-    compare.
+    compare. A training that is done already, of a resumed run, is not done again.
     """
     codec = HuMoVideoCodec.from_pretrained(material.folder / "autoencoder")
     weights = trained_weights(settings.start, material.text_encoder, codec)
@@ -130,8 +129,7 @@ def train_variant(
     with changed(model, variant) as gate:
         trainer = Trainer(model, planned, device) if gate is None else GatedTrainer(model, planned, device, gate)
         steps = settings.steps_from(variant.start)
-        looks = {} if look is None else {max(1, round(share * steps)): look for share in LOOKS}
-        return _train(material, trainer, steps, place, variant.stages, settings, 1 + seed, looks=looks)
+        return _train(material, trainer, steps, place, variant.stages, settings, 1 + seed, look=look)
 
 
 def read_looks(weights: Path) -> dict[int, float]:
@@ -172,7 +170,7 @@ def _train(
     settings: AblationSettings,
     seed: int,
     change: Callable[[Batch], Batch] | None = None,
-    looks: Mapping[int, Look] = MappingProxyType({}),
+    look: Look | None = None,
 ) -> Path:
     """Trains to the end, or finds that this was done."""
     weights = folder / "weights.safetensors"
@@ -186,6 +184,7 @@ def _train(
         if state is not None:
             trainer.load(state["trainer"])
         drawing = BatchSettings(tokens=settings.tokens)
+        looked_at = {max(1, round(share * steps)) for share in LOOKS}
         for step in range(0 if state is None else state["step"], steps):
             stage, progress = stage_at(stages, step / steps)
             number = seed * _BATCHES_PER_SEED + step
@@ -193,8 +192,8 @@ def _train(
             figures = trainer.step(batch if change is None else change(batch), stage, step / steps)
             if (step + 1) % 20 == 0:
                 run.log(step + 1, **figures)
-            if step + 1 in looks:
-                _look(looks[step + 1], step + 1, trainer, weights)
+            if look is not None and step + 1 in looked_at:
+                _keep_look(look(trainer.model), step + 1, weights)
             if (step + 1) % settings.save_every == 0:
                 run.save(step=step + 1, trainer=trainer.state())
         _save_average(trainer, weights)
@@ -207,9 +206,9 @@ def _without_slot(batch: Batch) -> Batch:
     return replace(batch, references=batch.references[:, :, :0], audio=batch.audio[:, :-1])
 
 
-def _look(look: Look, step: int, trainer: Trainer, weights: Path) -> None:
-    """Keeps what is seen at a step, of the weights as they are: the averaged ones lag behind."""
-    write_json(weights.parent / "looks.json", {**read_looks(weights), step: look(trainer.model)})
+def _keep_look(seen: float, step: int, weights: Path) -> None:
+    """Keeps what was seen at a step, of the weights as they are: the averaged ones lag behind."""
+    write_json(weights.parent / "looks.json", {**read_looks(weights), step: seen})
 
 
 def _save_average(trainer: Trainer, path: Path) -> None:

@@ -161,8 +161,7 @@ CAVEATS = (
     "That favours whoever keeps them frozen: `stage2` before `full_finetune`.",
     "`full` and `no_progressive` hear in equally many samples, but `full` in the last three quarters of the steps "
     "alone and mostly at their end. After so few steps its mouth has only begun to follow: the claim on lip sync says "
-    "here how soon it does, not how well in the end. An earlier comparison, three seeds of 400 steps, had "
-    "-0.061 [-0.098, -0.025].",
+    "here how soon it does, not how well in the end.",
     "Beside a listener, the half of the picture where the speaker is not is painted over before the speaker's mouth is "
     "read, and the other way round for the listener's. `leak` is the correlation of the listener's mouth with the "
     "voice: how much it moves does not count.",
