@@ -6,7 +6,9 @@ Run: python -m pytest tests/space/page/test_stopping.py
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -66,9 +68,13 @@ def page(backend: Backend) -> Parts:
     return asyncio.run(build())
 
 
-def _made(folder: Path) -> Made:
-    facts: dict[str, Any] = dict(num_frames=97, seconds=3.88, has_sound=False, notes=(), settings={})
-    return Made(LONG, Result(path=folder / "film.mp4", seed=1, **facts))
+def _made(folder: Path, backend: Backend) -> Made:
+    """A long video of a picture and a voice: without them guidance does not change with time, nothing to compare."""
+    facts: dict[str, Any] = dict(num_frames=97, seconds=3.88, has_sound=True, notes=(), settings={})
+    example = next(each for each in backend.examples if each.mode == "TIA")
+    image, audio = (Path(shutil.copy(file, folder)) for file in (example.image, example.audio) if file)
+    request = replace(LONG, images=(image,), audio=audio)
+    return Made(request, Result(path=folder / "film.mp4", seed=1, **facts))
 
 
 def _clip(page: Parts, folder: Path) -> View:
@@ -84,8 +90,8 @@ def _clip(page: Parts, folder: Path) -> View:
 @pytest.mark.parametrize("what", ["look", "compare", "find", "dub"])
 def test_stop_ends_what_runs_and_says_so(what: str, backend: Backend, page: Parts, tmp_path: Path) -> None:
     events: dict[str, tuple[Callable[..., Any], Any, Callable[[], Any]]] = {
-        "look": (on_look_inside, page.views, lambda: _made(tmp_path)),
-        "compare": (on_compare, page.other, lambda: _made(tmp_path)),
+        "look": (on_look_inside, page.views, lambda: _made(tmp_path, backend)),
+        "compare": (on_compare, page.other, lambda: _made(tmp_path, backend)),
         "find": (on_find, page.dubbing, lambda: _clip(page, tmp_path)),
         "dub": (on_dub, page.dubbing, lambda: _clip(page, tmp_path)),
     }
