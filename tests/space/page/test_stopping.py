@@ -79,9 +79,9 @@ def _made(folder: Path, backend: Backend) -> Made:
 
 def _clip(page: Parts, folder: Path) -> View:
     """What the widgets of a dub hold."""
-    frames = render_clip(plan_clip(1), num_frames=25, size=64).frames
+    frames = render_clip(plan_clip(1), num_frames=97, size=64).frames
     media.write_video(folder / "clip.mp4", frames)
-    soundfile.write(folder / "voice.wav", *tiny.voice(1.0))
+    soundfile.write(folder / "voice.wav", *tiny.voice(4.0))
     dub = page.dubbing
     values = {each: each.value for each in dub.given()}
     return values | {dub.clip: str(folder / "clip.mp4"), dub.audio: str(folder / "voice.wav")}
