@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from humo.checkpoints import load
-from humo.evaluation.ablation.results import OUTCOMES, Runs, detectable, differences, outcome
+from humo.evaluation.ablation.results import OUTCOMES, Runs, detectable, differences, outcome, together_in_words
 from humo.evaluation.ablation.variants import CLAIMS, Claim
 from humo.evaluation.seeds import cases_in_words, figure_cell
 from humo.evaluation.voices.report import SECTION, voices_in_words
@@ -82,6 +82,8 @@ def claims(folder: Path = MINI / "ablation") -> str:
             lines.append(f"- **{word}** ({len(chosen)} of {len(CLAIMS)}): {' '.join(chosen)}")
     seeds, settings = min(len(by_seed) for by_seed in runs.values()), record["settings"]
     lines += [
+        "",
+        together_in_words(runs),
         "",
         f"{seeds} seeds; {settings['steps']} steps each for sound and focus, {settings['text_steps']} for stages and "
         f"order; {record['videos']} held-out videos a seed, and as many with a silent listener; {record['hours']:.1f} "

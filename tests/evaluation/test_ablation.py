@@ -125,6 +125,24 @@ def test_verdicts_follow_from_paired_differences():
     assert mean == pytest.approx(0.2) and high - mean == pytest.approx(mean - low) == pytest.approx(0.2484, abs=1e-3)
 
 
+def test_where_nothing_differs_claims_judged_together_are_rarely_decided():
+    rng, names = np.random.default_rng(0), [*VARIANTS, *RULES]
+    figures = {claim.figure for claim in CLAIMS}
+    by_themselves, together = 0, 0
+    for _ in range(100):
+        runs = {name: {str(seed): {each: rng.normal() for each in figures} for seed in range(5)} for name in names}
+        by_themselves += any(outcome(runs, claim) in OUTCOMES[:2] for claim in CLAIMS)
+        together += bool(decided_together(runs))
+    assert together <= 9 < 40 < by_themselves
+    for seed in range(5):
+        runs["full"][str(seed)]["sync"] += 100
+        runs["no_progressive"][str(seed)]["sync"] = 0.0
+        runs["stage2"][str(seed)] = runs["no_focus"][str(seed)]
+    [only] = decided_together(runs)
+    assert (only.better, only.worse, only.figure) == ("full", "no_progressive", "sync")
+    assert "1 of 18 remains decided: Progressive training improves lip sync (reproduced)." in together_in_words(runs)
+
+
 def test_variants_of_a_start_differ_in_one_thing_and_claims_compare_what_can_be_compared():
     for base, start in (("stage2", "silent"), ("full", "text")):
         first = VARIANTS[base]

@@ -171,8 +171,7 @@ CAVEATS = (
     "measured on the whole model.",
     "Rules of guidance are compared on a model that follows text and picture nearly as well as renders do: what a rule "
     "could still add to either is small.",
-    "Intervals are of the seeds, hold 95 % each and are not corrected for their number: of eighteen claims one may "
-    "well be wrongly decided. All variants of a start share its weights. Identity counts the half of the videos whose "
-    "caption leaves the person to the picture.",
+    "Intervals are of the seeds: all variants of a start share its weights.",
+    "Identity counts the half of the videos whose caption leaves the person to the picture.",
 )
 """What must be known when reading the results."""

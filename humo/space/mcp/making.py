@@ -70,6 +70,8 @@ def _arguments(backend: Backend, *inputs: str) -> dict[str, Any]:
     most = min(limits.images, defaults.max_references or limits.images)
     usual = f"{defaults.num_frames / FPS:g} if not given"
     length = f"Of the video; {usual}{', but as long as the voice where there is one' if 'audio' in inputs else ''}."
+    cut = defaults.longest_by_sound()
+    lasts = f"the video lasts as long{'' if cut is None else f', {cut / FPS:g} s at the most'}"
     all_of_them = {
         "prompt": text(limits.prompt, "Who is seen, what they wear, where they are and what they do."),
         "image": file("A picture of the person."),
@@ -80,7 +82,7 @@ def _arguments(backend: Backend, *inputs: str) -> dict[str, Any]:
             "description": "Pictures after the first, of other people or things that the text names.",
         },
         "as_is": flag("Show the model a photograph as it is, rather than a drawing of whom it shows."),
-        "audio": file(f"The voice that moves the mouth, 0.2 s to {limits.voice_seconds:g} s; the video lasts as long."),
+        "audio": file(f"The voice that moves the mouth, 0.2 s to {limits.voice_seconds:g} s; {lasts}."),
         "audio_shift": whole(
             *SHIFT, "Milliseconds by which the mouth moves later than the voice is played, earlier below 0.", default=0
         ),
