@@ -22,7 +22,17 @@ from humo.evaluation.ablation.changes import GatedTrainer, HardGate, references_
 from humo.evaluation.ablation.jobs import first_reach
 from humo.evaluation.ablation.measuring import EvaluationSet, judge_beside, one_of_two
 from humo.evaluation.ablation.record import recipe
-from humo.evaluation.ablation.results import detectable, differences, interval, verdict, write_results
+from humo.evaluation.ablation.results import (
+    OUTCOMES,
+    decided_together,
+    detectable,
+    differences,
+    interval,
+    outcome,
+    together_in_words,
+    verdict,
+    write_results,
+)
 from humo.evaluation.ablation.running import (
     AblationSettings,
     Material,
