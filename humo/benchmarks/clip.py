@@ -19,6 +19,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,20 +148,19 @@ def _passes(watch: Stopwatch) -> dict[str, Any]:
 def _rates(pipe: HuMoPipeline, watch: Stopwatch) -> dict[str, float]:
     """Floating-point rate of the transformer's passes beside those of two matrix products."""
     transformer, inputs = pipe.transformer, watch.inputs["transformer"]
-    first = inputs[0]
-    batch, _, frames, height, width = first["hidden_states"].shape
+    first = inputs[0]["hidden_states"]
+    batch, _, frames, height, width = first.shape
     with computed_by(transformer, None):  # the counter sees PyTorch's own operations
-        per_branch = count_flops(lambda: transformer(**first)) / batch
-    flops = per_branch * sum(len(arguments["hidden_states"]) for arguments in inputs)
+        flops = sum(count_flops(partial(transformer, **given)) for given in inputs)
     achieved = flops / sum(watch.calls["transformer"])
     _, patch_height, patch_width = transformer.config.patch_size
     tokens = batch * frames * (height // patch_height) * (width // patch_width)
     dim = transformer.config.num_attention_heads * transformer.config.attention_head_dim
-    dtype, device = transformer.dtype, first["hidden_states"].device
+    dtype, device = transformer.dtype, first.device
     square = matmul_rate(SQUARE, SQUARE, SQUARE, dtype, device)
     feed_forward = matmul_rate(tokens, dim, transformer.config.ffn_dim, dtype, device)
     return {
-        "flops_per_branch": per_branch,
+        "flops_per_branch": flops / sum(len(given["hidden_states"]) for given in inputs),
         "transformer": achieved,
         "square_product": square,
         "feed_forward_product": feed_forward,

@@ -32,8 +32,8 @@ tags: [humo, talking-head, audio-driven, compact]
 
 A talking drawn person from text, a reference picture and a voice, in any mix. Made from nothing on a procedural world
 of drawn people (`humo/world`): it has never seen a photograph or heard a human voice, and cannot imitate a real person.
-It makes 128x128 pixels at 25 frames a second, was trained on clips of up to 49 frames, and makes longer ones with
-overlapping windows.
+It makes 128x128 pixels at 25 frames a second, was trained on clips of up to 49 frames, and makes longer ones, up to ten
+seconds, with overlapping windows.
 
 This page is written by `python -m humo train card`; nothing in it is typed by hand.
 """

@@ -23,7 +23,9 @@ from humo.benchmarks.plain import plain_pass, plain_step
 from humo.benchmarks.turns import Way, take_turns
 from humo.benchmarks.waiting import describe_jobs, describe_waiting, measure_jobs, measure_waiting
 from humo.benchmarks.wan import wan_of, wan_step
+from humo.checkpoints import load
 from humo.guidance import Branch, Weights, make_rule
+from humo.loading.estimates import detail_flops
 from humo.pipeline import HuMoPipeline
 from humo.sampling import guided_velocity
 from humo.space.jobs.job import Model
@@ -68,6 +70,15 @@ def test_flops_agree_with_the_feed_forward_layers(figures: dict, mini_pipeline: 
     dim = config.num_attention_heads * config.attention_head_dim
     feed_forward = config.num_layers * 2 * 2 * tokens * dim * config.ffn_dim
     assert feed_forward < figures["rates"]["flops_per_branch"] < 100 * feed_forward
+
+
+def test_the_detail_head_counts_where_it_works():
+    pipe = load("mini")
+    first, all_of_them = (benchmark.measure_pipeline(pipe, SECONDS, steps) for steps in (1, 4))
+    added = all_of_them["rates"]["flops_per_branch"] - first["rates"]["flops_per_branch"]
+    tokens = 5 * 16  # 13 frames and a picture, of the last step's two branches
+    expected = 2 * detail_flops(pipe.transformer.config, tokens) / all_of_them["passes"]["branches"]
+    assert added == pytest.approx(expected, rel=0.01)
 
 
 def test_settings_tell_what_was_measured(figures: dict):
