@@ -68,8 +68,8 @@ def pace(figures: dict) -> str:
     where = "the CPU" if settings["device"] == "cpu" else settings["device"]
     return (
         f"A clip of {settings['frames']} frames from text, picture and voice in {settings['steps']} steps takes "
-        f"{seconds['total']:.1f} s on {settings['threads']} threads of {where}, after {seconds['load']:.1f} s of "
-        f"loading, and {memory['peak_mib'] / 1024:.1f} GiB of memory at the most."
+        f"{seconds['total']:.1f} s on {settings['threads']} threads of {where} the first time, after "
+        f"{seconds['load']:.1f} s of loading, and {memory['peak_mib'] / 1024:.1f} GiB of memory at the most."
     )
 
 

@@ -263,16 +263,16 @@ def _describe_clip(result: dict[str, Any]) -> list[str]:
         lines.append(f"  load of the machine in the minute before: {settings['load_before']:.1f} (idle is 0)")
     lines += [f"  {name:<12}{seconds:8.2f} s" for name, seconds in result["seconds"].items()]
     lines += [
-        "transformer: {count} passes with {branches} branches in all; first {first:.3f} s, "
+        "transformer: {count} calls with {branches} passes (branches of the guidance) in all; first {first:.3f} s, "
         "median {median:.3f} s, longest {longest:.3f} s".format(**passes),
-        f"  {rates['transformer'] / 1e9:,.0f} GFLOP/s, {rates['flops_per_branch'] / 1e9:,.1f} GFLOP a branch",
+        f"  {rates['transformer'] / 1e9:,.0f} GFLOP/s, {rates['flops_per_branch'] / 1e9:,.1f} GFLOP a pass",
         f"  {rates['of_square_product']:.0%} of a {SQUARE}-square matrix product "
         f"({rates['square_product'] / 1e9:,.0f} GFLOP/s)",
         f"  {rates['of_feed_forward_product']:.0%} of a product of the feed-forward layer's sizes "
         f"({rates['feed_forward_product'] / 1e9:,.0f} GFLOP/s)",
     ]
     if memory["peak_mib"] is not None:
-        lines.append(f"peak memory: {memory['peak_mib']:,.0f} MiB")
+        lines.append(f"peak memory of the process: {memory['peak_mib']:,.0f} MiB")
     if memory["gpu_peak_mib"] is not None:
         lines.append(f"peak memory of the GPU: {memory['gpu_peak_mib']:,.0f} MiB")
     return lines

@@ -38,7 +38,7 @@ def benchmark(
         list[str] | None,
         typer.Option(
             help="plain: also as the published code does it, without --random-weights in shorter ways too; float32: "
-            "what the narrower numbers change that a small model is loaded in, and where a pass goes; wan: with "
+            "what the narrower numbers change that a small model is loaded in, and where a step goes; wan: with "
             "--random-weights beside diffusers' Wan of the same size. May be repeated."
         ),
     ] = None,

@@ -82,9 +82,9 @@ def write_performance(path: Path) -> Path:
         describe_ways(ways),
         "## Where the time of a clip goes",
         *(f"```\n{describe(_named(form, result))}\n```" for form, result in parts.items()),
-        "## Where a pass goes",
-        "Matrix products and all around them, by torch.profiler, in the passes of such a clip; what Python and the "
-        "profiler take is the rest.",
+        "## Where a step goes",
+        "Matrix products and all around them, by torch.profiler, in the steps of such a clip, each of one to four "
+        "passes, the branches of the guidance; what Python and the profiler take is the rest.",
         describe_profiles(profile_forms(pipes)),
         *_differences(pipes),
         "## A cold start",

@@ -101,7 +101,7 @@ def kind_of(operator: str) -> str | None:
 
 def describe_profiles(profiles: Sequence[Profile]) -> str:
     """A table in markdown."""
-    head = ("model", "a pass, ms", *KINDS, REST)
+    head = ("model", "a step, ms", *KINDS, REST)
     return markdown_table(
         head,
         (

@@ -76,7 +76,7 @@ def test_a_pass_is_shared_among_the_kinds_of_operators(pair: tuple[HuMoPipeline,
         assert list(each.shares) == [*KINDS, REST] and sum(each.shares.values()) == pytest.approx(1)
         assert each.seconds > 0 and all(0 < share < 1 for share in each.shares.values())
     table = describe_profiles(profiles)
-    assert "| model | a pass, ms | matrix products | attention |" in table and table.count("\n") == 5
+    assert "| model | a step, ms | matrix products | attention |" in table and table.count("\n") == 5
 
 
 def test_operators_have_kinds() -> None:
