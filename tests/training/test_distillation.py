@@ -14,6 +14,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
+from humo.__main__ import main
 from humo.checkpoints import load
 from humo.evaluation.cases import make_cases
 from humo.evaluation.fast_form import compare_forms, describe_comparisons
@@ -284,6 +285,18 @@ def test_a_student_begins_where_another_ended(
     train_student(teacher, further, settings, 4, 1, "cpu", begin=tmp_path / "gone.safetensors")  # not read once more
     after = load_file(further / "learn" / "averaged.safetensors")
     assert all(torch.equal(value, after[name]) for name, value in stored.items()), "a rate of zero changes nothing"
+
+
+def test_the_command_tells_how_fast_it_learns(trajectories: Path, folder: Path, tmp_path: Path) -> None:
+    path, moved = trajectories / "learn" / "averaged.safetensors", {}
+    for rate in ("1e-6", "1e-2"):
+        out = tmp_path / rate
+        shutil.copytree(trajectories / "trajectories", out / "trajectories")
+        given = ["--out", str(out), "--preset", str(folder), "--rank", "4", "--batch", "2", "--steps", "2"]
+        main(["distill", "student", *given, "--begin", str(path), "--learning-rate", rate, "--threads", "1"])
+        before, after = load_file(path), load_file(out / "learn" / "averaged.safetensors")
+        moved[rate] = max(float((after[name] - value).abs().max()) for name, value in before.items())
+    assert 0 < moved["1e-6"] < 1e-4 < 1e-3 < moved["1e-2"]
 
 
 def test_one_pass_a_step_and_scales_that_steer(folder: Path) -> None:

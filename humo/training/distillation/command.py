@@ -59,6 +59,9 @@ def student(
     begin: Annotated[
         Path | None, typer.Option(help="An earlier student to begin from: adapter.safetensors or averaged.safetensors.")
     ] = None,
+    learning_rate: Annotated[
+        float, typer.Option(help="Peak rate; a student that goes on from --begin loses less at a third of it.", min=1e-6)
+    ] = 1.5e-3,
     save_every: int = 50,
     device: str = "cpu",
     threads: Threads = 2,
@@ -73,7 +76,8 @@ def student(
 
     set_threads(threads)
     pipe = load(preset, device="cpu", dtype=torch.float32)
-    train_student(pipe, out, DistillationSettings(steps=steps, batch_size=batch), rank, save_every, device, begin)
+    settings = DistillationSettings(steps=steps, batch_size=batch, learning_rate=learning_rate)
+    train_student(pipe, out, settings, rank, save_every, device, begin)
 
 
 @distill.command()
