@@ -259,5 +259,6 @@ def _fit(clip: Clip, sound: Sound, hold: bool, config: Any, notes: list[str]) ->
     if wanted > most:
         notes.append(f"The voice lasts {sound.duration:.2f} s and is cut to {most / FPS:.2f} s, the longest there is.")
     held = clip.held(min(wanted, most))
-    notes.append(f"The clip's last frame is held from {seconds:.2f} s to {len(held.frames) / FPS:.2f} s.")
+    if len(held.frames) > len(clip.frames):  # else it is as long as a dub can be
+        notes.append(f"The clip's last frame is held from {seconds:.2f} s to {len(held.frames) / FPS:.2f} s.")
     return held

@@ -48,6 +48,10 @@ class Schedule:
         """Passes of the network in all."""
         return int((self.weights != 0).sum())
 
+    def begun_at(self, step: int) -> Schedule:
+        """The schedule of a generation whose steps before one, counted from 0, are not done."""
+        return Schedule(self.timesteps[step:], self.branches, self.weights[step:])
+
     @property
     def changes(self) -> list[int]:
         """Steps whose weights differ from those of the step before, counted from 0."""
@@ -65,8 +69,8 @@ def shift_noise(sigmas: Any, shift: float) -> Any:
     return shift * sigmas / (1 + (shift - 1) * sigmas)
 
 
-def solver_timesteps(num_inference_steps: int, shift: float = 5.0) -> np.ndarray:
-    """Timesteps of the published solver, (s,) whole numbers from 999 down.
+def solver_sigmas(num_inference_steps: int, shift: float = 5.0) -> np.ndarray:
+    """Noise levels of the published solver's steps, (s,) from 1 down.
 
     Args:
         num_inference_steps: steps of the solver, 1 or more.
@@ -81,8 +85,16 @@ def solver_timesteps(num_inference_steps: int, shift: float = 5.0) -> np.ndarray
         raise ValueError(f"num_inference_steps must be 1 or more but is {num_inference_steps}.")
     if not 0 < shift < np.inf:
         raise ValueError(f"shift must be above 0 but is {shift}: the published models use 5.")
-    sigmas = np.linspace(FIRST_SIGMA, 0.0, num_inference_steps + 1)[:-1]
-    return (shift_noise(sigmas, shift) * NUM_TIMESTEPS).astype(np.int64)
+    return shift_noise(np.linspace(FIRST_SIGMA, 0.0, num_inference_steps + 1)[:-1], shift)
+
+
+def solver_timesteps(num_inference_steps: int, shift: float = 5.0) -> np.ndarray:
+    """Timesteps of the published solver, (s,) whole numbers from 999 down; arguments as of `solver_sigmas`.
+
+    Raises:
+        ValueError: if one of them is not possible.
+    """
+    return (solver_sigmas(num_inference_steps, shift) * NUM_TIMESTEPS).astype(np.int64)
 
 
 def schedule(

@@ -88,6 +88,16 @@ def join_known(parts: Sequence[Known]) -> Known:
     return replace(parts[0], latents=latents, mask=mask)
 
 
+def first_step(sigmas: Sequence[float], start_sigma: float) -> int:
+    """Number of the first step that is done, counted from 0: the highest that is not above where one begins.
+
+    Args:
+        sigmas: noise level of every step, falling.
+        start_sigma: see `Known`.
+    """
+    return next((i for i, sigma in enumerate(sigmas) if sigma <= start_sigma), len(sigmas) - 1)
+
+
 class KnownPath:
     """The straight path from noise to what is known; with nothing known it hands back what it is given.
 
@@ -118,7 +128,7 @@ class KnownPath:
         known.check((*noise.shape[:2], num_video, *noise.shape[3:]), cache)
         self._mask, self._clean = known.mask.to(noise), known.latents.to(noise)
         if known.start_sigma < 1:
-            self.first = next((i for i, sigma in enumerate(sigmas) if sigma <= known.start_sigma), len(sigmas) - 1)
+            self.first = first_step(sigmas, known.start_sigma)
             video = self._at(sigmas[self.first])
             self.start = torch.cat([video, self._split(noise)[1]], dim=2)
         else:  # what nobody knows may be anything, also not a number

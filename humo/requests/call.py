@@ -74,6 +74,11 @@ class Call:
         return self.known.overlap if isinstance(self.known, Beginning) else 0
 
     @property
+    def num_new_frames(self) -> int:
+        """Frames that are shown: all but the known ones at the beginning."""
+        return self.request.num_frames - self.overlap
+
+    @property
     def mode(self) -> str:
         """T, TI, TA or TIA."""
         return "T" + "I" * bool(self.pictures) + "A" * (self.heard is not None)

@@ -18,7 +18,7 @@ from PIL import Image
 from humo import media
 from humo.__main__ import main
 from humo.dubbing.clip import read_clip_to_dub
-from humo.dubbing.dub import START_SIGMA, dub, find_region
+from humo.dubbing.dub import START_SIGMA, dub, find_region, read_dub
 from humo.dubbing.region import Region
 from humo.dubbing.shape import Shape
 from humo.known.files import read_clip
@@ -101,6 +101,8 @@ def test_a_voice_of_another_length_is_told(pipe: HuMoPipeline, clip: np.ndarray)
     assert shorter.audio is not None and (shorter.audio[0][4000:] == 0).all()
     cut = pipe.dub(clip, tiny.voice(2.0), mask=MASK, hold=True, **GIVEN)
     assert len(cut.frames) == 29 and cut.notes[0].startswith("The voice lasts 2.00 s and is cut to 1.16 s")
+    longest = read_dub(pipe, clip.repeat(3, 0)[:29], tiny.voice(2.0), hold=True, seed=7)
+    assert longest.call.notes == ["The voice lasts 2.00 s and is cut to 1.16 s, the longest there is."], "nothing held"
 
 
 def test_what_cannot_be_dubbed_is_one_sentence(pipe: HuMoPipeline, clip: np.ndarray, tmp_path: Path) -> None:

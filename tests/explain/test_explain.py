@@ -13,7 +13,7 @@ import torch
 
 from humo.explain import figures as explain
 from humo.explain.overlays import peak, share_on, stretch
-from humo.explain.schedules import solver_timesteps
+from humo.explain.schedules import solver_sigmas, solver_timesteps
 from humo.guidance import Branch, constant, paper, published_17b
 from humo.references import decode_latents
 from humo.requests.checks import Request
@@ -68,6 +68,7 @@ def test_timesteps_are_those_of_the_solver(steps, shift):
     scheduler = make_scheduler(shift)
     set_timesteps(scheduler, steps)
     assert solver_timesteps(steps, shift).tolist() == scheduler.timesteps.tolist()
+    np.testing.assert_allclose(solver_sigmas(steps, shift), scheduler.sigmas[:-1], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from humo.explain.schedules import Schedule, schedule
+from humo.explain.schedules import Schedule, schedule, solver_sigmas
 from humo.guidance import NUM_TIMESTEPS, TEXT_DROP, make_rule, scale_at, step
 from humo.media import write_video
 from humo.space.inspect.look_inside import Report
@@ -197,7 +197,7 @@ def _listed(guidance: Mapping[str, Any]) -> str:
 
 
 def _schedules(pipe: HuMoPipeline, request: VideoRequest, pair: Pair) -> tuple[Schedule, Schedule]:
-    """Both schedules as they will be.
+    """Both schedules as they will be, of the steps that will be done.
 
     Raises:
         ValueError: if there is nothing to compare.
@@ -210,7 +210,23 @@ def _schedules(pipe: HuMoPipeline, request: VideoRequest, pair: Pair) -> tuple[S
             f"With {steps} steps and what is given the rule {pair.adaptive['rule']} does not change with time: "
             "move its switch, take more steps, or give a picture and a voice, so that there is something to compare."
         )
-    return constant, adaptive
+    first = _first_step(request, steps, given[1])
+    if first and not schedule(make_rule(_without_end(pair.adaptive)), *given).begun_at(first).changes:
+        raise ValueError(
+            f"This video begins with known frames at timestep {adaptive.timesteps[first]}, and from there on the rule "
+            f"{pair.adaptive['rule']} does not change with time: move its switch below that and make the video anew, "
+            "so that there is something to compare."
+        )
+    return constant.begun_at(first), adaptive.begun_at(first)
+
+
+def _first_step(request: VideoRequest, steps: int, shift: float) -> int:
+    """Number of the first step that is done: of a video that begins with known frames not that at the most noise."""
+    if request.start_sigma == 1:
+        return 0
+    from humo.known.latents import first_step  # with PyTorch, which the page's start does not wait for
+
+    return first_step(solver_sigmas(steps, shift).tolist(), request.start_sigma)
 
 
 def _aligned(one: Schedule, other: Schedule) -> tuple[np.ndarray, np.ndarray]:

@@ -24,7 +24,7 @@ from PIL import Image
 from humo.explain.schedules import Schedule
 from humo.guidance import Rule, make_rule
 from humo.system.threads import adjust_threads
-from humo.timing import count_latents
+from humo.timing import count_frames, count_latents
 
 if TYPE_CHECKING:
     from humo.explain.figures import ConditionEffects, Trace
@@ -73,9 +73,9 @@ class Look:
     """What the audio attention adds in each block, as a share of `sound_top`, (blocks, k, rows, columns) uint8; None
     without a sound."""
     sound_top: float
-    """The largest share of the state that it adds anywhere."""
+    """The largest share of the state that it adds anywhere in the frames that are looked at."""
     sound_table: str
-    """The same as a table in markdown, over all frames; empty without a sound."""
+    """The same as a table in markdown, over all frames that are looked at; empty without a sound."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,8 +88,10 @@ class Inside:
     """The weights that were used, of all steps."""
     num_frames: int
     """Of the whole video."""
+    num_earlier: int = 0
+    """Frames of an earlier video with which it begins; what is kept is of those after them."""
     frame_numbers: tuple[int, ...]
-    """Kept frames of the video, counted from 0, (k,)."""
+    """Kept frames of the whole video, counted from 0, (k,)."""
     steps: tuple[int, ...]
     """Kept steps, counted from 0, (s,)."""
     frames: np.ndarray
@@ -113,7 +115,7 @@ class Inside:
 
 
 def look_inside(pipe: HuMoPipeline, request: VideoRequest, report: Report | None = None) -> Inside:
-    """Run a request again and watch.
+    """Run a request again and watch; of a video that goes on from another one, what is new.
 
     Args:
         pipe: what made the video.
@@ -130,8 +132,14 @@ def look_inside(pipe: HuMoPipeline, request: VideoRequest, report: Report | None
     if request.seed is None:
         raise ValueError("seed is missing: give the one of the finished video, or it would be another one.")
     watch = _Watch(request.made_by(pipe), report or _report_nothing)
-    output = request.run(pipe, on_step=watch)
-    frame_numbers, latents = _kept_frames(len(output.frames))
+    with request.forming(pipe) as form:
+        call = request.read(form)
+        watch.overlap = call.overlap
+        output = form.generate_batch([call], watch)[0]
+    made, latents = _kept_frames(call.request.num_frames, call.overlap)
+    whole = output.whole().frames
+    num_earlier = len(whole) - len(output.frames)
+    frame_numbers = tuple(number + num_earlier - call.overlap for number in made)
     steps = spread(len(watch.trace.timesteps), MAX_STEPS)
     masks = None
     if watch.trace.masks:
@@ -139,11 +147,12 @@ def look_inside(pipe: HuMoPipeline, request: VideoRequest, report: Report | None
     return Inside(
         settings=output.settings,
         schedule=watch.trace.schedule,
-        num_frames=len(output.frames),
+        num_frames=len(whole),
+        num_earlier=num_earlier,
         frame_numbers=frame_numbers,
         steps=steps,
-        frames=_shrink(output.frames[list(frame_numbers)]),
-        predicted=watch.decode(steps, frame_numbers),
+        frames=_shrink(whole[list(frame_numbers)]),
+        predicted=watch.decode(steps, made),
         masks=masks,
         looks=tuple(watch.looks),
     )
@@ -159,6 +168,8 @@ class _Watch:
     looks: list[Look] = field(default_factory=list)
     looked: set[int] = field(default_factory=set)
     total: int = 0
+    overlap: int = 0
+    """Known frames with which what is made begins; they are not looked at."""
 
     def __post_init__(self) -> None:
         from humo.explain.figures import Trace  # torch, which the page opens without
@@ -169,37 +180,39 @@ class _Watch:
     def __call__(self, state: StepState) -> None:
         adjust_threads()
         if state.index == 0:
-            self.looked = looked_steps(self.pipe.scheduler.timesteps.tolist())
+            self.looked = looked_steps(self.pipe.scheduler.timesteps.tolist()[-state.num_steps :])
             self.total = state.num_steps + min(state.num_steps, MAX_STEPS)
         self.report(state.index + 1, self.total, f"Step {state.index + 1} of {state.num_steps}")
         self.trace(state)
         if state.index in self.looked:
-            self.looks.append(_look(self.pipe, state, self.trace.face_masks[-1] if self.trace.masks else None))
+            mask = self.trace.face_masks[-1] if self.trace.masks else None
+            self.looks.append(_look(self.pipe, state, mask, self.overlap))
 
-    def decode(self, steps: tuple[int, ...], frame_numbers: tuple[int, ...]) -> tuple[Film, ...]:
+    def decode(self, steps: tuple[int, ...], made: tuple[int, ...]) -> tuple[Film, ...]:
         films = []
         for number, step in enumerate(steps, start=1):
             done = self.total - len(steps) + number
             self.report(done, self.total, f"Decoding what was predicted, {number} of {len(steps)}")
-            films.append(_film(self.trace.frames(step, frame_numbers)))
+            films.append(_film(self.trace.frames(step, made)))
         return tuple(films)
 
 
 def looked_steps(timesteps: list[float]) -> set[int]:
-    """The steps nearest to `LOOKED_TIMESTEPS`."""
+    """The steps nearest to `LOOKED_TIMESTEPS`; `timesteps` are those of the steps that are done."""
     return {min(range(len(timesteps)), key=lambda i: abs(timesteps[i] - wanted)) for wanted in LOOKED_TIMESTEPS}
 
 
-def _look(pipe: HuMoPipeline, state: StepState, mask: np.ndarray | None) -> Look:
+def _look(pipe: HuMoPipeline, state: StepState, mask: np.ndarray | None, overlap: int) -> Look:
     from humo.explain import figures as explain
 
     asked = pipe, state.noisy, state.timestep, state.conditions
-    numbers, latents = _kept_frames(1 + 4 * (state.clean.shape[2] - 1))
+    numbers, latents = _kept_frames(count_frames(state.clean.shape[2]), overlap)
     seen = explain.condition_effects(*asked, wanted=numbers)
     sound, top, table = None, 0.0, ""
     if state.conditions.audio is not None:
         maps = explain.sound_map(*asked)
-        top, table = float(maps.max()), explain.describe_sound_map(maps)
+        new = maps[:, count_latents(overlap) :]
+        top, table = float(new.max()), explain.describe_sound_map(new)
         sound = _in_8_bits(maps[:, latents] / (top or 1.0))
     change, change_top = _compact_change(seen)
     return Look(
@@ -231,10 +244,19 @@ def spread(count: int, most: int) -> tuple[int, ...]:
     return tuple(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist())
 
 
-def _kept_frames(num_frames: int) -> tuple[tuple[int, ...], list[int]]:
-    """Frames of the video that are kept, and the latent frame of each: the third of the four that it holds."""
-    latents = spread(count_latents(num_frames), MAX_FRAMES)
-    return tuple(max(0, 4 * latent - 1) for latent in latents), list(latents)
+def _kept_frames(num_frames: int, overlap: int) -> tuple[tuple[int, ...], list[int]]:
+    """Which frames are kept, and the latent frame of each: the third of the four that it holds.
+
+    Args:
+        num_frames: that are made, 4k+1.
+        overlap: of them, known ones at the beginning, which are not kept; 4k+1, or 0 for none.
+
+    Returns:
+        Numbers among the frames that are made, and among the latent frames, both counted from 0.
+    """
+    first = count_latents(overlap)
+    latents = [first + each for each in spread(count_latents(num_frames) - first, MAX_FRAMES)]
+    return tuple(max(0, 4 * latent - 1) for latent in latents), latents
 
 
 def _shrink(frames: np.ndarray) -> np.ndarray:

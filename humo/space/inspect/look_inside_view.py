@@ -71,7 +71,7 @@ def masks_view(inside: Inside, step: int, frame: int) -> View:
     title = "Where it expects the face"
     _check(inside, step, frame)
     if inside.masks is None:
-        return View(title, NO_MASKS)
+        return View(title, NO_MASKS + _new_part(inside))
     masks = inside.masks[:, frame].astype(np.float32) / 255
     moment, place = f"{_moment(inside, step)}, frame {inside.frame_numbers[frame] + 1}", _place(*middle(masks[step]))
     share = f"{(masks[step] > 0.5).mean():.0%} of the frame, {place}"
@@ -89,7 +89,7 @@ def masks_view(inside: Inside, step: int, frame: int) -> View:
         )
         for index in range(len(masks))
     )
-    words = f"{moment}: the network expects the face on {share}. {NO_TRUTH}"
+    words = f"{moment}: the network expects the face on {share}. {NO_TRUTH}{_new_part(inside)}"
     table = describe_masks([each.astype(np.float32) / 255 for each in inside.masks], inside.timesteps)
     return View(title, words, table, large, small)
 
@@ -268,6 +268,13 @@ def _large(data: bytes) -> Image.Image:
 
 def _finished(inside: Inside, frame: int) -> Image.Image:
     return resized(Image.fromarray(inside.frames[frame]), SHOWN_SIDE)
+
+
+def _new_part(inside: Inside) -> str:
+    """Which part of a video that goes on from another one is shown, in words; nothing where it is all of it."""
+    if not inside.num_earlier:
+        return ""
+    return f" The video goes on from another one of {inside.num_earlier} frames; only what is new after them is shown."
 
 
 def _moment(inside: Inside, step: int) -> str:

@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from humo.media import Sound, read_picture, read_sound
 from humo.portrait import Portrait
-from humo.space.jobs.request import VideoRequest
+from humo.space.jobs.request import VideoRequest, frames_for
 from humo.space.links.settings import MAX_TEXT, check_guidance, check_text
 from humo.system.ranges import LARGEST_SEED, check_whole, read_shift, short
-from humo.timing import FPS
 
 if TYPE_CHECKING:
     from humo.space.jobs.job import Job
@@ -46,7 +45,7 @@ class Limits:
     steps: int = 50
     """Denoising steps."""
     seconds: float = 10.1
-    """Of a video whose length is asked for."""
+    """Of a video whose length is asked for; of one that goes on from another, of what is new."""
     voice_seconds: float = 60.0
     """Of a sound; what is longer than the model's longest video is cut there, and the video's notes say so."""
     images: int = 4
@@ -127,10 +126,12 @@ class Limits:
         return float(seconds)
 
     def _check_numbers(self, request: VideoRequest) -> None:
-        most_frames = int(self.seconds * FPS)
+        most_frames = frames_for(self.seconds)  # so that every length that `check_seconds` grants is within
+        if request.overlap is not None:
+            check_whole("overlap", request.overlap, 1, most_frames)
         for name, lowest, highest in (
             ("num_inference_steps", 1, self.steps),
-            ("num_frames", 1, most_frames),
+            ("num_frames", 1, most_frames + request.num_known),
             ("seed", 0, LARGEST_SEED),
             ("height", 16, self.pixels // 16),
             ("width", 16, self.pixels // 16),

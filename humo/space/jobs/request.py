@@ -173,6 +173,24 @@ class VideoRequest:
         return read_call(pipe, **self._arguments())
 
     @property
+    def num_known(self) -> int:
+        """Frames of what it goes on from that are known: they count into `num_frames` and are not shown again."""
+        if self.continue_from is None:
+            return 0
+        from humo.requests.continuing import OVERLAP  # with PyTorch, which the page's start does not wait for
+
+        return OVERLAP if self.overlap is None else self.overlap
+
+    @property
+    def start_sigma(self) -> float:
+        """Noise level at which it begins, 0 to 1: below that of noise where it begins with known frames."""
+        if self.continue_from is None and self.first_frame is None:
+            return 1.0
+        from humo.requests.continuing import START_SIGMA  # as above
+
+        return START_SIGMA
+
+    @property
     def batch_key(self) -> Hashable:
         """Equal for requests whose videos have the same shape and can be made together.
 

@@ -115,11 +115,13 @@ class MakeVideo:
         request: what to make.
         path: the mp4 to write.
         kept: the file to write beside it, from which another video can go on (`humo.requests.kept`); None for none.
+        notes: what was decided before it was read, in sentences; the result's notes begin with them.
     """
 
     request: VideoRequest
     path: Path
     kept: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_preemptible(self) -> bool:
@@ -147,7 +149,7 @@ class MakeVideo:
         with self.request.forming(pipe) as form:
             call = self.request.read(form)
             watcher = Watcher(form, lambda moments: report(moments[0]))
-            made = form.generate_batch([call], watcher, [watcher.frames_of(0, call.request.num_frames)])
+            made = form.generate_batch([call], watcher, [watcher.frames_of(0, call.num_new_frames)])
         return self.write(made[0])
 
     def write(self, output: HuMoPipelineOutput) -> Result:
@@ -165,7 +167,7 @@ class MakeVideo:
             num_frames=len(output.frames),
             seconds=len(output.frames) / output.fps,
             has_sound=output.audio is not None,
-            notes=tuple(output.notes),
+            notes=(*self.notes, *output.notes),
             settings=output.settings,
             kept=keep(output, made_again(self.kept)) if self.kept is not None and is_small_enough else None,
         )
@@ -197,7 +199,7 @@ class MakeVideos:
         if not calls:
             return self._only({})
         watcher = Watcher(pipe, lambda moments: report(self._only(dict(zip(calls, moments, strict=True)))))
-        seen = [watcher.frames_of(number, call.request.num_frames) for number, call in enumerate(calls.values())]
+        seen = [watcher.frames_of(number, call.num_new_frames) for number, call in enumerate(calls.values())]
         for index, output in zip(calls, pipe.generate_batch(list(calls.values()), watcher, seen), strict=True):
             report(self._only({index: self.tasks[index].write(output)}))
         return self._only({})

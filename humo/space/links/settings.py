@@ -73,6 +73,32 @@ class LoraTold:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class KnownTold:
+    """What was known of a video before it was made, without the frames themselves, which no settings hold."""
+
+    overlap: int = 0
+    """Frames of an earlier video that it goes on from; they count into `num_frames`. 0 for none."""
+    first_frame: bool = False
+    """Whether it begins with a picture that was given."""
+
+    def __post_init__(self) -> None:
+        _check_whole("known overlap", self.overlap, 0, MOST["num_frames"] - 1)
+        if not isinstance(self.first_frame, bool):
+            raise ValueError(f"known first_frame is {short(self.first_frame)}: it must be true or false.")
+
+    @classmethod
+    def read(cls, plain: object) -> KnownTold:
+        """Read it from parsed JSON; how it was put to use is passed over.
+
+        Raises:
+            ValueError: if it is no object, or holds what cannot be.
+        """
+        if not isinstance(plain, dict):
+            raise ValueError("known must be an object.")
+        return cls(**{field.name: plain[field.name] for field in fields(cls) if field.name in plain})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VideoSettings:
     """What a video was made with; `humo.pipeline.HuMoPipelineOutput.settings`, checked."""
 
@@ -104,12 +130,16 @@ class VideoSettings:
     """Milliseconds by which the mouth moves later than the sound is played, earlier below 0."""
     loras: tuple[LoraTold, ...] = ()
     """LoRAs that were added."""
+    known: KnownTold | None = None
+    """What it goes on from or begins with; None for a video made from nothing but its inputs."""
 
     def __post_init__(self) -> None:
         _check_words(self)
         for name, (lowest, highest) in _WHOLE.items():
             _check_whole(name, getattr(self, name), lowest, highest)
         check_num_frames(self.num_frames)
+        if self.known is not None and self.known.overlap >= self.num_frames:
+            raise ValueError(f"known overlap is {self.known.overlap}, but num_frames {self.num_frames} must be more.")
         if ("I" in self.mode) != (self.num_images > 0):
             raise ValueError(f"mode {self.mode} and {self.num_images} pictures do not go together.")
         check_guidance(self.guidance)
@@ -132,6 +162,8 @@ class VideoSettings:
             given["portrait"] = Portrait.of_plain(given["portrait"])
         if "loras" in given:
             given["loras"] = LoraTold.read(given["loras"])
+        if given.get("known") is not None:
+            given["known"] = KnownTold.read(given["known"])
         return cls(**given)
 
 

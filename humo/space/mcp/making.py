@@ -70,7 +70,7 @@ def _arguments(backend: Backend, *inputs: str) -> dict[str, Any]:
     most = min(limits.images, defaults.max_references or limits.images)
     usual = f"{defaults.num_frames / FPS:g} if not given"
     length = f"Of the video; {usual}{', but as long as the voice where there is one' if 'audio' in inputs else ''}."
-    cut = defaults.longest_by_sound()
+    cut = defaults.longest_by_sound
     lasts = f"the video lasts as long{'' if cut is None else f', {cut / FPS:g} s at the most'}"
     all_of_them = {
         "prompt": text(limits.prompt, "Who is seen, what they wear, where they are and what they do."),

@@ -21,7 +21,7 @@ import tiny
 from humo.media import Sound
 from humo.space.jobs.job import Phase, Progress
 from humo.space.jobs.limits import HOUR, Gate, Hourly, Limits, client_of
-from humo.space.jobs.request import Defaults, VideoRequest
+from humo.space.jobs.request import Defaults, KeptVideo, VideoRequest, frames_for
 from humo.system.ranges import MAX_PROMPT_LENGTH
 from humo.timing import FPS, SAMPLE_RATE
 
@@ -86,6 +86,21 @@ def test_what_is_over_the_limits_is_one_sentence(changes: dict[str, Any], words:
 def test_lengths_that_may_not_be_asked_for(seconds: object) -> None:
     with pytest.raises(ValueError, match="above 0, up to 10.1"):
         Limits().check_seconds(seconds)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 9.99, 10.03, 10.08, 10.1])
+def test_every_length_that_may_be_asked_for_is_taken(seconds: float) -> None:
+    limits = Limits()
+    limits.check(replace(GOOD, num_frames=frames_for(limits.check_seconds(seconds))))
+
+
+def test_known_frames_do_not_count() -> None:
+    going_on = replace(GOOD, continue_from=KeptVideo(Path("kept.npz")))
+    Limits().check(replace(going_on, num_frames=249 + 12))
+    Limits().check(replace(going_on, num_frames=253 + 5, overlap=5))
+    for changes in ({"num_frames": 253 + 14}, {"num_frames": 253 + 6, "overlap": 5}, {"overlap": "5"}):
+        with pytest.raises(ValueError, match="choose a whole number from 1 to"):
+            Limits().check(replace(going_on, **changes))
 
 
 def test_files_are_looked_at(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from dataclasses import asdict
 from pathlib import Path
 
 import made
@@ -18,7 +19,7 @@ import tiny
 from humo.media import write_video
 from humo.pipeline import HuMoPipeline
 from humo.space.links.mp4_metadata import MAX_BOXES, MAX_VALUE, read_texts
-from humo.space.links.settings import VideoSettings, check_guidance, read_settings
+from humo.space.links.settings import KnownTold, VideoSettings, check_guidance, read_settings
 
 
 def _box(kind: bytes, content: bytes) -> bytes:
@@ -47,6 +48,26 @@ def _refused(tmp_path: Path, content: bytes, expected: str) -> None:
     text = str(error.value)
     assert text.endswith(".") and "\n" not in text and len(text) < 300
     assert "given.mp4" in text and str(tmp_path) not in text
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ([], "known must be an object"),
+        ({"overlap": -1}, "known overlap is -1: it must be a whole number from 0"),
+        ({"overlap": True}, "known overlap is True"),
+        ({"overlap": 9}, "known overlap is 9, but num_frames 9 must be more"),
+        ({"first_frame": "yes"}, "known first_frame is 'yes': it must be true or false"),
+    ],
+)
+def test_what_was_known_is_read_as_carefully(tmp_path: Path, known: object, expected: str) -> None:
+    plain = {"mode": "T", "prompt": "a", "negative_prompt": "", "seed": 1, "num_inference_steps": 2, "num_frames": 9}
+    plain |= {"num_images": 0, "height": 64, "width": 64, "guidance": {"rule": "constant"}}
+    assert _read(tmp_path, _mp4(json.dumps(plain).encode())).known is None
+    used = {"overlap": 5, "first_frame": False, "resampling": 0, "start_sigma": 0.9}
+    read = _read(tmp_path, _mp4(json.dumps(plain | {"known": used}).encode()))
+    assert read.known == KnownTold(overlap=5) and VideoSettings.of_plain(asdict(read)) == read
+    _refused(tmp_path, _mp4(json.dumps(plain | {"known": known}).encode()), expected)
 
 
 @pytest.mark.parametrize("mode", ["T", "TI", "TA", "TIA"])

@@ -32,6 +32,7 @@ def test_a_video_that_was_made_gets_another_voice(visit: Visit) -> None:
     page.locator("#dub-found img").wait_for(timeout=PATIENCE)
     page.get_by_role("button", name="What is made anew").click()
     page.get_by_label("Whole face").check()
+    expect(page.locator("#dub-found")).to_be_hidden()
     expect(page.locator("#dub-run")).to_be_enabled()
     page.locator("#dub-run").press("Enter")
     facts = visit.video_facts("#dub-video")

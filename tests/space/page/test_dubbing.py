@@ -15,6 +15,7 @@ import pytest
 import soundfile
 import tiny
 import torch
+from page_parts import backend_of, page_of
 from PIL import Image
 
 from humo import media
@@ -76,6 +77,16 @@ def test_what_the_widgets_ask_for(files: tuple[Path, Path]) -> None:
         assert str(refused.value) == words
     with pytest.raises(gr.Error, match="There is no video yet"):
         take(None)
+
+
+def test_a_region_of_other_wishes_is_hidden(pipe: HuMoPipeline, tmp_path: Path) -> None:
+    blocks = page_of(backend_of(pipe, tmp_path))
+    hiding = [fn for fn in blocks.fns.values() if [each.elem_id for each in fn.outputs] == ["dub-found"]]
+    assert all(fn.fn()["visible"] is False for fn in hiding)
+    changed = {blocks.blocks[target].label for fn in hiding for target, event in fn.targets if event == "change"}
+    sides = {f"Further {side}" for side in ("left", "up", "right", "down")}
+    hold = "Hold the last frame under a longer voice"
+    assert changed == {"Clip", "New voice", "Part of the face", "Margin", hold} | sides
 
 
 def test_the_tasks_show_the_region_and_make_the_dub(

@@ -27,7 +27,7 @@ def connect(page: Parts, admission: Admission) -> None:
     dub.take.click(take, page.panel.made, dub.clip, **QUEUED)
     dub.find.click(on_find(page, admission), set(dub.given()), outputs, **QUEUED)
     dub.dub.click(on_dub(page, admission), set(dub.given()), outputs, **QUEUED)
-    for widget in (dub.clip, dub.audio):
+    for widget in dub.given():  # the region that is shown is that of other wishes then
         widget.change(lambda: gr.update(visible=False), None, dub.found, **QUICK)
 
 

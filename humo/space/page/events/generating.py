@@ -108,10 +108,17 @@ def on_generate(
     return make
 
 
-def new_task(ask: VideoRequest, name: str, manager: JobManager) -> MakeVideo:
-    """The task of a video that can be gone on from; `name` is its file's, without an ending."""
+def new_task(ask: VideoRequest, name: str, manager: JobManager, notes: tuple[str, ...] = ()) -> MakeVideo:
+    """The task of a video that can be gone on from.
+
+    Args:
+        ask: what to make.
+        name: of its file, without an ending.
+        manager: gives it a place.
+        notes: with which those of the result begin, in sentences.
+    """
     path = manager.new_path(name)
-    return MakeVideo(ask, path, path.with_suffix(".npz"))
+    return MakeVideo(ask, path, path.with_suffix(".npz"), notes)
 
 
 def carry(job: Job, ask: VideoRequest, page: Parts, cleared: View) -> Iterator[tuple[Progress, View]]:

@@ -11,6 +11,7 @@ from humo.space.jobs.request import KeptVideo, VideoRequest
 from humo.space.page.events.generating import Made, View, carry, new_task, toasts
 from humo.space.page.widgets import Inputs, Parts, read_request
 from humo.space.state import Backend
+from humo.timing import FPS, round_down
 
 MOST_SECONDS = 60.0
 """Of a video that is gone on from: all of it is read and written anew each time."""
@@ -33,20 +34,24 @@ def on_go_on(
         with toasts():
             made = values[page.panel.made]
             first, name = read_request({**values, page.settings.is_random: True}, inputs, page.settings)
-            ask = follow_up(made, first)
-            job = admission.start(request, ask, lambda: new_task(ask, name, admission.manager))
+            ask = follow_up(made, first, backend.serving.defaults.max_frames)
+            notes = tell_shorter(first, ask)
+            job = admission.start(
+                request, ask, lambda: new_task(ask, name, admission.manager, notes), is_look=ask.is_fast
+            )
         for _, view in carry(job, ask, page, cleared):
             yield view
 
     return go_on
 
 
-def follow_up(made: Made | None, ask: VideoRequest) -> VideoRequest:
-    """The request for what follows a video.
+def follow_up(made: Made | None, ask: VideoRequest, longest: int | None = None) -> VideoRequest:
+    """The request for what follows a video: as long as the tab says, or as the model can beside the known frames.
 
     Args:
         made: what is gone on from; as it was made, by the fast form or not, it goes on.
         ask: what the tab says.
+        longest: frames that the model makes at once, known ones included; None for any number.
 
     Raises:
         ValueError: if there is no video, it is too long, was not kept, or has another size.
@@ -62,11 +67,33 @@ def follow_up(made: Made | None, ask: VideoRequest) -> VideoRequest:
         )
     if made.result.kept is None:
         raise ValueError("This video is too large to be kept for going on: use continue_from in Python.")
-    is_fast = made.request.is_fast
+    is_fast, num_frames = made.request.is_fast, ask.num_frames
+    if num_frames is not None:
+        num_frames += OVERLAP - 1
+        num_frames = num_frames if longest is None else min(num_frames, round_down(longest))
     return replace(
         ask,
         continue_from=KeptVideo(made.result.kept),
         is_fast=is_fast,
         num_inference_steps=None if is_fast else ask.num_inference_steps,
-        num_frames=None if ask.num_frames is None else ask.num_frames + OVERLAP - 1,
+        num_frames=num_frames,
+    )
+
+
+def tell_shorter(ask: VideoRequest, following: VideoRequest) -> tuple[str, ...]:
+    """What a video's notes say where less follows than the tab says.
+
+    Args:
+        ask: what the tab says.
+        following: what `follow_up` made of it.
+
+    Returns:
+        One sentence, or none.
+    """
+    known = following.num_known
+    if ask.num_frames is None or following.num_frames is None or following.num_frames >= ask.num_frames + known - 1:
+        return ()
+    return (
+        f"What is new lasts {(following.num_frames - known) / FPS:.2f} s, less than was asked for: this model makes "
+        f"{following.num_frames} frames at once, and {known} of them are the end of the video before.",
     )

@@ -220,6 +220,10 @@ def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[
     if video.model.endswith(SUFFIX):
         steps = settings.defaults.num_inference_steps
         gr.Info("That was a quick look: the settings are back, with the steps of full quality.")
+    overlap = 0 if video.known is None else video.known.overlap
+    if video.known is not None:
+        lacking = "goes on from an earlier one" if overlap else "was made around frames that were given"
+        gr.Info(f"That video {lacking}, and settings hold no frames: what is made from them alone is another video.")
     inputs = next((tab for tab in tabs if tab.mode.key == video.mode), tabs[0])
     view: View = {modes: gr.update(selected=inputs.mode.key), inputs.prompt: video.prompt}
     for widget, name in ((inputs.image, "image"), (inputs.audio, "audio")):
@@ -231,7 +235,8 @@ def restored(video: Any, given: dict[str, Path], modes: gr.Tabs, tabs: Sequence[
     elif inputs.maker is not None:
         view[inputs.maker.person] = None
     if inputs.seconds is not None:
-        view[inputs.seconds] = _within(inputs.seconds, round(video.num_frames / FPS, 1))
+        asked = video.num_frames - max(0, overlap - 1)  # as `humo.space.page.events.going_on` adds the known ones
+        view[inputs.seconds] = _within(inputs.seconds, round(asked / FPS, 1))
     known = {name for _, name in settings.defaults.size_choices()}
     size = f"{video.width}x{video.height}"
     view |= {
