@@ -60,7 +60,7 @@ def student(
         Path | None, typer.Option(help="An earlier student to begin from: adapter.safetensors or averaged.safetensors.")
     ] = None,
     learning_rate: Annotated[
-        float, typer.Option(help="Peak rate; a student that goes on from --begin loses less at a third of it.", min=1e-6)
+        float, typer.Option(help="Peak rate; a student from --begin loses less at a third of it.", min=1e-6)
     ] = 1.5e-3,
     save_every: int = 50,
     device: str = "cpu",
