@@ -41,6 +41,20 @@ _OVERFLOWS = ".wo.weight"
 """Of umT5, in float16: transformers keeps it in float32, unless it is quantised."""
 
 
+def open_published(file: Path) -> dict[str, StoredWeight]:
+    """The weights of a transformer's file under the published names, not yet read; the patches' kernel in its shape.
+
+    Raises:
+        ValueError: as of `humo.loading.single_file.reading.open_weights`.
+    """
+    weights = open_weights(file)
+    if _KERNEL not in weights:
+        beside = open_beside(file)
+        weights |= {_KERNEL: beside[_KERNEL]} if _KERNEL in beside else {}
+    _unfold_kernel(weights)
+    return weights
+
+
 def open_transformer(
     file: str | Path, num_attention_heads: int | None = None
 ) -> tuple[dict[str, Any], dict[str, StoredWeight]]:
@@ -57,11 +71,7 @@ def open_transformer(
         ValueError: as `load_transformer_file`.
     """
     file = Path(file)
-    weights = open_weights(file)
-    if _KERNEL not in weights:
-        beside = open_beside(file)
-        weights |= {_KERNEL: beside[_KERNEL]} if _KERNEL in beside else {}
-    _unfold_kernel(weights)
+    weights = open_published(file)
     try:
         config = infer_transformer_config(weights, num_attention_heads)
     except ValueError as error:
