@@ -346,6 +346,16 @@ def test_convert_reads_every_file_of_plain_numbers_that_load_reads(
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+def test_a_kernel_beside_a_quantised_file_goes_with_it(originals: dict[str, Path], tmp_path: Path) -> None:
+    tensors, file = layout.published_state_dict("1.7B"), tmp_path / "humo.gguf"
+    kernel = tensors.pop(KERNEL)
+    save_file({KERNEL: kernel}, tmp_path / "fix_5d_tensors_wan.safetensors")
+    files.write_gguf(file, tensors, lambda _, each: "Q8_0" if each.ndim == 2 and each.shape[1] % 32 == 0 else "F16")
+    out = convert_file(file, None, originals["1.7B"], tmp_path / "out", torch.float32)
+    transformer = humo.load(out, "cpu", torch.float32).transformer
+    assert is_quantised(transformer) and torch.equal(transformer.patch_embedding.weight, kernel)
+
+
 def test_what_is_given_is_checked(originals: dict[str, Path], tmp_path: Path) -> None:
     file = tmp_path / "humo.gguf"
     write(file, "17B")

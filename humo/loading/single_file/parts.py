@@ -31,7 +31,7 @@ from humo.loading.published.keys import (
 from humo.loading.published.shards import place_of
 from humo.loading.single_file.filling import empty, fill
 from humo.loading.single_file.names import codec_name, text_encoder_name
-from humo.loading.single_file.reading import StoredWeight, open_beside, open_weights
+from humo.loading.single_file.reading import StoredWeight, files_beside, open_beside, open_weights
 from humo.transformer import HuMoTransformer3DModel
 
 PATCH = (1, 2, 2)
@@ -53,6 +53,15 @@ def open_published(file: Path) -> dict[str, StoredWeight]:
         weights |= {_KERNEL: beside[_KERNEL]} if _KERNEL in beside else {}
     _unfold_kernel(weights)
     return weights
+
+
+def files_of_transformer(file: Path) -> list[Path]:
+    """A transformer's file, and the files beside it without which it is not whole.
+
+    Raises:
+        ValueError: as of `open_published`.
+    """
+    return [file] if _KERNEL in open_weights(file) else [file, *files_beside(file)]
 
 
 def open_transformer(

@@ -134,8 +134,12 @@ def open_beside(file: Path) -> dict[str, StoredWeight]:
     Raises:
         ValueError: if that file is damaged.
     """
-    found = sorted(file.parent.glob(_FIVE_DIMENSIONS))
-    return {name: weight for each in found for name, weight in open_weights(each).items()}
+    return {name: weight for each in files_beside(file) for name, weight in open_weights(each).items()}
+
+
+def files_beside(file: Path) -> list[Path]:
+    """The files of tensors of five dimensions that lie beside a file, sorted."""
+    return sorted(file.parent.glob(_FIVE_DIMENSIONS))
 
 
 def _plain(tensor: StoredTensor) -> StoredWeight:
