@@ -1,5 +1,5 @@
 """The page: application/ what is placed and served, page/ what is seen, jobs/ who makes it, links/ records, inspect/
-views, mcp/ tools for assistants, deploy/ the Hub.
+views, live/ who speaks along, mcp/ tools for assistants, deploy/ the Hub.
 
-May import checkpoints, loading, explain, the pipeline and what stands below it; no training and no evaluation.
+May import checkpoints, live, loading, explain, the pipeline and what stands below it; no training and no evaluation.
 """

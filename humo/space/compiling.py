@@ -84,13 +84,13 @@ class BackgroundCompiler:
     """Compiles what a page's model lacks.
 
     Args:
-        wanted: the model, as `humo.space.jobs.model_choice.load_model` takes it.
+        source: of the model that serves, as `humo.space.jobs.model_choice.load_model` takes it.
         model: the page's.
         manager: of the visitors' jobs.
     """
 
-    def __init__(self, wanted: str, model: Model, manager: JobManager) -> None:
-        self._wanted, self._model, self._manager = wanted, model, manager
+    def __init__(self, source: str, model: Model, manager: JobManager) -> None:
+        self._source, self._model, self._manager = source, model, manager
         self._process: subprocess.Popen[bytes] | None = None
         self._is_busy = False
         self._lock = threading.Lock()
@@ -128,7 +128,7 @@ class BackgroundCompiler:
 
     def _compile(self, is_fast: bool) -> str:
         """Compile in another process; gives why that failed, or nothing."""
-        command = [sys.executable, "-m", __name__, self._wanted, *["--fast"] * is_fast]
+        command = [sys.executable, "-m", __name__, self._source, *["--fast"] * is_fast]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
         with tempfile.TemporaryFile() as told:
             with subprocess.Popen(
@@ -177,7 +177,7 @@ def _last_line(file: BinaryIO) -> str:
     return lines[-1][:300] if lines else ""
 
 
-def main(wanted: str, is_fast: bool) -> int:
+def main(source: str, is_fast: bool) -> int:
     """What the other process does; 0 once compiled code lies in the cache."""
     os.nice(PRIORITY)
     threading.Thread(target=_end_with_input, daemon=True).start()
@@ -188,7 +188,7 @@ def main(wanted: str, is_fast: bool) -> int:
 
     torch.set_num_threads(1)
     try:
-        return 0 if make_pass(_forms(load_model(wanted, "cpu").pipe)[is_fast]) else 1
+        return 0 if make_pass(_forms(load_model(source, "cpu").pipe)[is_fast]) else 1
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1

@@ -95,25 +95,31 @@ class DiskQuota:
         """
         self.folder = folder
         self._most, self._kept, self._lock, self._clock = most_bytes, set[Path](), threading.Lock(), clock
+        self._ended = threading.Event()
 
     def keep(self) -> None:
         """Never remove what is there now."""
         self._kept = {path for path, _ in self._files()}
 
     def watch(self, every: float = HOUR) -> None:
-        """Look at the files again and again, in a thread that ends with the process.
+        """Look at the files again and again, in a thread that ends with `close` or the process.
 
         Args:
             every: seconds between two looks.
         """
 
         def look() -> None:
-            while True:
+            is_watched = True
+            while is_watched:
                 with suppress(OSError):  # the next look may do it
                     self.make()
-                time.sleep(every)
+                is_watched = not self._ended.wait(every)
 
         threading.Thread(target=look, name="disk", daemon=True).start()
+
+    def close(self) -> None:
+        """Let the thread of `watch` end after its present look."""
+        self._ended.set()
 
     def make(self, wanted: int = 0) -> None:
         """Remove what is too old, and the oldest files until so many bytes more can come."""

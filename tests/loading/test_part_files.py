@@ -28,11 +28,11 @@ from humo.checkpoints import bytes_of_folder, check_folder
 from humo.layers.float8 import Float8Linear, is_quantised
 from humo.loading.folders import values_of_folder
 from humo.loading.memory import Plan, apply_plan
-from humo.loading.published.conversion import convert, converted_folder
+from humo.loading.published.conversion import convert, convert_file, converted_folder
 from humo.loading.published.presets import PRESETS, get_preset, without_parts
 from humo.loading.published.sources import find_sources
 from humo.loading.single_file.names import codec_name, text_encoder_name
-from humo.loading.single_file.parts import load_codec_file, load_text_encoder_file
+from humo.loading.single_file.parts import load_codec_file, load_text_encoder_file, load_transformer_file
 from humo.pipeline import HuMoPipeline
 
 PRESET = replace(get_preset("1.7B"), num_parameters={"transformer": 1_000_000})
@@ -309,6 +309,51 @@ def test_convert_puts_the_parts_around_a_file(
     assert main([*command, "--out", str(out), "--preset", "17B"]) == 2
     assert "is of the 1.7B form: leave --preset out" in capsys.readouterr().err
     assert main(["convert"]) == 2 and "give --preset 1.7B, --preset 17B or --transformer" in capsys.readouterr().err
+
+
+KERNEL = "patch_embedding.weight"
+
+
+def _write_plain(file: Path, form: str) -> None:
+    """The layout's transformer in 16 and 32 bits, in a file of a form in which people have one."""
+    tensors = layout.published_state_dict("1.7B")
+    shapes = {KERNEL: (128, 4, 2, 2)} if "folded" in form else {}
+    if "beside" in form:
+        save_file({KERNEL: tensors.pop(KERNEL)}, file.with_name("fix_5d_tensors_wan.safetensors"))
+    if "GGUF" in form:
+        files.write_gguf(file, tensors, files.mixed("BF16", "F32", "F16"), shapes=shapes)
+        return
+    named = {
+        f"model.diffusion_model.{name}": each.reshape(shapes.get(name, each.shape)) for name, each in tensors.items()
+    }
+    (torch.save if form == "PyTorch" else save_file)(named, file)
+
+
+@pytest.mark.parametrize(
+    "form", ["GGUF", "GGUF, folded kernel", "GGUF, kernel beside", "PyTorch", "safetensors, folded kernel"]
+)
+def test_convert_reads_every_file_of_plain_numbers_that_load_reads(
+    form: str, originals: dict[str, Path], tmp_path: Path
+) -> None:
+    file = tmp_path / ("humo.pth" if form == "PyTorch" else "humo.file")
+    _write_plain(file, form)
+    out = convert_file(file, None, originals["1.7B"], tmp_path / "out", torch.float32)
+    converted, direct = (
+        humo.load(out, "cpu", torch.float32).transformer,
+        load_transformer_file(file, dtype=torch.float32),
+    )
+    ours, theirs = converted.state_dict(), direct.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_kernel_beside_a_quantised_file_goes_with_it(originals: dict[str, Path], tmp_path: Path) -> None:
+    tensors, file = layout.published_state_dict("1.7B"), tmp_path / "humo.gguf"
+    kernel = tensors.pop(KERNEL)
+    save_file({KERNEL: kernel}, tmp_path / "fix_5d_tensors_wan.safetensors")
+    files.write_gguf(file, tensors, lambda _, each: "Q8_0" if each.ndim == 2 and each.shape[1] % 32 == 0 else "F16")
+    out = convert_file(file, None, originals["1.7B"], tmp_path / "out", torch.float32)
+    transformer = humo.load(out, "cpu", torch.float32).transformer
+    assert is_quantised(transformer) and torch.equal(transformer.patch_embedding.weight, kernel)
 
 
 def test_what_is_given_is_checked(originals: dict[str, Path], tmp_path: Path) -> None:

@@ -271,6 +271,24 @@ def test_the_page_needs_no_torch_before_its_model_is_loaded() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+def test_a_video_can_be_shared_anew_once_its_link_is_deleted(backend: Backend, mini_pipeline: HuMoPipeline) -> None:
+    with gr.Blocks(analytics_enabled=False):
+        links = layout.sharing(is_lasting=True)
+    share, delete = sharing.on_share(links, backend), sharing.on_delete(links, backend)
+    request, result = made.video(mini_pipeline, backend.folder / "film", "T")
+    visitor: Any = SimpleNamespace(
+        session_hash="anna", client=SimpleNamespace(host="1.2.3.4"), headers={"origin": "http://here"}
+    )
+    view = share(Made(request, result), True, visitor)
+    again = delete(view[links.id], view[links.token]["value"])
+    assert {*again} <= {*links.parts()} and "The link is deleted" in again[links.status]["value"]
+    assert again[links.status]["visible"] and not again[links.link]["visible"] and not again[links.delete]["visible"]
+    assert again[links.share]["visible"] and again[links.keeps_inputs]["visible"]
+    assert again[links.keeps_inputs]["value"] is False, "what was kept by mistake is not kept again unasked"
+    other = share(Made(request, result), False, visitor)
+    assert other[links.id] != view[links.id] and other[links.link]["visible"]
+
+
 def test_a_link_that_could_not_be_made_does_not_count(backend: Backend, mini_pipeline: HuMoPipeline) -> None:
     admission = Admission(backend.admission.manager, Limits(links_per_hour=1), [backend.folder])
     with gr.Blocks(analytics_enabled=False):

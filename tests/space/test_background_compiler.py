@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import tiny
+from pages import process_at, serve
 
 from humo.loading.compiling import computed_by
 from humo.space.compiling import BackgroundCompiler, Swap, take_compiled
@@ -127,6 +128,23 @@ def test_jobs_tell_when_they_begin_and_when_all_are_over(served: tuple[ServedMod
     manager.start("anna", _make(manager)).join()
     _until(lambda: len(told) == 3)
     assert told == [False, True, False]
+
+
+@pytest.mark.slow
+def test_what_serves_is_compiled_and_not_what_was_asked_for(tmp_path: Path) -> None:
+    """On a computer without a GPU mini serves in place of the 1.7B, which must not be downloaded for a compiler."""
+    settings = {"HUMO_MODEL": "1.7B", "HUMO_COMPILE": "on", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    settings |= {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
+    commands: list[list[str]] = []
+    with serve(tmp_path, settings=settings) as address:
+        page = process_at(address)
+
+        def begins() -> bool:
+            commands.extend(each.cmdline() for each in page.children() if "humo.space.compiling" in each.cmdline())
+            return bool(commands)
+
+        _until(begins)
+    assert commands[0][-2:] == ["mini", "--fast"]
 
 
 @pytest.mark.parametrize(("text", "expected"), [("", True), ("on", True), (" OFF ", False)])

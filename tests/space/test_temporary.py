@@ -128,7 +128,13 @@ def test_it_is_looked_at_without_anybody_asking(tmp_path: Path) -> None:
         looks.release()
         return time.time() + OLDEST + 1
 
-    DiskQuota(tmp_path, 1_000, clock).watch(every=0.01)
-    for _ in range(20):  # the clock is asked a few times a look
-        looks.acquire()
-    assert not file.exists()
+    before, quota = set(threading.enumerate()), DiskQuota(tmp_path, 1_000, clock)
+    quota.watch(every=0.01)
+    (thread,) = set(threading.enumerate()) - before
+    try:
+        for _ in range(20):  # the clock is asked a few times a look
+            assert looks.acquire(timeout=60)
+    finally:
+        quota.close()
+    thread.join(60)
+    assert not thread.is_alive() and not file.exists()

@@ -45,7 +45,7 @@ from humo.loading.published.shards import (
     write_shards,
 )
 from humo.loading.published.sources import Sources, download, find_downloaded, find_sources, gigabytes
-from humo.loading.single_file.parts import open_transformer
+from humo.loading.single_file.parts import files_of_transformer, open_transformer
 from humo.sampling import make_scheduler
 from humo.system.digests import digest_pieces
 from humo.system.files import atomic_write, exclusive_lock, write_json
@@ -126,7 +126,7 @@ def convert(
     check_parts(preset, matched.config or None, encoder_config, sources)
     index = model_index(preset, sources)
     linked = files_to_link(sources)
-    beside = [] if sources.quantised is None else [sources.quantised]
+    beside = [] if sources.quantised is None else files_of_transformer(sources.quantised)
     mark = digest_pieces(((file.name, file) for file in [*_weight_files(sources), *linked, *beside]), 2, 1 << 20)[:16]
     dtypes = {"dtype": _name(matched.stored), "published": _name(matched.published)}
     record = {"preset": preset.name, **dtypes, "source": mark}
@@ -160,9 +160,10 @@ def convert(
             write_shards(tensors, out / "transformer", "diffusion_pytorch_model", mark, shard_bytes, tell)
             with torch.device("meta"):
                 HuMoTransformer3DModel(**matched.config).save_config(out / "transformer")
-        if sources.quantised is not None:
-            _link_or_copy(sources.quantised, out, f"transformer{sources.quantised.suffix}")
-            tell(sources.quantised.stat().st_size)
+        for file in beside:
+            name = f"transformer{file.suffix}" if file == sources.quantised else file.name
+            _link_or_copy(file, out, name)
+            tell(file.stat().st_size)
         if extra:
             with atomic_write(out / EXTRA) as temporary:
                 save_file({name: tensor.read().clone() for name, tensor in extra.items()}, temporary)

@@ -15,9 +15,8 @@ from typing import Any
 import torch
 
 from humo.loading.published.keys import infer_transformer_config, match_published_keys, refuse_unknown_keys
-from humo.loading.published.pth import is_pth
-from humo.loading.published.shards import StoredTensor, open_pth, open_safetensors
-from humo.loading.single_file.reading import strip_prefixes
+from humo.loading.published.shards import StoredTensor, open_safetensors, strip_prefixes
+from humo.loading.single_file.parts import open_published
 from humo.transformer import HuMoTransformer3DModel
 
 logger = logging.getLogger(__name__)
@@ -58,7 +57,7 @@ def match_transformer(file: Path, dtype: torch.dtype) -> Matched:
     1,193, so the allowance may never be needed.)
 
     Args:
-        file: a .pth, one file of safetensors, or an index of shards.
+        file: a .pth, one file of safetensors or a GGUF, told by its content, or an index of shards.
         dtype: in which they are to be loaded.
 
     Returns:
@@ -92,10 +91,8 @@ def match_transformer(file: Path, dtype: torch.dtype) -> Matched:
 
 def _open(file: Path) -> dict[str, StoredTensor]:
     if file.suffix == ".json":
-        return open_safetensors(file)
-    if file.suffix == ".pth" or file.is_file() and is_pth(file):
-        return open_pth(file)
-    return strip_prefixes(open_safetensors(file))
+        return strip_prefixes(open_safetensors(file))
+    return {name: weight.as_tensor() for name, weight in open_published(file).items()}
 
 
 def _choose_dtype(published: Mapping[str, StoredTensor], dtype: torch.dtype) -> tuple[torch.dtype, torch.dtype]:

@@ -29,7 +29,7 @@ SHARD_BYTES = 2_000_000_000
 """Largest shard that is written: what a conversion holds in memory."""
 AGAIN = "fetch it again"
 _WRAPPERS = ("ema", "state_dict", "model", "module")
-_PREFIXES = ("module.", "model.", "_orig_mod.")
+_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "module.", "model.", "_orig_mod.")
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
@@ -124,14 +124,13 @@ def open_pth(file: Path) -> dict[str, StoredTensor]:
     """Look into a file that `torch.save` wrote; nothing in it is executed, and its tensors stay on the disk.
 
     A file in the format of before torch 1.6 cannot be mapped: its tensors are read into memory, all at once.
-    The tensors may lie one level deep, under "ema", "state_dict", "model" or "module", and all their names may begin
-    with "module.", "model." or "_orig_mod."; that is taken off.
+    The tensors may lie one level deep, under "ema", "state_dict", "model" or "module".
 
     Args:
         file: the .pth file.
 
     Returns:
-        The tensors by name.
+        The tensors by name, without the prefixes that all of them share.
 
     Raises:
         ValueError: if the file is missing, truncated, cannot be read without executing it, or holds anything but a
@@ -152,7 +151,7 @@ def open_pth(file: Path) -> dict[str, StoredTensor]:
         ) from None
     except Exception:  # a damaged pickle goes wrong in any way
         raise ValueError(f"{place_of(file)} is truncated, damaged or no PyTorch file: {AGAIN}.") from None
-    tensors = _strip_prefixes(_unwrap(content, file))
+    tensors = strip_prefixes(_unwrap(content, file))
     for name, tensor in tensors.items():
         if tensor.dtype not in _DTYPES.values():
             raise ValueError(
@@ -160,6 +159,13 @@ def open_pth(file: Path) -> dict[str, StoredTensor]:
                 "wanted: give the published file."
             )
     return {name: StoredTensor(tuple(t.shape), t.dtype, t.detach) for name, t in tensors.items()}
+
+
+def strip_prefixes(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Take off what all names begin with, as modules' wrappers and ComfyUI add it: `model.diffusion_model.`."""
+    while prefix := next((p for p in _PREFIXES if tensors and all(name.startswith(p) for name in tensors)), None):
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def check_weights(folder: Path, remedy: str = AGAIN) -> list[Path]:
@@ -307,13 +313,6 @@ def _unwrap(content: Any, file: Path) -> dict[str, Tensor]:
         f"{place_of(file)} holds {held} but a dictionary of tensors is wanted, plain or under 'ema': "
         "give the published file."
     )
-
-
-def _strip_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take off what all names begin with, as wrappers of modules add it."""
-    while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in tensors)), None):
-        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors
 
 
 def _dtype_name(dtype: torch.dtype) -> str:

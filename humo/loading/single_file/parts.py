@@ -31,7 +31,7 @@ from humo.loading.published.keys import (
 from humo.loading.published.shards import place_of
 from humo.loading.single_file.filling import empty, fill
 from humo.loading.single_file.names import codec_name, text_encoder_name
-from humo.loading.single_file.reading import StoredWeight, open_beside, open_weights
+from humo.loading.single_file.reading import StoredWeight, files_beside, open_beside, open_weights
 from humo.transformer import HuMoTransformer3DModel
 
 PATCH = (1, 2, 2)
@@ -39,6 +39,29 @@ PATCH = (1, 2, 2)
 _KERNEL = "patch_embedding.weight"
 _OVERFLOWS = ".wo.weight"
 """Of umT5, in float16: transformers keeps it in float32, unless it is quantised."""
+
+
+def open_published(file: Path) -> dict[str, StoredWeight]:
+    """The weights of a transformer's file under the published names, not yet read; the patches' kernel in its shape.
+
+    Raises:
+        ValueError: as of `humo.loading.single_file.reading.open_weights`.
+    """
+    weights = open_weights(file)
+    if _KERNEL not in weights:
+        beside = open_beside(file)
+        weights |= {_KERNEL: beside[_KERNEL]} if _KERNEL in beside else {}
+    _unfold_kernel(weights)
+    return weights
+
+
+def files_of_transformer(file: Path) -> list[Path]:
+    """A transformer's file, and the files beside it without which it is not whole.
+
+    Raises:
+        ValueError: as of `open_published`.
+    """
+    return [file] if _KERNEL in open_weights(file) else [file, *files_beside(file)]
 
 
 def open_transformer(
@@ -57,11 +80,7 @@ def open_transformer(
         ValueError: as `load_transformer_file`.
     """
     file = Path(file)
-    weights = open_weights(file)
-    if _KERNEL not in weights:
-        beside = open_beside(file)
-        weights |= {_KERNEL: beside[_KERNEL]} if _KERNEL in beside else {}
-    _unfold_kernel(weights)
+    weights = open_published(file)
     try:
         config = infer_transformer_config(weights, num_attention_heads)
     except ValueError as error:

@@ -29,16 +29,22 @@ from torch import Tensor
 
 from humo.layers.float8 import FLOAT8
 from humo.loading.published.pth import is_pth
-from humo.loading.published.shards import AGAIN, StoredTensor, open_pth, open_safetensors, place_of
+from humo.loading.published.shards import (
+    AGAIN,
+    StoredTensor,
+    open_pth,
+    open_safetensors,
+    place_of,
+    strip_prefixes,
+)
 
 _ROWS = 8192
 """Rows that are dequantised at once."""
-_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "module.", "model.", "_orig_mod.")
 _MARKERS = ("scaled_fp8", "spiece_model")
 _INPUT_SCALES, _SCALES, _FORMAT = ("scale_input", "input_scale"), ("scale_weight", "weight_scale"), "comfy_quant"
 _FORMATS = ("float8_e4m3fn", "float8_e5m2")
 _BYTES = {"F8_E4M3": FLOAT8[0], "F8_E5M2": FLOAT8[1], "U8": torch.uint8, "I8": torch.int8}
-_GGUF_FLOATS = ("F32", "F16", "BF16", "F64")
+_GGUF_FLOATS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
 _ORIGINAL_SHAPE = "comfy.gguf.orig_shape."
 _FIVE_DIMENSIONS = "fix_5d_tensors_*.safetensors"
 _GGUF = b"GGUF"
@@ -62,6 +68,12 @@ class StoredWeight:
     """By which float8 numbers are multiplied."""
     lacks_scale: bool = False
     """Whether it is float8 without a scale in a file that has scales."""
+    dtype: torch.dtype = torch.float32
+    """Which holds its numbers; float32 for those in blocks or float8."""
+
+    def as_tensor(self) -> StoredTensor:
+        """The same still in its file, to be read as plain numbers."""
+        return StoredTensor(self.shape, self.dtype, lambda: self.read_plain(self.dtype))
 
     def read_plain(self, dtype: torch.dtype) -> Tensor:
         """All its numbers, dequantised and scaled."""
@@ -111,13 +123,6 @@ def open_weights(file: Path) -> dict[str, StoredWeight]:
     return strip_prefixes(weights)
 
 
-def strip_prefixes(tensors: dict[str, Any]) -> dict[str, Any]:
-    """Take off what all names begin with, such as `model.diffusion_model.`."""
-    while prefix := next((p for p in _PREFIXES if tensors and all(name.startswith(p) for name in tensors)), None):
-        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors
-
-
 def _head(file: Path) -> bytes:
     with file.open("rb") as opened:
         return opened.read(64)
@@ -129,12 +134,17 @@ def open_beside(file: Path) -> dict[str, StoredWeight]:
     Raises:
         ValueError: if that file is damaged.
     """
-    found = sorted(file.parent.glob(_FIVE_DIMENSIONS))
-    return {name: weight for each in found for name, weight in open_weights(each).items()}
+    return {name: weight for each in files_beside(file) for name, weight in open_weights(each).items()}
+
+
+def files_beside(file: Path) -> list[Path]:
+    """The files of tensors of five dimensions that lie beside a file, sorted."""
+    return sorted(file.parent.glob(_FIVE_DIMENSIONS))
 
 
 def _plain(tensor: StoredTensor) -> StoredWeight:
-    return StoredWeight(tensor.shape, str(tensor.dtype).removeprefix("torch."), tensor.nbytes, tensor.read)
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return StoredWeight(tensor.shape, kind, tensor.nbytes, tensor.read, dtype=tensor.dtype)
 
 
 def _fold(tensors: Mapping[str, StoredTensor], place: str) -> dict[str, StoredWeight]:
@@ -219,7 +229,8 @@ def _open_gguf(file: Path) -> dict[str, StoredWeight]:
                 "quantisation, such as Q4_K_M."
             )
         is_quantised = kind not in _GGUF_FLOATS and shape == stored and len(shape) == 2
-        weights[tensor.name] = StoredWeight(shape, kind, int(tensor.n_bytes), _gguf_reader(tensor), is_quantised)
+        dtype, read = _GGUF_FLOATS.get(kind, torch.float32), _gguf_reader(tensor)
+        weights[tensor.name] = StoredWeight(shape, kind, int(tensor.n_bytes), read, is_quantised, dtype=dtype)
     return weights
 
 

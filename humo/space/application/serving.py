@@ -81,5 +81,5 @@ def serve(temporary: Path, host: str | None, port: int | None, model: str, recor
         )
     backend.serving.model.start_loading()  # only now, for it would slow the start of the page
     if not is_ray and read_compile(os.environ):
-        BackgroundCompiler(model, backend.serving.model, backend.admission.manager).start()
+        BackgroundCompiler(backend.serving.source, backend.serving.model, backend.admission.manager).start()
     page.block_thread()

@@ -1,8 +1,8 @@
 """How many waiting videos are made as one batch: as many as gain more throughput than they cost the first visitor.
 
 A batch is done when its last video is, so whoever came first waits longer than alone. A GPU is hardly busy with one of
-mini's videos. Two cores are, with a video in full quality; quick looks, whose single steps are short, gain a fifth
-when four are made together. The published models fill a GPU, and its memory, with one. Measured by
+mini's videos. Two cores are, with a video in full quality; quick looks, whose single steps are short, gain where four
+are made together. The published models fill a GPU, and its memory, with one. Measured by
 `python -m humo benchmark --waiting`; the choice is ours.
 """
 

@@ -113,6 +113,7 @@ class Limits:
         self._check_numbers(request)
         if request.guidance != {}:
             check_guidance(request.guidance)
+        request.check_form()
         self._check_files(request, within)
 
     def check_seconds(self, seconds: object) -> float:

@@ -121,14 +121,22 @@ class VideoRequest:
     loras: tuple[LoraFile, ...] = ()
     """LoRAs that count for this video alone."""
 
+    def check_form(self) -> None:
+        """Refuse a LoRA for the fast form.
+
+        Raises:
+            ValueError: if there is one.
+        """
+        if self.is_fast and self.loras:
+            raise ValueError("a quick look takes no LoRA: press Generate, or choose none.")
+
     def made_by(self, pipe: HuMoPipeline) -> HuMoPipeline:
         """The form of the model that makes it.
 
         Raises:
             ValueError: if the model has no fast form and that is asked for, or a LoRA with it.
         """
-        if self.is_fast and self.loras:
-            raise ValueError("a quick look takes no LoRA: press Generate, or choose none.")
+        self.check_form()
         form = pipe.fast_form if self.is_fast else pipe
         if form is None:
             raise ValueError("this model has no fast form: ask for full quality.")

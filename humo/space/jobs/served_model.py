@@ -39,6 +39,7 @@ class ServedModel:
         notice: why another model serves than the one asked for; empty if it is that one.
         device: "cpu" or "cuda", once it is known.
         has_fast: whether it has a fast form, for quick looks.
+        source: what `load_model` makes it from once more: a name, or the folder of a saved pipeline.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ServedModel:
     notice: str = ""
     device: str = "cpu"
     has_fast: bool = False
+    source: str = ""
     _pace: Pace = field(default_factory=Pace)
 
     @classmethod
@@ -65,9 +67,9 @@ class ServedModel:
         if (folder := folder_of(wanted)) is None:
             return cls._of_served(load_model(wanted))
         name = wanted if not Path(wanted).is_dir() else Path(wanted).resolve().name
-        model = Model(lambda: serving._load(wanted))
+        model = Model(lambda: serving._prepare(load_model(wanted)))
         defaults, fingerprint = Defaults.of_folder(folder), fingerprint_folder(folder)
-        serving = cls(name, defaults, fingerprint, model, has_fast=has_fast(folder))
+        serving = cls(name, defaults, fingerprint, model, has_fast=has_fast(folder), source=wanted)
         return serving
 
     @classmethod
@@ -80,13 +82,14 @@ class ServedModel:
     @classmethod
     def _of_served(cls, served: LoadedModel) -> ServedModel:
         serving = cls.of_pipeline(served.pipe, served.name)
-        serving.notice = served.note
+        serving.notice, serving.source = served.note, served.name
+        serving.model = Model(lambda: serving._prepare(served))
         folder = folder_of(served.name)
         serving.fingerprint = "" if folder is None else fingerprint_folder(folder)
         return serving
 
-    def _load(self, wanted: str) -> HuMoPipeline:
-        served = load_model(wanted)
+    def _prepare(self, served: LoadedModel) -> HuMoPipeline:
+        """The pipeline, with all that would make its first visitor wait."""
         self.device = served.device
         try:
             warm_up()

@@ -50,6 +50,8 @@ class Asked:
     """Of the session at most."""
     voice: Path | Sound | None = None
     """A sound of the visitor's, which the player speaks in place of a microphone."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the player beside those of the session."""
 
 
 class Broadcast:
@@ -211,7 +213,7 @@ class Broadcast:
                 session.stop()
         with self._turns.first():
             opening = session.open()
-        about = {"number": OPENING, "notes": session.notes, "rate": self.asked.rate}
+        about = {"number": OPENING, "notes": [*session.notes, *self.asked.notes], "rate": self.asked.rate}
         self._put(OPENING, pack_piece(opening[-1:], np.zeros(0, np.float32), about))
         with self._changed:
             self._session = session

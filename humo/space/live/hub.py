@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,12 @@ class LiveHub:
         self._lock = threading.Lock()
 
     def open(
-        self, visitor: str | None, request: VideoRequest, rate: object, voice: Path | Sound | None = None
+        self,
+        visitor: str | None,
+        request: VideoRequest,
+        rate: object,
+        voice: Path | Sound | None = None,
+        notes: Sequence[str] = (),
     ) -> Broadcast:
         """Begin a visitor's session; an earlier one of the same visitor ends.
 
@@ -57,11 +62,12 @@ class LiveHub:
             request: who is seen; its sound is not read.
             rate: Hz of the sound that will come.
             voice: a sound of the visitor's, which the player speaks.
+            notes: sentences that the player shows beside those of the session.
 
         Raises:
             ValueError: in one sentence, if somebody else is live, or the rate is none.
         """
-        asked = Asked(request, read_rate(rate), self.minutes * MINUTE, voice)
+        asked = Asked(request, read_rate(rate), self.minutes * MINUTE, voice, tuple(notes))
         with self._lock:
             last = self._place
             if last is not None and last.visitor == visitor:

@@ -12,7 +12,7 @@ import gradio as gr
 
 from humo.space.jobs.admission import Admission
 from humo.space.live.hub import LiveHub
-from humo.space.page import html
+from humo.space.page import html, texts
 from humo.space.page.widgets import Inputs, Settings, read_request
 
 PLAYER = Path(__file__).with_name("player.js").read_text(encoding="utf-8")
@@ -70,7 +70,7 @@ def player_html(key: str) -> str:
 def on_speak_live(
     inputs: Inputs, settings: Settings, hub: LiveHub, admission: Admission
 ) -> Callable[[dict[Any, Any], gr.Request, gr.EventData], dict[str, str]]:
-    """The event of Speak live: begins a session for the person of the tab.
+    """The event of Speak live: begins a session for the person of the tab, without LoRAs, as its notes say.
 
     Args:
         inputs: of the tab.
@@ -84,11 +84,13 @@ def on_speak_live(
         try:
             speaks = getattr(told, "source", None) == "voice"
             ask, _ = read_request(values, inputs, settings, is_fast=True, is_live=not speaks)
-            voice, ask = ask.audio if speaks else None, replace(ask, audio=ask.audio if speaks else None)
+            notes = [texts.WITHOUT_LORAS] * bool(ask.loras)
+            voice = ask.audio if speaks else None
+            ask = replace(ask, audio=voice, loras=())
             admission.check(ask)
             rate = getattr(told, "rate", None)
             with admission.granted(request):
-                broadcast = hub.open(request.session_hash, replace(ask, audio=None), rate, voice)
+                broadcast = hub.open(request.session_hash, replace(ask, audio=None), rate, voice, notes)
         except ValueError as error:
             return {"error": html.sentence(str(error)), "nonce": nonce}
         return {"id": broadcast.id, "nonce": nonce}

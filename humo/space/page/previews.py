@@ -119,7 +119,7 @@ def heard_html(sound: Sound, max_frames: int | None, num_frames: int | None = No
     """A sound as the model hears it: its wave, the windows of the latent frames, what is cut and where nobody speaks.
 
     Returns:
-        HTML of a figure; arguments as of `listen`.
+        HTML of a figure; arguments as of `preview_sound`.
     """
     heard = preview_sound(sound, max_frames, num_frames)
     return figure("humo-heard", draw_sound(sound, heard), describe_sound(heard))

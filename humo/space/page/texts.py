@@ -33,6 +33,8 @@ one, <code>pip install espeakng-loader</code> many (espeak-ng, GPL-3).</p>"""
 MORE_SPEAKERS = """<p class="humo-detail">It reads English. Men, women and other languages come with an optional extra
 (espeak-ng, GPL-3): <code>pip install espeakng-loader</code>.</p>"""
 
+WITHOUT_LORAS = "LoRAs count in full quality alone: this is made without those that are chosen."
+
 KEY = "Keep it if you may want to delete the link; it is shown only now."
 
 NOT_LASTING = """<p class="humo-detail">This page has no storage that stays: a link ends with its next restart.</p>"""

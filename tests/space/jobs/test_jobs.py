@@ -109,7 +109,7 @@ def test_stop_ends_within_a_step_and_the_next_job_runs_then(manager: JobManager)
     assert _follow(_start(manager, "anna", short))[-1].phase is Phase.DONE
 
 
-def test_bad_request_is_a_sentence_and_the_studio_goes_on(manager: JobManager, tmp_path: Path) -> None:
+def test_bad_request_is_a_sentence_and_the_page_goes_on(manager: JobManager, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_text("<svg/>")
     for request, words in [
         (VideoRequest(prompt=""), "prompt is empty"),

@@ -18,6 +18,7 @@ import pytest
 import soundfile
 import tiny
 
+from humo.loading.lora_files import LoraFile
 from humo.media import Sound
 from humo.space.jobs.job import Phase, Progress
 from humo.space.jobs.limits import HOUR, Gate, Hourly, Limits, client_of
@@ -73,6 +74,7 @@ def test_the_page_and_the_examples_are_within_the_limits() -> None:
         ({"images": (Path("\ud800.png"),)}, "the picture's path holds half a letter"),
         ({"audio": Path("a" * 5_000)}, "the sound's path has 5,000 characters"),
         ({"images": (Path("a.png"),) * 5}, "at most 4"),
+        ({"is_fast": True, "loras": (LoraFile(Path("a.safetensors")),)}, "a quick look takes no LoRA: press Generate"),
     ],
 )
 def test_what_is_over_the_limits_is_one_sentence(changes: dict[str, Any], words: str) -> None:

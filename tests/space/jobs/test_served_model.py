@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import tiny
+import torch
 
 from humo.pipeline import HuMoPipeline
 from humo.space.jobs.request import Defaults, VideoRequest
 from humo.space.jobs.served_model import ServedModel
 from humo.space.jobs.task import MakeVideo, work_of
 from humo.space.state import Backend
+from humo.system.caches import compiled_folder
 
 REQUEST = VideoRequest(prompt="a man nods", num_frames=5, num_inference_steps=2, seed=1)
 
@@ -33,6 +35,26 @@ def test_a_failed_warm_up_does_not_stop_the_model(
     monkeypatch.setitem(sys.modules, "soxr", None)  # as if it were not there
     assert isinstance(ServedModel.open(str(tmp_path / "small")).model.get(), HuMoPipeline)
     assert "The warm-up failed" in caplog.text and "Traceback" not in caplog.text
+
+
+def test_mini_in_a_large_models_place_is_prepared_as_if_it_had_been_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HUMO_COMPILE", "on")
+    monkeypatch.setitem(sys.modules, "soxr", None)
+    compiled_folder().chmod(0o777)
+    serving = ServedModel.open("1.7B")
+    assert (serving.name, serving.source) == ("mini", "mini") and "1.7B model cannot serve" in serving.notice
+    assert isinstance(serving.model.get(), HuMoPipeline)
+    assert "The warm-up failed" in caplog.text and "not yours alone" in caplog.text
+
+
+def test_a_folder_is_made_from_the_folder_once_more(tmp_path: Path) -> None:
+    tiny.pipeline("mini").save_pretrained(tmp_path / "small")
+    assert ServedModel.open(str(tmp_path / "small")).source == str(tmp_path / "small")
+    assert ServedModel.open("mini").source == "mini"
 
 
 def test_a_folder_without_a_pipeline_is_a_sentence(tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def test_the_time_on_the_gpu_follows_the_estimate(wan_pipeline: HuMoPipeline) ->
     assert gpu_seconds(40) == 70 and gpu_seconds(40.1) == 71
 
 
-STUDIO = """
+PAGE = """
 import contextvars, os, sys, time
 from pathlib import Path
 
@@ -260,12 +260,12 @@ print("all well")
 
 
 @pytest.mark.slow
-def test_the_studio_works_on_a_lent_gpu(tmp_path: Path) -> None:
+def test_the_page_works_on_a_lent_gpu(tmp_path: Path) -> None:
     (tmp_path / "spaces.py").write_text(SPACES)
     (tmp_path / "videos").mkdir()
     paths = os.pathsep.join([str(tmp_path), str(Path(tiny.__file__).parent)])
     env = {**os.environ, "SPACES_ZERO_GPU": "true", "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     run = subprocess.run(
-        [sys.executable, "-c", STUDIO, str(tmp_path / "videos")], env=env, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", PAGE, str(tmp_path / "videos")], env=env, capture_output=True, text=True, timeout=300
     )
     assert run.returncode == 0 and run.stdout.strip() == "all well", run.stderr

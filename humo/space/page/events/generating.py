@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from humo.space.jobs.job import Job, Phase, Progress
 from humo.space.jobs.manager import JobManager
 from humo.space.jobs.request import VideoRequest
 from humo.space.jobs.task import MakeVideo, Result
-from humo.space.page import html
+from humo.space.page import html, texts
 from humo.space.page.widgets import Inputs, Panel, Parts, Settings, read_request
 from humo.space.state import Backend
 
@@ -138,7 +138,8 @@ def on_live(
     """The event of every change of a tab while it is live: a quick look takes the place of the last video.
 
     The seed stays, so that what changes in the video is what was changed. What is not there yet, or not allowed, is no
-    mistake while somebody types: the last video stays.
+    mistake while somebody types: the last video stays, also where a look fails. LoRAs are left out, and what stands
+    under the video says so.
 
     Args:
         inputs: of the tab.
@@ -151,12 +152,15 @@ def on_live(
         yield {page.panel.stage: gr.skip()}  # an event without a word would empty all its outputs
         try:
             ask, name = read_request({**values, page.settings.is_random: False}, inputs, page.settings, is_fast=True)
+            notes = [texts.WITHOUT_LORAS] * bool(ask.loras)
+            ask = replace(ask, loras=())
             job = admission.start(request, ask, lambda: new_task(ask, name, admission.manager), is_look=True)
         except ValueError:
             return
-        for progress in follow(job):
-            if progress.phase is Phase.DONE:
-                yield {**cleared, **_view(progress, ask, page)}
+        with suppress(gr.Error):  # of a job that failed
+            for progress in follow(job):
+                if progress.phase is Phase.DONE:
+                    yield {**cleared, **_view(progress, ask, page, notes)}
 
     return look
 
@@ -199,17 +203,19 @@ def _first_view(job: Job, ask: VideoRequest, settings: Settings, panel: Panel) -
     }
 
 
-def _view(progress: Progress, ask: VideoRequest, page: Parts) -> View:
+def _view(progress: Progress, ask: VideoRequest, page: Parts, notes: Sequence[str] = ()) -> View:
+    """What a moment shows; `notes` join those of the result under the finished video."""
     panel = page.panel
     view: View = {panel.stage: html.stage(progress)}
     if progress.phase.is_over:
         view[panel.stop] = gr.update(visible=False)
     if progress.phase is Phase.DONE:
         path = str(progress.result.path)
+        told = replace(progress.result, notes=(*progress.result.notes, *notes))
         view |= {
             panel.stage: gr.update(visible=False),
             panel.video: gr.update(value=path, visible=True),
-            panel.summary: gr.update(value=html.summary(progress.result, progress.elapsed), visible=True),
+            panel.summary: gr.update(value=html.summary(told, progress.elapsed), visible=True),
             panel.download: gr.update(value=path, visible=True),
             panel.made: Made(ask, progress.result),
         } | dict.fromkeys(page.groups(), gr.update(visible=True))

@@ -60,16 +60,11 @@ def on_share(sharing: Sharing, backend: Backend) -> Callable[[Made | None, bool,
 
 
 def on_delete(sharing: Sharing, backend: Backend) -> Callable[[str, str], View]:
-    """The event of Delete beside a new link: takes its id and the key that was shown."""
+    """The event of Delete beside a new link: takes its id and the key that was shown; the video can be shared anew."""
 
     def delete(id: str, key: str) -> View:
         _delete(backend, id, key)
-        return {
-            sharing.status: gr.update(value=html.note(_DELETED), visible=True),
-            sharing.link: gr.update(visible=False),
-            sharing.token: gr.update(value="", visible=False),
-            sharing.delete: gr.update(visible=False),
-        }
+        return cleared(sharing) | {sharing.status: gr.update(value=html.note(_DELETED), visible=True)}
 
     return delete
 
