@@ -19,7 +19,7 @@ MAX_PIXELS = 32_000_000
 MIN_SIDE = 16
 """Smallest side of a picture, pixels."""
 _PICTURES = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIC")
-_ASKED = "give a PNG, JPEG, WebP, GIF or BMP picture"
+_ASKED = "give a PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC picture"
 _SAFE_TIFF = 12
 """Pillow's version from which its TIFF decoder is used: earlier wheels bundle a libtiff that writes out of bounds."""
 _DEPTHS = (1.0, 255.0, 65_535.0)

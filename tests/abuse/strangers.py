@@ -12,7 +12,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from patches import Shown, patchwork, saved
 from rasters import bmp, png
 
-ASKED = r"give a PNG, JPEG, WebP, GIF or BMP picture\."
+ASKED = r"give a PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC picture\."
 UNKNOWN = rf"picture face\.bin has no picture inside that we know: {ASKED}"
 FOREIGN = rf"picture face\.bin holds [\w -]+ data, not a picture that we read: {ASKED}"
 DRAWING = rf"picture face\.bin is an SVG drawing, not pixels: {ASKED}"
