@@ -51,7 +51,8 @@ def plain_pass(
     """The velocity of one pass.
 
     Args:
-        transformer: the weights; mini's estimate of the velocity, which no published model has, is added as ours is.
+        transformer: the weights; mini's estimate of the velocity and its detail head, which no published model has,
+            are added as ours are.
         hidden_states: as of `HuMoTransformer3DModel.forward`, like all others.
         timestep: (b,).
         encoder_hidden_states: text features.
@@ -76,6 +77,9 @@ def plain_pass(
         output = transformer.proj_out(normed)
     output = output.unflatten(2, (*transformer.config.patch_size, -1)).unflatten(1, tuple(grid))
     velocity = torch.einsum("bfhwpqrc->bcfphqwr", output).flatten(6, 7).flatten(4, 5).flatten(2, 3).float()
+    if transformer.needs_detail(timestep):
+        below = transformer.config.detail_below
+        velocity = velocity + transformer.detail_head(hidden_states, normed, velocity, time, timestep, below).float()
     if transformer.config.latent_std is not None:
         velocity = transformer.add_estimate(velocity, hidden_states, timestep)
     return velocity

@@ -149,10 +149,15 @@ def test_page_start_is_the_time_to_the_first_answer(tmp_path: Path):
 SMALL = {"num_frames": 5, "height": 32, "width": 48}
 
 
-@pytest.mark.parametrize("form", [{"in_channels": 8}, {"in_channels": 20, "cross_attn_norm": False}])
+MINI = {"in_channels": 8, "latent_std": tiny.LATENT_STD, "estimate_gate": True, "detail_layers": 1}
+
+
+@pytest.mark.parametrize("form", [{"in_channels": 8}, {"in_channels": 20, "cross_attn_norm": False}, MINI])
 def test_plain_way_does_the_same_job(form: dict):
     torch.manual_seed(0)
     model = tiny.transformer(**form).requires_grad_(False)
+    for parameter in () if model.detail_head is None else model.detail_head.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
     latents, conditions = random_conditions(model, **SMALL)
     rule = "published_1_7b" if form["in_channels"] == 8 else "published_17b"
     for timestep in (990.0, 300.0):
