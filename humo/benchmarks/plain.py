@@ -77,7 +77,7 @@ def plain_pass(
         output = transformer.proj_out(normed)
     output = output.unflatten(2, (*transformer.config.patch_size, -1)).unflatten(1, tuple(grid))
     velocity = torch.einsum("bfhwpqrc->bcfphqwr", output).flatten(6, 7).flatten(4, 5).flatten(2, 3).float()
-    if transformer.needs_detail(timestep):
+    if transformer.detail_head is not None and transformer.needs_detail(timestep):
         below = transformer.config.detail_below
         velocity = velocity + transformer.detail_head(hidden_states, normed, velocity, time, timestep, below).float()
     if transformer.config.latent_std is not None:
