@@ -150,8 +150,15 @@ def _rates(pipe: HuMoPipeline, watch: Stopwatch) -> dict[str, float]:
     transformer, inputs = pipe.transformer, watch.inputs["transformer"]
     first = inputs[0]["hidden_states"]
     batch, _, frames, height, width = first.shape
+
+    def kind(given: dict[str, Any]) -> tuple[Any, ...]:
+        """What decides how many operations a call has."""
+        return given["hidden_states"].shape, transformer.needs_detail(given["timestep"])
+
     with computed_by(transformer, None):  # the counter sees PyTorch's own operations
-        flops = sum(count_flops(partial(transformer, **given)) for given in inputs)
+        counted = {kind(given): partial(transformer, **given) for given in inputs}
+        counts = {each: count_flops(call) for each, call in counted.items()}
+    flops = sum(counts[kind(given)] for given in inputs)
     achieved = flops / sum(watch.calls["transformer"])
     _, patch_height, patch_width = transformer.config.patch_size
     tokens = batch * frames * (height // patch_height) * (width // patch_width)

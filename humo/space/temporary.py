@@ -109,11 +109,11 @@ class DiskQuota:
         """
 
         def look() -> None:
-            is_watched = True
-            while is_watched:
+            while True:
                 with suppress(OSError):  # the next look may do it
                     self.make()
-                is_watched = not self._ended.wait(every)
+                if self._ended.wait(every):
+                    return
 
         threading.Thread(target=look, name="disk", daemon=True).start()
 

@@ -18,21 +18,18 @@ import made
 import pytest
 import soundfile
 import tiny
+from page_parts import backend_of, page_of
 from project import ROOT
 
 from humo.guidance import RULES
 from humo.media import read_picture
 from humo.pipeline import HuMoPipeline
-from humo.space.application.building import build_page, make_tab
+from humo.space.application.building import make_tab
 from humo.space.examples import read_examples
 from humo.space.jobs.admission import Admission
 from humo.space.jobs.limits import Limits
-from humo.space.jobs.manager import JobManager
 from humo.space.jobs.request import MODES, Defaults, frames_for
-from humo.space.jobs.served_model import ServedModel
-from humo.space.links.location import RecordFolder
 from humo.space.links.settings import VideoSettings
-from humo.space.links.storage import GALLERY, FolderStore, ReadOnlyStore, Stores
 from humo.space.page import layout
 from humo.space.page.events import filling, sharing
 from humo.space.page.events.generating import Made
@@ -40,7 +37,6 @@ from humo.space.page.scales import rule_choices, rule_note
 from humo.space.page.theme import make_theme
 from humo.space.page.widgets import Inputs, Settings, read_request
 from humo.space.state import Backend
-from humo.space.temporary import DiskQuota
 from humo.timing import PUBLISHED_FRAMES
 
 PROMPT = "a woman with red hair talks"
@@ -49,13 +45,7 @@ PROMPT = "a woman with red hair talks"
 @pytest.fixture
 def backend(mini_pipeline: HuMoPipeline, tmp_path: Path) -> Backend:
     """A page's back with the tiny model and empty folders."""
-    serving, gallery = ServedModel.of_pipeline(mini_pipeline, "tiny"), ReadOnlyStore(GALLERY)
-    files, records = tmp_path / "files", tmp_path / "records"
-    files.mkdir()
-    store = Stores(gallery, FolderStore(records))
-    home = RecordFolder(folder=records, is_lasting=True)
-    admission = Admission(JobManager(serving.model, DiskQuota(files, 1 << 30)), Limits(), [tmp_path])
-    return Backend(serving, admission, gallery, store, home, files, read_examples())
+    return backend_of(mini_pipeline, tmp_path)
 
 
 def _defaults(guidance: dict[str, Any], **changes: Any) -> Defaults:
@@ -189,15 +179,8 @@ def test_examples_are_whole_and_every_tab_has_one() -> None:
         assert (example.image is not None, example.audio is not None) == (mode.needs_image, mode.needs_audio)
 
 
-def _built(backend: Backend) -> gr.Blocks:
-    async def build() -> gr.Blocks:  # inside a loop, for gradio would open one and leave it open
-        return build_page(backend)
-
-    return asyncio.run(build())
-
-
 def test_layout_has_a_tab_for_each_mode_and_keeps_its_events_private(backend: Backend) -> None:
-    page = _built(backend)
+    page = page_of(backend)
     config = page.get_config_file()
     tabs = [part["props"]["label"] for part in config["components"] if part["type"] == "tabitem"]
     assert tabs[:4] == ["Text + Image", "Text + Audio", "Text + Image + Audio", "Gallery"]

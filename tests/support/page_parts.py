@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import gradio as gr
@@ -24,20 +25,24 @@ from humo.space.state import Backend
 from humo.space.temporary import DiskQuota
 
 
-def backend_of(pipe: HuMoPipeline, folder: Path, limits: Limits | None = None) -> Backend:
+def backend_of(
+    pipe: HuMoPipeline, folder: Path, limits: Limits | None = None, loras: Mapping[str, Path] | None = None
+) -> Backend:
     """What stands behind a page that serves a pipeline.
 
     Args:
         pipe: makes the videos.
         folder: of all files, also of uploads; existing and empty of "files".
         limits: of what may be asked for; the usual ones by default.
+        loras: that visitors may choose, by name; none by default.
     """
     serving, gallery = ServedModel.of_pipeline(pipe, "tiny"), ReadOnlyStore(GALLERY)
     files, records = folder / "files", folder / "records"
     files.mkdir()
     admission = Admission(JobManager(serving.model, DiskQuota(files, 1 << 30)), limits or Limits(), [folder])
     home = RecordFolder(folder=records, is_lasting=True)
-    return Backend(serving, admission, gallery, Stores(gallery, FolderStore(records)), home, files, read_examples())
+    store = Stores(gallery, FolderStore(records))
+    return Backend(serving, admission, gallery, store, home, files, read_examples(), loras=dict(loras or {}))
 
 
 def parts_of(backend: Backend) -> Parts:
@@ -48,7 +53,8 @@ def parts_of(backend: Backend) -> Parts:
             opened = layout.opened()
             with gr.Column() as maker, gr.Tabs() as modes:
                 tabs = [make_tab(mode, backend) for mode in MODES]
-            settings, panel, links = layout.settings(backend.serving.defaults), layout.panel(), layout.sharing(True)
+            settings, panel = layout.settings(backend.serving.defaults, backend.loras), layout.panel()
+            links = layout.sharing(True)
             views, other = layout.looking(), layout.comparing()
             return Parts(opened, maker, modes, tabs, gr.Gallery(), settings, panel, links, views, other, dubbing())
 
@@ -58,7 +64,7 @@ def parts_of(backend: Backend) -> Parts:
 def page_of(backend: Backend) -> gr.Blocks:
     """The whole page, connected."""
 
-    async def build() -> gr.Blocks:
+    async def build() -> gr.Blocks:  # inside a loop, for gradio would open one and leave it open
         return build_page(backend)
 
     return asyncio.run(build())

@@ -205,13 +205,14 @@ def _schedules(pipe: HuMoPipeline, request: VideoRequest, pair: Pair) -> tuple[S
     steps = request.num_inference_steps or pipe.config.default_num_inference_steps
     given = steps, pipe.scheduler.config.flow_shift, bool(request.images), request.audio is not None
     constant, adaptive = (schedule(make_rule(guidance), *given) for guidance in (pair.constant, pair.adaptive))
-    if not schedule(make_rule(_without_end(pair.adaptive)), *given).changes:
+    without_end = schedule(make_rule(_without_end(pair.adaptive)), *given)
+    if not without_end.changes:
         raise ValueError(
             f"With {steps} steps and what is given the rule {pair.adaptive['rule']} does not change with time: "
             "move its switch, take more steps, or give a picture and a voice, so that there is something to compare."
         )
     first = _first_step(request, steps, given[1])
-    if first and not schedule(make_rule(_without_end(pair.adaptive)), *given).begun_at(first).changes:
+    if not without_end.begun_at(first).changes:
         raise ValueError(
             f"This video begins with known frames at timestep {adaptive.timesteps[first]}, and from there on the rule "
             f"{pair.adaptive['rule']} does not change with time: move its switch below that and make the video anew, "

@@ -131,15 +131,13 @@ def look_inside(pipe: HuMoPipeline, request: VideoRequest, report: Report | None
     """
     if request.seed is None:
         raise ValueError("seed is missing: give the one of the finished video, or it would be another one.")
-    watch = _Watch(request.made_by(pipe), report or _report_nothing)
-    with request.forming(pipe) as form:
-        call = request.read(form)
-        watch.overlap = call.overlap
-        output = form.generate_batch([call], watch)[0]
-    made, latents = _kept_frames(call.request.num_frames, call.overlap)
+    overlap = request.num_known
+    watch = _Watch(request.made_by(pipe), report or _report_nothing, overlap)
+    output = request.run(pipe, on_step=watch)
+    made, latents = _kept_frames(len(output.frames) + overlap, overlap)
     whole = output.whole().frames
     num_earlier = len(whole) - len(output.frames)
-    frame_numbers = tuple(number + num_earlier - call.overlap for number in made)
+    frame_numbers = tuple(number + num_earlier - overlap for number in made)
     steps = spread(len(watch.trace.timesteps), MAX_STEPS)
     masks = None
     if watch.trace.masks:
@@ -164,12 +162,12 @@ class _Watch:
 
     pipe: HuMoPipeline
     report: Report
+    overlap: int
+    """Known frames with which what is made begins; they are not looked at."""
     trace: Trace = field(init=False)
     looks: list[Look] = field(default_factory=list)
     looked: set[int] = field(default_factory=set)
     total: int = 0
-    overlap: int = 0
-    """Known frames with which what is made begins; they are not looked at."""
 
     def __post_init__(self) -> None:
         from humo.explain.figures import Trace  # torch, which the page opens without

@@ -5,7 +5,6 @@ Run: python -m pytest tests/space/page/test_lora_looks.py
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,25 +15,15 @@ import gradio as gr
 import pytest
 import tiny
 from loras import save_lora
+from page_parts import backend_of, parts_of
 
 from humo.pipeline import HuMoPipeline
-from humo.space.application.building import make_tab
-from humo.space.examples import read_examples
-from humo.space.jobs.admission import Admission
-from humo.space.jobs.limits import Limits
-from humo.space.jobs.manager import JobManager
-from humo.space.jobs.request import MODES
-from humo.space.jobs.served_model import ServedModel
-from humo.space.links.location import RecordFolder
-from humo.space.links.storage import GALLERY, FolderStore, ReadOnlyStore, Stores
 from humo.space.live.hub import LiveHub
 from humo.space.live.view import on_speak_live
-from humo.space.page import layout, texts
-from humo.space.page.dubbing.view import dubbing
+from humo.space.page import texts
 from humo.space.page.events.generating import View, on_generate, on_live
 from humo.space.page.widgets import Parts
 from humo.space.state import Backend
-from humo.space.temporary import DiskQuota
 
 ANNA: Any = SimpleNamespace(session_hash="anna", client=SimpleNamespace(host="1.2.3.4"), headers={})
 PATIENCE = 60.0
@@ -63,24 +52,8 @@ def visit(tmp_path: Path) -> Visit:
     pipe = tiny.pipeline("mini")
     pipe.fast_form = tiny.pipeline("mini")
     save_lora(tmp_path / "face.safetensors", pipe)
-    serving, gallery = ServedModel.of_pipeline(pipe, "tiny"), ReadOnlyStore(GALLERY)
-    files, home = tmp_path / "files", RecordFolder(folder=tmp_path / "records", is_lasting=True)
-    files.mkdir()
-    admission = Admission(JobManager(serving.model, DiskQuota(files, 1 << 30)), Limits(), [tmp_path])
-    store = Stores(gallery, FolderStore(home.folder))
-    named = {"face": tmp_path / "face.safetensors"}
-    backend = Backend(serving, admission, gallery, store, home, files, read_examples(), loras=named)
-
-    async def build() -> Parts:
-        with gr.Blocks(analytics_enabled=False):
-            opened = layout.opened()
-            with gr.Column() as maker, gr.Tabs() as modes:
-                tabs = [make_tab(mode, backend) for mode in MODES]
-            settings, panel = layout.settings(serving.defaults, named), layout.panel()
-            links, views, other = layout.sharing(True), layout.looking(), layout.comparing()
-            return Parts(opened, maker, modes, tabs, gr.Gallery(), settings, panel, links, views, other, dubbing())
-
-    return Visit(pipe, backend, asyncio.run(build()))
+    backend = backend_of(pipe, tmp_path, loras={"face": tmp_path / "face.safetensors"})
+    return Visit(pipe, backend, parts_of(backend))
 
 
 def test_a_quick_look_is_refused_before_it_takes_a_place(visit: Visit, tmp_path: Path) -> None:

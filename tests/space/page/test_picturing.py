@@ -17,29 +17,23 @@ import numpy as np
 import pytest
 import soundfile
 import tiny
+from page_parts import backend_of, page_of, parts_of
 from PIL import Image
 from skimage.data import astronaut
 
 from humo.pipeline import HuMoPipeline
 from humo.portrait import Portrait, draw_portrait
-from humo.space.application.building import build_page, make_tab
-from humo.space.examples import read_examples
-from humo.space.jobs.admission import Admission
+from humo.space.application.building import make_tab
 from humo.space.jobs.limits import Limits
-from humo.space.jobs.manager import JobManager
 from humo.space.jobs.request import MODES, Defaults
-from humo.space.jobs.served_model import ServedModel
 from humo.space.jobs.task import MakeVideo
-from humo.space.links.location import RecordFolder
 from humo.space.links.settings import VideoSettings
 from humo.space.links.share import share
-from humo.space.links.storage import GALLERY, FolderStore, ReadOnlyStore, Stores
 from humo.space.page import html, layout, texts
 from humo.space.page.events import filling, picturing, portraying, sharing
-from humo.space.page.widgets import Inputs, Parts, Settings, read_request
+from humo.space.page.widgets import Inputs, Settings, read_request
 from humo.space.photographs import Photographs
 from humo.space.state import Backend
-from humo.space.temporary import DiskQuota
 
 VISITOR = SimpleNamespace(session_hash="one")
 PROMPT = "a woman in a red shirt talks"
@@ -151,7 +145,7 @@ def test_there_are_as_many_as_the_model_takes_and_the_page_allows(most: int | No
 def test_a_model_of_one_says_so_where_the_second_would_be(backend: Backend) -> None:
     for most, is_said in ((1, True), (3, False)):
         serving = replace(backend.serving, defaults=replace(backend.serving.defaults, max_references=most))
-        config = _built(replace(backend, serving=serving)).get_config_file()
+        config = page_of(replace(backend, serving=serving)).get_config_file()
         told = [part for part in config["components"] if part["props"].get("value") == texts.ONE_PICTURE]
         boxes = [part for part in config["components"] if part["props"].get("label") == texts.MORE_PICTURES]
         assert (len(told), len(boxes)) == ((2, 0) if is_said else (0, 2))
@@ -184,33 +178,7 @@ def pipe() -> HuMoPipeline:
 @pytest.fixture
 def backend(pipe: HuMoPipeline, tmp_path: Path) -> Backend:
     """A page's back with a model that takes three pictures."""
-    serving, gallery = ServedModel.of_pipeline(pipe, "tiny"), ReadOnlyStore(GALLERY)
-    folder, records = tmp_path / "page", tmp_path / "records"
-    folder.mkdir()
-    store, home = Stores(gallery, FolderStore(records)), RecordFolder(folder=records, is_lasting=True)
-    admission = Admission(JobManager(serving.model, DiskQuota(folder, 1 << 30)), Limits(), [tmp_path])
-    return Backend(serving, admission, gallery, store, home, folder, read_examples())
-
-
-def _built(backend: Backend) -> gr.Blocks:
-    async def build() -> gr.Blocks:
-        return build_page(backend)
-
-    return asyncio.run(build())
-
-
-def _parts(backend: Backend) -> Parts:
-    """The parts of a page that links change."""
-
-    async def build() -> Parts:
-        with gr.Blocks(analytics_enabled=False):
-            opened = layout.opened()
-            with gr.Column() as maker, gr.Tabs() as modes:
-                tabs = [make_tab(mode, backend) for mode in MODES]
-            settings = layout.settings(backend.serving.defaults)
-        return Parts(opened, maker, modes, tabs, None, settings, None, None, None, None, None)
-
-    return asyncio.run(build())
+    return backend_of(pipe, tmp_path)
 
 
 @pytest.mark.slow
@@ -225,7 +193,7 @@ def test_a_link_keeps_all_of_them_in_order(
     assert record.missing == () and len(record.pictures) == 3
     assert "text, 3 pictures and voice" in html.facts(record)
 
-    page = _parts(backend)
+    page = parts_of(backend)
     view = sharing.show(page, backend, record.id)
     others, titles = zip(*view[page.opened.others]["value"], strict=True)
     shown = [view[page.opened.image]["value"], *others]
@@ -243,14 +211,14 @@ def test_a_link_keeps_all_of_them_in_order(
     assert not np.array_equal(repeated, replace(again, images=again.images[:1]).run(pipe).frames)
 
     one = replace(backend, serving=replace(backend.serving, defaults=replace(DEFAULTS, max_references=1)))
-    small = _parts(one)
+    small = parts_of(one)
     with pytest.warns(UserWarning, match="made from 3 pictures; this model takes 1 picture, so the first are here"):
         back = sharing.on_remix(small, one)(record.id)
     assert back[small.tabs[2].image] == restored[0]
 
 
 def test_what_is_not_there_any_more_is_emptied(backend: Backend, tmp_path: Path, files: dict[str, str]) -> None:
-    page = _parts(backend)
+    page = parts_of(backend)
     tab = page.tabs[2]
     few = VideoSettings.of_plain(made.SETTINGS)
     filled = filling.on_example(next(each for each in backend.examples if each.mode == "TIA"), tab, page.settings)()
